@@ -1,0 +1,1 @@
+"""The agents: a folder each, and the registry that knows them."""

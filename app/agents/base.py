@@ -1,0 +1,152 @@
+"""What an agent is, what it gets, and how its nodes are journalled.
+
+A node is a plain async function `(state, runtime) -> partial state`. `journaled` wraps it: a step that stands in the
+task's journal under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
+State therefore holds JSON values only, and never a rendered prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from langgraph.runtime import Runtime
+
+from app.domain.agent import AgentCard, AgentOutput
+from app.domain.message import Message
+from app.domain.task import Step, Task
+from app.domain.usage import NO_USAGE, ModelAttempt, Usage
+from app.llm.calls import BoundLLM
+from app.ports import Clock
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+
+State = TypeVar("State", bound=Mapping[str, Any])
+Node = Callable[[State, "Runtime[AgentContext]"], Awaitable[dict[str, Any]]]
+
+
+class Journal(Protocol):
+    """The steps of one task, under one claim."""
+
+    def next_key(self, node: str) -> str:
+        """`{node}#{n}`, n counting from 1 in this run."""
+
+    def find(self, key: str, input_hash: str) -> Step | None: ...
+
+    def collect(self) -> StepMeter:
+        """Starts to collect the model attempts of the node that begins now."""
+
+    async def record(self, step: Step, *, flush: bool) -> None:
+        """Adds the step; `flush` writes it at once, else with the next write. Raises ClaimLost."""
+
+
+class StepMeter(Protocol):
+    """What the node that runs has spent so far."""
+
+    def attempts(self) -> Sequence[ModelAttempt]: ...
+
+
+class SearchTool(Protocol):
+    """Web search as agents see it; the adapter is `app.tools.web_search`."""
+
+    @property
+    def available(self) -> bool:
+        """False where no search provider is configured."""
+
+    async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
+        """Raises SearchUnavailable or SearchRejected."""
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """One page that the search returned; `excerpt` is untrusted text, already cleaned and capped."""
+
+    title: str
+    url: str
+    source: str
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class AgentContext:
+    """All that a node may use beside its state; handed to LangGraph as the run's context.
+
+    `cards` are the agents that the router may choose from. `workflow_type` is the agent's kind, for spans and metrics.
+    """
+
+    task: Task
+    history: Sequence[Message]
+    llm: BoundLLM
+    search: SearchTool
+    journal: Journal
+    cards: Sequence[AgentCard]
+    min_confidence: float
+    clock: Clock
+    metrics: Metrics
+    tracing: Tracing
+    workflow_type: str
+
+    def for_agent(self, workflow_type: str, llm: BoundLLM) -> AgentContext:
+        return replace(self, workflow_type=workflow_type, llm=llm)
+
+
+class Agent(Protocol):
+    """One agent. Raises a TaskFailure when it cannot answer; anything else is a fault of the agent."""
+
+    @property
+    def card(self) -> AgentCard: ...
+
+    async def run(self, context: AgentContext) -> AgentOutput: ...
+
+
+def hash_inputs(state: Mapping[str, Any]) -> str:
+    """SHA-256 of the state's canonical JSON, hexadecimal. Raises TypeError where a value is not JSON."""
+    canonical = json.dumps(state, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Node[State]:
+    """Makes the node a step of the journal.
+
+    `flush=False` is for nodes that make no paid call, and for those whose step is written by what follows at once (the
+    routing decision, the finish): one write fewer, nothing but CPU work in between.
+    """
+    name = getattr(node, "__name__", "node")
+
+    async def run(state: State, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+        context = runtime.context
+        journal = context.journal
+        key = journal.next_key(name)
+        input_hash = hash_inputs(state)
+        known = journal.find(key, input_hash)
+        if known is not None:
+            return dict(known.output)
+        started_at: datetime = context.clock.now()
+        meter = journal.collect()
+        with context.tracing.span(f"agents.{context.workflow_type}.{name}", attributes={"agents.step": key}):
+            output = await node(state, runtime)
+        attempts = tuple(meter.attempts())
+        usage: Usage = sum((attempt.usage for attempt in attempts), NO_USAGE)
+        await journal.record(
+            Step(
+                key=key,
+                node=name,
+                agent_name=agent_name,
+                sequence=0,
+                input_hash=input_hash,
+                output=output,
+                usage=usage,
+                attempts=attempts,
+                started_at=started_at,
+                finished_at=context.clock.now(),
+            ),
+            flush=flush,
+        )
+        return output
+
+    run.__name__ = name
+    return run

@@ -1,0 +1,1 @@
+"""What the product is about, without I/O: tasks, runs, messages, sessions, and who they belong to."""

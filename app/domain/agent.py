@@ -1,0 +1,43 @@
+"""What an agent is to everybody who does not run it: its published description, and what it answers."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class Citation(BaseModel):
+    """A source that the search really returned; `source` is its site, `url` absolute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    title: str
+    url: str
+
+
+class AgentOutput(BaseModel):
+    """What every agent answers. `code_language` is lower case, None when the answer is not code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    agent_name: str
+    content: str
+    code_language: str | None = None
+    citations: tuple[Citation, ...] = ()
+
+
+class AgentCard(BaseModel):
+    """An agent as workers publish it to the `agents` collection: the router's prompt is built from it.
+
+    `name` is the registry's name ("ContentAgent"); `agent_type` its kind ("content"), a filter and metric label.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")
+    agent_type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    description: str = Field(min_length=1, max_length=2000)
+    version: str
+    tools: tuple[str, ...] = ()
+    routable: bool = True
+    published_at: AwareDatetime | None = None

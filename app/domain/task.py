@@ -1,0 +1,245 @@
+"""A task: the one record that says what was asked, where it stands and what came of it.
+
+The document is the truth and the outbox; everything else (tickets in Redis, `agent_runs`, `messages`, `logs`) can be
+rebuilt from it. Which status may follow which stands in `TRANSITIONS` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from app.domain.agent import Citation
+from app.domain.identity import ClaimId, RequestId, SessionId, TaskId, Tenant
+from app.domain.message import Message
+from app.domain.run import TaskEvent
+from app.domain.usage import NO_USAGE, ModelAttempt, Usage
+
+TASK_TEXT_LIMIT = 32_768
+RESULT_BYTES_LIMIT = 4 * 1024 * 1024
+
+
+class TaskStatus(StrEnum):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.QUEUED: frozenset({TaskStatus.PROCESSING, TaskStatus.FAILED, TaskStatus.CANCELLED}),
+    TaskStatus.PROCESSING: frozenset(
+        {TaskStatus.QUEUED, TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+    ),
+    TaskStatus.COMPLETED: frozenset(),
+    TaskStatus.FAILED: frozenset(),
+    TaskStatus.CANCELLED: frozenset(),
+}
+TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+
+
+class Requeue(StrEnum):
+    """Why a running task goes back to the queue. Each kind is counted apart; only crashes and retries are limited."""
+
+    CRASH = "crash"
+    RETRY = "retry"
+    POSTPONED = "postponed"
+    HANDBACK = "handback"
+    OUTAGE = "outage"
+
+
+class _Part(BaseModel):
+    """Base of a document's parts: frozen; fields of a newer version are kept, so that nothing is destroyed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class Source(_Part):
+    """Where the task came from. `kind` is `rest` or `agenttask`; the rest is for audit, never for decisions."""
+
+    kind: str = "rest"
+    ip: str | None = None
+    user_agent: str | None = None
+    environment: str | None = None
+    cluster: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+
+
+class Budget(_Part):
+    """Limits over the whole task, all attempts together; None is no limit."""
+
+    max_tokens: int | None = None
+    max_cost_microusd: int | None = None
+
+
+class Spending(_Part):
+    """What counts against the budget: settled with recorded steps, and reserved for calls under way.
+
+    What is still reserved when a process dies counts as spent.
+    """
+
+    settled: Usage = NO_USAGE
+    reserved: Usage = NO_USAGE
+
+
+class Step(_Part):
+    """One finished node of an agent's graph: an entry of the journal, under the key `{node}#{n}`.
+
+    `input_hash` covers recorded inputs only, never a rendered prompt. `output` is the node's partial state; where the
+    result would stand in it twice it holds `{"$result": true}` instead (see `Task.result`).
+    """
+
+    key: str
+    node: str
+    agent_name: str
+    sequence: int
+    input_hash: str
+    output: dict[str, JsonValue]
+    usage: Usage = NO_USAGE
+    attempts: tuple[ModelAttempt, ...] = ()
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+
+
+class Alternative(_Part):
+    agent_name: str
+    confidence: float
+
+
+class Routing(_Part):
+    """The router's answer. `confidence` is 0 to 1; None where the caller pinned the agent."""
+
+    agent_name: str
+    confidence: float | None = None
+    reasoning: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class TaskResult(_Part):
+    """`summary` is a short text for lists; `raw_output` the whole answer (≤ 4 MiB)."""
+
+    summary: str
+    raw_output: str
+    code_language: str | None = None
+    citations: tuple[Citation, ...] = ()
+
+
+class TaskError(_Part):
+    """`type` is a code of `app.errors`; `message` is for people and holds no secret."""
+
+    type: str
+    message: str
+
+
+class Lease(_Part):
+    """Who runs the task, by which claim, until when (server time) unless renewed."""
+
+    owner: str
+    claim_id: ClaimId
+    expires_at: AwareDatetime
+
+
+class NewTask(BaseModel):
+    """What submit stores; times are set by the database server."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: TaskId
+    tenant: Tenant
+    task: str = Field(min_length=1, max_length=TASK_TEXT_LIMIT)
+    session_id: SessionId
+    request_id: RequestId
+    source: Source = Source()
+    agent: str | None = None
+    priority: int = Field(default=0, ge=0, le=9)
+    run_at: AwareDatetime | None = None
+    deadline_seconds: int = 900
+    ttl_seconds: int | None = None
+    max_attempts: int = Field(default=3, ge=1, le=100)
+    budget: Budget | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    traceparent: str | None = None
+    idempotency_key: str | None = None
+
+
+class Task(NewTask):
+    """The stored task. `rev` grows with every write but heartbeat and projection marks; times are server times.
+
+    `epoch` counts claims and fences every write of a run. `attempts` counts runs begun; `crashes`, `retries`,
+    `postponed` and `handbacks` why runs ended early. `processing_ms` is the time spent in all of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    status: TaskStatus
+    rev: int
+    projected_rev: int = 0
+    epoch: int = 0
+    lease: Lease | None = None
+    attempts: int = 0
+    crashes: int = 0
+    retries: int = 0
+    postponed: int = 0
+    handbacks: int = 0
+    processing_ms: int = 0
+    dispatch_seq: int = 0
+    dispatched_at: AwareDatetime | None = None
+    cancel_requested_at: AwareDatetime | None = None
+    created_at: AwareDatetime
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    updated_at: AwareDatetime
+    changed_at: AwareDatetime
+    selected_agent: str | None = None
+    agent_type: str | None = None
+    routing: Routing | None = None
+    peer_routing_reason: str | None = None
+    history: tuple[Message, ...] | None = None
+    steps: dict[str, Step] = Field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    events: tuple[TaskEvent, ...] = ()
+    result: TaskResult | None = None
+    error: TaskError | None = None
+    usage: Usage = NO_USAGE
+    spending: Spending = Spending()
+    erased_at: AwareDatetime | None = None
+
+    def ordered_steps(self) -> list[Step]:
+        return sorted(self.steps.values(), key=lambda step: step.sequence)
+
+
+class TaskSummary(BaseModel):
+    """A task in a list: no text but the first 200 characters, no result, no journal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: TaskId
+    session_id: SessionId
+    status: TaskStatus
+    task_preview: str
+    selected_agent: str | None = None
+    agent_type: str | None = None
+    priority: int = 0
+    created_at: AwareDatetime
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    error: TaskError | None = None
+    usage: Usage = NO_USAGE
+
+
+def parse_task(document: dict[str, Any]) -> Task:
+    """Builds a task from its stored form; `_id` becomes `id`, fields this version does not know are kept.
+
+    Raises `pydantic.ValidationError` where the document was written by a version this one cannot read.
+    """
+    return Task.model_validate({**document, "id": document["_id"]})

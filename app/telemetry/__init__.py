@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: their names, and how they leave the process."""

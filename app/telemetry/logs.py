@@ -1,0 +1,93 @@
+"""Structured logs on stdout: JSON for machines, coloured lines on a terminal.
+
+An event is a constant name (`task_claimed`) with fields; `bind_log_context` adds the ids that every line of a request
+or a run carries. No prompt, result or secret is logged at info; values of fields that hold one are masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from app.settings import ProcessSettings
+
+_SECRET_FIELD = re.compile(r"(api_?key|authorization|password|secret|token$)", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"\b(sk-[A-Za-z0-9_-]{8,}|tvly-[A-Za-z0-9_-]{8,}|ao_[A-Za-z0-9_-]{16,})|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+_CONTENT_FIELDS = frozenset({"task", "prompt", "messages", "content", "raw_output", "result", "summary"})
+MASK = "***"
+
+Logger = structlog.stdlib.BoundLogger
+
+
+def get_logger(name: str) -> Logger:
+    """A logger whose first argument is the event's name; `name` says which part of the program speaks."""
+    logger: Logger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def redact(text: str) -> str:
+    """Masks keys and passwords inside a text: provider keys, our own keys, credentials in URLs."""
+    return _SECRET_TEXT.sub(MASK, text)
+
+
+@contextmanager
+def bind_log_context(**fields: str | None) -> Iterator[None]:
+    """Adds fields (request_id, task_id, session_id, agent_name …) to every line logged inside; None is left out."""
+    present = {name: value for name, value in fields.items() if value is not None}
+    with structlog.contextvars.bound_contextvars(**present):
+        yield
+
+
+def _mask(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if _SECRET_FIELD.search(name) or (name in _CONTENT_FIELDS and method != "debug"):
+            event[name] = MASK
+        elif isinstance(value, str):
+            event[name] = redact(value)
+    return event
+
+
+def configure_logging(settings: ProcessSettings, *, process: str) -> None:
+    """Sends everything, the libraries' own lines too, to stdout in one format. Call once, first of all."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if as_json:
+        shared += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("message")]
+    shared.append(_mask)
+    structlog.contextvars.bind_contextvars(process=process, environment=settings.environment.value)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer()
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level)
+    for noisy in ("httpx", "httpcore", "openai", "anthropic", "pymongo", "httpx2", "uvicorn.access", "celery", "kombu"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

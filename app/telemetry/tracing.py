@@ -1,0 +1,84 @@
+"""Spans named `agents.{workflow_type}.{action}`, and the traceparent that carries a trace through Redis.
+
+Without an OTLP endpoint no exporter runs and spans are not recorded. Open a span inside the coroutine that it covers:
+the context does not cross `run_coroutine_threadsafe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NoOpTracerProvider, Span, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from app.settings import ProcessSettings
+
+AttributeValue = str | int | float | bool
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """The process's tracer. Build it once in the composition root; `close` sends what is left."""
+
+    def __init__(self, settings: ProcessSettings, *, process: str, version: str) -> None:
+        self._provider: TracerProvider | None = None
+        self._tracer: Tracer = NoOpTracerProvider().get_tracer("agent_orchestrator")
+        if settings.otlp_endpoint:
+            resource = Resource.create(
+                {
+                    "service.name": f"agent-orchestrator-{process}",
+                    "service.version": version,
+                    "deployment.environment.name": settings.environment.value,
+                }
+            )
+            self._provider = TracerProvider(resource=resource)
+            endpoint = settings.otlp_endpoint.rstrip("/") + "/v1/traces"
+            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+            self._tracer = self._provider.get_tracer("agent_orchestrator", version)
+        self.capture_content = settings.capture_content
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        *,
+        traceparent: str | None = None,
+        attributes: Mapping[str, AttributeValue | None] | None = None,
+    ) -> Iterator[Span]:
+        """Runs the block inside a span; `traceparent` continues a trace from outside, else the current one goes on.
+
+        An exception marks the span as failed, with the exception's class only: its text may hold what a user wrote.
+        """
+        context = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
+        present = {key: value for key, value in (attributes or {}).items() if value is not None}
+        with self._tracer.start_as_current_span(
+            name, context=context, attributes=present, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span
+            except BaseException as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
+
+    def close(self) -> None:
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def current_traceparent() -> str | None:
+    """The W3C traceparent of the current span, None outside one."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def current_trace_id() -> str | None:
+    """The current trace's id, 32 hexadecimal digits, None outside a trace."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None

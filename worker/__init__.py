@@ -1,0 +1,1 @@
+"""The worker process: takes tickets from the queue and runs their tasks."""
