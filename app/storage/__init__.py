@@ -1,0 +1,1 @@
+"""MongoDB behind the ports: a file per collection. Motor stays inside this package."""

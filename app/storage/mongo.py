@@ -1,0 +1,119 @@
+"""The database client, its indexes, and the one map from driver errors to ours.
+
+Every write waits for the majority and the journal: a task is accepted only when it would survive a crash. Queries run
+on MongoDB 7, and on compatible servers without transactions, change streams, collation or findAndModify. Dates compared
+with `$$NOW` are wrapped in `$toLong`, because one such server compares them wrongly otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import ASCENDING, DESCENDING, IndexModel, WriteConcern
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+    WTimeoutError,
+)
+
+from app.errors import StoreError, StoreUnavailable
+from app.settings import StoreSettings
+
+Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+# What a server says while it starts, stops or changes its primary; the operation may be tried again.
+_PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+_UNAVAILABLE = (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    NotPrimaryError,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+    WriteConcernError,
+)
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "tasks": [
+        IndexModel([("status", ASCENDING), ("dispatched_at", ASCENDING), ("queued_at", ASCENDING)], name="queue"),
+        IndexModel([("lease.claim_id", ASCENDING)], name="claim", sparse=True),
+        IndexModel([("status", ASCENDING), ("lease.expires_at", ASCENDING)], name="lease"),
+        IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="list"),
+        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session"),
+        IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),
+        IndexModel([("unprojected", ASCENDING), ("changed_at", ASCENDING)], name="unprojected", sparse=True),
+        IndexModel([("remove_at", ASCENDING)], name="ttl", sparse=True),
+    ],
+    "agent_runs": [IndexModel([("task_id", ASCENDING)], name="task")],
+    "messages": [
+        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session")
+    ],
+    "logs": [IndexModel([("task_id", ASCENDING)], name="task"), IndexModel([("at", ASCENDING)], name="age")],
+    "sessions": [IndexModel([("tenant", ASCENDING), ("updated_at", DESCENDING)], name="tenant")],
+    "api_keys": [IndexModel([("sha256", ASCENDING)], name="hash", unique=True)],
+}
+
+
+def connect(settings: StoreSettings) -> AsyncIOMotorClient[dict[str, Any]]:
+    """A client for this event loop; it connects on first use."""
+    milliseconds = int(settings.timeout_seconds * 1000)
+    return AsyncIOMotorClient(
+        settings.uri.get_secret_value(),
+        tz_aware=True,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        socketTimeoutMS=milliseconds,
+        retryWrites=False,
+        appname="agent-orchestrator",
+    )
+
+
+def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings) -> Database:
+    """The product's database, with dates in UTC and writes that survive a crash of the server."""
+    return client.get_database(
+        settings.database,
+        codec_options=CodecOptions(tz_aware=True),
+        write_concern=WriteConcern(w="majority", j=True),
+    )
+
+
+async def ensure_indexes(db: Database) -> None:
+    """Creates what is missing; run at every start of the API. Raises StoreUnavailable."""
+    with store_errors("create indexes"):
+        for collection, indexes in INDEXES.items():
+            await db[collection].create_indexes(indexes)
+
+
+@contextmanager
+def store_errors(action: str) -> Iterator[None]:
+    """Maps whatever the driver raises inside. `action` says what was tried ("claim task 4f…").
+
+    DuplicateKeyError passes: its callers know what it means.
+    """
+    try:
+        yield
+    except DuplicateKeyError:
+        raise
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"MongoDB did not answer while it was asked to {action}; try again") from error
+    except OperationFailure as error:
+        if error.code in _PASSING_CODES:
+            raise StoreUnavailable(f"MongoDB could not {action} just now (code {error.code}); try again") from error
+        raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
+    except PyMongoError as error:
+        raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error
