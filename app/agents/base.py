@@ -24,6 +24,7 @@ from app.llm.calls import BoundLLM
 from app.ports import Clock
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
+from app.tools.search import SearchTool
 
 State = TypeVar("State", bound=Mapping[str, Any])
 Node = Callable[[State, "Runtime[AgentContext]"], Awaitable[dict[str, Any]]]
@@ -48,27 +49,6 @@ class StepMeter(Protocol):
     """What the node that runs has spent so far."""
 
     def attempts(self) -> Sequence[ModelAttempt]: ...
-
-
-class SearchTool(Protocol):
-    """Web search as agents see it; the adapter is `app.tools.web_search`."""
-
-    @property
-    def available(self) -> bool:
-        """False where no search provider is configured."""
-
-    async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
-        """Raises SearchUnavailable or SearchRejected."""
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    """One page that the search returned; `excerpt` is untrusted text, already cleaned and capped."""
-
-    title: str
-    url: str
-    source: str
-    excerpt: str
 
 
 @dataclass(frozen=True)
