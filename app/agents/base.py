@@ -2,7 +2,8 @@
 
 A node is a plain async function `(state, runtime) -> partial state`. `journaled` wraps it: a step that stands in the
 task's journal under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
-State therefore holds JSON values only, and never a rendered prompt.
+State therefore holds JSON values only, and never a rendered prompt, a model's name or anything that another worker
+would see differently. What a node raises reaches the caller of the graph as it is.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from app.domain.agent import AgentCard, AgentOutput
@@ -26,7 +29,10 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from app.tools.search import SearchTool
 
+RECURSION_LIMIT = 32
+
 State = TypeVar("State", bound=Mapping[str, Any])
+StateInput = TypeVar("StateInput", bound=Mapping[str, Any], contravariant=True)
 Node = Callable[[State, "Runtime[AgentContext]"], Awaitable[dict[str, Any]]]
 
 
@@ -83,19 +89,48 @@ class Agent(Protocol):
     async def run(self, context: AgentContext) -> AgentOutput: ...
 
 
+class JournaledNode(Protocol[StateInput]):
+    """A node as LangGraph takes it: it hands the run's context over by the name `runtime`."""
+
+    __name__: str
+
+    async def __call__(self, state: StateInput, runtime: Runtime[AgentContext]) -> dict[str, Any]: ...
+
+
+class GraphAgent(Generic[State]):
+    """Base of agents whose work is one graph: compiled when the agent is made, shared by all its runs.
+
+    The graph has no checkpointer: the journal resumes it, with one write a node instead of LangGraph's several.
+    """
+
+    def __init__(self, card: AgentCard, graph: CompiledStateGraph[State, AgentContext, State, State]) -> None:
+        self._card = card
+        self._graph = graph
+
+    @property
+    def card(self) -> AgentCard:
+        return self._card
+
+    async def run_graph(self, state: State, context: AgentContext) -> State:
+        """Runs the graph from `state` to its end and gives the last state. Raises what its nodes raise."""
+        config = RunnableConfig(recursion_limit=RECURSION_LIMIT)
+        final = await self._graph.ainvoke(state, config, context=context)
+        return cast("State", final)
+
+
 def hash_inputs(state: Mapping[str, Any]) -> str:
     """SHA-256 of the state's canonical JSON, hexadecimal. Raises TypeError where a value is not JSON."""
-    canonical = json.dumps(state, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    canonical = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Node[State]:
+def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> JournaledNode[State]:
     """Makes the node a step of the journal.
 
     `flush=False` is for nodes that make no paid call, and for those whose step is written by what follows at once (the
     routing decision, the finish): one write fewer, nothing but CPU work in between.
     """
-    name = getattr(node, "__name__", "node")
+    name: str = getattr(node, "__name__", "node")
 
     async def run(state: State, runtime: Runtime[AgentContext]) -> dict[str, Any]:
         context = runtime.context

@@ -1,0 +1,1 @@
+"""CodeAgent: generates, explains and refactors code; never runs it."""

@@ -1,0 +1,42 @@
+"""CodeAgent: one node, one paid call."""
+
+from __future__ import annotations
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from app.agents.base import AgentContext, GraphAgent, journaled
+from app.agents.coding.generate import generate
+from app.agents.coding.state import CodeState
+from app.agents.history import to_turns
+from app.domain.agent import AgentCard, AgentOutput
+
+CARD = AgentCard(
+    name="CodeAgent",
+    agent_type="code",
+    description=(
+        "Writes, explains, reviews, debugs and refactors source code, scripts, queries and configuration in any "
+        "programming language. Its answer is code or is about code. It does not run anything."
+    ),
+    version="1.0.0",
+)
+
+
+def build_graph() -> CompiledStateGraph[CodeState, AgentContext, CodeState, CodeState]:
+    graph = StateGraph(CodeState, context_schema=AgentContext)
+    graph.add_node("generate", journaled(generate, agent_name=CARD.name, flush=False))
+    graph.add_edge(START, "generate")
+    graph.add_edge("generate", END)
+    return graph.compile()
+
+
+class CodeAgent(GraphAgent[CodeState]):
+    """Answers with Markdown; `code_language` is the language of its code."""
+
+    def __init__(self) -> None:
+        super().__init__(CARD, build_graph())
+
+    async def run(self, context: AgentContext) -> AgentOutput:
+        state = CodeState(task=context.task.task, history=to_turns(context.history))
+        final = await self.run_graph(state, context)
+        return AgentOutput(agent_name=CARD.name, content=final["content"], code_language=final.get("code_language"))

@@ -1,0 +1,1 @@
+"""The router: which agent fits a task, and how sure it is."""

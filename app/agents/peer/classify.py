@@ -1,0 +1,97 @@
+"""The node `classify_task`: one short structured call that names the agent for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from app.agents.base import AgentContext
+from app.agents.history import Turn
+from app.agents.peer import prompts
+from app.agents.peer.state import UNKNOWN, Classification, PeerState
+from app.domain.agent import AgentCard
+from app.domain.message import MessageRole
+from app.errors import LLMOutputInvalid
+from app.llm.calls import ChatMessage, ModelRole
+from app.tools.untrusted import enclose
+
+# What a task wants stands at its beginning or at its end; pasted documents and code stand in between.
+TASK_HEAD_CHARACTERS = 6_000
+TASK_TAIL_CHARACTERS = 2_000
+TURN_CHARACTERS = 400
+TURNS = 6
+
+
+class AlternativeChoice(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent_name: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class Choice(BaseModel):
+    """The router's answer without its closed set of names, which `choice_schema` adds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reasoning: str = Field(description="One or two sentences for the user: why this agent.")
+    agent_name: str
+    confidence: float = Field(ge=0, le=1, description="Probability from 0 to 1 that agent_name is right.")
+    alternatives: Sequence[AlternativeChoice]
+
+
+@lru_cache(maxsize=8)
+def choice_schema(names: tuple[str, ...]) -> type[Choice]:
+    """`Choice` with the agents' names and `Unknown` as the only names a model may give. Building one takes a while."""
+    closed: Any = Literal[(*names, UNKNOWN)]
+    alternative = create_model(
+        "AlternativeAgent",
+        __base__=AlternativeChoice,
+        agent_name=(closed, Field(description="Name of the agent.")),
+    )
+    listed: Any = list[alternative]  # type: ignore[valid-type]  # a model that is made at run time
+    return create_model(
+        "AgentChoice",
+        __base__=Choice,
+        agent_name=(closed, Field(description=f"Name of the agent, or {UNKNOWN} when none fits.")),
+        alternatives=(listed, Field(description="Other agents that could do it, most likely first.")),
+    )
+
+
+async def classify_task(state: PeerState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    cards = [card for card in runtime.context.cards if card.routable]
+    schema = choice_schema(tuple(card.name for card in cards))
+    completion = await runtime.context.llm.complete(build_messages(state, cards), role=ModelRole.PEER, schema=schema)
+    if completion.parsed is None:
+        raise LLMOutputInvalid("The router's model gave no structured answer.", attempts=completion.attempts)
+    choice = completion.parsed.model_dump(mode="json")
+    return {"classification": Classification(**choice)}
+
+
+def build_messages(state: PeerState, cards: Sequence[AgentCard]) -> list[ChatMessage]:
+    agents = "\n".join(prompts.AGENT_LINE.format(name=card.name, description=card.description) for card in cards)
+    task = enclose(_shortened(state["task"]), source="user", limit=TASK_HEAD_CHARACTERS + TASK_TAIL_CHARACTERS + 10)
+    if state["history"]:
+        content = prompts.TASK_AFTER_HISTORY.format(history=_conversation(state["history"]), task=task)
+    else:
+        content = prompts.TASK.format(task=task)
+    return [ChatMessage("system", prompts.SYSTEM.format(agents=agents)), ChatMessage("user", content)]
+
+
+def _conversation(history: Sequence[Turn]) -> str:
+    lines = [f"{_speaker(turn)}: {turn['content'][:TURN_CHARACTERS]}" for turn in history[-TURNS:]]
+    return enclose("\n".join(lines), source="conversation", limit=TURNS * (TURN_CHARACTERS + 80))
+
+
+def _speaker(turn: Turn) -> str:
+    return "user" if turn["role"] == MessageRole.USER else turn["agent_name"] or "agent"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= TASK_HEAD_CHARACTERS + TASK_TAIL_CHARACTERS:
+        return text
+    return f"{text[:TASK_HEAD_CHARACTERS]}\n[…]\n{text[-TASK_TAIL_CHARACTERS:]}"
