@@ -7,6 +7,7 @@ server does not answer, and what their docstrings name; nothing else.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -93,7 +94,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What a fenced write adds to the task: steps of the journal, and what became known with them."""
+    """What a fenced write adds to the task: steps of the journal, and what became known with them.
+
+    `write_id` makes a repeat of the same write, after a lost reply, count once.
+    """
 
     steps: Sequence[Step] = ()
     usage: Usage | None = None
@@ -101,6 +105,7 @@ class RunUpdate:
     agent_type: str | None = None
     history: Sequence[Message] | None = None
     spending: Spending | None = None
+    write_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,9 @@ class ClaimRepository(Protocol):
         self, claim: Claim, update: RunUpdate, *, reason: Requeue, delay_seconds: float, error: TaskError | None
     ) -> bool: ...
 
-    async def heartbeat(self, claim_ids: Sequence[ClaimId]) -> Heartbeat: ...
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        """Renews the leases of all claims in one write."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +180,14 @@ class DispatchRepository(Protocol):
 
     async def find_waiting(self, limit: int) -> Sequence[WaitingTask]: ...
 
-    async def release(self, task: WaitingTask) -> bool:
-        """Marks the task as dispatched under the next `dispatch_seq`; False when somebody else did."""
+    async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        """Marks the tasks as dispatched under their next `dispatch_seq`; gives back those that were still waiting."""
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         """Queued and due tasks whose ticket was sent more than `seconds` ago."""
 
-    async def redispatch(self, task: WaitingTask) -> bool: ...
+    async def redispatch(self, task: WaitingTask) -> bool:
+        """Marks a lost ticket's task as dispatched anew; False when it has moved on since."""
 
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
         """Ends or requeues what cannot go on: expired leases, flags on queued tasks, deadlines, ages, TTL."""

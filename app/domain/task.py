@@ -192,6 +192,7 @@ class Task(NewTask):
     processing_ms: int = 0
     dispatch_seq: int = 0
     dispatched_at: AwareDatetime | None = None
+    due_at: AwareDatetime | None = None
     cancel_requested_at: AwareDatetime | None = None
     created_at: AwareDatetime
     queued_at: AwareDatetime

@@ -1,0 +1,190 @@
+"""Tasks as the worker that runs them sees them: claim, fenced writes, heartbeat.
+
+A claim raises the epoch; every later write names it and the status `processing`, and has an id of its own, so that a
+write repeated after a lost reply changes nothing and is still known to have happened. Not findOneAndUpdate: one
+compatible server scans the whole collection for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.domain.identity import ClaimId, SessionId, TaskId, Tenant
+from app.domain.message import Message, MessageRole
+from app.domain.run import EventName
+from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, parse_task
+from app.ports import Claim, Heartbeat, RunUpdate
+from app.storage.mongo import Database, store_errors
+from app.storage.writes import Expression, change, due, later, literal, run_ended, task_ended
+
+_COUNTER = {
+    Requeue.CRASH: "crashes",
+    Requeue.RETRY: "retries",
+    Requeue.POSTPONED: "postponed",
+    Requeue.HANDBACK: "handbacks",
+}
+HISTORY_TASKS = 50
+
+
+class MongoClaimRepository:
+    """Implements `app.ports.ClaimRepository`. `lease_seconds` is how long a claim lasts without a heartbeat."""
+
+    def __init__(self, db: Database, *, lease_seconds: float) -> None:
+        self._tasks = db["tasks"]
+        self._lease_seconds = lease_seconds
+
+    async def claim(self, task_id: TaskId, *, owner: str, claim_id: str) -> Task | None:
+        claimable = {
+            "_id": task_id,
+            "status": TaskStatus.QUEUED.value,
+            "dispatched_at": {"$ne": None},
+            "cancel_requested_at": None,
+            "$expr": due(),
+        }
+        lease = {"owner": literal(owner), "claim_id": literal(claim_id), "expires_at": later(self._lease_seconds)}
+        taken = change(
+            {
+                "status": literal(TaskStatus.PROCESSING.value),
+                "epoch": {"$add": [{"$ifNull": ["$epoch", 0]}, 1]},
+                "attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, 1]},
+                "lease": lease,
+                "claimed_at": "$$NOW",
+                "started_at": {"$ifNull": ["$started_at", "$$NOW"]},
+            },
+            event=EventName.CLAIMED,
+            detail={"owner": owner},
+        )
+        mine = {"_id": task_id, "lease.claim_id": claim_id}
+        with store_errors(f"claim task {task_id}"):
+            await self._tasks.update_one(claimable, taken)
+            document = await self._tasks.find_one(mine)
+        return parse_task(document) if document is not None else None
+
+    async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
+        earlier = {
+            "tenant": tenant,
+            "session_id": session_id,
+            "status": TaskStatus.COMPLETED.value,
+            "erased_at": None,
+            "created_at": {"$lt": before.created_at},
+        }
+        with store_errors(f"read session {session_id}"):
+            found = self._tasks.find(earlier, {"messages": 1}).sort("created_at", -1).limit(HISTORY_TASKS)
+            documents = await found.to_list()
+        return [
+            Message.model_validate(message)
+            for document in reversed(documents)
+            for message in document.get("messages", [])
+        ]
+
+    async def record(self, claim: Claim, update: RunUpdate) -> bool:
+        event = EventName.ROUTED if update.routing is not None else None
+        detail = {"agent": update.routing.agent_name} if update.routing is not None else None
+        return await self._write(claim, update, {}, event=event, detail=detail)
+
+    async def complete(self, claim: Claim, update: RunUpdate, result: TaskResult) -> bool:
+        answer = {
+            "role": literal(MessageRole.ASSISTANT.value),
+            "content": literal(result.raw_output),
+            "agent_name": {"$ifNull": ["$selected_agent", None]},
+            "created_at": "$$NOW",
+        }
+        fields = run_ended() | task_ended(TaskStatus.COMPLETED.value)
+        fields["result"] = literal(result.model_dump())
+        fields["messages"] = {"$concatArrays": ["$messages", [answer]]}
+        return await self._write(claim, update, fields, event=EventName.COMPLETED)
+
+    async def fail(self, claim: Claim, update: RunUpdate, error: TaskError, partial: TaskResult | None) -> bool:
+        fields = run_ended() | task_ended(TaskStatus.FAILED.value)
+        fields["error"] = literal(error.model_dump())
+        if partial is not None:
+            fields["result"] = literal(partial.model_dump())
+        return await self._write(claim, update, fields, event=EventName.FAILED, detail={"error": error.type})
+
+    async def cancel(self, claim: Claim, update: RunUpdate) -> bool:
+        fields = run_ended() | task_ended(TaskStatus.CANCELLED.value)
+        return await self._write(claim, update, fields, event=EventName.CANCELLED)
+
+    async def requeue(
+        self, claim: Claim, update: RunUpdate, *, reason: Requeue, delay_seconds: float, error: TaskError | None
+    ) -> bool:
+        fields = requeued(reason, delay_seconds=delay_seconds)
+        detail: dict[str, Any] = {"reason": reason.value, "delay_seconds": round(delay_seconds, 3)}
+        if error is not None:
+            detail["error"] = error.type
+        return await self._write(claim, update, fields, event=EventName.REQUEUED, detail=detail)
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        claim_ids = [claim.claim_id for claim in claims]
+        held = {
+            "_id": {"$in": [claim.task_id for claim in claims]},
+            "lease.claim_id": {"$in": claim_ids},
+            "status": TaskStatus.PROCESSING.value,
+        }
+        renewed = [{"$set": {"lease.expires_at": later(self._lease_seconds)}}]
+        lost: set[ClaimId] = set()
+        with store_errors("renew leases"):
+            result = await self._tasks.update_many(held, renewed)
+            if result.matched_count < len(claims):
+                alive = await self._tasks.find(held, {"lease.claim_id": 1}).to_list()
+                lost = set(claim_ids) - {document["lease"]["claim_id"] for document in alive}
+            flagged = {**held, "cancel_requested_at": {"$ne": None}}
+            cancelled = await self._tasks.find(flagged, {"lease.claim_id": 1}).to_list()
+        return Heartbeat(
+            lost=frozenset(lost),
+            cancelled=frozenset(document["lease"]["claim_id"] for document in cancelled),
+        )
+
+    async def _write(
+        self,
+        claim: Claim,
+        update: RunUpdate,
+        fields: dict[str, Expression],
+        *,
+        event: EventName | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> bool:
+        fenced = {
+            "_id": claim.task_id,
+            "epoch": claim.epoch,
+            "status": TaskStatus.PROCESSING.value,
+            "last_write": {"$ne": update.write_id},
+        }
+        written = {**_recorded(update), **fields, "last_write": literal(update.write_id)}
+        with store_errors(f"write task {claim.task_id}"):
+            result = await self._tasks.update_one(fenced, change(written, event=event, detail=detail))
+            if result.matched_count:
+                return True
+            done = {"_id": claim.task_id, "epoch": claim.epoch, "last_write": update.write_id}
+            return await self._tasks.find_one(done, {"_id": 1}) is not None
+
+
+def requeued(reason: Requeue, *, delay_seconds: float, run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
+    """Fields that put a running task back into the queue, due after the delay; the reason's counter grows."""
+    fields = run_ended(run_ends_at) | {
+        "status": literal(TaskStatus.QUEUED.value),
+        "queued_at": "$$NOW",
+        "due_at": later(delay_seconds),
+    }
+    counter = _COUNTER.get(reason)
+    if counter is not None:
+        fields[counter] = {"$add": [{"$ifNull": [f"${counter}", 0]}, 1]}
+    return fields
+
+
+def _recorded(update: RunUpdate) -> dict[str, Expression]:
+    fields: dict[str, Expression] = {f"steps.{step.key}": literal(step.model_dump()) for step in update.steps}
+    if update.usage is not None:
+        fields["usage"] = literal(update.usage.model_dump())
+    if update.spending is not None:
+        fields["spending"] = literal(update.spending.model_dump())
+    if update.history is not None:
+        fields["history"] = literal([message.model_dump() for message in update.history])
+    if update.routing is not None:
+        fields["routing"] = literal(update.routing.model_dump())
+        fields["selected_agent"] = literal(update.routing.agent_name)
+        fields["peer_routing_reason"] = literal(update.routing.reasoning)
+    if update.agent_type is not None:
+        fields["agent_type"] = literal(update.agent_type)
+    return fields

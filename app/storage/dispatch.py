@@ -1,0 +1,209 @@
+"""Tasks as the leader sees them: what waits, what was sent, what is stuck.
+
+Every act is a compare-and-set that names what it saw (epoch, expiry, dispatch time), so that two leaders at once do no
+harm. "Now" is the database server's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain.run import EventName
+from app.domain.task import Requeue, TaskError, TaskStatus
+from app.errors import AttemptsExhausted, Expired
+from app.ports import QueueCounts, Reaped, WaitingTask
+from app.storage.claims import requeued
+from app.storage.mongo import Database, store_errors
+from app.storage.writes import change, due, literal, run_ended, task_ended
+
+_WAITING_FIELDS = dict.fromkeys(
+    ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id"), 1
+)
+REAP_BATCH = 200
+
+
+class MongoDispatchRepository:
+    """Implements `app.ports.DispatchRepository` on the collection `tasks`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._tasks = db["tasks"]
+
+    async def find_waiting(self, limit: int) -> Sequence[WaitingTask]:
+        waiting = {
+            "status": TaskStatus.QUEUED.value,
+            "dispatched_at": None,
+            "cancel_requested_at": None,
+            "$expr": due(),
+        }
+        with store_errors("find waiting tasks"):
+            found = self._tasks.find(waiting, _WAITING_FIELDS)
+            documents = await found.sort([("priority", -1), ("queued_at", 1)]).limit(limit).to_list()
+        return [_waiting(document) for document in documents]
+
+    async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        if not tasks:
+            return []
+        token = uuid.uuid4().hex
+        ids = [task.task_id for task in tasks]
+        still = {"_id": {"$in": ids}, "status": TaskStatus.QUEUED.value, "dispatched_at": None}
+        with store_errors("dispatch tasks"):
+            result = await self._tasks.update_many(
+                {**still, "cancel_requested_at": None}, change(_dispatched() | {"dispatch_token": literal(token)})
+            )
+            if result.matched_count == len(tasks):
+                return tasks
+            mine = await self._tasks.find({"_id": {"$in": ids}, "dispatch_token": token}, {"_id": 1}).to_list()
+        released = {document["_id"] for document in mine}
+        return [task for task in tasks if task.task_id in released]
+
+    async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
+        before = await self._now() - timedelta(seconds=seconds)
+        sent = {
+            "status": TaskStatus.QUEUED.value,
+            "dispatched_at": {"$lt": before},
+            "cancel_requested_at": None,
+            "$expr": due(),
+        }
+        with store_errors("find dispatched tasks"):
+            documents = await self._tasks.find(sent, _WAITING_FIELDS).limit(limit).to_list()
+        return [_waiting(document) for document in documents]
+
+    async def redispatch(self, task: WaitingTask) -> bool:
+        seen = {
+            "_id": task.task_id,
+            "rev": task.rev,
+            "status": TaskStatus.QUEUED.value,
+            "dispatch_seq": task.dispatch_seq,
+        }
+        with store_errors(f"dispatch task {task.task_id} again"):
+            result = await self._tasks.update_one(seen, change(_dispatched()))
+        return bool(result.matched_count)
+
+    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+        now = await self._now()
+        with store_errors("reap tasks"):
+            crashes = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
+            cancelled = await self._cancel_flagged()
+            expired = await self._fail_overdue(now)
+            await self._remove_outlived(now)
+        return Reaped(
+            requeued={reason: crashes[reason] for reason in ("crash", "outage") if crashes[reason]},
+            failed={
+                code: count
+                for code, count in ((AttemptsExhausted.code, crashes["failed"]), (Expired.code, expired))
+                if count
+            },
+            cancelled=cancelled + crashes["cancelled"],
+        )
+
+    async def counts(self) -> QueueCounts:
+        grouped: list[Mapping[str, Any]] = [
+            {"$match": {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}, "$expr": due()}},
+            {"$project": {"status": 1, "queued_at": 1, "sent": {"$gt": ["$dispatched_at", None]}}},
+            {
+                "$group": {
+                    "_id": {"status": "$status", "sent": "$sent"},
+                    "number": {"$sum": 1},
+                    "oldest": {"$min": "$queued_at"},
+                }
+            },
+        ]
+        now = await self._now()
+        with store_errors("count tasks"):
+            groups = await self._tasks.aggregate(grouped).to_list()
+        numbers: Counter[str] = Counter()
+        oldest = now
+        for group in groups:
+            queued = group["_id"]["status"] == TaskStatus.QUEUED.value
+            kind = ("dispatched" if group["_id"].get("sent") else "waiting") if queued else "processing"
+            numbers[kind] += group["number"]
+            if queued:
+                oldest = min(oldest, group["oldest"])
+        return QueueCounts(
+            waiting=numbers["waiting"],
+            dispatched=numbers["dispatched"],
+            processing=numbers["processing"],
+            oldest_age_seconds=max(0.0, (now - oldest).total_seconds()),
+        )
+
+    async def _now(self) -> datetime:
+        with store_errors("tell the time"):
+            answer = await self._db.command("hello")
+        now: datetime = answer["localTime"]
+        return now
+
+    async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> Counter[str]:
+        expired = {"status": TaskStatus.PROCESSING.value, "lease.expires_at": {"$lt": now}}
+        fields = {"epoch": 1, "lease": 1, "crashes": 1, "max_attempts": 1, "cancel_requested_at": 1}
+        outcomes: Counter[str] = Counter()
+        for document in await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list():
+            seen = {
+                "_id": document["_id"],
+                "epoch": document["epoch"],
+                "status": TaskStatus.PROCESSING.value,
+                "lease.expires_at": document["lease"]["expires_at"],
+            }
+            outcome, pipeline = _verdict(document, excuse_crashes=excuse_crashes)
+            result = await self._tasks.update_one(seen, pipeline)
+            outcomes[outcome] += result.matched_count
+        return outcomes
+
+    async def _cancel_flagged(self) -> int:
+        flagged = {"status": TaskStatus.QUEUED.value, "cancel_requested_at": {"$ne": None}}
+        ended = change(task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
+        return (await self._tasks.update_many(flagged, ended)).matched_count
+
+    async def _fail_overdue(self, now: datetime) -> int:
+        overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
+        error = TaskError(type=Expired.code, message="The task waited longer than this installation lets tasks wait.")
+        failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
+        pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
+        return (await self._tasks.update_many(overdue, pipeline)).matched_count
+
+    async def _remove_outlived(self, now: datetime) -> None:
+        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, {"_id": 1}).limit(REAP_BATCH).to_list()
+        ids = [document["_id"] for document in outlived]
+        if not ids:
+            return
+        await self._tasks.delete_many({"_id": {"$in": ids}})
+        for collection in ("agent_runs", "messages", "logs"):
+            await self._db[collection].delete_many({"task_id": {"$in": ids}})
+
+
+def _dispatched() -> dict[str, Any]:
+    return {"dispatched_at": "$$NOW", "dispatch_seq": {"$add": [{"$ifNull": ["$dispatch_seq", 0]}, 1]}}
+
+
+def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, list[dict[str, Any]]]:
+    """What becomes of a task whose lease has run out: an outcome for the counters, and the pipeline that does it."""
+    ended = run_ended("$lease.expires_at")
+    if document.get("cancel_requested_at") is not None:
+        return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
+    crashes = document.get("crashes", 0)
+    if not excuse_crashes and crashes + 1 >= document["max_attempts"]:
+        message = f"The worker that ran the task died or stalled {crashes + 1} times; it is not tried again."
+        error = TaskError(type=AttemptsExhausted.code, message=message)
+        failed = ended | task_ended(TaskStatus.FAILED.value)
+        failed |= {"error": literal(error.model_dump()), "crashes": literal(crashes + 1)}
+        return "failed", change(failed, event=EventName.FAILED, detail={"error": error.type})
+    reason = Requeue.OUTAGE if excuse_crashes else Requeue.CRASH
+    fields = requeued(reason, delay_seconds=0, run_ends_at="$lease.expires_at")
+    return reason.value, change(fields, event=EventName.REQUEUED, detail={"reason": reason.value})
+
+
+def _waiting(document: dict[str, Any]) -> WaitingTask:
+    return WaitingTask(
+        task_id=document["_id"],
+        tenant=document["tenant"],
+        rev=document["rev"],
+        dispatch_seq=document.get("dispatch_seq", 0),
+        priority=document.get("priority", 0),
+        queued_at=document["queued_at"],
+        traceparent=document.get("traceparent"),
+        request_id=document["request_id"],
+    )

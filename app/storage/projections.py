@@ -1,0 +1,124 @@
+"""Projections of task documents: `agent_runs`, `messages`, `logs` and `sessions`.
+
+Their entries never change once written (a step, a message, an event), so projecting is inserting what is missing and
+twice changes nothing. The mark that a task is projected names the revision that was read: one that moved on meanwhile
+stays marked. An erased task has nothing to project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from app.domain.identity import TaskId
+from app.domain.run import AgentRun
+from app.domain.task import Step, Task, parse_task
+from app.storage.mongo import Database, store_errors
+
+_DUPLICATE_KEY = 11000
+
+
+class MongoProjectionRepository:
+    """Implements `app.ports.ProjectionRepository`. `patience_seconds`: time workers have to project their own."""
+
+    def __init__(self, db: Database, *, patience_seconds: float) -> None:
+        self._db = db
+        self._tasks = db["tasks"]
+        self._patience_seconds = patience_seconds
+
+    async def project(self, task_ids: Sequence[TaskId]) -> None:
+        with store_errors("read tasks to project"):
+            documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}).to_list()
+        tasks = [parse_task(document) for document in documents]
+        present = [task for task in tasks if task.erased_at is None]
+        await self._insert_missing("agent_runs", [run for task in present for run in _runs(task)])
+        await self._insert_missing("messages", [message for task in present for message in _messages(task)])
+        await self._insert_missing("logs", [entry for task in present for entry in _log_entries(task)])
+        with store_errors("project sessions and marks"):
+            if present:
+                await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
+            if tasks:
+                await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
+
+    async def find_stale(self, limit: int) -> Sequence[TaskId]:
+        with store_errors("find tasks to project"):
+            now = (await self._db.command("hello"))["localTime"]
+            stale = {"unprojected": True, "changed_at": {"$lt": now - timedelta(seconds=self._patience_seconds)}}
+            documents = await self._tasks.find(stale, {"_id": 1}).limit(limit).to_list()
+        return [document["_id"] for document in documents]
+
+    async def _insert_missing(self, collection: str, entries: Sequence[dict[str, Any]]) -> None:
+        if not entries:
+            return
+        with store_errors(f"project {collection}"):
+            try:
+                await self._db[collection].insert_many(entries, ordered=False)
+            except BulkWriteError as error:
+                problems = error.details.get("writeErrors", []) if error.details else []
+                if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
+                    raise
+
+
+def _owner(task: Task) -> dict[str, Any]:
+    return {"tenant": task.tenant, "task_id": task.id, "session_id": task.session_id, "request_id": task.request_id}
+
+
+def agent_run(task: Task, step: Step) -> AgentRun:
+    """The run that a step of the task's journal is to readers."""
+    return AgentRun(
+        id=f"{task.id}:{step.key}",
+        tenant=task.tenant,
+        task_id=task.id,
+        session_id=task.session_id,
+        request_id=task.request_id,
+        step=step.key,
+        node=step.node,
+        agent_name=step.agent_name,
+        output=step.output,
+        attempts=step.attempts,
+        usage=step.usage,
+        started_at=step.started_at,
+        finished_at=step.finished_at,
+        duration_ms=(step.finished_at - step.started_at).total_seconds() * 1000,
+    )
+
+
+def _runs(task: Task) -> list[dict[str, Any]]:
+    runs = [agent_run(task, step) for step in task.ordered_steps()]
+    return [{"_id": run.id, **run.model_dump(exclude={"id"})} for run in runs]
+
+
+def _messages(task: Task) -> list[dict[str, Any]]:
+    return [
+        {"_id": f"{task.id}:{number}", **_owner(task), **message.model_dump()}
+        for number, message in enumerate(task.messages)
+    ]
+
+
+def _log_entries(task: Task) -> list[dict[str, Any]]:
+    agent = {"agent_name": task.selected_agent}
+    return [
+        {"_id": f"{task.id}:{event.rev}:{event.name}", **_owner(task), **agent, **event.model_dump()}
+        for event in task.events
+    ]
+
+
+def _session(task: Task) -> UpdateOne:
+    return UpdateOne(
+        {"_id": task.session_id, "tenant": task.tenant},
+        {
+            "$setOnInsert": {"created_at": task.created_at},
+            "$max": {"updated_at": task.changed_at},
+        },
+        upsert=True,
+    )
+
+
+def _mark(task: Task) -> UpdateOne:
+    return UpdateOne(
+        {"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}, "$set": {"projected_rev": task.rev}}
+    )

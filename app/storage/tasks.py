@@ -1,0 +1,202 @@
+"""Tasks as their owners see them: submit, read, list, cancel, erase.
+
+Inserting the document is accepting the task: it is the outbox, too. Every read and write filters on the tenant.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from app.domain.identity import SessionId, TaskId, Tenant
+from app.domain.message import Message, MessageRole
+from app.domain.run import EventName, TaskEvent
+from app.domain.task import NewTask, Task, TaskStatus, TaskSummary, parse_task
+from app.errors import InvalidRequest, TaskErased, TaskNotFound
+from app.ports import TaskFilter, TaskPage
+from app.storage.mongo import Database, store_errors
+from app.storage.writes import Expression, change, literal, task_ended
+
+PREVIEW_CHARACTERS = 200
+_TIMES = ("created_at", "queued_at", "updated_at", "changed_at")
+_SUMMARY_FIELDS = dict.fromkeys(
+    (
+        "session_id",
+        "status",
+        "selected_agent",
+        "agent_type",
+        "priority",
+        "created_at",
+        "queued_at",
+        "started_at",
+        "completed_at",
+        "error",
+        "usage",
+    ),
+    1,
+) | {"task": 1}
+# What erasing removes: everything a person wrote, or that was written for one.
+_TEXTS = ("metadata", "history", "messages", "result", "routing", "peer_routing_reason", "steps", "error")
+
+
+class MongoTaskRepository:
+    """Implements `app.ports.TaskRepository` on the collection `tasks`. `expiry_seconds`: age at which tasks expire."""
+
+    def __init__(self, db: Database, *, expiry_seconds: int) -> None:
+        self._db = db
+        self._tasks = db["tasks"]
+        self._expiry_seconds = expiry_seconds
+
+    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
+        document = task.model_dump(exclude={"id", "run_at"}, exclude_none=True)
+        if task.run_at is not None:
+            document["run_at"] = task.run_at
+        document |= {"status": TaskStatus.QUEUED.value, "rev": 1, "steps": {}, "dispatch_seq": int(dispatched)}
+        if new_session:
+            document["history"] = []
+        stage = {"$mergeObjects": ["$$ROOT", literal(document), self._server_times(task, dispatched=dispatched)]}
+        with store_errors(f"insert task {task.id}"):
+            try:
+                await self._tasks.update_one(
+                    {"_id": task.id, "rev": {"$exists": False}}, [{"$replaceWith": stage}], upsert=True
+                )
+            except DuplicateKeyError:
+                return await self.get(task.tenant, task.id)
+            times = await self._tasks.find_one({"_id": task.id}, dict.fromkeys(_TIMES, 1))
+        return _accepted(task, times or {}, dispatched=dispatched, new_session=new_session)
+
+    def _server_times(self, task: NewTask, *, dispatched: bool) -> dict[str, Expression]:
+        due_at: Expression = literal(task.run_at) if task.run_at is not None else "$$NOW"
+        times: dict[str, Expression] = dict.fromkeys(_TIMES, "$$NOW")
+        message = {"role": literal(MessageRole.USER.value), "content": literal(task.task), "created_at": "$$NOW"}
+        event = {"rev": literal(1), "name": literal(EventName.QUEUED.value), "at": "$$NOW", "detail": literal({})}
+        times |= {
+            "due_at": due_at,
+            "expires_at": {"$add": [due_at, self._expiry_seconds * 1000]},
+            "messages": [message],
+            "events": [event],
+            "unprojected": literal(True),
+        }
+        if dispatched:
+            times["dispatched_at"] = "$$NOW"
+        return times
+
+    async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
+        with store_errors(f"read task {task_id}"):
+            document = await self._tasks.find_one({"_id": task_id, "tenant": tenant})
+        if document is None:
+            raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
+        if document.get("erased_at") is not None:
+            raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
+        return parse_task(document)
+
+    async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
+        query = _query(tenant, task_filter)
+        if cursor is not None:
+            created_at, last_id = _decode_cursor(cursor)
+            query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": last_id}}]
+        with store_errors("list tasks"):
+            found = self._tasks.find(query, _SUMMARY_FIELDS)
+            documents = await found.sort([("created_at", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1).to_list()
+        page = documents[:limit]
+        more = len(documents) > limit
+        return TaskPage(
+            items=[_summary(document) for document in page],
+            next_cursor=_encode_cursor(page[-1]["created_at"], page[-1]["_id"]) if more else None,
+        )
+
+    async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
+        task = await self.get(tenant, task_id)
+        if task.status.terminal:
+            return task
+        mine = {"_id": task_id, "tenant": tenant}
+        ended = change(
+            {**task_ended(TaskStatus.CANCELLED.value), "cancel_requested_at": "$$NOW"}, event=EventName.CANCELLED
+        )
+        flagged = change({"cancel_requested_at": "$$NOW"}, event=EventName.CANCEL_REQUESTED)
+        with store_errors(f"cancel task {task_id}"):
+            result = await self._tasks.update_one({**mine, "status": TaskStatus.QUEUED.value}, ended)
+            if not result.matched_count:
+                await self._tasks.update_one(
+                    {**mine, "status": TaskStatus.PROCESSING.value, "cancel_requested_at": None}, flagged
+                )
+        return await self.get(tenant, task_id)
+
+    async def erase_session(self, tenant: Tenant, session_id: SessionId) -> Sequence[TaskId]:
+        mine = {"tenant": tenant, "session_id": session_id}
+        removed: dict[str, Expression] = dict.fromkeys(_TEXTS, "$$REMOVE")
+        removed |= {"task": literal("(erased)"), "source": literal({}), "events": literal([]), "erased_at": "$$NOW"}
+        with store_errors(f"erase session {session_id}"):
+            ids = [document["_id"] for document in await self._tasks.find(mine, {"_id": 1}).to_list()]
+            running = {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}}
+            ended = {**task_ended(TaskStatus.CANCELLED.value), **removed, "lease": "$$REMOVE"}
+            await self._tasks.update_many({**mine, **running}, change(ended))
+            await self._tasks.update_many(mine, change(removed))
+            for collection in ("agent_runs", "messages", "logs"):
+                await self._db[collection].delete_many({"task_id": {"$in": ids}})
+        return ids
+
+
+def _accepted(task: NewTask, times: dict[str, Any], *, dispatched: bool, new_session: bool) -> Task:
+    created_at = times["created_at"]
+    return Task(
+        **task.model_dump(),
+        status=TaskStatus.QUEUED,
+        rev=1,
+        created_at=created_at,
+        queued_at=times["queued_at"],
+        updated_at=times["updated_at"],
+        changed_at=times["changed_at"],
+        due_at=task.run_at or created_at,
+        dispatch_seq=int(dispatched),
+        dispatched_at=created_at if dispatched else None,
+        history=() if new_session else None,
+        messages=(Message(role=MessageRole.USER, content=task.task, created_at=created_at),),
+        events=(TaskEvent(rev=1, name=EventName.QUEUED, at=created_at),),
+    )
+
+
+def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:
+    query: dict[str, Any] = {"tenant": tenant, "erased_at": None}
+    if task_filter.status is not None:
+        query["status"] = task_filter.status.value
+    if task_filter.agent_type is not None:
+        query["agent_type"] = task_filter.agent_type
+    if task_filter.session_id is not None:
+        query["session_id"] = task_filter.session_id
+    bounds = {"$gte": task_filter.created_from, "$lt": task_filter.created_to}
+    if created := {operator: bound for operator, bound in bounds.items() if bound is not None}:
+        query["created_at"] = created
+    if task_filter.text is not None:
+        query["task"] = {"$regex": re.escape(task_filter.text), "$options": "i"}
+    return query
+
+
+def _summary(document: dict[str, Any]) -> TaskSummary:
+    preview = document.pop("task", "")[:PREVIEW_CHARACTERS]
+    return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
+
+
+def _encode_cursor(created_at: datetime, task_id: str) -> str:
+    text = json.dumps([round(created_at.timestamp() * 1000), task_id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        created_ms, task_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(task_id, str):
+            raise TypeError(type(task_id).__name__)
+        return datetime.fromtimestamp(int(created_ms) / 1000, tz=UTC), task_id
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+        message = "must be the next_cursor of an earlier page, unchanged"
+        raise InvalidRequest("The cursor is not one of ours.", fields=[("cursor", message)]) from error
