@@ -324,7 +324,7 @@ class Ticket:
 class TaskQueue(Protocol):
     """The broker. An error is never an empty answer."""
 
-    async def publish(self, ticket: Ticket) -> None: ...
+    async def publish(self, tickets: Sequence[Ticket]) -> None: ...
 
     async def length(self) -> int: ...
 
@@ -338,8 +338,11 @@ class TaskQueue(Protocol):
     async def kick(self) -> None:
         """Wakes the leader: something waits."""
 
-    def kicks(self) -> AsyncIterator[None]:
+    def kicks(self) -> AsyncIterator[str]:
         """Yields at every kick; ends never, survives reconnects."""
+
+    def finished(self) -> AsyncIterator[str]:
+        """Yields the id of every task that ends, as far as Redis is there; ends never."""
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None: ...
 

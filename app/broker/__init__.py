@@ -1,0 +1,1 @@
+"""Redis and Celery behind the ports: tickets, presence, limits."""

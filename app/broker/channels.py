@@ -1,0 +1,15 @@
+"""Keys and channels in Redis. Nothing here is the truth: all of it can be rebuilt from MongoDB."""
+
+from __future__ import annotations
+
+SNAPSHOT_KEY = "ao:queue:snapshot"
+WORKERS_KEY = "ao:workers"
+KICK_CHANNEL = "ao:kick"
+CANCEL_CHANNEL = "ao:cancel"
+DONE_CHANNEL = "ao:done"
+PRESENCE_TTL_SECONDS = 10
+PRESENCE_INTERVAL_SECONDS = 2
+
+
+def worker_key(worker_id: str) -> str:
+    return f"ao:worker:{worker_id}"

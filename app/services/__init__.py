@@ -1,0 +1,1 @@
+"""What the product does with tasks, over the ports alone."""

@@ -1,0 +1,187 @@
+"""What exactly one API process should do, and what several may do without harm: dispatch, repair, reap, project, tell.
+
+The lock lasts ten seconds and is renewed every three by a task of its own. The duties are independent loops: one that
+fails for lack of a server logs it, waits a second and goes on; the others do not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from app.errors import DependencyError, StoreError
+from app.ports import (
+    Clock,
+    DispatchRepository,
+    LeaderLock,
+    ProjectionRepository,
+    SystemRepository,
+    TaskQueue,
+)
+from app.services.dispatcher import Dispatcher
+from app.services.snapshot import SnapshotPublisher
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import Metrics
+
+LOCK_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+BUSY_TICK_SECONDS = 0.05
+IDLE_TICK_SECONDS = 1.0
+REPAIR_TICK_SECONDS = 1.0
+PROJECTION_TICK_SECONDS = 2.0
+PROJECTION_BATCH = 100
+ROLL_UP_SECONDS = 300.0
+PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LeaderPorts:
+    """The stores and the queue that the leader works on."""
+
+    lock: LeaderLock
+    dispatch: DispatchRepository
+    projections: ProjectionRepository
+    system: SystemRepository
+    queue: TaskQueue
+
+
+class Leader:
+    """Runs the duties while this process holds the lock. `owner` names the process, once per start."""
+
+    def __init__(
+        self,
+        ports: LeaderPorts,
+        dispatcher: Dispatcher,
+        snapshots: SnapshotPublisher,
+        *,
+        owner: str,
+        lease_seconds: float,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._ports = ports
+        self._dispatcher = dispatcher
+        self._snapshots = snapshots
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._metrics = metrics
+        self._leading = asyncio.Event()
+        self._kicked = asyncio.Event()
+        self._excuse_until = float("-inf")
+        self._excuse_next = False
+        self._reaped_at: float | None = None
+
+    @property
+    def leading(self) -> bool:
+        return self._leading.is_set()
+
+    async def run(self) -> None:
+        """Runs until cancelled; lets the lock go at the end, so that another process leads at once."""
+        duties: Mapping[str, Callable[[], Awaitable[float]]] = {
+            "dispatch": self._dispatch,
+            "repair": self._repair,
+            "reap": self._reap,
+            "project": self._project,
+            "snapshot": self._snapshots.publish,
+            "roll_up": self._roll_up,
+        }
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_lock(), name="leader-lock")
+                group.create_task(self._listen(), name="leader-kicks")
+                for name, duty in duties.items():
+                    group.create_task(self._repeat(name, duty), name=f"leader-{name}")
+        finally:
+            if self.leading:
+                with contextlib.suppress(DependencyError, StoreError):
+                    await self._ports.lock.release(self._owner)
+
+    async def _keep_lock(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(LOCK_SECONDS - RENEW_SECONDS):
+                    acquired = await self._ports.lock.acquire(self._owner, seconds=LOCK_SECONDS)
+            except (DependencyError, StoreError, TimeoutError):
+                acquired = False
+            if acquired and not self.leading:
+                self._excuse_one_lease()
+                self._leading.set()
+                _log.info("leadership_taken", owner=self._owner)
+            elif not acquired and self.leading:
+                self._leading.clear()
+                _log.warning("leadership_lost", owner=self._owner)
+            await asyncio.sleep(RENEW_SECONDS if acquired else 1.0)
+
+    async def _listen(self) -> None:
+        async for _ in self._ports.queue.kicks():
+            self._kicked.set()
+
+    async def _repeat(self, name: str, duty: Callable[[], Awaitable[float]]) -> None:
+        while True:
+            await self._leading.wait()
+            try:
+                pause_seconds = await duty()
+            except (DependencyError, StoreError) as error:
+                _log.warning("leader_duty_failed", duty=name, code=error.code)
+                pause_seconds = PAUSE_AFTER_ERROR_SECONDS
+                if name == "reap":
+                    self._excuse_one_lease()
+            if name == "dispatch":
+                await self._wait_for_kick(pause_seconds)
+            else:
+                await asyncio.sleep(pause_seconds)
+
+    async def _wait_for_kick(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._kicked.wait()
+        self._kicked.clear()
+
+    async def _dispatch(self) -> float:
+        return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
+
+    async def _repair(self) -> float:
+        await self._dispatcher.repair()
+        return REPAIR_TICK_SECONDS
+
+    async def _reap(self) -> float:
+        """Reaps, but not before a lease has passed since a take-over, an outage or a gap of our own.
+
+        What that first round requeues had no chance to renew its lease, so it does not count as a crash.
+        """
+        tick_seconds = self._lease_seconds / 6
+        now = self._clock.monotonic()
+        if self._reaped_at is not None and now - self._reaped_at > tick_seconds + self._lease_seconds / 2:
+            self._excuse_one_lease()
+        self._reaped_at = now
+        if now < self._excuse_until:
+            return tick_seconds
+        excused, self._excuse_next = self._excuse_next, False
+        reaped = await self._ports.dispatch.reap(excuse_crashes=excused)
+        for reason, count in reaped.requeued.items():
+            self._metrics.reaper_requeued.labels(reason=reason).inc(count)
+        if reaped.requeued:
+            _log.warning("tasks_reaped", **reaped.requeued)
+            self._kicked.set()
+        for code, count in reaped.failed.items():
+            _log.warning("tasks_given_up", error_type=code, count=count)
+        return tick_seconds
+
+    def _excuse_one_lease(self) -> None:
+        self._excuse_until = self._clock.monotonic() + self._lease_seconds
+        self._excuse_next = True
+
+    async def _project(self) -> float:
+        stale = await self._ports.projections.find_stale(PROJECTION_BATCH)
+        if stale:
+            await self._ports.projections.project(stale)
+        return PROJECTION_TICK_SECONDS if len(stale) < PROJECTION_BATCH else 0.0
+
+    async def _roll_up(self) -> float:
+        await self._ports.system.roll_up()
+        return ROLL_UP_SECONDS

@@ -1,0 +1,93 @@
+"""The queue snapshot: one Redis hash a second that says how deep the queue truly is and how fast it moves.
+
+Queue length = tickets in the list + tasks waiting in MongoDB. Times in seconds. Counting costs the database; a round
+that took long is followed by a pause ten times as long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue, WorkerPresence
+from app.telemetry.metrics import Metrics
+
+TICK_SECONDS = 1.0
+COUNTING_SHARE = 10.0
+SAMPLES_KEPT = 500
+RATE_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    at: float
+    number: int
+
+
+class SnapshotPublisher:
+    """Counts and publishes. `expected_service_seconds` stands in until a task has finished."""
+
+    def __init__(
+        self,
+        tasks: DispatchRepository,
+        queue: TaskQueue,
+        *,
+        expected_service_seconds: float,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._tasks = tasks
+        self._queue = queue
+        self._expected_service_seconds = expected_service_seconds
+        self._clock = clock
+        self._metrics = metrics
+        self._arrivals: deque[_Arrival] = deque()
+        self._accepted = 0
+
+    def task_accepted(self) -> None:
+        """Counts one accepted task, for the arrival rate of this process."""
+        self._accepted += 1
+
+    async def publish(self) -> float:
+        """Publishes one snapshot; gives the seconds to wait before the next. Raises DependencyError."""
+        began = self._clock.monotonic()
+        counts = await self._tasks.counts()
+        counting_seconds = self._clock.monotonic() - began
+        listed = await self._queue.length()
+        presences = await self._queue.presences()
+        await self._queue.publish_snapshot(self._compose(counts, listed, presences))
+        return max(TICK_SECONDS, counting_seconds * COUNTING_SHARE)
+
+    def _compose(
+        self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence]
+    ) -> dict[str, str | int | float]:
+        in_flight = sum(len(presence.running) + len(presence.reserved) for presence in presences)
+        drift = counts.dispatched + counts.processing - listed - in_flight
+        self._metrics.truth_drift.set(drift)
+        open_breakers = sorted(
+            {name for presence in presences for name, state in presence.breakers.items() if state != "closed"}
+        )
+        return {
+            "waiting": counts.waiting,
+            "listed": listed,
+            "in_flight": in_flight,
+            "processing": counts.processing,
+            "oldest_age_seconds": round(counts.oldest_age_seconds, 3),
+            "arrival_rate": round(self._arrival_rate(), 4),
+            "mean_service_seconds": self._expected_service_seconds,
+            "workers": len(presences),
+            "slots": sum(presence.slots for presence in presences),
+            "open_breakers": ",".join(open_breakers),
+            "drift": drift,
+            "at": self._clock.now().isoformat(),
+        }
+
+    def _arrival_rate(self) -> float:
+        now = self._clock.monotonic()
+        self._arrivals.append(_Arrival(at=now, number=self._accepted))
+        while len(self._arrivals) > 2 and now - self._arrivals[0].at > RATE_WINDOW_SECONDS:
+            self._arrivals.popleft()
+        first, last = self._arrivals[0], self._arrivals[-1]
+        elapsed = last.at - first.at
+        return (last.number - first.number) / elapsed if elapsed > 0 else 0.0
