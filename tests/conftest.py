@@ -1,0 +1,52 @@
+"""Fixtures that every test may use: servers once per test process, a database and an empty Redis per test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from app.storage.mongo import Database, ensure_indexes
+from tests.servers import broker_server, fresh_database, store_server
+
+
+@pytest.fixture(scope="session")
+def mongo_uri() -> Iterator[str]:
+    """A MongoDB-compatible server: the one of `MONGO_URI`, else an embedded one for this process."""
+    if named := os.environ.get("MONGO_URI"):
+        yield named
+        return
+    with store_server() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Valkey of this process; never one that the environment names, because tests empty it."""
+    with broker_server() as server:
+        yield server.url
+
+
+@pytest.fixture
+async def database(mongo_uri: str) -> AsyncIterator[Database]:
+    """This test's own database, without indexes."""
+    async with fresh_database(mongo_uri) as db:
+        yield db
+
+
+@pytest.fixture
+async def indexed_database(database: Database) -> Database:
+    """This test's own database with the product's indexes."""
+    await ensure_indexes(database)
+    return database
+
+
+@pytest.fixture
+async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of a Redis that is empty when the test begins."""
+    client = Redis.from_url(redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose()

