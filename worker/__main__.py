@@ -1,0 +1,31 @@
+"""`python -m worker`: settings, logs, runtime, Celery; in this order, and back."""
+
+from __future__ import annotations
+
+import sys
+
+from app.errors import ConfigurationError
+from app.settings import load_settings
+from app.telemetry.logs import configure_logging
+from worker.celery_app import build_worker_app, worker_arguments
+from worker.runtime import Runtime
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        configure_logging(settings.process, process="worker")
+        runtime = Runtime(settings)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    app = build_worker_app(settings, runtime)
+    try:
+        app.worker_main(worker_arguments(settings, hostname=runtime.worker_id))
+    finally:
+        runtime.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

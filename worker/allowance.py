@@ -1,0 +1,79 @@
+"""Permission to make a model call: the lease is good, nobody asked to stop, and the budget holds.
+
+Where a task has a budget, the most a call can cost is persisted before the call and settled with the step. What is
+still reserved when a process dies counts as spent: the next run begins with it settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.domain.task import Budget, Spending, Task
+from app.domain.usage import NO_USAGE, Usage
+from app.errors import BudgetExceeded
+from worker.journal import TaskJournal
+from worker.leases import HeldClaim
+
+
+class TaskAllowance:
+    """Implements `app.llm.calls.Allowance` for one claim."""
+
+    def __init__(self, task: Task, held: HeldClaim, journal: TaskJournal) -> None:
+        self._task = task
+        self._held = held
+        self._journal = journal
+        self._settled = priced(task.spending.settled) + priced(task.spending.reserved)
+        self._reserved = NO_USAGE
+        self._lock = asyncio.Lock()
+
+    async def reserve(self, upper_bound: Usage) -> None:
+        await self._held.check()
+        if self._task.budget is None:
+            return
+        async with self._lock:
+            refuse_beyond(self._task.budget, spent=self._settled + self._reserved, wanted=upper_bound)
+            self._reserved = self._reserved + priced(upper_bound)
+            self._note()
+            await self._journal.flush()
+
+    def settle(self, upper_bound: Usage, actual: Usage) -> None:
+        if self._task.budget is None:
+            return
+        self._reserved = minus(self._reserved, priced(upper_bound))
+        self._settled = self._settled + priced(actual)
+        self._note()
+
+    def _note(self) -> None:
+        self._journal.spending = Spending(settled=self._settled, reserved=self._reserved)
+
+
+def refuse_beyond(budget: Budget, *, spent: Usage, wanted: Usage) -> None:
+    """Raises BudgetExceeded when `wanted` on top of `spent` would pass the budget, or has no price to check."""
+    if budget.max_tokens is not None and spent.total_tokens + wanted.total_tokens > budget.max_tokens:
+        raise BudgetExceeded(
+            f"The next model call may need {wanted.total_tokens} tokens; "
+            f"{max(0, budget.max_tokens - spent.total_tokens)} of {budget.max_tokens} are left."
+        )
+    if budget.max_cost_microusd is None:
+        return
+    if wanted.cost_microusd is None:
+        raise BudgetExceeded("The model has no known price: a cost budget cannot hold; set a price or a token budget.")
+    left = budget.max_cost_microusd - (spent.cost_microusd or 0)
+    if wanted.cost_microusd > left:
+        raise BudgetExceeded(
+            f"The next model call may cost {wanted.cost_microusd / 1e6:.6f} USD; "
+            f"{max(0, left) / 1e6:.6f} of {budget.max_cost_microusd / 1e6:.6f} are left."
+        )
+
+
+def priced(usage: Usage) -> Usage:
+    """The usage with an unknown cost as 0: only token budgets go on where there is no price."""
+    return usage if usage.cost_microusd is not None else usage.model_copy(update={"cost_microusd": 0})
+
+
+def minus(usage: Usage, part: Usage) -> Usage:
+    return Usage(
+        input_tokens=max(0, usage.input_tokens - part.input_tokens),
+        output_tokens=max(0, usage.output_tokens - part.output_tokens),
+        cost_microusd=max(0, (usage.cost_microusd or 0) - (part.cost_microusd or 0)),
+    )

@@ -1,0 +1,313 @@
+"""One task from ticket to end: claim, route, run the agent, write what came of it.
+
+A ticket is only a hint: whatever stands in the task's document decides. Every way out of a run is one fenced write, or
+none where the claim is lost. This is the process edge of a run: what an agent raises and nobody mapped ends here as
+AGENT_FAULT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from app.agents.summary import summarise
+from app.llm.gateway import LLMGateway
+
+from app.agents.base import Agent, AgentContext
+from app.agents.history import trim_history
+from app.agents.peer.graph import PeerAgent
+from app.agents.registry import AgentRegistry
+from app.domain.agent import AgentOutput
+from app.domain.identity import ClaimId, TaskId
+from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
+from app.errors import (
+    AgentFault,
+    AgentUnavailable,
+    ClaimLost,
+    DeadlineExceeded,
+    Postponed,
+    ResultTooLarge,
+    StoreUnavailable,
+    TaskFailure,
+)
+from app.llm.calls import BoundLLM, CallScope
+from app.ports import AgentDirectory, Claim, ClaimRepository, Clock
+from app.settings import Settings
+from app.telemetry.logs import bind_log_context, get_logger
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing, current_trace_id
+from app.tools.search import SearchTool
+from worker.allowance import TaskAllowance
+from worker.journal import TaskJournal
+from worker.leases import HeldClaim, Interruption, LeaseKeeper
+from worker.outcome import GiveUp, after_failure
+
+CLAIM_PAUSE_SECONDS = 0.2
+LONGEST_CLAIM_PAUSE_SECONDS = 5.0
+PINNED_REASON = "The caller chose this agent."
+HANDBACK_SECONDS = 0.0
+OTHER_VERSION_SECONDS = 2.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ExecutorParts:
+    """What a run needs; built once per process."""
+
+    claims: ClaimRepository
+    directory: AgentDirectory
+    leases: LeaseKeeper
+    registry: AgentRegistry
+    gateway: LLMGateway
+    search: SearchTool
+    finished: Callable[[Task], None]
+    settings: Settings
+    metrics: Metrics
+    tracing: Tracing
+    clock: Clock
+    owner: str
+
+
+class Executor:
+    """Runs tasks; any number at once, each in its own asyncio task."""
+
+    def __init__(self, parts: ExecutorParts) -> None:
+        self._parts = parts
+        self._peer = PeerAgent()
+        self._execution = parts.settings.execution
+
+    async def run(self, task_id: TaskId) -> None:
+        """Runs the task of a ticket, if it is to be had; returns when its end, or return to the queue, is stored."""
+        claim_id = ClaimId(uuid.uuid4().hex)
+        claimed_at = self._parts.clock.monotonic()
+        task = await self._claim(task_id, claim_id)
+        if task is None:
+            _log.debug("ticket_dropped", task_id=task_id)
+            return
+        held = self._parts.leases.hold(
+            Claim(task_id=task.id, claim_id=claim_id, epoch=task.epoch), claimed_at=claimed_at
+        )
+        self._parts.metrics.busy_slots.inc()
+        try:
+            with (
+                bind_log_context(request_id=task.request_id, task_id=task.id, session_id=task.session_id),
+                self._parts.tracing.span(
+                    "agents.task.execute",
+                    traceparent=task.traceparent,
+                    attributes={"workflow.id": task.id, "correlation_id": task.request_id, "user.id": task.tenant},
+                ),
+            ):
+                await self._run_claimed(task, held)
+        finally:
+            self._parts.metrics.busy_slots.dec()
+            self._parts.leases.drop(claim_id)
+
+    async def _claim(self, task_id: TaskId, claim_id: ClaimId) -> Task | None:
+        """Holds the ticket while the database is away: slots fill up and consumption stops by itself."""
+        pause_seconds = CLAIM_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
+            except StoreUnavailable:
+                _log.warning("claim_repeated", task_id=task_id)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, LONGEST_CLAIM_PAUSE_SECONDS)
+
+    async def _run_claimed(self, task: Task, held: HeldClaim) -> None:
+        began = self._parts.clock.monotonic()
+        due_at = task.due_at or task.queued_at
+        claimed_at = task.changed_at
+        self._parts.metrics.task_wait_seconds.observe(max(0.0, (claimed_at - due_at).total_seconds()))
+        _log.info("task_claimed", attempt=task.attempts, epoch=task.epoch, trace_id=current_trace_id())
+        journal = TaskJournal(task, held, self._parts.claims)
+        try:
+            status = await self._settle(task, held, journal)
+        except ClaimLost:
+            _log.warning("run_discarded", epoch=task.epoch)
+            return
+        duration_ms = (self._parts.clock.monotonic() - began) * 1000
+        _log.info(f"task_{status}", duration_ms=round(duration_ms, 1), total_tokens=journal.usage.total_tokens)
+        self._parts.finished(task)
+
+    async def _settle(self, task: Task, held: HeldClaim, journal: TaskJournal) -> str:
+        """Runs, and writes the one end that fits. Gives the name of that end. Raises ClaimLost."""
+        claims, claim = self._parts.claims, held.claim
+        try:
+            output = await self._run_within_deadline(task, held, journal)
+            return await self._complete(output, held, journal)
+        except Postponed as reason:
+            update = journal.take_update()
+            delay_seconds = HANDBACK_SECONDS if held.hand_back else OTHER_VERSION_SECONDS
+            _log.info("task_handed_back", reason=reason.message)
+            await journal.write(
+                lambda: claims.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None)
+            )
+            return "requeued"
+        except TaskFailure as failure:
+            return await self._after_failure(failure, task, held, journal)
+        except asyncio.CancelledError:
+            return await self._interrupted(held, journal)
+        except ClaimLost:
+            raise
+        except Exception as fault:  # noqa: BLE001  # the edge of a run: an agent's fault ends its task, not the worker
+            _log.error("agent_fault", error_class=type(fault).__name__, where=_origin(fault))
+            unmapped = AgentFault(f"The agent failed with {type(fault).__name__}; the worker's log has the details.")
+            return await self._after_failure(unmapped, task, held, journal)
+
+    async def _interrupted(self, held: HeldClaim, journal: TaskJournal) -> str:
+        if held.interruption is not Interruption.CANCELLED:
+            if held.interruption is Interruption.LOST:
+                raise ClaimLost(f"task {held.claim.task_id}: another worker owns it")
+            raise asyncio.CancelledError
+        held.run.uncancel()
+        update = journal.take_update()
+        await journal.write(lambda: self._parts.claims.cancel(held.claim, update))
+        return TaskStatus.CANCELLED.value
+
+    async def _run_within_deadline(self, task: Task, held: HeldClaim, journal: TaskJournal) -> AgentOutput:
+        deadline_seconds = min(task.deadline_seconds, self._execution.deadline_seconds)
+        left_seconds = deadline_seconds - task.processing_ms / 1000
+        exceeded = DeadlineExceeded(f"The task did not end within its {deadline_seconds} seconds of processing time.")
+        if left_seconds <= 0:
+            raise exceeded
+        ends_at = self._parts.clock.monotonic() + left_seconds
+        try:
+            async with asyncio.timeout(left_seconds) as timeout:
+                return await self._route_and_run(
+                    task, held, journal, remaining=lambda: ends_at - self._parts.clock.monotonic()
+                )
+        except TimeoutError as error:
+            if timeout.expired():
+                raise exceeded from error
+            raise
+
+    async def _route_and_run(
+        self, task: Task, held: HeldClaim, journal: TaskJournal, *, remaining: Callable[[], float]
+    ) -> AgentOutput:
+        context = await self._context(task, held, journal, remaining)
+        routing = await self._route(task, context)
+        agent = await self._agent(routing.agent_name)
+        kind = agent.card.agent_type
+        journal.note_routing(routing, agent_type=kind)
+        with bind_log_context(agent_name=routing.agent_name):
+            _log.info("task_routed", confidence=routing.confidence)
+            await journal.flush()
+            llm = self._bind(task, held, journal, remaining, kind)
+            return await self._timed(kind, lambda: agent.run(context.for_agent(kind, llm)))
+
+    async def _timed(self, kind: str, run: Callable[[], Awaitable[AgentOutput]]) -> AgentOutput:
+        began = self._parts.clock.monotonic()
+        status = "error"
+        try:
+            with self._parts.tracing.span(f"agents.{kind}.execute"):
+                output = await run()
+            status = "success"
+            return output
+        finally:
+            seconds = self._parts.clock.monotonic() - began
+            self._parts.metrics.workflow_seconds.labels(workflow_type=kind, status=status).observe(seconds)
+
+    async def _context(
+        self, task: Task, held: HeldClaim, journal: TaskJournal, remaining: Callable[[], float]
+    ) -> AgentContext:
+        history = task.history
+        if history is None:
+            earlier = await self._parts.claims.history(task.tenant, task.session_id, before=task)
+            history = trim_history(earlier, max_tokens=self._execution.history_tokens)
+            journal.note_history(history)
+        return AgentContext(
+            task=task,
+            history=history,
+            llm=self._bind(task, held, journal, remaining, "peer"),
+            search=self._parts.search,
+            journal=journal,
+            cards=[card for card in self._parts.registry.cards() if card.routable],
+            min_confidence=self._parts.settings.agents.routing_min_confidence,
+            clock=self._parts.clock,
+            metrics=self._parts.metrics,
+            tracing=self._parts.tracing,
+            workflow_type="peer",
+        )
+
+    def _bind(
+        self, task: Task, held: HeldClaim, journal: TaskJournal, remaining: Callable[[], float], kind: str
+    ) -> BoundLLM:
+        return self._parts.gateway.bind(
+            CallScope(
+                task_id=task.id,
+                request_id=task.request_id,
+                tenant=task.tenant,
+                workflow_type=kind,
+                allowance=TaskAllowance(task, held, journal),
+                remaining_seconds=remaining,
+                on_attempt=journal.observe,
+            )
+        )
+
+    async def _route(self, task: Task, context: AgentContext) -> Routing:
+        if task.agent is not None:
+            return Routing(agent_name=task.agent, reasoning=PINNED_REASON)
+        if task.routing is not None:
+            return task.routing
+        with self._parts.tracing.span("agents.peer.execute"):
+            return await self._peer.route(context)
+
+    async def _agent(self, name: str) -> Agent:
+        try:
+            return self._parts.registry.get(name)
+        except AgentUnavailable:
+            published = await self._parts.directory.list_all()
+            if any(card.name == name for card in published):
+                raise Postponed(f"agent {name} runs in a worker of another version") from None
+            raise
+
+    async def _complete(self, output: AgentOutput, held: HeldClaim, journal: TaskJournal) -> str:
+        if len(output.content.encode()) > RESULT_BYTES_LIMIT:
+            raise ResultTooLarge(f"The answer is larger than {RESULT_BYTES_LIMIT} bytes, the most that is kept.")
+        result = _result_of(output)
+        update = journal.take_update(result.raw_output)
+        await journal.write(lambda: self._parts.claims.complete(held.claim, update, result))
+        return TaskStatus.COMPLETED.value
+
+    async def _after_failure(self, failure: TaskFailure, task: Task, held: HeldClaim, journal: TaskJournal) -> str:
+        claims, claim = self._parts.claims, held.claim
+        verdict = after_failure(failure, task, self._execution, fraction=random.random())
+        update = journal.take_update()
+        if isinstance(verdict, GiveUp):
+            partial = _partial(journal.latest_text())
+            _log.warning("task_error", error_type=verdict.error.type)
+            await journal.write(lambda: claims.fail(claim, update, verdict.error, partial))
+            return TaskStatus.FAILED.value
+        _log.warning("task_retried", error_type=verdict.error.type, delay_seconds=round(verdict.delay_seconds, 3))
+        await journal.write(
+            lambda: claims.requeue(
+                claim, update, reason=verdict.reason, delay_seconds=verdict.delay_seconds, error=verdict.error
+            )
+        )
+        return "requeued"
+
+
+def _origin(fault: BaseException) -> str:
+    """The line that raised, without the exception's text: that may hold what a user wrote."""
+    frames = traceback.extract_tb(fault.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def _result_of(output: AgentOutput) -> TaskResult:
+    return TaskResult(
+        summary=summarise(output),
+        raw_output=output.content,
+        code_language=output.code_language,
+        citations=output.citations,
+    )
+
+
+def _partial(text: str | None) -> TaskResult | None:
+    if text is None:
+        return None
+    return TaskResult(summary="Partial answer: the task failed before it was complete.", raw_output=text)

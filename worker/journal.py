@@ -1,0 +1,144 @@
+"""The journal of one task under one claim: what earlier runs recorded, what this run adds, and how it is written.
+
+Steps that must not be lost are written at once; others wait for the next write. A write that gets no answer is
+repeated, the same write, until the database answers: an outage delays a run, it does not end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+
+from app.domain.message import Message
+from app.domain.task import Routing, Spending, Step, Task
+from app.domain.usage import NO_USAGE, ModelAttempt
+from app.errors import ClaimLost, Postponed, StoreUnavailable
+from app.ports import ClaimRepository, RunUpdate
+from app.telemetry.logs import get_logger
+from worker.leases import HeldClaim
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+
+_log = get_logger(__name__)
+
+
+class AttemptMeter:
+    """The model attempts of one node. Implements `app.agents.base.StepMeter`."""
+
+    def __init__(self) -> None:
+        self._attempts: list[ModelAttempt] = []
+
+    def add(self, attempt: ModelAttempt) -> None:
+        self._attempts.append(attempt)
+
+    def attempts(self) -> Sequence[ModelAttempt]:
+        return self._attempts
+
+
+_meter: ContextVar[AttemptMeter | None] = ContextVar("attempt_meter", default=None)
+
+
+class TaskJournal:
+    """Implements `app.agents.base.Journal`."""
+
+    def __init__(self, task: Task, held: HeldClaim, claims: ClaimRepository) -> None:
+        self._task = task
+        self._held = held
+        self._claims = claims
+        self._known = dict(task.steps)
+        self._pending: list[Step] = []
+        self._occurrences: Counter[str] = Counter()
+        self._routing: Routing | None = None
+        self._agent_type: str | None = None
+        self._history: Sequence[Message] | None = None
+        self.usage = task.usage
+        self.spending: Spending | None = None
+
+    def next_key(self, node: str) -> str:
+        self._occurrences[node] += 1
+        return f"{node}#{self._occurrences[node]}"
+
+    def find(self, key: str, input_hash: str) -> Step | None:
+        step = self._known.get(key)
+        return step if step is not None and step.input_hash == input_hash else None
+
+    def collect(self) -> AttemptMeter:
+        meter = AttemptMeter()
+        _meter.set(meter)
+        return meter
+
+    def observe(self, attempt: ModelAttempt) -> None:
+        """Adds an attempt to the step that runs now and to the task's usage, whether the step succeeds or not."""
+        meter = _meter.get()
+        if meter is not None:
+            meter.add(attempt)
+        self.usage = self.usage + attempt.usage
+
+    async def record(self, step: Step, *, flush: bool) -> None:
+        numbered = step.model_copy(update={"sequence": len(self._known) + 1})
+        self._known[step.key] = numbered
+        self._pending.append(numbered)
+        if flush:
+            await self.flush()
+
+    def note_history(self, history: Sequence[Message]) -> None:
+        """Keeps what the run saw of its session, for the next write: a resumed run sees the same."""
+        self._history = history
+
+    def note_routing(self, routing: Routing, *, agent_type: str) -> None:
+        self._routing = routing
+        self._agent_type = agent_type
+
+    def latest_text(self) -> str | None:
+        """The newest text that a step produced: what is kept when a task fails half-way."""
+        for step in sorted(self._known.values(), key=lambda known: known.sequence, reverse=True):
+            content = step.output.get("content")
+            if isinstance(content, str) and content:
+                return content
+        return None
+
+    async def flush(self) -> None:
+        """Writes what is pending. Raises ClaimLost, or Postponed where the worker is asked to hand the task back."""
+        update = self.take_update()
+        await self.write(lambda: self._claims.record(self._held.claim, update))
+        if self._held.hand_back:
+            raise Postponed(f"task {self._task.id} is handed back: the worker stops")
+
+    def take_update(self, result_text: str | None = None) -> RunUpdate:
+        """What the next write adds; afterwards nothing is pending. A step's text that is the result is pointed to."""
+        steps = [_pointing(step, result_text) for step in self._pending]
+        update = RunUpdate(
+            steps=steps,
+            usage=self.usage if self.usage != NO_USAGE else None,
+            routing=self._routing,
+            agent_type=self._agent_type,
+            history=self._history,
+            spending=self.spending,
+        )
+        self._pending, self._routing, self._agent_type, self._history = [], None, None, None
+        return update
+
+    async def write(self, operation: Callable[[], Awaitable[bool]]) -> None:
+        """Repeats the operation until the database answers. Raises ClaimLost when the fence did not let it pass."""
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                written = await operation()
+            except StoreUnavailable:
+                _log.warning("write_repeated", task_id=self._task.id)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            if not written:
+                raise ClaimLost(f"task {self._task.id}: another worker owns it, or it has ended")
+            return
+
+
+def _pointing(step: Step, result_text: str | None) -> Step:
+    if result_text is None or result_text not in step.output.values():
+        return step
+    output = {name: {"$result": True} if value == result_text else value for name, value in step.output.items()}
+    return step.model_copy(update={"output": output})

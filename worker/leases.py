@@ -1,0 +1,128 @@
+"""What this process holds: its claims, their leases, and what it is told of them.
+
+The heartbeat renews all leases in one write every third of a lease, from the event loop itself, so that a loop that
+stalls loses them. Between heartbeats a local clock decides: a claim whose lease has run out starts no new call and
+waits for the next answer of the database. An outage of MongoDB cancels nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from app.domain.identity import ClaimId
+from app.errors import ClaimLost, DependencyError, StoreError
+from app.ports import Claim, ClaimRepository, Clock
+from app.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+class Interruption(StrEnum):
+    """Why a run was cancelled from outside."""
+
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+@dataclass(eq=False)
+class HeldClaim:
+    """One claim under way. `renewed_at` is monotonic: the moment before the write that renewed it was sent."""
+
+    claim: Claim
+    run: asyncio.Task[None]
+    renewed_at: float
+    lease_seconds: float
+    clock: Clock
+    interruption: Interruption | None = None
+    hand_back: bool = False
+    _verdict: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def interrupt(self, reason: Interruption) -> None:
+        """Stops the run at its next await; the first reason stays."""
+        if self.interruption is None:
+            self.interruption = reason
+            self.run.cancel(reason.value)
+            self._verdict.set()
+
+    def renewed(self, at: float) -> None:
+        self.renewed_at = at
+        self._verdict.set()
+
+    @property
+    def lapsed(self) -> bool:
+        return self.clock.monotonic() - self.renewed_at >= self.lease_seconds
+
+    async def check(self) -> None:
+        """Returns while the lease is good; waits for the database's word when it has run out. Raises ClaimLost."""
+        while self.lapsed and self.interruption is None:
+            self._verdict.clear()
+            await self._verdict.wait()
+        if self.interruption is Interruption.LOST:
+            raise ClaimLost(f"task {self.claim.task_id}: another worker may own it")
+
+
+class LeaseKeeper:
+    """All claims of this process."""
+
+    def __init__(self, claims: ClaimRepository, *, lease_seconds: float, clock: Clock) -> None:
+        self._claims = claims
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._held: dict[ClaimId, HeldClaim] = {}
+
+    @property
+    def held(self) -> Mapping[ClaimId, HeldClaim]:
+        return self._held
+
+    def hold(self, claim: Claim, *, claimed_at: float) -> HeldClaim:
+        """Takes charge of the claim of the running asyncio task; an older claim of the same task is cancelled first."""
+        self.interrupt_task(claim.task_id, Interruption.LOST)
+        run = asyncio.current_task()
+        if run is None:
+            raise RuntimeError("a claim is held by the asyncio task that runs it")
+        held = HeldClaim(
+            claim=claim, run=run, renewed_at=claimed_at, lease_seconds=self._lease_seconds, clock=self._clock
+        )
+        self._held[claim.claim_id] = held
+        return held
+
+    def drop(self, claim_id: ClaimId) -> None:
+        self._held.pop(claim_id, None)
+
+    def interrupt_task(self, task_id: str, reason: Interruption) -> None:
+        for held in [held for held in self._held.values() if held.claim.task_id == task_id]:
+            held.interrupt(reason)
+
+    def hand_back_all(self) -> None:
+        """Asks every run to stop at its next node boundary."""
+        for held in self._held.values():
+            held.hand_back = True
+
+    async def run(self) -> None:
+        """Beats until cancelled."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """One heartbeat: renews, and interrupts what is lost or should be cancelled."""
+        beating = dict(self._held)
+        if not beating:
+            return
+        sent_at = self._clock.monotonic()
+        try:
+            answer = await self._claims.heartbeat([held.claim for held in beating.values()])
+        except (DependencyError, StoreError) as error:
+            _log.warning("heartbeat_failed", code=error.code, claims=len(beating))
+            return
+        for claim_id, held in beating.items():
+            if claim_id in answer.lost and claim_id in self._held:
+                _log.warning("claim_lost", task_id=held.claim.task_id)
+                held.interrupt(Interruption.LOST)
+            elif claim_id in answer.cancelled:
+                held.interrupt(Interruption.CANCELLED)
+            else:
+                held.renewed(sent_at)

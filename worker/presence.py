@@ -1,0 +1,120 @@
+"""What this worker tells the world, and what it hears: presence, published agents, cancels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from redis.asyncio import Redis
+
+from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
+from app.broker.errors import broker_errors
+from app.broker.presence import announce_presence, withdraw_presence
+from app.errors import BrokerUnavailable, DependencyError, StoreError
+from app.ports import Clock, WorkerPresence
+from app.telemetry.logs import get_logger
+from worker.leases import Interruption, LeaseKeeper
+
+PUBLISH_AGENTS_SECONDS = 60.0
+RECONNECT_SECONDS = 1.0
+
+_log = get_logger(__name__)
+
+
+class PresenceLoop:
+    """Writes presence every two seconds, with the lag of the event loop in it; publishes the agents now and then."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        leases: LeaseKeeper,
+        *,
+        worker_id: str,
+        name: str,
+        slots: int,
+        version: str,
+        clock: Clock,
+        breakers: Callable[[], Mapping[str, str]],
+        publish_agents: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._redis = redis
+        self._leases = leases
+        self._worker_id = worker_id
+        self._name = name
+        self._slots = slots
+        self._version = version
+        self._clock = clock
+        self._breakers = breakers
+        self._publish_agents = publish_agents
+        self.reserved: set[str] = set()
+        self.draining = False
+        self.loop_lag_ms = 0.0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        publish_at = float("-inf")
+        while True:
+            if self._clock.monotonic() >= publish_at and await self._published():
+                publish_at = self._clock.monotonic() + PUBLISH_AGENTS_SECONDS
+            try:
+                await announce_presence(self._redis, self.presence())
+            except BrokerUnavailable as error:
+                _log.warning("presence_not_announced", code=error.code)
+            before = self._clock.monotonic()
+            await asyncio.sleep(PRESENCE_INTERVAL_SECONDS)
+            self.loop_lag_ms = max(0.0, (self._clock.monotonic() - before - PRESENCE_INTERVAL_SECONDS) * 1000)
+
+    async def _published(self) -> bool:
+        try:
+            await self._publish_agents()
+        except (DependencyError, StoreError) as error:
+            _log.warning("agents_not_published", code=error.code)
+            return False
+        return True
+
+    def presence(self) -> WorkerPresence:
+        running = sorted(held.claim.task_id for held in self._leases.held.values())
+        return WorkerPresence(
+            worker_id=self._worker_id,
+            name=self._name,
+            slots=self._slots,
+            running=running,
+            reserved=sorted(self.reserved - set(running)),
+            draining=self.draining,
+            loop_lag_ms=round(self.loop_lag_ms, 1),
+            version=self._version,
+            at=self._clock.now(),
+            breakers=dict(self._breakers()),
+        )
+
+    async def withdraw(self) -> None:
+        """Says goodbye; a Redis that is away forgets us by itself."""
+        try:
+            await withdraw_presence(self._redis, self._worker_id)
+        except BrokerUnavailable as error:
+            _log.warning("presence_not_withdrawn", code=error.code)
+
+
+async def listen_for_cancels(redis: Redis, leases: LeaseKeeper) -> None:
+    """Interrupts runs whose cancel is announced; until cancelled. A lost announcement is found by the heartbeat."""
+    while True:
+        try:
+            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                with broker_errors("subscribe to cancels"):
+                    await pubsub.subscribe(CANCEL_CHANNEL)
+                while True:
+                    with broker_errors("listen for cancels"):
+                        message = await pubsub.get_message(timeout=None)
+                    if message is not None:
+                        leases.interrupt_task(str(message["data"]), Interruption.CANCELLED)
+        except BrokerUnavailable:
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def announce_end(redis: Redis, task_id: str) -> None:
+    """Wakes whoever waits for the task; who misses it looks by himself."""
+    try:
+        with broker_errors("announce a task's end"):
+            await redis.publish(DONE_CHANNEL, task_id)
+    except BrokerUnavailable as error:
+        _log.debug("end_not_announced", code=error.code, task_id=task_id)

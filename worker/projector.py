@@ -1,0 +1,44 @@
+"""Projects the tasks that this worker has just written, in batches; what it misses, the leader's sweep finds."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.domain.identity import TaskId
+from app.errors import DependencyError, StoreError
+from app.ports import ProjectionRepository
+from app.telemetry.logs import get_logger
+
+BATCH = 100
+PAUSE_SECONDS = 1.0
+
+_log = get_logger(__name__)
+
+
+class Projector:
+    """Collects task ids and projects them about once a second."""
+
+    def __init__(self, projections: ProjectionRepository) -> None:
+        self._projections = projections
+        self._waiting: dict[TaskId, None] = {}
+
+    def add(self, task_id: TaskId) -> None:
+        self._waiting[task_id] = None
+
+    async def run(self) -> None:
+        """Projects until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Projects what waits now; what fails is left to the sweep."""
+        while self._waiting:
+            batch = list(self._waiting)[:BATCH]
+            for task_id in batch:
+                del self._waiting[task_id]
+            try:
+                await self._projections.project(batch)
+            except (DependencyError, StoreError) as error:
+                _log.warning("projection_failed", code=error.code, tasks=len(batch))
+                return

@@ -1,0 +1,181 @@
+"""The worker's composition root: one event loop in one thread, and everything that runs on it.
+
+Celery's pool threads hand a ticket over and wait; the work itself is asyncio, so hundreds of tasks share a process. The
+loop outlives every task, because pooled HTTP clients die with their loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import uuid
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+import uvloop
+from app.llm.gateway import build_gateway
+from app.storage.agents import MongoAgentDirectory
+from app.tools.web_search import build_search
+from redis.asyncio import Redis
+
+from app import __version__
+from app.agents.registry import build_registry
+from app.clock import SystemClock
+from app.domain.identity import TaskId
+from app.domain.task import Task
+from app.settings import Settings
+from app.storage.claims import MongoClaimRepository
+from app.storage.mongo import connect, database
+from app.storage.projections import MongoProjectionRepository
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+from worker.executor import Executor, ExecutorParts
+from worker.leases import LeaseKeeper
+from worker.presence import PresenceLoop, announce_end, listen_for_cancels
+from worker.probe import ProbeServer
+from worker.projector import Projector
+
+TICK_SECONDS = 1.0
+STOP_SECONDS = 10.0
+
+_log = get_logger(__name__)
+
+
+class Runtime:
+    """Starts on construction; `run` is called from pool threads, `drain` and `close` from the main thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._metrics = Metrics(process="worker", version=__version__)
+        self._metrics.slots.set(settings.worker.concurrency)
+        self._tracing = Tracing(settings.process, process="worker", version=__version__)
+        self.name = settings.worker.name or socket.gethostname()
+        self.worker_id = f"{self.name}-{uuid.uuid4().hex[:8]}"
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
+        self._thread.start()
+        self._ticked_at = self._clock.monotonic()
+        self._background: list[asyncio.Task[None]] = []
+        self._call(self._open()).result()
+        self._probe = ProbeServer(
+            settings.worker.metrics_host,
+            settings.worker.metrics_port,
+            metrics=self._metrics,
+            seconds_since_tick=lambda: self._clock.monotonic() - self._ticked_at,
+        )
+        _log.info("worker_started", worker_id=self.worker_id, slots=settings.worker.concurrency)
+
+    def run(self, task_id: str) -> None:
+        """Runs the task of a ticket; blocks the calling thread until its end is stored."""
+        self._call(self._executor.run(TaskId(task_id))).result()
+
+    def reserve(self, task_id: str) -> None:
+        """Notes a ticket that was fetched and waits for a thread."""
+        self._presence.reserved.add(task_id)
+
+    def begin(self, task_id: str) -> None:
+        """Notes that a fetched ticket is being worked on."""
+        self._presence.reserved.discard(task_id)
+
+    def drain(self) -> None:
+        """Says that no more tickets are taken; after the grace, runs are handed back at their next node boundary."""
+        self._presence.draining = True
+        self._loop.call_soon_threadsafe(
+            self._loop.call_later, self._settings.worker.grace_seconds, self._leases.hand_back_all
+        )
+
+    def close(self) -> None:
+        """Stops the loop and everything on it. Runs have ended by then."""
+        self._probe.close()
+        self._call(self._shut()).result(timeout=STOP_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=STOP_SECONDS)
+        self._tracing.close()
+        _log.info("worker_stopped", worker_id=self.worker_id)
+
+    def _call(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    async def _open(self) -> None:
+        settings = self._settings
+        self._mongo = connect(settings.store)
+        db = database(self._mongo, settings.store)
+        self._redis: Redis = Redis.from_url(
+            settings.broker.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=None,
+            socket_connect_timeout=3,
+            health_check_interval=5,
+        )
+        claims = MongoClaimRepository(db, lease_seconds=settings.execution.lease_seconds)
+        directory = MongoAgentDirectory(db)
+        registry = build_registry(settings.agents)
+        gateway = build_gateway(
+            settings, redis=self._redis, metrics=self._metrics, tracing=self._tracing, clock=self._clock
+        )
+        self._gateway = gateway
+        self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
+        self._projector = Projector(
+            MongoProjectionRepository(db, patience_seconds=2 * settings.execution.lease_seconds)
+        )
+        self._search = build_search(settings.search, breaker=gateway.breaker, metrics=self._metrics)
+        self._executor = Executor(
+            ExecutorParts(
+                claims=claims,
+                directory=directory,
+                leases=self._leases,
+                registry=registry,
+                gateway=gateway,
+                search=self._search,
+                finished=self._finished,
+                settings=settings,
+                metrics=self._metrics,
+                tracing=self._tracing,
+                clock=self._clock,
+                owner=self.worker_id,
+            )
+        )
+        self._presence = PresenceLoop(
+            self._redis,
+            self._leases,
+            worker_id=self.worker_id,
+            name=self.name,
+            slots=settings.worker.concurrency,
+            version=__version__,
+            clock=self._clock,
+            breakers=gateway.breaker.states,
+            publish_agents=lambda: directory.publish(registry.cards()),
+        )
+        for work in (
+            self._leases.run(),
+            self._presence.run(),
+            self._projector.run(),
+            listen_for_cancels(self._redis, self._leases),
+            self._tick(),
+        ):
+            self._background.append(asyncio.create_task(work))
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticked_at = self._clock.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _finished(self, task: Task) -> None:
+        self._projector.add(task.id)
+        self._background.append(asyncio.create_task(announce_end(self._redis, task.id)))
+        self._background = [work for work in self._background if not work.done()]
+
+    async def _shut(self) -> None:
+        for work in self._background:
+            work.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._projector.flush()
+        await self._presence.withdraw()
+        await self._gateway.aclose()
+        await self._search.aclose()
+        await self._redis.aclose()
+        self._mongo.close()
