@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.typing import StateT
 
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.message import Message
@@ -97,13 +98,13 @@ class JournaledNode(Protocol[StateInput]):
     async def __call__(self, state: StateInput, runtime: Runtime[AgentContext]) -> dict[str, Any]: ...
 
 
-class GraphAgent(Generic[State]):
+class GraphAgent(Generic[StateT]):
     """Base of agents whose work is one graph: compiled when the agent is made, shared by all its runs.
 
     The graph has no checkpointer: the journal resumes it, with one write a node instead of LangGraph's several.
     """
 
-    def __init__(self, card: AgentCard, graph: CompiledStateGraph[State, AgentContext, State, State]) -> None:
+    def __init__(self, card: AgentCard, graph: CompiledStateGraph[StateT, AgentContext, StateT, StateT]) -> None:
         self._card = card
         self._graph = graph
 
@@ -111,11 +112,11 @@ class GraphAgent(Generic[State]):
     def card(self) -> AgentCard:
         return self._card
 
-    async def run_graph(self, state: State, context: AgentContext) -> State:
+    async def run_graph(self, state: StateT, context: AgentContext) -> StateT:
         """Runs the graph from `state` to its end and gives the last state. Raises what its nodes raise."""
         config = RunnableConfig(recursion_limit=RECURSION_LIMIT)
         final = await self._graph.ainvoke(state, config, context=context)
-        return cast("State", final)
+        return cast("StateT", final)
 
 
 def hash_inputs(state: Mapping[str, Any]) -> str:

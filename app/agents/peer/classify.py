@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.agents.base import AgentContext
 from app.agents.history import Turn
 from app.agents.peer import prompts
-from app.agents.peer.state import UNKNOWN, Classification, PeerState
+from app.agents.peer.state import UNKNOWN, AlternativeState, Classification, PeerState
 from app.domain.agent import AgentCard
 from app.domain.message import MessageRole
 from app.errors import LLMOutputInvalid
@@ -53,7 +53,7 @@ def choice_schema(names: tuple[str, ...]) -> type[Choice]:
         __base__=AlternativeChoice,
         agent_name=(closed, Field(description="Name of the agent.")),
     )
-    listed: Any = list[alternative]  # type: ignore[valid-type]  # a model that is made at run time
+    listed: Any = list[alternative]
     return create_model(
         "AgentChoice",
         __base__=Choice,
@@ -68,8 +68,18 @@ async def classify_task(state: PeerState, runtime: Runtime[AgentContext]) -> dic
     completion = await runtime.context.llm.complete(build_messages(state, cards), role=ModelRole.PEER, schema=schema)
     if completion.parsed is None:
         raise LLMOutputInvalid("The router's model gave no structured answer.", attempts=completion.attempts)
-    choice = completion.parsed.model_dump(mode="json")
-    return {"classification": Classification(**choice)}
+    return {"classification": to_state(completion.parsed)}
+
+
+def to_state(choice: Choice) -> Classification:
+    return Classification(
+        reasoning=choice.reasoning,
+        agent_name=choice.agent_name,
+        confidence=choice.confidence,
+        alternatives=[
+            AlternativeState(agent_name=other.agent_name, confidence=other.confidence) for other in choice.alternatives
+        ],
+    )
 
 
 def build_messages(state: PeerState, cards: Sequence[AgentCard]) -> list[ChatMessage]:

@@ -1,0 +1,1 @@
+"""ContentAgent: long-form text, with numbered citations of pages that the search really returned."""

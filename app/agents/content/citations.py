@@ -1,0 +1,185 @@
+"""The node `check_citations`: the text may cite only what the search returned, whatever the model wrote.
+
+Pure. Numbers without a source and addresses that are neither a source, nor in the user's own text, nor reserved for
+examples are taken out and counted. Sources that the text cites are numbered anew in order of appearance, so that `[n]`
+is the n-th citation of the result, and listed at its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from app.agents.base import AgentContext
+from app.agents.content import prompts
+from app.agents.content.links import REMOVED, find_addresses, is_reserved, replace_addresses, url_key
+from app.agents.content.source_list import without_source_list
+from app.agents.content.state import CitationState, ContentState, SearchOutcome, Source
+
+_CODE = re.compile(
+    r"(?:^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z))|(?P<ticks>`+)[^`\n]+(?P=ticks)",
+    re.MULTILINE | re.DOTALL,
+)
+_NUMBERS = re.compile(r" ?\[\^?(\d{1,3}(?:\s*[,;\u2013-]\s*\^?\d{1,3})*)\](?!\()")
+_LINK = re.compile(
+    r"(?P<image>!?)\[(?P<label>(?:[^\[\]]|\[[^\[\]]{0,200}\]){0,500})\]"
+    r"\(\s*<?(?P<target>(?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*\)"
+)
+_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[ \t]*<?(?P<target>\S+?)>?(?:[ \t][^\n]*)?$\n?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CheckedText:
+    """`dropped` counts the numbers and addresses that were taken out."""
+
+    text: str
+    cited: tuple[Source, ...]
+    dropped: int
+
+
+async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    checked = check(state["content"], sources=state["sources"], task=state["task"])
+    runtime.context.metrics.citations_dropped.inc(checked.dropped)
+    citations = [
+        CitationState(source=source["site"], title=source["title"], url=source["url"]) for source in checked.cited
+    ]
+    content = assemble(checked, outcome=SearchOutcome(state["search_outcome"]))
+    return {"content": content, "citations": citations}
+
+
+def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
+    """Applies the rules above. Later passes see what earlier ones joined, and the last one removes no addresses."""
+    check_pass = _Pass(sources=sources, user_addresses=frozenset(map(url_key, find_addresses(task))))
+    text = without_source_list(text)
+    text = _outside_code(text, check_pass.drop_definitions)
+    text = _outside_code(text, check_pass.drop_unknown_numbers)
+    text = _outside_code(text, check_pass.replace_links)
+    text = _outside_code(text, check_pass.replace_bare_addresses, code=check_pass.drop_addresses_in_code)
+    text = _outside_code(text, check_pass.renumber)
+    return CheckedText(text=text.strip(), cited=tuple(check_pass.cited.values()), dropped=check_pass.dropped)
+
+
+def assemble(checked: CheckedText, *, outcome: SearchOutcome) -> str:
+    """The text, under a note when it rests on no search, over the list of the sources that it cites."""
+    reason = prompts.REASONS.get(outcome)
+    parts = [prompts.NOT_SEARCHED.format(reason=reason)] if reason else []
+    parts.append(checked.text)
+    if checked.cited:
+        lines = [f"{number}. {source['title']} — {source['url']}" for number, source in enumerate(checked.cited, 1)]
+        parts.append("\n".join([prompts.SOURCES_HEADING, "", *lines]))
+    return "\n\n".join(parts)
+
+
+@dataclass
+class _Pass:
+    """The passes over one text and what they found out."""
+
+    sources: Sequence[Source]
+    user_addresses: frozenset[str | None]
+    dropped: int = 0
+    cited: dict[int, Source] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_number = {source["number"]: source for source in self.sources}
+        self._by_key = {url_key(source["url"]): source["number"] for source in self.sources}
+
+    def drop_definitions(self, text: str) -> str:
+        """Takes out Markdown's link definitions, `[1]: https://…`."""
+
+        def replace(match: re.Match[str]) -> str:
+            if not find_addresses(match["target"]):
+                return match.group()
+            self.dropped += self._foreign(match["target"])
+            return ""
+
+        return _DEFINITION.sub(replace, text)
+
+    def drop_unknown_numbers(self, text: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            numbers = _numbers(match.group(1))
+            known = [number for number in numbers if number in self._by_number]
+            self.dropped += len(numbers) - len(known)
+            return _space(match) + _bracketed(known) if known else ""
+
+        return _NUMBERS.sub(replace, text)
+
+    def replace_links(self, text: str) -> str:
+        """Turns links to sources into numbers; of others leaves the words, of images their description."""
+        return _LINK.sub(self._replace_link, text)
+
+    def _replace_link(self, match: re.Match[str]) -> str:
+        target, label = match["target"], match["label"].strip()
+        number = self._by_key.get(url_key(target))
+        if number is not None:
+            bare = label.isdigit() or bool(find_addresses(label)) or not label
+            return _bracketed([number]) if bare else f"{label} {_bracketed([number])}"
+        if target.startswith("#") or (find_addresses(target) == [target] and not self._foreign(target)):
+            return label if match["image"] else match.group()
+        self.dropped += 1
+        return "" if label.isdigit() else label
+
+    def replace_bare_addresses(self, text: str) -> str:
+        return replace_addresses(text, self._replace_address)
+
+    def _replace_address(self, address: str) -> str:
+        number = self._by_key.get(url_key(address))
+        return self.drop_addresses_in_code(address) if number is None else _bracketed([number])
+
+    def drop_addresses_in_code(self, text: str) -> str:
+        """Code keeps the addresses of sources as they are."""
+
+        def replace(address: str) -> str:
+            if not self._foreign(address):
+                return address
+            self.dropped += 1
+            return REMOVED
+
+        return replace_addresses(text, replace)
+
+    def renumber(self, text: str) -> str:
+        order: dict[int, int] = {number: position for position, number in enumerate(self.cited, 1)}
+
+        def replace(match: re.Match[str]) -> str:
+            known = [number for number in _numbers(match.group(1)) if number in self._by_number]
+            for number in known:
+                self.cited.setdefault(number, self._by_number[number])
+                order.setdefault(number, len(order) + 1)
+            return _space(match) + (_bracketed([order[number] for number in known]) if known else " ")
+
+        return _NUMBERS.sub(replace, text)
+
+    def _foreign(self, address: str) -> bool:
+        key = url_key(address)
+        return key not in self._by_key and key not in self.user_addresses and not is_reserved(address)
+
+
+def _outside_code(text: str, change: Callable[[str], str], *, code: Callable[[str], str] | None = None) -> str:
+    """Changes the prose and leaves code as it is, or changes it by `code`."""
+    parts: list[str] = []
+    end = 0
+    for match in _CODE.finditer(text):
+        parts += [change(text[end : match.start()]), code(match.group()) if code else match.group()]
+        end = match.end()
+    parts.append(change(text[end:]))
+    return "".join(parts)
+
+
+def _numbers(listed: str) -> list[int]:
+    """`1, 3-5` as numbers; a range that runs backwards counts by its ends."""
+    numbers: list[int] = []
+    for part in re.split(r"[,;]", listed.replace("^", "")):
+        ends = [int(end) for end in re.split(r"[\u2013-]", part)]
+        numbers += range(ends[0], ends[-1] + 1) if ends[0] <= ends[-1] else ends
+    return list(dict.fromkeys(numbers))
+
+
+def _bracketed(numbers: Sequence[int]) -> str:
+    return "".join(f"[{number}]" for number in numbers)
+
+
+def _space(match: re.Match[str]) -> str:
+    return " " if match.group().startswith(" ") else ""

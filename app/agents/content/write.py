@@ -1,0 +1,46 @@
+"""The node `write`: the long text, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from app.agents.base import AgentContext
+from app.agents.content import prompts
+from app.agents.content.state import ContentState, Source
+from app.agents.history import to_chat
+from app.llm.calls import ChatMessage, ModelRole
+from app.tools.untrusted import enclose
+
+PAGE_CHARACTERS = 2_500
+
+
+async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    completion = await runtime.context.llm.chat(build_messages(state), role=ModelRole.CONTENT)
+    return {"content": completion.text}
+
+
+def build_messages(state: ContentState) -> list[ChatMessage]:
+    sources = state["sources"]
+    grounding = prompts.WITH_SOURCES if sources else prompts.WITHOUT_SOURCES
+    outline = "\n".join(f"- {heading}" for heading in state["outline"])
+    request = prompts.TASK.format(task=state["task"], title=state["title"], outline=outline)
+    if sources:
+        request += prompts.SOURCES.format(sources=_numbered(sources))
+    return [
+        ChatMessage("system", prompts.WRITE_SYSTEM.format(today=state["today"], grounding=grounding)),
+        *to_chat(state["history"]),
+        ChatMessage("user", request),
+    ]
+
+
+def _numbered(sources: Sequence[Source]) -> str:
+    return "\n\n".join(
+        prompts.SOURCE.format(
+            number=source["number"],
+            page=enclose(f"{source['title']}\n{source['excerpt']}", source=source["url"], limit=PAGE_CHARACTERS),
+        )
+        for source in sources
+    )
