@@ -14,7 +14,7 @@ from app.settings import Settings
 from worker.runtime import Runtime
 
 
-class ProcessTask(Task):
+class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     """`process_task(task_id)`: a ticket. `runtime` is set before the worker starts."""
 
     name = PROCESS_TASK

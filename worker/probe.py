@@ -45,8 +45,8 @@ def _handler(metrics: Metrics, seconds_since_tick: Callable[[], float]) -> type[
             elif self.path in ("/health", "/ready"):
                 stalled_seconds = seconds_since_tick()
                 healthy = stalled_seconds < STALL_SECONDS
-                body = json.dumps({"status": "ok" if healthy else "stalled", "loop_silent_seconds": stalled_seconds})
-                self._answer(200 if healthy else 503, body.encode(), "application/json")
+                report = {"status": "ok" if healthy else "stalled", "loop_silent_seconds": round(stalled_seconds, 1)}
+                self._answer(200 if healthy else 503, json.dumps(report).encode(), "application/json")
             else:
                 self._answer(404, b"not found\n", "text/plain; charset=utf-8")
 
@@ -57,7 +57,7 @@ def _handler(metrics: Metrics, seconds_since_tick: Callable[[], float]) -> type[
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Probes come every few seconds and say nothing new."""
 
     return Handler

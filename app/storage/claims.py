@@ -1,8 +1,8 @@
 """Tasks as the worker that runs them sees them: claim, fenced writes, heartbeat.
 
-A claim raises the epoch; every later write names it and the status `processing`, and has an id of its own, so that a
-write repeated after a lost reply changes nothing and is still known to have happened. Not findOneAndUpdate: one
-compatible server scans the whole collection for it.
+Only due tasks are dispatched, so a dispatched one needs no look at the time. A claim raises the epoch; every later write
+names it and the status `processing`, and has an id of its own, so that a write repeated after a lost reply changes
+nothing and is still known to have happened. Not findOneAndUpdate: one compatible server scans the collection for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.domain.run import EventName
 from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, parse_task
 from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.mongo import Database, store_errors
-from app.storage.writes import Expression, change, due, later, literal, run_ended, task_ended
+from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
 
 _COUNTER = {
     Requeue.CRASH: "crashes",
@@ -40,7 +40,6 @@ class MongoClaimRepository:
             "status": TaskStatus.QUEUED.value,
             "dispatched_at": {"$ne": None},
             "cancel_requested_at": None,
-            "$expr": due(),
         }
         lease = {"owner": literal(owner), "claim_id": literal(claim_id), "expires_at": later(self._lease_seconds)}
         taken = change(

@@ -17,8 +17,8 @@ from app.domain.task import Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, Reaped, WaitingTask
 from app.storage.claims import requeued
-from app.storage.mongo import Database, store_errors
-from app.storage.writes import change, due, literal, run_ended, task_ended
+from app.storage.mongo import Database, server_time, store_errors
+from app.storage.writes import change, literal, run_ended, task_ended
 
 _WAITING_FIELDS = dict.fromkeys(
     ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id"), 1
@@ -34,11 +34,12 @@ class MongoDispatchRepository:
         self._tasks = db["tasks"]
 
     async def find_waiting(self, limit: int) -> Sequence[WaitingTask]:
+        now = await server_time(self._db)
         waiting = {
             "status": TaskStatus.QUEUED.value,
             "dispatched_at": None,
             "cancel_requested_at": None,
-            "$expr": due(),
+            "due_at": {"$lte": now},
         }
         with store_errors("find waiting tasks"):
             found = self._tasks.find(waiting, _WAITING_FIELDS)
@@ -62,12 +63,12 @@ class MongoDispatchRepository:
         return [task for task in tasks if task.task_id in released]
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
-        before = await self._now() - timedelta(seconds=seconds)
+        now = await server_time(self._db)
         sent = {
             "status": TaskStatus.QUEUED.value,
-            "dispatched_at": {"$lt": before},
+            "dispatched_at": {"$lt": now - timedelta(seconds=seconds)},
             "cancel_requested_at": None,
-            "$expr": due(),
+            "due_at": {"$lte": now},
         }
         with store_errors("find dispatched tasks"):
             documents = await self._tasks.find(sent, _WAITING_FIELDS).limit(limit).to_list()
@@ -85,7 +86,7 @@ class MongoDispatchRepository:
         return bool(result.matched_count)
 
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
-        now = await self._now()
+        now = await server_time(self._db)
         with store_errors("reap tasks"):
             crashes = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
             cancelled = await self._cancel_flagged()
@@ -102,8 +103,14 @@ class MongoDispatchRepository:
         )
 
     async def counts(self) -> QueueCounts:
+        now = await server_time(self._db)
         grouped: list[Mapping[str, Any]] = [
-            {"$match": {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}, "$expr": due()}},
+            {
+                "$match": {
+                    "status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]},
+                    "due_at": {"$lte": now},
+                }
+            },
             {"$project": {"status": 1, "queued_at": 1, "sent": {"$gt": ["$dispatched_at", None]}}},
             {
                 "$group": {
@@ -113,7 +120,6 @@ class MongoDispatchRepository:
                 }
             },
         ]
-        now = await self._now()
         with store_errors("count tasks"):
             groups = await self._tasks.aggregate(grouped).to_list()
         numbers: Counter[str] = Counter()
@@ -130,12 +136,6 @@ class MongoDispatchRepository:
             processing=numbers["processing"],
             oldest_age_seconds=max(0.0, (now - oldest).total_seconds()),
         )
-
-    async def _now(self) -> datetime:
-        with store_errors("tell the time"):
-            answer = await self._db.command("hello")
-        now: datetime = answer["localTime"]
-        return now
 
     async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> Counter[str]:
         expired = {"status": TaskStatus.PROCESSING.value, "lease.expires_at": {"$lt": now}}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pymongo.errors import DuplicateKeyError
 
-from app.storage.mongo import Database, store_errors
-from app.storage.writes import later, literal, milliseconds
+from app.storage.mongo import Database, server_time, store_errors
+from app.storage.writes import later, literal
 
 _LOCK_ID = "leader"
 
@@ -14,11 +14,12 @@ class MongoLeaderLock:
     """Implements `app.ports.LeaderLock` on the collection `locks`."""
 
     def __init__(self, db: Database) -> None:
+        self._db = db
         self._locks = db["locks"]
 
     async def acquire(self, owner: str, *, seconds: float) -> bool:
-        expired = {"$lt": [milliseconds("$expires_at"), milliseconds("$$NOW")]}
-        mine_or_free = {"_id": _LOCK_ID, "$or": [{"owner": owner}, {"$expr": expired}]}
+        now = await server_time(self._db)
+        mine_or_free = {"_id": _LOCK_ID, "$or": [{"owner": owner}, {"expires_at": {"$lt": now}}]}
         held = [{"$set": {"owner": literal(owner), "expires_at": later(seconds)}}]
         with store_errors("take the leader lock"):
             if (await self._locks.update_one(mine_or_free, held)).matched_count:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -97,6 +98,14 @@ async def ensure_indexes(db: Database) -> None:
     with store_errors("create indexes"):
         for collection, indexes in INDEXES.items():
             await db[collection].create_indexes(indexes)
+
+
+async def server_time(db: Database) -> datetime:
+    """The database server's time, aware UTC. Raises StoreUnavailable."""
+    with store_errors("tell the time"):
+        answer = await db.command("hello", codec_options=db.codec_options)
+    now: datetime = answer["localTime"]
+    return now
 
 
 @contextmanager

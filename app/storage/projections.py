@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError
 from app.domain.identity import TaskId
 from app.domain.run import AgentRun
 from app.domain.task import Step, Task, parse_task
-from app.storage.mongo import Database, store_errors
+from app.storage.mongo import Database, server_time, store_errors
 
 _DUPLICATE_KEY = 11000
 
@@ -46,7 +46,7 @@ class MongoProjectionRepository:
 
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         with store_errors("find tasks to project"):
-            now = (await self._db.command("hello"))["localTime"]
+            now = await server_time(self._db)
             stale = {"unprojected": True, "changed_at": {"$lt": now - timedelta(seconds=self._patience_seconds)}}
             documents = await self._tasks.find(stale, {"_id": 1}).limit(limit).to_list()
         return [document["_id"] for document in documents]

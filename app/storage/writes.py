@@ -1,7 +1,8 @@
 """How a task document is changed: always by a pipeline, always with a new revision, always on the server's clock.
 
 Values that come from outside stand under `$literal`, so that a text like "$rev" stays text. A lifecycle event goes into
-the same write as the change it tells of.
+the same write as the change it tells of. `$$NOW` stands in pipelines only; filters get the server's time as a value: an
+index can use it, and one compatible server refuses `$$NOW` beside an index.
 """
 
 from __future__ import annotations
@@ -26,11 +27,6 @@ def milliseconds(expression: Expression) -> Expression:
 def later(seconds: float) -> Expression:
     """The server's time, that many seconds from now."""
     return {"$add": ["$$NOW", round(seconds * 1000)]}
-
-
-def due() -> Expression:
-    """A filter for `$expr`: the task's due time has come."""
-    return {"$lte": [milliseconds("$due_at"), milliseconds("$$NOW")]}
 
 
 def change(

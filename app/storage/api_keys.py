@@ -1,0 +1,67 @@
+"""API keys as stored: who may call, never the secret. A key's id is the beginning of its hash, so creating is safe to
+repeat; a revoked key stays, for the audit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
+
+from app.domain.identity import Role, Tenant
+from app.errors import StoreError
+from app.ports import ApiKey
+from app.storage.mongo import Database, store_errors
+from app.storage.writes import literal
+
+_ID_CHARACTERS = 16
+
+
+class MongoApiKeyRepository:
+    """Implements `app.ports.ApiKeyRepository` on the collection `api_keys`."""
+
+    def __init__(self, db: Database) -> None:
+        self._keys = db["api_keys"]
+
+    async def find_by_hash(self, sha256: str) -> ApiKey | None:
+        with store_errors("look up an API key"):
+            document = await self._keys.find_one({"sha256": sha256})
+        return None if document is None else _parse(document)
+
+    async def create(self, *, name: str, tenant: Tenant, role: Role, sha256: str) -> ApiKey:
+        key_id = sha256[:_ID_CHARACTERS]
+        fields = {"name": name, "tenant": tenant, "role": role.value, "sha256": sha256}
+        document = {"$mergeObjects": ["$$ROOT", literal(fields), {"created_at": "$$NOW"}]}
+        with store_errors(f"create API key {key_id}"), contextlib.suppress(DuplicateKeyError):
+            await self._keys.update_one(
+                {"_id": key_id, "sha256": {"$exists": False}}, [{"$replaceWith": document}], upsert=True
+            )
+        stored = await self.find_by_hash(sha256)
+        if stored is None:
+            raise StoreError(f"API key {key_id} was stored but cannot be read; create it again.")
+        return stored
+
+    async def list_all(self) -> Sequence[ApiKey]:
+        with store_errors("list API keys"):
+            documents = await self._keys.find({}).sort([("created_at", ASCENDING), ("_id", ASCENDING)]).to_list()
+        return [_parse(document) for document in documents]
+
+    async def revoke(self, key_id: str) -> bool:
+        with store_errors(f"revoke API key {key_id}"):
+            result = await self._keys.update_one(
+                {"_id": key_id}, [{"$set": {"revoked_at": {"$ifNull": ["$revoked_at", "$$NOW"]}}}]
+            )
+        return result.matched_count == 1
+
+
+def _parse(document: dict[str, Any]) -> ApiKey:
+    return ApiKey(
+        id=document["_id"],
+        name=document["name"],
+        tenant=Tenant(document["tenant"]),
+        role=Role(document["role"]),
+        created_at=document["created_at"],
+        revoked_at=document.get("revoked_at"),
+    )

@@ -1,0 +1,48 @@
+"""Idempotency keys: which task a key made, and of which body. Records outlive their task.
+
+A record is `pending` until its task is stored; whoever repeats the request completes it under the same task id.
+"""
+
+from __future__ import annotations
+
+from pymongo.errors import DuplicateKeyError
+
+from app.domain.identity import TaskId, Tenant
+from app.errors import StoreError
+from app.ports import IdempotencyRecord
+from app.storage.mongo import Database, store_errors
+from app.storage.writes import literal
+
+
+class MongoIdempotencyRepository:
+    """Implements `app.ports.IdempotencyRepository` on the collection `idempotency_keys`, ids `{tenant}:{key}`."""
+
+    def __init__(self, db: Database) -> None:
+        self._records = db["idempotency_keys"]
+
+    async def reserve(self, tenant: Tenant, key: str, *, body_hash: str, task_id: TaskId) -> IdempotencyRecord:
+        own = {"task_id": task_id, "body_hash": body_hash, "accepted": False}
+        record = {"$mergeObjects": ["$$ROOT", literal(own), {"created_at": "$$NOW"}]}
+        unseen = {"_id": _record_id(tenant, key), "task_id": {"$exists": False}}
+        with store_errors(f"reserve an idempotency key for task {task_id}"):
+            try:
+                await self._records.update_one(unseen, [{"$replaceWith": record}], upsert=True)
+            except DuplicateKeyError:
+                return await self._first(tenant, key)
+        return IdempotencyRecord(task_id=task_id, body_hash=body_hash, accepted=False)
+
+    async def _first(self, tenant: Tenant, key: str) -> IdempotencyRecord:
+        document = await self._records.find_one({"_id": _record_id(tenant, key)})
+        if document is None:
+            raise StoreError("An idempotency record vanished while it was read; send the request again.")
+        return IdempotencyRecord(
+            task_id=TaskId(document["task_id"]), body_hash=document["body_hash"], accepted=document["accepted"]
+        )
+
+    async def mark_accepted(self, tenant: Tenant, key: str) -> None:
+        with store_errors("mark an idempotency key as accepted"):
+            await self._records.update_one({"_id": _record_id(tenant, key)}, {"$set": {"accepted": True}})
+
+
+def _record_id(tenant: Tenant, key: str) -> str:
+    return f"{tenant}:{key}"

@@ -1,0 +1,186 @@
+"""Claim, fenced writes and heartbeat: what keeps two workers from writing one task."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.domain.agent import Citation
+from app.domain.identity import ClaimId, SessionId
+from app.domain.task import Requeue, Routing, Spending, TaskError, TaskResult, TaskStatus
+from app.domain.usage import Usage
+from app.ports import Claim, RunUpdate
+from app.storage.mongo import Database
+from tests.tasks import TENANT, claim, claim_repository, claimed_task, new_task, step, task_repository
+
+RESULT = TaskResult(
+    summary="s", raw_output="long $text", code_language="python", citations=(Citation(source="a", title="t", url="u"),)
+)
+
+
+async def test_only_one_of_many_claims_wins(indexed_database: Database) -> None:
+    task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
+    claims = claim_repository(indexed_database)
+
+    taken = await asyncio.gather(*(claims.claim(task.id, owner="w", claim_id=f"c{n}") for n in range(10)))
+
+    winners = [one for one in taken if one is not None]
+    assert len(winners) == 1
+    assert (winners[0].epoch, winners[0].attempts, winners[0].status) == (1, 1, TaskStatus.PROCESSING)
+    assert winners[0].started_at is not None
+
+
+async def test_an_undispatched_task_is_not_claimed(indexed_database: Database) -> None:
+    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+
+    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+
+
+async def test_an_unknown_task_is_not_claimed(indexed_database: Database) -> None:
+    assert await claim_repository(indexed_database).claim(new_task().id, owner="w", claim_id="c") is None
+
+
+async def test_steps_and_what_became_known_are_recorded(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    routing = Routing(agent_name="CodeAgent", confidence=0.9, reasoning="$because")
+    spent = Usage(input_tokens=3, output_tokens=4, cost_microusd=12)
+    update = RunUpdate(
+        steps=[step()], usage=spent, routing=routing, agent_type="code", history=(), spending=Spending(settled=spent)
+    )
+
+    assert await claim_repository(indexed_database).record(held, update)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    times = {"started_at", "finished_at"}
+    assert stored.steps["generate#1"].model_dump(exclude=times) == step().model_dump(exclude=times)
+    assert stored.usage == spent
+    assert (stored.selected_agent, stored.agent_type, stored.peer_routing_reason) == ("CodeAgent", "code", "$because")
+    assert stored.history == ()
+    assert stored.spending.settled == spent
+    assert stored.rev == task.rev + 1
+
+
+async def test_a_repeated_write_counts_once(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    claims = claim_repository(indexed_database)
+    update = RunUpdate(steps=[step()])
+
+    assert await claims.record(held, update)
+    assert await claims.record(held, update)
+    finish = RunUpdate()
+    assert await claims.complete(held, finish, RESULT)
+    assert await claims.complete(held, finish, RESULT)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert stored.rev == task.rev + 2
+    assert len(stored.messages) == 2
+
+
+async def test_completing_stores_the_result_and_the_answer_once(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+
+    assert await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert stored.status is TaskStatus.COMPLETED
+    assert stored.result == RESULT
+    assert [message.content for message in stored.messages] == [task.task, "long $text"]
+    assert stored.completed_at is not None
+    assert stored.lease is None
+    assert stored.events[-1].name == "task_completed"
+
+
+async def test_failing_keeps_the_error_and_the_partial_answer(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    error = TaskError(type="BUDGET_EXCEEDED", message="$5 are gone")
+
+    assert await claim_repository(indexed_database).fail(held, RunUpdate(), error, RESULT)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert (stored.status, stored.error, stored.result) == (TaskStatus.FAILED, error, RESULT)
+
+
+@pytest.mark.parametrize("write", ["record", "complete", "fail", "cancel", "requeue"])
+async def test_a_stale_claim_writes_nothing(indexed_database: Database, write: str) -> None:
+    task, held = await claimed_task(indexed_database)
+    claims = claim_repository(indexed_database)
+    assert await claims.requeue(held, RunUpdate(), reason=Requeue.HANDBACK, delay_seconds=0, error=None)
+    await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
+    _, newer = await claim(indexed_database, task.id)
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    error = TaskError(type="X", message="x")
+
+    writes: dict[str, Callable[[], Awaitable[bool]]] = {
+        "record": lambda: claims.record(held, RunUpdate(steps=[step()])),
+        "complete": lambda: claims.complete(held, RunUpdate(), RESULT),
+        "fail": lambda: claims.fail(held, RunUpdate(), error, None),
+        "cancel": lambda: claims.cancel(held, RunUpdate()),
+        "requeue": lambda: claims.requeue(held, RunUpdate(), reason=Requeue.RETRY, delay_seconds=0, error=None),
+    }
+
+    assert not await writes[write]()
+    assert await task_repository(indexed_database).get(TENANT, task.id) == stored
+    assert newer.epoch == held.epoch + 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "counter"),
+    [
+        (Requeue.RETRY, "retries"),
+        (Requeue.POSTPONED, "postponed"),
+        (Requeue.HANDBACK, "handbacks"),
+        (Requeue.CRASH, "crashes"),
+    ],
+)
+async def test_a_requeued_task_waits_and_its_reason_is_counted(
+    indexed_database: Database, reason: Requeue, counter: str
+) -> None:
+    task, held = await claimed_task(indexed_database)
+
+    await claim_repository(indexed_database).requeue(
+        held, RunUpdate(steps=[step()]), reason=reason, delay_seconds=60, error=TaskError(type="X", message="")
+    )
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert stored.status is TaskStatus.QUEUED
+    assert {name: getattr(stored, name) for name in ("retries", "postponed", "handbacks", "crashes")} == {
+        **dict.fromkeys(("retries", "postponed", "handbacks", "crashes"), 0),
+        counter: 1,
+    }
+    assert stored.due_at is not None
+    assert (stored.due_at - stored.queued_at).total_seconds() == pytest.approx(60, abs=0.1)
+    assert stored.dispatched_at is None
+    assert "generate#1" in stored.steps
+
+
+async def test_a_heartbeat_tells_lost_claims_and_renews_the_others(indexed_database: Database) -> None:
+    _, first = await claimed_task(indexed_database)
+    second_task, second = await claimed_task(indexed_database)
+    ghost = Claim(task_id=second_task.id, claim_id=ClaimId("ghost"), epoch=9)
+    claims = claim_repository(indexed_database, lease_seconds=300)
+
+    heartbeat = await claims.heartbeat([first, second, ghost])
+
+    assert heartbeat.lost == {"ghost"}
+    assert heartbeat.cancelled == frozenset()
+    renewed = await task_repository(indexed_database).get(TENANT, second_task.id)
+    assert renewed.lease is not None
+    assert (renewed.lease.expires_at - renewed.changed_at).total_seconds() > 200
+    assert renewed.rev == second_task.rev
+
+
+async def test_history_is_the_sessions_completed_earlier_turns(indexed_database: Database) -> None:
+    session = SessionId(str(uuid.uuid4()))
+    claims = claim_repository(indexed_database)
+    _, first = await claimed_task(indexed_database, text="one", session_id=session)
+    await claims.complete(first, RunUpdate(), RESULT)
+    _, failed = await claimed_task(indexed_database, text="bad", session_id=session)
+    await claims.fail(failed, RunUpdate(), TaskError(type="X", message=""), None)
+    later, _ = await claimed_task(indexed_database, text="two", session_id=session)
+
+    history = await claims.history(TENANT, session, before=later)
+
+    assert [message.content for message in history] == ["one", "long $text"]

@@ -1,0 +1,200 @@
+"""What waits, what was sent, what is stuck: the leader's view of the tasks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.domain.task import TaskStatus
+from app.ports import RunUpdate
+from app.storage.dispatch import MongoDispatchRepository
+from app.storage.leadership import MongoLeaderLock
+from app.storage.mongo import Database
+from app.storage.projections import MongoProjectionRepository
+from tests.contract.storage.test_claims import RESULT
+from tests.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
+
+
+async def waiting(db: Database, **fields: Any) -> str:
+    return (await task_repository(db).insert(new_task(**fields), dispatched=False, new_session=True)).id
+
+
+async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Database) -> None:
+    old = await waiting(indexed_database)
+    new = await waiting(indexed_database)
+    urgent = await waiting(indexed_database, priority=9)
+    await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
+
+    found = await MongoDispatchRepository(indexed_database).find_waiting(10)
+
+    assert [task.task_id for task in found] == [urgent, old, new]
+
+
+async def test_a_task_is_released_once(indexed_database: Database) -> None:
+    await waiting(indexed_database)
+    await waiting(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database)
+    both = await dispatch.find_waiting(10)
+
+    assert await dispatch.release(both[:1]) == both[:1]
+    assert await dispatch.release(both) == both[1:]
+    assert await dispatch.find_waiting(10) == []
+
+
+async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
+    task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
+    dispatch = MongoDispatchRepository(indexed_database)
+
+    assert await dispatch.find_dispatched_before(60, 10) == []
+    (sent,) = await dispatch.find_dispatched_before(-60, 10)
+
+    assert sent.task_id == task.id
+    assert await dispatch.redispatch(sent)
+    assert not await dispatch.redispatch(sent)
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).dispatch_seq == 2
+
+
+async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=2)
+    dispatch = MongoDispatchRepository(indexed_database)
+
+    reaped = await dispatch.reap(excuse_crashes=False)
+    requeued = await task_repository(indexed_database).get(TENANT, task.id)
+    assert reaped.requeued == {"crash": 1}
+    assert (requeued.status, requeued.crashes) == (TaskStatus.QUEUED, 1)
+    assert not await claim_repository(indexed_database).record(held, RunUpdate())
+
+    assert await dispatch.release(await dispatch.find_waiting(10))
+    claims = claim_repository(indexed_database, lease_seconds=-1)
+    assert await claims.claim(task.id, owner="w", claim_id="second")
+    reaped = await dispatch.reap(excuse_crashes=False)
+
+    failed = await task_repository(indexed_database).get(TENANT, task.id)
+    assert reaped.failed == {"ATTEMPTS_EXHAUSTED": 1}
+    assert failed.status is TaskStatus.FAILED
+    assert failed.error is not None
+    assert failed.error.type == "ATTEMPTS_EXHAUSTED"
+
+
+async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -> None:
+    task, _ = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=1)
+
+    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=True)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert reaped.requeued == {"outage": 1}
+    assert (stored.status, stored.crashes) == (TaskStatus.QUEUED, 0)
+
+
+async def test_a_living_lease_is_left_alone(indexed_database: Database) -> None:
+    await claimed_task(indexed_database, lease_seconds=60)
+
+    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+
+    assert (reaped.requeued, reaped.failed, reaped.cancelled) == ({}, {}, 0)
+
+
+async def test_a_flagged_task_whose_worker_died_is_cancelled(indexed_database: Database) -> None:
+    task, _ = await claimed_task(indexed_database, lease_seconds=-1)
+    await task_repository(indexed_database).request_cancel(TENANT, task.id)
+
+    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+
+    assert reaped.cancelled == 1
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
+
+
+async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database, expiry_seconds=-60)
+    overdue = await tasks.insert(new_task(), dispatched=False, new_session=True)
+    delayed = await tasks.insert(
+        new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
+    )
+
+    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+
+    expired = await tasks.get(TENANT, overdue.id)
+    assert reaped.failed == {"EXPIRED": 1}
+    assert expired.error is not None
+    assert expired.error.type == "EXPIRED"
+    assert (await tasks.get(TENANT, delayed.id)).status is TaskStatus.QUEUED
+
+
+async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_with_it(
+    indexed_database: Database,
+) -> None:
+    task, held = await claimed_task(indexed_database, ttl_seconds=0)
+    kept, other = await claimed_task(indexed_database)
+    for claim in (held, other):
+        await claim_repository(indexed_database).complete(claim, RunUpdate(steps=[step()]), RESULT)
+    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id, kept.id])
+    await indexed_database["tasks"].update_one(
+        {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
+    )
+
+    await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+
+    for collection, owner in (
+        ("tasks", "_id"),
+        ("agent_runs", "task_id"),
+        ("messages", "task_id"),
+        ("logs", "task_id"),
+    ):
+        assert {document[owner] for document in await indexed_database[collection].find().to_list()} == {kept.id}
+
+
+async def test_counts_tell_waiting_dispatched_and_processing_apart(indexed_database: Database) -> None:
+    await waiting(indexed_database)
+    await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
+    await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
+    await claimed_task(indexed_database)
+
+    counts = await MongoDispatchRepository(indexed_database).counts()
+
+    assert (counts.waiting, counts.dispatched, counts.processing) == (1, 1, 1)
+    assert 0 <= counts.oldest_age_seconds < 60
+
+
+async def test_one_owner_leads_until_its_lock_ends(database: Database) -> None:
+    lock = MongoLeaderLock(database)
+
+    assert await lock.acquire("a", seconds=60)
+    assert not await lock.acquire("b", seconds=60)
+    assert await lock.acquire("a", seconds=-1)
+    assert await lock.acquire("b", seconds=60)
+    assert not await lock.acquire("a", seconds=60)
+    await lock.release("a")
+    assert not await lock.acquire("a", seconds=60)
+    await lock.release("b")
+    assert await lock.acquire("a", seconds=60)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_projecting_twice_is_projecting_once(indexed_database: Database, times: int) -> None:
+    task, held = await claimed_task(indexed_database)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+    assert await projections.find_stale(10) == [task.id]
+
+    for _ in range(times):
+        await projections.project([task.id])
+
+    assert await projections.find_stale(10) == []
+    assert [run["_id"] for run in await indexed_database["agent_runs"].find().to_list()] == [f"{task.id}:generate#1"]
+    assert await indexed_database["messages"].count_documents({"task_id": task.id}) == 2
+    names = {entry["name"] for entry in await indexed_database["logs"].find().to_list()}
+    assert names == {"task_queued", "task_claimed", "task_completed"}
+    assert (await indexed_database["sessions"].find_one({"_id": task.session_id}) or {})["tenant"] == TENANT
+
+
+async def test_an_erased_task_is_not_projected_again(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    await task_repository(indexed_database).erase_session(TENANT, task.session_id)
+
+    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id])
+
+    for collection in ("agent_runs", "messages", "logs"):
+        assert await indexed_database[collection].count_documents({}) == 0

@@ -1,0 +1,161 @@
+"""Submit, read, list, cancel, erase: on every server that claims to speak MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.domain.identity import SessionId, TaskId, Tenant
+from app.domain.task import Budget, TaskStatus
+from app.errors import InvalidRequest, TaskErased, TaskNotFound
+from app.ports import TaskFilter
+from app.storage.mongo import Database
+from tests.tasks import TENANT, claim, claim_repository, claimed_task, new_task, task_repository
+
+OTHER = Tenant("other")
+
+
+async def test_a_task_is_read_back_as_it_was_accepted(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    task = new_task("$rev and $$NOW stay text", metadata={"team": "$a"}, budget=Budget(max_tokens=5), priority=3)
+
+    accepted = await tasks.insert(task, dispatched=True, new_session=True)
+    stored = await tasks.get(TENANT, task.id)
+
+    assert stored.task == "$rev and $$NOW stay text"
+    assert stored.metadata == {"team": "$a"}
+    assert stored.budget == Budget(max_tokens=5)
+    assert stored.status is TaskStatus.QUEUED
+    assert stored.messages[0].content == task.task
+    assert [event.name for event in stored.events] == ["task_queued"]
+    assert (stored.queued_at, stored.due_at, stored.dispatched_at) == (accepted.queued_at,) * 3
+    assert stored.history == ()
+    assert abs(datetime.now(UTC) - stored.created_at) < timedelta(minutes=1)
+
+
+async def test_inserting_the_same_id_again_returns_the_stored_task(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    task = new_task("first")
+    await tasks.insert(task, dispatched=False, new_session=True)
+
+    again = await tasks.insert(task.model_copy(update={"task": "second"}), dispatched=False, new_session=True)
+
+    assert again.task == "first"
+    assert again.rev == 1
+
+
+async def test_another_tenants_task_is_not_found(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    task = await tasks.insert(new_task(), dispatched=False, new_session=True)
+
+    with pytest.raises(TaskNotFound):
+        await tasks.get(OTHER, task.id)
+    with pytest.raises(TaskNotFound):
+        await tasks.request_cancel(OTHER, task.id)
+
+
+async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> None:
+    run_at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+
+    task = await task_repository(indexed_database).insert(new_task(run_at=run_at), dispatched=False, new_session=True)
+
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).due_at == run_at
+    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+
+
+async def test_pages_hold_every_task_once_while_tasks_are_added(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    ids = [(await tasks.insert(new_task(f"task {n}"), dispatched=False, new_session=True)).id for n in range(7)]
+
+    first = await tasks.find_page(TENANT, TaskFilter(), cursor=None, limit=3)
+    await tasks.insert(new_task("late"), dispatched=False, new_session=True)
+    second = await tasks.find_page(TENANT, TaskFilter(), cursor=first.next_cursor, limit=3)
+    third = await tasks.find_page(TENANT, TaskFilter(), cursor=second.next_cursor, limit=3)
+
+    listed = [item.id for page in (first, second, third) for item in page.items]
+    assert sorted(listed) == sorted(ids)
+    assert third.next_cursor is None
+    assert first.items[0].task_preview == "task 6"
+
+
+async def test_lists_are_filtered(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    session = SessionId(str(uuid.uuid4()))
+    wanted = await tasks.insert(new_task("Tides (of war)", session_id=session), dispatched=False, new_session=True)
+    await tasks.insert(new_task("Moons"), dispatched=False, new_session=True)
+    await tasks.insert(new_task("Tides (of war)", tenant=OTHER), dispatched=False, new_session=True)
+    now = datetime.now(UTC)
+
+    async def listed(task_filter: TaskFilter) -> list[TaskId]:
+        return [item.id for item in (await tasks.find_page(TENANT, task_filter, cursor=None, limit=10)).items]
+
+    assert await listed(TaskFilter(text="tides (OF")) == [wanted.id]
+    assert await listed(TaskFilter(session_id=session)) == [wanted.id]
+    assert await listed(TaskFilter(status=TaskStatus.FAILED)) == []
+    assert await listed(TaskFilter(agent_type="code")) == []
+    hour = timedelta(hours=1)
+    assert len(await listed(TaskFilter(created_from=now - hour, created_to=now + hour))) == 2
+    assert await listed(TaskFilter(created_to=now - hour)) == []
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "bm90IGpzb24", "WzEsMl0", "W251bGwsICJhIl0", "é"])
+async def test_a_foreign_cursor_is_refused(indexed_database: Database, cursor: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await task_repository(indexed_database).find_page(TENANT, TaskFilter(), cursor=cursor, limit=3)
+    assert refused.value.fields[0][0] == "cursor"
+
+
+async def test_cancelling_a_queued_task_ends_it_and_twice_is_once(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    task = await tasks.insert(new_task(), dispatched=True, new_session=True)
+
+    cancelled = await tasks.request_cancel(TENANT, task.id)
+    again = await tasks.request_cancel(TENANT, task.id)
+
+    assert cancelled.status is TaskStatus.CANCELLED
+    assert cancelled.completed_at is not None
+    assert again.rev == cancelled.rev
+    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+
+
+async def test_cancelling_a_running_task_flags_it_for_its_worker(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+
+    flagged = await task_repository(indexed_database).request_cancel(TENANT, task.id)
+    heartbeat = await claim_repository(indexed_database).heartbeat([held])
+
+    assert flagged.status is TaskStatus.PROCESSING
+    assert flagged.cancel_requested_at is not None
+    assert heartbeat.cancelled == {held.claim_id}
+
+
+async def test_an_erased_session_leaves_tombstones_without_texts(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    session = SessionId(str(uuid.uuid4()))
+    queued = await tasks.insert(new_task("secret wish", session_id=session), dispatched=True, new_session=True)
+    running = await tasks.insert(new_task("secret too", session_id=session), dispatched=True, new_session=False)
+    _, held = await claim(indexed_database, running.id)
+    kept = await tasks.insert(new_task("other session"), dispatched=False, new_session=True)
+
+    erased = await tasks.erase_session(TENANT, session)
+
+    assert sorted(erased) == sorted([queued.id, running.id])
+    for task_id in erased:
+        with pytest.raises(TaskErased):
+            await tasks.get(TENANT, task_id)
+    assert "secret" not in str(await indexed_database["tasks"].find({"_id": {"$in": list(erased)}}).to_list())
+    assert (await claim_repository(indexed_database).heartbeat([held])).lost == {held.claim_id}
+    assert (await tasks.get(TENANT, kept.id)).task == "other session"
+
+
+async def test_fifty_inserts_of_one_id_make_one_task(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    task = new_task()
+
+    stored = await asyncio.gather(*(tasks.insert(task, dispatched=False, new_session=True) for _ in range(50)))
+
+    assert {one.id for one in stored} == {task.id}
+    assert await indexed_database["tasks"].count_documents({}) == 1

@@ -1,0 +1,64 @@
+"""Tasks for tests: built as the API builds them, brought into a state by the real repositories."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from app.domain.identity import ClaimId, RequestId, SessionId, TaskId, Tenant
+from app.domain.task import NewTask, Step, Task
+from app.ports import Claim
+from app.storage.claims import MongoClaimRepository
+from app.storage.mongo import Database
+from app.storage.tasks import MongoTaskRepository
+
+TENANT = Tenant("acme")
+
+
+def new_task(text: str = "Write about tides", **fields: Any) -> NewTask:
+    defaults: dict[str, Any] = {
+        "id": TaskId(str(uuid.uuid4())),
+        "tenant": TENANT,
+        "task": text,
+        "session_id": SessionId(str(uuid.uuid4())),
+        "request_id": RequestId(uuid.uuid4().hex),
+    }
+    return NewTask(**{**defaults, **fields})
+
+
+def task_repository(db: Database, *, expiry_seconds: int = 86_400) -> MongoTaskRepository:
+    return MongoTaskRepository(db, expiry_seconds=expiry_seconds)
+
+
+def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRepository:
+    return MongoClaimRepository(db, lease_seconds=lease_seconds)
+
+
+async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:
+    """A task that was submitted, dispatched and claimed."""
+    accepted = await task_repository(db).insert(new_task(**fields), dispatched=True, new_session=False)
+    return await claim(db, accepted.id, lease_seconds=lease_seconds)
+
+
+async def claim(db: Database, task_id: TaskId, *, lease_seconds: float = 30) -> tuple[Task, Claim]:
+    claim_id = ClaimId(uuid.uuid4().hex)
+    claims = claim_repository(db, lease_seconds=lease_seconds)
+    task = await claims.claim(task_id, owner="worker-a", claim_id=claim_id)
+    assert task is not None
+    return task, Claim(task_id=task.id, claim_id=claim_id, epoch=task.epoch)
+
+
+def step(key: str = "generate#1", **fields: Any) -> Step:
+    now = datetime.now(UTC).replace(microsecond=0)
+    defaults: dict[str, Any] = {
+        "key": key,
+        "node": key.partition("#")[0],
+        "agent_name": "CodeAgent",
+        "sequence": 1,
+        "input_hash": "0" * 64,
+        "output": {"content": "$rev stays text"},
+        "started_at": now,
+        "finished_at": now,
+    }
+    return Step(**{**defaults, **fields})
