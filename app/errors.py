@@ -3,7 +3,7 @@
     AgentOrchestratorError
     ├── RequestError                 the caller can mend it (4xx)
     │   ├── InvalidRequest               ├── NotFound ── TaskNotFound, SessionNotFound, RouteNotFound
-    │   ├── MalformedBody                ├── TaskErased
+    │   ├── MalformedBody                ├── TaskErased, SessionErased
     │   ├── UnsupportedMediaType         ├── IdempotencyConflict
     │   ├── BodyTooLarge                 ├── UnknownAgent
     │   ├── MethodNotAllowed             ├── UnpricedBudget
@@ -137,6 +137,12 @@ class RouteNotFound(NotFound):
 
 class TaskErased(RequestError):
     code = "TASK_ERASED"
+    http_status = 410
+    category = ErrorCategory.NOT_FOUND
+
+
+class SessionErased(RequestError):
+    code = "SESSION_ERASED"
     http_status = 410
     category = ErrorCategory.NOT_FOUND
 

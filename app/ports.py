@@ -226,12 +226,19 @@ class IdempotencyRepository(Protocol):
 
 class SessionRepository(Protocol):
     async def open(self, tenant: Tenant, session_id: SessionId) -> None:
-        """Creates the session where it is new. Raises SessionNotFound when it belongs to another tenant."""
+        """Creates the session where it is new.
+
+        Raises SessionNotFound when it belongs to another tenant, SessionErased when its owner had it erased.
+        """
 
     async def get(self, tenant: Tenant, session_id: SessionId) -> Session:
-        """Raises SessionNotFound."""
+        """Raises SessionNotFound, SessionErased."""
 
-    async def erase(self, tenant: Tenant, session_id: SessionId) -> None: ...
+    async def messages(self, tenant: Tenant, session_id: SessionId, *, limit: int) -> Sequence[Message]:
+        """The last `limit` turns of the conversation, oldest first."""
+
+    async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
+        """Leaves a tombstone; twice changes nothing."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("lease.claim_id", ASCENDING)], name="claim", sparse=True),
         IndexModel([("status", ASCENDING), ("lease.expires_at", ASCENDING)], name="lease"),
         IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="list"),
-        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session"),
+        IndexModel([("session_id", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)], name="session_owner"),
         IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),
         IndexModel([("unprojected", ASCENDING), ("changed_at", ASCENDING)], name="unprojected", sparse=True),
         IndexModel([("remove_at", ASCENDING)], name="ttl", sparse=True),
@@ -67,6 +67,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "logs": [IndexModel([("task_id", ASCENDING)], name="task"), IndexModel([("at", ASCENDING)], name="age")],
     "sessions": [IndexModel([("tenant", ASCENDING), ("updated_at", DESCENDING)], name="tenant")],
     "api_keys": [IndexModel([("sha256", ASCENDING)], name="hash", unique=True)],
+    "system_metrics": [IndexModel([("hour", ASCENDING)], name="hour")],
 }
 
 

@@ -73,7 +73,7 @@ class MongoSessionRepository:
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
         tombstone = literal({"tenant": tenant})
         erased = {"$mergeObjects": [{"created_at": "$$NOW"}, "$$ROOT", tombstone, {"erased_at": "$$NOW"}]}
-        with store_errors(f"erase session {session_id}"):
+        with store_errors(f"erase session {session_id}"), contextlib.suppress(DuplicateKeyError):
             await self._sessions.update_one(
                 {"_id": session_id, "erased_at": None}, [{"$replaceWith": erased}], upsert=True
             )

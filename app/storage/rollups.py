@@ -1,0 +1,130 @@
+"""Hourly figures of finished tasks, kept in `system_metrics`, one document per tenant and hour.
+
+A finished task counts in the hour in which it ended, which never changes, so a full hour is counted once and for all.
+Latencies are counted in buckets of a logarithmic scale, twenty to a factor of ten: a percentile read from them is at
+most 6 % off, and hours and tenants can be added up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import UpdateOne
+
+from app.domain.identity import Tenant
+from app.domain.task import TaskStatus
+from app.storage.mongo import Database
+from app.storage.writes import Expression, literal, milliseconds
+
+HOUR = timedelta(hours=1)
+BUCKETS_PER_DECADE = 20
+NO_AGENT = "none"
+# Writes that were under way when an hour ended are in the database after this long.
+_SETTLED = timedelta(minutes=1)
+_MARK = "roll_up"
+
+
+@dataclass(frozen=True)
+class Row:
+    """So many tasks ended like this; `bucket` is floor(20 · log10(milliseconds from acceptance to the end))."""
+
+    status: TaskStatus
+    agent: str
+    bucket: int
+    count: int
+
+
+async def finished_rows(db: Database, tenant: Tenant | None, *, since: datetime) -> Sequence[Row]:
+    """Tasks that ended at or after `since`, counted live."""
+    documents = await db["tasks"].aggregate(_count_finished(since, None, tenant)).to_list()
+    return [_row({**document["_id"], "count": document["count"]}) for document in documents]
+
+
+async def rolled_rows(db: Database, tenant: Tenant | None, *, since: datetime, until: datetime) -> Sequence[Row]:
+    query: dict[str, Any] = {"hour": {"$gte": since, "$lt": until}}
+    if tenant is not None:
+        query["tenant"] = tenant
+    documents = await db["system_metrics"].find(query, {"rows": 1}).to_list()
+    return [_row(row) for document in documents for row in document["rows"]]
+
+
+async def rolled_until(db: Database) -> datetime | None:
+    """The end of the last hour that was rolled up; None before the first."""
+    mark = await db["system"].find_one({"_id": _MARK})
+    return None if mark is None else mark["until"]
+
+
+async def roll_up(db: Database, now: datetime) -> None:
+    """Writes the full hours that are not written yet, then moves the mark. Twice changes nothing."""
+    horizon = start_of_hour(now - _SETTLED)
+    since = await rolled_until(db)
+    if since is not None and since >= horizon:
+        return
+    documents = await db["tasks"].aggregate(_count_finished(since, horizon, None)).to_list()
+    hours: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for document in documents:
+        group = document["_id"]
+        hours.setdefault((group["tenant"], int(group["hour"])), []).append({**group, "count": document["count"]})
+    if hours:
+        writes = [_write(tenant, hour, rows, horizon) for (tenant, hour), rows in sorted(hours.items())]
+        await db["system_metrics"].bulk_write(writes, ordered=False)
+    await db["system"].update_one({"_id": _MARK}, {"$max": {"until": horizon}}, upsert=True)
+
+
+def start_of_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def percentile(buckets: Counter[int], share: float) -> float | None:
+    """The latency in seconds below which this share of the tasks lies; None without a task."""
+    rank = math.ceil(share * buckets.total())
+    seen = 0
+    for bucket, count in sorted(buckets.items()):
+        seen += count
+        if seen >= rank:
+            return float(round(10 ** ((bucket + 0.5) / BUCKETS_PER_DECADE) / 1000, 3))
+    return None
+
+
+def _count_finished(since: datetime | None, until: datetime | None, tenant: Tenant | None) -> list[dict[str, Any]]:
+    ended = {operator: bound for operator, bound in (("$gte", since), ("$lt", until)) if bound is not None}
+    query: dict[str, Any] = {"completed_at": ended}
+    if since is not None:
+        query["changed_at"] = {"$gte": since}  # has an index; a task changes last when it ends, or later
+    if tenant is not None:
+        query["tenant"] = tenant
+    ended_ms = milliseconds("$completed_at")
+    latency_ms = {"$max": [1, {"$subtract": [ended_ms, milliseconds("$created_at")]}]}
+    group: Expression = {
+        "tenant": "$tenant",
+        "hour": {"$subtract": [ended_ms, {"$mod": [ended_ms, 3_600_000]}]},
+        "status": "$status",
+        "agent": {"$ifNull": ["$selected_agent", NO_AGENT]},
+        "bucket": {"$floor": {"$multiply": [BUCKETS_PER_DECADE, {"$log10": latency_ms}]}},
+    }
+    return [{"$match": query}, {"$group": {"_id": group, "count": {"$sum": 1}}}]
+
+
+def _row(document: dict[str, Any]) -> Row:
+    return Row(
+        status=TaskStatus(document["status"]),
+        agent=document["agent"],
+        bucket=int(document["bucket"]),
+        count=int(document["count"]),
+    )
+
+
+def _write(tenant: str, hour_ms: int, groups: Iterable[dict[str, Any]], horizon: datetime) -> UpdateOne:
+    hour = datetime.fromtimestamp(hour_ms / 1000, tz=horizon.tzinfo)
+    rows = [{name: group[name] for name in ("status", "agent", "bucket", "count")} for group in groups]
+    document = {"tenant": tenant, "hour": hour, "rows": rows}
+    return UpdateOne(
+        {"_id": f"{tenant}:{hour:%Y-%m-%dT%H}"},
+        [{"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, literal(document)]}}],
+        upsert=True,
+    )

@@ -1,0 +1,87 @@
+"""The system as its users see it: the intake switch, today's figures, and whether the database answers.
+
+Counting costs the database, so callers cache what they read here. Finished tasks of full hours come from the roll-ups,
+those of the current hour and the unfinished ones are counted live.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from app.domain.identity import Tenant
+from app.domain.task import TaskStatus
+from app.ports import Intake, TaskStatistics
+from app.storage.mongo import Database, server_time, store_errors
+from app.storage.rollups import NO_AGENT, finished_rows, percentile, roll_up, rolled_rows, rolled_until
+
+_INTAKE = "intake"
+_UNFINISHED = (TaskStatus.QUEUED, TaskStatus.PROCESSING)
+
+
+class MongoSystemRepository:
+    """Implements `app.ports.SystemRepository` on the collections `system`, `system_metrics` and `tasks`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def intake(self) -> Intake:
+        with store_errors("read the intake switch"):
+            document = await self._db["system"].find_one({"_id": _INTAKE})
+        if document is None:
+            return Intake()
+        return Intake(accepting=document["accepting"], reason=document["reason"])
+
+    async def set_intake(self, intake: Intake) -> None:
+        switch = {"accepting": intake.accepting, "reason": intake.reason}
+        with store_errors("set the intake switch"):
+            await self._db["system"].update_one({"_id": _INTAKE}, {"$set": switch}, upsert=True)
+
+    async def statistics(self, tenant: Tenant | None) -> TaskStatistics:
+        now = await server_time(self._db)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        with store_errors("count today's tasks"):
+            live_from = max(midnight, await rolled_until(self._db) or midnight)
+            rolled = await rolled_rows(self._db, tenant, since=midnight, until=live_from)
+            live = await finished_rows(self._db, tenant, since=live_from)
+            unfinished = await self._unfinished(tenant)
+        by_status: Counter[TaskStatus] = Counter()
+        by_agent: Counter[str] = Counter()
+        latencies: Counter[int] = Counter()
+        for row in (*rolled, *live):
+            by_status[row.status] += row.count
+            by_agent[row.agent] += row.count
+            if row.status is TaskStatus.COMPLETED:
+                latencies[row.bucket] += row.count
+        for (status, agent), count in unfinished.items():
+            by_status[status] += count
+            by_agent[agent] += count
+        del by_agent[NO_AGENT]
+        return TaskStatistics(
+            today_by_status={status: by_status[status] for status in TaskStatus},
+            by_agent=dict(sorted(by_agent.items())),
+            latency_p50_seconds=percentile(latencies, 0.5),
+            latency_p95_seconds=percentile(latencies, 0.95),
+        )
+
+    async def _unfinished(self, tenant: Tenant | None) -> Counter[tuple[TaskStatus, str]]:
+        query: dict[str, Any] = {"status": {"$in": [status.value for status in _UNFINISHED]}}
+        if tenant is not None:
+            query["tenant"] = tenant
+        group = {"status": "$status", "agent": {"$ifNull": ["$selected_agent", NO_AGENT]}}
+        pipeline: list[dict[str, Any]] = [{"$match": query}, {"$group": {"_id": group, "count": {"$sum": 1}}}]
+        documents = await self._db["tasks"].aggregate(pipeline).to_list()
+        return Counter(
+            {
+                (TaskStatus(document["_id"]["status"]), document["_id"]["agent"]): int(document["count"])
+                for document in documents
+            }
+        )
+
+    async def roll_up(self) -> None:
+        now = await server_time(self._db)
+        with store_errors("roll up the last hours"):
+            await roll_up(self._db, now)
+
+    async def ping(self) -> None:
+        await server_time(self._db)
