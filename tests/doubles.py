@@ -1,0 +1,99 @@
+"""Small hand-written doubles of our own ports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from app.domain.identity import TaskId
+from app.errors import BrokerUnavailable
+from app.ports import Ticket, WorkerPresence
+
+
+class ManualClock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class MemoryQueue:
+    """A queue whose broker can be switched off."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+        self.workers: list[WorkerPresence] = []
+        self.kicked = 0
+        self.down = False
+        self.published: dict[str, str | int | float] = {}
+        self.cancels: list[str] = []
+
+    def _answer(self) -> None:
+        if self.down:
+            raise BrokerUnavailable("the broker is switched off")
+
+    async def publish(self, tickets: Sequence[Ticket]) -> None:
+        self._answer()
+        self.tickets += tickets
+
+    async def length(self) -> int:
+        self._answer()
+        return len(self.tickets)
+
+    async def listed(self) -> frozenset[str]:
+        self._answer()
+        return frozenset(ticket.task_id for ticket in self.tickets)
+
+    async def presences(self) -> Sequence[WorkerPresence]:
+        self._answer()
+        return self.workers
+
+    async def announce_cancel(self, task_id: TaskId) -> None:
+        self._answer()
+        self.cancels.append(task_id)
+
+    async def kick(self) -> None:
+        self._answer()
+        self.kicked += 1
+
+    async def kicks(self) -> AsyncIterator[str]:
+        return
+        yield ""
+
+    async def finished(self) -> AsyncIterator[str]:
+        return
+        yield ""
+
+    async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
+        self._answer()
+        self.published = dict(snapshot)
+
+    async def snapshot(self) -> Mapping[str, str]:
+        self._answer()
+        return {name: str(value) for name, value in self.published.items()}
+
+    async def ping(self) -> None:
+        self._answer()
+
+
+def presence(*, slots: int = 8, running: Sequence[str] = (), draining: bool = False) -> WorkerPresence:
+    return WorkerPresence(
+        worker_id="w1",
+        name="w1",
+        slots=slots,
+        running=running,
+        reserved=(),
+        draining=draining,
+        loop_lag_ms=0.0,
+        version="1",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+    )

@@ -1,0 +1,143 @@
+"""The lease clock: a stalled process starts nothing, an outage cancels nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from app.domain.identity import ClaimId
+from app.errors import ClaimLost, StoreUnavailable
+from app.ports import Claim, ClaimRepository, Heartbeat
+from tests.doubles import ManualClock
+from tests.tasks import new_task
+from worker.leases import HeldClaim, Interruption, LeaseKeeper
+
+LEASE_SECONDS = 30.0
+
+
+class HeartbeatStore:
+    """Only what the keeper asks of the store."""
+
+    def __init__(self) -> None:
+        self.answer: Heartbeat | None = Heartbeat(lost=frozenset(), cancelled=frozenset())
+        self.asked: list[Sequence[Claim]] = []
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        self.asked.append(claims)
+        if self.answer is None:
+            raise StoreUnavailable("away")
+        return self.answer
+
+
+class Bench:
+    """One held claim, whose run ends when it is interrupted or told to."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = HeartbeatStore()
+        claims: ClaimRepository = self.store  # type: ignore[assignment]  # the keeper asks for heartbeats alone
+        self.keeper = LeaseKeeper(claims, lease_seconds=LEASE_SECONDS, clock=self.clock)
+        self.claim = Claim(task_id=new_task().id, claim_id=ClaimId("c1"), epoch=1)
+        self.held: HeldClaim | None = None
+        self.started = asyncio.Event()
+
+    async def run(self) -> None:
+        self.held = self.keeper.hold(self.claim, claimed_at=self.clock.monotonic())
+        self.started.set()
+        await asyncio.Event().wait()
+
+    async def start(self) -> tuple[asyncio.Task[None], HeldClaim]:
+        run = asyncio.create_task(self.run())
+        await self.started.wait()
+        assert self.held is not None
+        return run, self.held
+
+
+async def stopped(run: asyncio.Task[None]) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_a_good_lease_lets_calls_begin() -> None:
+    run, held = await Bench().start()
+
+    await held.check()
+
+    run.cancel()
+    await stopped(run)
+
+
+async def test_a_lapsed_lease_waits_for_the_databases_word() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    bench.clock.advance(LEASE_SECONDS)
+    checking = asyncio.create_task(held.check())
+    await asyncio.sleep(0)
+    assert not checking.done()
+
+    await bench.keeper.beat()
+
+    await checking
+    run.cancel()
+    await stopped(run)
+
+
+async def test_an_outage_cancels_nothing() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    bench.store.answer = None
+
+    await bench.keeper.beat()
+
+    assert held.interruption is None
+    assert not run.done()
+    run.cancel()
+    await stopped(run)
+
+
+async def test_a_lost_claim_stops_its_run_and_starts_no_call() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    bench.store.answer = Heartbeat(lost=frozenset({ClaimId("c1")}), cancelled=frozenset())
+
+    await bench.keeper.beat()
+
+    await stopped(run)
+    with pytest.raises(ClaimLost):
+        await held.check()
+
+
+async def test_a_cancel_found_by_the_heartbeat_interrupts_the_run() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    bench.store.answer = Heartbeat(lost=frozenset(), cancelled=frozenset({ClaimId("c1")}))
+
+    await bench.keeper.beat()
+
+    assert held.interruption is Interruption.CANCELLED
+    await stopped(run)
+
+
+async def test_a_newer_claim_of_the_same_task_cancels_the_older_run_first() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    newer = Claim(task_id=bench.claim.task_id, claim_id=ClaimId("c2"), epoch=2)
+
+    bench.keeper.hold(newer, claimed_at=bench.clock.monotonic())
+
+    assert held.interruption is Interruption.LOST
+    await stopped(run)
+
+
+async def test_a_dropped_claim_is_not_renewed() -> None:
+    bench = Bench()
+    run, _ = await bench.start()
+    bench.keeper.drop(bench.claim.claim_id)
+
+    await bench.keeper.beat()
+
+    assert bench.store.asked == []
+    run.cancel()
+    await stopped(run)
