@@ -1,0 +1,78 @@
+"""CodeAgent from a task to its output."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.agents.coding.graph import CodeAgent
+from app.domain.message import MessageRole
+from app.errors import LLMRefused
+from app.llm.calls import ModelRole
+from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context, said
+
+
+async def test_code_comes_with_its_language() -> None:
+    llm = ScriptedLLM("Here:\n```py\nprint(1)\n```")
+    output = await CodeAgent().run(make_context(llm, task="Print 1"))
+    assert (output.agent_name, output.code_language) == ("CodeAgent", "python")
+    assert output.content == "Here:\n```py\nprint(1)\n```"
+    assert llm.calls[0].role is ModelRole.CODE
+    assert [message.role for message in llm.calls[0].messages] == ["system", "user"]
+
+
+async def test_an_answer_without_code_has_no_language() -> None:
+    assert (await CodeAgent().run(make_context(ScriptedLLM("It depends.")))).code_language is None
+
+
+async def test_earlier_turns_stand_before_the_task() -> None:
+    history = [
+        said(MessageRole.USER, "Write f"),
+        said(MessageRole.ASSISTANT, "def f(): ...", agent_name="CodeAgent"),
+    ]
+    llm = ScriptedLLM("ok")
+    await CodeAgent().run(make_context(llm, task="Now g", history=history))
+    assert [(message.role, message.content) for message in llm.calls[0].messages[1:]] == [
+        ("user", "Write f"),
+        ("assistant", "def f(): ..."),
+        ("user", "Now g"),
+    ]
+
+
+async def test_a_recorded_answer_is_not_paid_again() -> None:
+    journal = MemoryJournal()
+    agent = CodeAgent()
+    first = await agent.run(make_context(ScriptedLLM("```go\nx\n```"), journal=journal))
+    again = ScriptedLLM()
+    assert await agent.run(make_context(again, journal=journal.resumed())) == first
+    assert again.calls == []
+
+
+async def test_another_history_is_answered_anew() -> None:
+    journal = MemoryJournal()
+    agent = CodeAgent()
+    await agent.run(make_context(ScriptedLLM("one"), journal=journal))
+    llm = ScriptedLLM("two")
+    context = make_context(llm, journal=journal.resumed(), history=[said(MessageRole.USER, "before")])
+    assert (await agent.run(context)).content == "two"
+
+
+async def test_the_step_waits_for_the_finish() -> None:
+    journal = MemoryJournal()
+    await CodeAgent().run(make_context(ScriptedLLM("ok"), journal=journal))
+    assert (journal.recorded, journal.flushed) == (["generate#1"], [])
+    assert journal.step("generate#1").usage.cost_microusd == 30
+
+
+async def test_a_failed_call_records_nothing_and_comes_through_as_it_is() -> None:
+    failure = LLMRefused("the model refused")
+    journal = MemoryJournal()
+    with pytest.raises(LLMRefused) as caught:
+        await CodeAgent().run(make_context(ScriptedLLM(failure), journal=journal))
+    assert caught.value is failure
+    assert journal.recorded == []
+
+
+async def test_one_agent_serves_many_tasks() -> None:
+    agent = CodeAgent()
+    outputs = [await agent.run(make_context(ScriptedLLM(text))) for text in ("a", "b")]
+    assert [output.content for output in outputs] == ["a", "b"]
