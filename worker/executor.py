@@ -14,13 +14,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.agents.summary import summarise
-from app.llm.gateway import LLMGateway
-
 from app.agents.base import Agent, AgentContext
 from app.agents.history import trim_history
 from app.agents.peer.graph import PeerAgent
 from app.agents.registry import AgentRegistry
+from app.agents.summary import summarise
 from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
 from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
@@ -57,13 +55,13 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class ExecutorParts:
-    """What a run needs; built once per process."""
+    """What a run needs; built once per process. `bind_llm` is the gateway's; `finished` hears of every stored end."""
 
     claims: ClaimRepository
     directory: AgentDirectory
     leases: LeaseKeeper
     registry: AgentRegistry
-    gateway: LLMGateway
+    bind_llm: Callable[[CallScope], BoundLLM]
     search: SearchTool
     finished: Callable[[Task], None]
     settings: Settings
@@ -237,7 +235,7 @@ class Executor:
     def _bind(
         self, task: Task, held: HeldClaim, journal: TaskJournal, remaining: Callable[[], float], kind: str
     ) -> BoundLLM:
-        return self._parts.gateway.bind(
+        return self._parts.bind_llm(
             CallScope(
                 task_id=task.id,
                 request_id=task.request_id,

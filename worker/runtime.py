@@ -16,7 +16,6 @@ from typing import Any
 
 import uvloop
 from app.llm.gateway import build_gateway
-from app.storage.agents import MongoAgentDirectory
 from app.tools.web_search import build_search
 from redis.asyncio import Redis
 
@@ -26,6 +25,7 @@ from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.settings import Settings
+from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import connect, database
 from app.storage.projections import MongoProjectionRepository
@@ -129,7 +129,7 @@ class Runtime:
                 directory=directory,
                 leases=self._leases,
                 registry=registry,
-                gateway=gateway,
+                bind_llm=gateway.bind,
                 search=self._search,
                 finished=self._finished,
                 settings=settings,

@@ -1,0 +1,356 @@
+"""A run from claim to end on a real store, with a scripted model: every way out is one stored end, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from app.agents.base import AgentContext, journaled
+from app.agents.registry import AgentRegistry, build_registry
+from app.clock import SystemClock
+from app.domain.agent import AgentCard, AgentOutput
+from app.domain.task import Budget, Requeue, Task, TaskStatus
+from app.domain.usage import ModelAttempt, Usage
+from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable
+from app.llm.calls import BoundLLM, CallScope, ChatMessage
+from app.ports import RunUpdate
+from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load_settings
+from app.storage.agents import MongoAgentDirectory
+from app.storage.mongo import Database
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+from tests.tasks import TENANT, claim_repository, new_task, task_repository
+from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
+from worker.executor import Executor, ExecutorParts
+from worker.leases import LeaseKeeper
+
+ROUTED = {"agent_name": "CodeAgent", "confidence": 0.93, "reasoning": "It asks for code.", "alternatives": []}
+CODE = "Here it is:\n\n```python\nprint('tide')\n```\n"
+UPPER = Usage(input_tokens=100, output_tokens=100, cost_microusd=1_000)
+
+
+class MeteredLLM(ScriptedLLM):
+    """A scripted model that asks for permission and reports its attempts, as the gateway does."""
+
+    def __init__(self, scope: CallScope, replies: list[Any]) -> None:
+        super().__init__(journal=self)  # type: ignore[arg-type]  # only `observe` is asked of the journal
+        self._scope = scope
+        self._replies = replies
+
+    def observe(self, attempt: ModelAttempt) -> None:
+        self._scope.on_attempt(attempt)
+        self._scope.allowance.settle(UPPER, attempt.usage)
+
+    async def complete(self, messages: Sequence[ChatMessage], **options: Any) -> Any:
+        await self._scope.allowance.reserve(UPPER)
+        return await super().complete(messages, **options)
+
+    async def chat(self, messages: Sequence[ChatMessage], **options: Any) -> Any:
+        await self._scope.allowance.reserve(UPPER)
+        return await super().chat(messages, **options)
+
+
+class Bench:
+    """An executor on a real store; `replies` is the script of all models together."""
+
+    def __init__(self, db: Database, *replies: Reply | Callable[..., str], **execution: Any) -> None:
+        self.db = db
+        self.replies = list(replies)
+        self.finished: list[Task] = []
+        settings = load_settings(execution=ExecutionSettings(**execution))
+        self.claims = claim_repository(db)
+        self.directory = MongoAgentDirectory(db)
+        self.leases = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
+        self.registry: AgentRegistry = build_registry(AgentSettings())
+        self.metrics = Metrics(process="worker", version="test")
+        self.parts: dict[str, Any] = {
+            "claims": self.claims,
+            "directory": self.directory,
+            "leases": self.leases,
+            "registry": self.registry,
+            "bind_llm": self.bind,
+            "search": FakeSearch(),
+            "finished": self.finished.append,
+            "settings": settings,
+            "metrics": self.metrics,
+            "tracing": Tracing(ProcessSettings(), process="worker", version="test"),
+            "clock": SystemClock(),
+            "owner": "worker-a",
+        }
+
+    def bind(self, scope: CallScope) -> BoundLLM:
+        return MeteredLLM(scope, self.replies)
+
+    def executor(self, **parts: Any) -> Executor:
+        return Executor(ExecutorParts(**{**self.parts, **parts}))
+
+    async def submit(self, **fields: Any) -> Task:
+        return await task_repository(self.db).insert(new_task(**fields), dispatched=True, new_session=True)
+
+    async def run(self, **fields: Any) -> Task:
+        task = await self.submit(**fields)
+        await self.executor().run(task.id)
+        return await self.stored(task)
+
+    async def stored(self, task: Task) -> Task:
+        return await task_repository(self.db).get(TENANT, task.id)
+
+
+class CallingAgent:
+    """An agent whose whole work is one function."""
+
+    card = AgentCard(name="CallingAgent", agent_type="calling", description="Calls.", version="1")
+
+    def __init__(self, work: Callable[[AgentContext], Awaitable[str]]) -> None:
+        self._work = work
+
+    async def run(self, context: AgentContext) -> AgentOutput:
+        return AgentOutput(agent_name=self.card.name, content=await self._work(context))
+
+
+async def test_a_routed_task_ends_with_answer_routing_usage_and_journal(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, ROUTED, CODE)
+
+    task = await bench.run()
+
+    assert task.status is TaskStatus.COMPLETED
+    assert (task.selected_agent, task.agent_type) == ("CodeAgent", "code")
+    assert task.routing is not None
+    assert task.routing.confidence == 0.93
+    assert task.peer_routing_reason == "It asks for code."
+    assert task.result is not None
+    assert task.result.raw_output.strip() == CODE.strip()
+    assert task.result.code_language == "python"
+    assert task.usage == Usage(input_tokens=20, output_tokens=10, cost_microusd=60)
+    assert [step.node for step in task.ordered_steps()][:2] == ["classify_task", "route_to_agent"]
+    assert all(len(step.attempts) == 1 for step in task.steps.values() if step.node in ("classify_task", "generate"))
+    assert [event.name for event in task.events] == ["task_queued", "task_claimed", "task_routed", "task_completed"]
+    assert [finished.id for finished in bench.finished] == [task.id]
+
+
+async def test_a_two_step_task_takes_four_writes(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, ROUTED, CODE).run()
+
+    assert task.rev == 4  # insert with its dispatch, claim, routing, finish
+
+
+async def test_the_result_is_stored_once(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, ROUTED, lambda _: "x" * 1000).run()
+
+    document = await indexed_database["tasks"].find_one({"_id": task.id}, {"steps": 1})
+    assert "x" * 1000 not in str(document)
+
+
+async def test_a_pinned_agent_skips_the_router(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, CODE).run(agent="CodeAgent")
+
+    assert task.status is TaskStatus.COMPLETED
+    assert task.routing is not None
+    assert task.routing.confidence is None
+
+
+async def test_a_task_nobody_can_do_fails_and_its_tokens_count(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, {**ROUTED, "agent_name": "Unknown", "confidence": 0.9}).run()
+
+    assert task.status is TaskStatus.FAILED
+    assert task.error is not None
+    assert task.error.type == "UNKNOWN_TASK_TYPE"
+    assert task.usage.total_tokens == 15
+    assert "classify_task#1" in task.steps
+
+
+async def test_a_transient_failure_waits_and_resumes_without_paying_twice(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, ROUTED, LLMUnavailable("down"), retry_base_seconds=0.01, retry_cap_seconds=0.01)
+    task = await bench.run()
+    assert (task.status, task.retries) == (TaskStatus.QUEUED, 1)
+    assert "classify_task#1" in task.steps
+
+    bench.replies.append(CODE)
+    await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
+    await bench.executor().run(task.id)
+
+    done = await bench.stored(task)
+    assert done.status is TaskStatus.COMPLETED
+    assert done.attempts == 2
+    assert done.usage.total_tokens == 30
+
+
+async def test_a_rate_limit_postpones_as_long_as_the_provider_asks(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, ROUTED, LLMRateLimited("429", retry_after_seconds=30)).run(max_attempts=1)
+
+    assert (task.status, task.postponed, task.retries) == (TaskStatus.QUEUED, 1, 0)
+    assert task.due_at is not None
+    assert (task.due_at - task.queued_at).total_seconds() >= 30
+
+
+async def test_a_fault_of_an_agent_fails_the_task_and_keeps_its_text_out_of_the_error(
+    indexed_database: Database,
+) -> None:
+    async def broken(_: AgentContext) -> str:
+        raise KeyError("a secret of the user")
+
+    bench = Bench(indexed_database)
+    registry = AgentRegistry([("test", CallingAgent(broken))])
+    task = await bench.submit(agent="CallingAgent")
+    await bench.executor(registry=registry).run(task.id)
+
+    stored = await bench.stored(task)
+    assert stored.error is not None
+    assert stored.error.type == "AGENT_FAULT"
+    assert "secret" not in stored.error.message
+
+
+async def test_an_agent_that_nobody_has_fails_and_one_of_another_version_is_handed_back(
+    indexed_database: Database,
+) -> None:
+    bench = Bench(indexed_database)
+    unknown = await bench.run(agent="NobodyAgent")
+    await bench.directory.publish([AgentCard(name="NewAgent", agent_type="new", description="n", version="2")])
+    newer = await bench.run(agent="NewAgent")
+
+    assert unknown.error is not None
+    assert unknown.error.type == "AGENT_UNAVAILABLE"
+    assert (newer.status, newer.handbacks) == (TaskStatus.QUEUED, 1)
+
+
+async def test_a_task_beyond_its_deadline_fails(indexed_database: Database) -> None:
+    async def endless(_: AgentContext) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    bench = Bench(indexed_database)
+    registry = AgentRegistry([("test", CallingAgent(endless))])
+    task = await bench.submit(agent="CallingAgent", deadline_seconds=1)
+    await bench.executor(registry=registry).run(task.id)
+
+    stored = await bench.stored(task)
+    assert stored.error is not None
+    assert stored.error.type == "DEADLINE_EXCEEDED"
+
+
+async def test_a_budget_stops_the_task_before_the_call_that_could_pass_it(indexed_database: Database) -> None:
+    task = await Bench(indexed_database, ROUTED, CODE).run(budget=Budget(max_tokens=210))
+
+    assert task.error is not None
+    assert task.error.type == BudgetExceeded.code
+    assert task.usage.total_tokens == 15
+    assert task.spending.settled.total_tokens == 15
+
+
+async def test_what_a_dead_process_had_reserved_counts_as_spent(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, ROUTED, CODE)
+    task = await bench.submit(budget=Budget(max_tokens=300))
+    await indexed_database["tasks"].update_one(
+        {"_id": task.id}, {"$set": {"spending": {"reserved": {"input_tokens": 150, "output_tokens": 0}}}}
+    )
+
+    await bench.executor().run(task.id)
+
+    stored = await bench.stored(task)
+    assert stored.error is not None
+    assert stored.error.type == BudgetExceeded.code
+
+
+async def test_a_cancel_during_a_call_ends_the_task_at_once(indexed_database: Database) -> None:
+    calling = asyncio.Event()
+
+    async def hanging(_: AgentContext) -> str:
+        calling.set()
+        await asyncio.Event().wait()
+        return ""
+
+    bench = Bench(indexed_database)
+    task = await bench.submit(agent="CallingAgent")
+    registry = AgentRegistry([("test", CallingAgent(hanging))])
+    run = asyncio.create_task(bench.executor(registry=registry).run(task.id))
+    await calling.wait()
+    await task_repository(indexed_database).request_cancel(TENANT, task.id)
+    await bench.leases.beat()
+    await run
+
+    assert (await bench.stored(task)).status is TaskStatus.CANCELLED
+
+
+async def test_a_lost_claim_writes_nothing(indexed_database: Database) -> None:
+    calling, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waiting(_: AgentContext) -> str:
+        calling.set()
+        await go_on.wait()
+        return "late"
+
+    bench = Bench(indexed_database)
+    task = await bench.submit(agent="CallingAgent")
+    registry = AgentRegistry([("test", CallingAgent(waiting))])
+    run = asyncio.create_task(bench.executor(registry=registry).run(task.id))
+    await calling.wait()
+    (held,) = bench.leases.held.values()
+    assert await bench.claims.requeue(held.claim, RunUpdate(), reason=Requeue.CRASH, delay_seconds=0, error=None)
+    go_on.set()
+    await run
+
+    stored = await bench.stored(task)
+    assert (stored.status, stored.result) == (TaskStatus.QUEUED, None)
+    assert bench.finished == []
+
+
+async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_resumes(
+    indexed_database: Database,
+) -> None:
+    ran: list[str] = []
+
+    async def agent_work(context: AgentContext) -> str:
+        class Run:
+            def __init__(self) -> None:
+                self.context = context
+
+        async def first(_state: Any, _runtime: Any) -> dict[str, Any]:
+            ran.append("first")
+            bench.leases.hand_back_all()
+            return {"content": "one"}
+
+        async def second(_state: Any, _runtime: Any) -> dict[str, Any]:
+            ran.append("second")
+            return {"content": "two"}
+
+        node: Any
+        output: dict[str, Any] = {}
+        for node in (first, second):
+            output = await journaled(node, agent_name="CallingAgent")({"task": context.task.task}, runtime=Run())  # type: ignore[arg-type]  # a run without LangGraph
+        return str(output["content"])
+
+    bench = Bench(indexed_database)
+    registry = AgentRegistry([("test", CallingAgent(agent_work))])
+    task = await bench.submit(agent="CallingAgent")
+    await bench.executor(registry=registry).run(task.id)
+    handed_back = await bench.stored(task)
+    assert (handed_back.status, handed_back.handbacks, ran) == (TaskStatus.QUEUED, 1, ["first"])
+
+    await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
+    await bench.executor(registry=registry).run(task.id)
+
+    done = await bench.stored(task)
+    assert (done.status, ran) == (TaskStatus.COMPLETED, ["first", "second"])
+
+
+async def test_a_second_ticket_for_a_finished_task_changes_nothing(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, CODE)
+    done = await bench.run(agent="CodeAgent")
+
+    await bench.executor().run(done.id)
+
+    assert await bench.stored(done) == done
+
+
+async def test_a_follow_up_sees_the_sessions_first_answer(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, CODE, "explained")
+    first = await bench.run(agent="CodeAgent")
+    second = await task_repository(indexed_database).insert(
+        new_task("Explain it", session_id=first.session_id, agent="CodeAgent"), dispatched=True, new_session=False
+    )
+    await bench.executor().run(second.id)
+
+    stored = await bench.stored(second)
+    assert stored.history is not None
+    assert [message.role.value for message in stored.history] == ["user", "assistant"]
