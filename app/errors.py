@@ -160,8 +160,14 @@ class IdempotencyConflict(RequestError):
 
 
 class UnknownAgent(RequestError):
+    """A pinned agent that nobody has published; `known` names those there are."""
+
     code = "UNKNOWN_AGENT"
     http_status = 422
+
+    def __init__(self, message: str, *, known: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.known = tuple(known)
 
 
 class UnpricedBudget(RequestError):

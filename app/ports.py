@@ -137,7 +137,6 @@ class ClaimRepository(Protocol):
         self, claim: Claim, update: RunUpdate, *, reason: Requeue, delay_seconds: float, error: TaskError | None
     ) -> bool: ...
 
-
     async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
         """Renews the leases of all claims in one write."""
 
@@ -220,6 +219,8 @@ class IdempotencyRecord:
 class IdempotencyRepository(Protocol):
     async def reserve(self, tenant: Tenant, key: str, *, body_hash: str, task_id: TaskId) -> IdempotencyRecord:
         """The record of this key: the caller's own, or the one that was there first. Records outlive their task."""
+
+    async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None: ...
 
     async def mark_accepted(self, tenant: Tenant, key: str) -> None: ...
 

@@ -27,14 +27,18 @@ class MongoIdempotencyRepository:
         with store_errors(f"reserve an idempotency key for task {task_id}"):
             try:
                 await self._records.update_one(unseen, [{"$replaceWith": record}], upsert=True)
-            except DuplicateKeyError:
-                return await self._first(tenant, key)
+            except DuplicateKeyError as error:
+                first = await self.find(tenant, key)
+                if first is None:
+                    raise StoreError("An idempotency record vanished while it was read; send it again.") from error
+                return first
         return IdempotencyRecord(task_id=task_id, body_hash=body_hash, accepted=False)
 
-    async def _first(self, tenant: Tenant, key: str) -> IdempotencyRecord:
-        document = await self._records.find_one({"_id": _record_id(tenant, key)})
+    async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None:
+        with store_errors("read an idempotency key"):
+            document = await self._records.find_one({"_id": _record_id(tenant, key)})
         if document is None:
-            raise StoreError("An idempotency record vanished while it was read; send the request again.")
+            return None
         return IdempotencyRecord(
             task_id=TaskId(document["task_id"]), body_hash=document["body_hash"], accepted=document["accepted"]
         )

@@ -1,0 +1,130 @@
+"""Rate limits shared by all API processes: a sliding window of a minute, counted in Redis by one script.
+
+The window is made of two fixed minutes, the earlier one weighted by how much of it still lies within the last sixty
+seconds. A refused request is not counted. While Redis is away each process counts by itself: never open to everybody,
+never closed for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from app.broker.errors import broker_errors
+from app.errors import BrokerUnavailable
+from app.ports import Clock, RateDecision
+from app.telemetry.logs import get_logger
+
+BUDGET_SECONDS = 0.05
+AVOID_SECONDS = 1.0
+WINDOW_SECONDS = 60
+_BUCKETS_REMEMBERED = 10_000
+
+# KEYS[1] a hash {w: number of the minute, p: count of the minute before, c: count of this one}; ARGV[1] the limit.
+_SCRIPT = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local minute = math.floor(now / 60)
+local h = redis.call('HMGET', KEYS[1], 'w', 'p', 'c')
+local w, p, c = tonumber(h[1] or '-2'), tonumber(h[2] or '0'), tonumber(h[3] or '0')
+if w == minute - 1 then p, c = c, 0 elseif w ~= minute then p, c = 0, 0 end
+local elapsed = now - minute * 60
+local allowed = 0
+if p * (1 - elapsed / 60) + c + 1 <= tonumber(ARGV[1]) then
+  allowed = 1
+  c = c + 1
+  redis.call('HSET', KEYS[1], 'w', minute, 'p', p, 'c', c)
+  redis.call('EXPIRE', KEYS[1], 130)
+end
+return {allowed, p, c, math.floor(elapsed * 1000)}
+"""
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Counts of the minute before and of this one, which began `elapsed_seconds` ago."""
+
+    previous: int
+    current: int
+    elapsed_seconds: float
+
+    def used(self) -> float:
+        return self.previous * (1 - self.elapsed_seconds / WINDOW_SECONDS) + self.current
+
+
+def decide(window: Window, *, limit: int, allowed: bool) -> RateDecision:
+    """What the caller is told; `window` is as it stands after the request."""
+    return RateDecision(
+        allowed=allowed,
+        limit=limit,
+        remaining=max(0, math.floor(limit - window.used())),
+        retry_after_seconds=0 if allowed else seconds_until_room(window, limit=limit),
+    )
+
+
+def seconds_until_room(window: Window, *, limit: int) -> int:
+    """Whole seconds, at least 1, until one more request fits."""
+    if window.current + 1 <= limit and window.previous > 0:
+        share = 1 - (limit - window.current - 1) / window.previous
+        wait = share * WINDOW_SECONDS - window.elapsed_seconds
+    else:
+        share = 1 - (limit - 1) / max(window.current, 1)
+        wait = WINDOW_SECONDS - window.elapsed_seconds + share * WINDOW_SECONDS
+    return max(1, math.ceil(wait))
+
+
+class MemoryRateLimiter:
+    """The same window, for this process alone. `app.ports.RateLimiter` without a server."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+
+    async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
+        now = self._clock.monotonic()
+        minute = int(now // WINDOW_SECONDS)
+        counted_in, previous, current = self._buckets.pop(bucket, (minute, 0, 0))
+        if counted_in == minute - 1:
+            previous, current = current, 0
+        elif counted_in != minute:
+            previous, current = 0, 0
+        window = Window(previous, current, now - minute * WINDOW_SECONDS)
+        allowed = window.used() + 1 <= limit_per_minute
+        if allowed:
+            window = Window(previous, current + 1, window.elapsed_seconds)
+        self._buckets[bucket] = (minute, window.previous, window.current)
+        if len(self._buckets) > _BUCKETS_REMEMBERED:
+            self._buckets.popitem(last=False)
+        return decide(window, limit=limit_per_minute, allowed=allowed)
+
+
+class RedisRateLimiter:
+    """Implements `app.ports.RateLimiter`. After a failure Redis is left alone for a second."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self._script = redis.register_script(_SCRIPT)
+        self._clock = clock
+        self._fallback = MemoryRateLimiter(clock)
+        self._avoid_until = float("-inf")
+
+    async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
+        if self._clock.monotonic() >= self._avoid_until:
+            try:
+                return await self._ask(bucket, limit_per_minute)
+            except (BrokerUnavailable, TimeoutError):
+                self._avoid_until = self._clock.monotonic() + AVOID_SECONDS
+                _log.warning("rate_limit_in_memory")
+        return await self._fallback.hit(bucket, limit_per_minute=limit_per_minute)
+
+    async def _ask(self, bucket: str, limit: int) -> RateDecision:
+        with broker_errors("count a request"):
+            async with asyncio.timeout(BUDGET_SECONDS):
+                answer = await self._script(keys=[f"ao:rate:{bucket}"], args=[limit])
+        allowed, previous, current, elapsed_ms = (int(number) for number in answer)
+        return decide(Window(previous, current, elapsed_ms / 1000), limit=limit, allowed=bool(allowed))

@@ -1,0 +1,48 @@
+"""Sessions: the context of a conversation, and its erasure for good."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.identity import SessionId, Tenant
+from app.domain.message import Message, Session
+from app.errors import SessionErased
+from app.ports import SessionRepository, TaskQueue, TaskRepository
+from app.services.tasks import announce_cancel
+
+CONTEXT_MESSAGES = 100
+
+
+@dataclass(frozen=True)
+class SessionContext:
+    """A session with its last hundred turns, oldest first."""
+
+    session: Session
+    messages: Sequence[Message]
+
+
+class SessionService:
+    def __init__(self, sessions: SessionRepository, tasks: TaskRepository, queue: TaskQueue) -> None:
+        self._sessions = sessions
+        self._tasks = tasks
+        self._queue = queue
+
+    async def context(self, tenant: Tenant, session_id: SessionId) -> SessionContext:
+        """Raises SessionNotFound, SessionErased."""
+        session = await self._sessions.get(tenant, session_id)
+        messages = await self._sessions.messages(tenant, session_id, limit=CONTEXT_MESSAGES)
+        return SessionContext(session=session, messages=messages)
+
+    async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
+        """Removes every text of the session for good; its running tasks are cancelled. Twice changes nothing more.
+
+        The tombstone comes first, so that no new task joins the session; the texts go even where it stood already, in
+        case an earlier attempt was cut short. Raises SessionNotFound.
+        """
+        with contextlib.suppress(SessionErased):
+            await self._sessions.get(tenant, session_id)
+        await self._sessions.erase(tenant, session_id)
+        for task_id in await self._tasks.erase_session(tenant, session_id):
+            await announce_cancel(self._queue, task_id)

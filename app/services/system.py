@@ -1,0 +1,131 @@
+"""The system's figures for its users: how deep the queue is, what happened today, who works, what is broken.
+
+Nothing here fails because a part is down: what cannot be known is None, and the part is named as down. Figures are
+remembered for a few seconds, because counting costs the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.identity import Tenant
+from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
+from app.ports import Clock, DispatchRepository, Intake, SystemRepository, TaskQueue, TaskStatistics, WorkerPresence
+from app.services.gate import IntakeGate
+from app.services.health import DependencyHealth, HealthService, judge_providers, judge_workers
+from app.services.remembered import Remembered
+
+STATISTICS_SECONDS = 3.0
+QUEUE_SECONDS = 1.0
+SNAPSHOT_FRESH_SECONDS = 5.0
+REDIS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class QueueFigures:
+    """`length` is tickets in Redis plus tasks waiting in the database, over all tenants; ages in seconds."""
+
+    length: int
+    waiting: int
+    listed: int | None
+    processing: int
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True)
+class SystemMetrics:
+    """None where the server that knows does not answer."""
+
+    intake: Intake | None
+    queue: QueueFigures | None
+    statistics: TaskStatistics | None
+    workers: Sequence[WorkerPresence] | None
+    dependencies: Mapping[str, DependencyHealth]
+
+
+class SystemService:
+    def __init__(
+        self,
+        system: SystemRepository,
+        counts: DispatchRepository,
+        queue: TaskQueue,
+        *,
+        gate: IntakeGate,
+        health: HealthService,
+        clock: Clock,
+    ) -> None:
+        self._counts = counts
+        self._queue = queue
+        self._gate = gate
+        self._health = health
+        self._clock = clock
+        self._statistics: Remembered[Tenant | None, TaskStatistics] = Remembered(
+            system.statistics, seconds=STATISTICS_SECONDS, clock=clock
+        )
+        self._figures: Remembered[None, QueueFigures] = Remembered(self._read_queue, seconds=QUEUE_SECONDS, clock=clock)
+
+    async def metrics(self, tenant: Tenant | None) -> SystemMetrics:
+        """Today's counts of the tenant, of all tenants with None; everything else is the whole system's."""
+        presences = await self._health.presences()
+        servers = await self._health.servers()
+        intake, queue, statistics = None, None, None
+        try:
+            intake = await self._gate.current()
+            queue = await self._figures.get(None)
+            statistics = await self._statistics.get(tenant)
+        except (StoreUnavailable, StoreError):
+            pass  # `dependencies` says so; what could be read is still of use
+        workers = {"workers": judge_workers(presences)}
+        return SystemMetrics(
+            intake=intake,
+            queue=queue,
+            statistics=statistics,
+            workers=presences,
+            dependencies={**servers, **workers, **judge_providers(presences)},
+        )
+
+    async def set_intake(self, intake: Intake) -> Intake:
+        """Opens or pauses the intake for all processes. Raises StoreUnavailable."""
+        await self._gate.set(intake)
+        return intake
+
+    async def _read_queue(self, _: None) -> QueueFigures:
+        """From the leader's snapshot while that is fresh, else counted. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                snapshot = await self._queue.snapshot()
+                if self._fresh(snapshot):
+                    return _from_snapshot(snapshot)
+                listed: int | None = await self._queue.length()
+        except (BrokerUnavailable, TimeoutError):
+            listed = None
+        counts = await self._counts.counts()
+        in_redis = counts.dispatched if listed is None else listed
+        return QueueFigures(
+            length=in_redis + counts.waiting,
+            waiting=counts.waiting,
+            listed=listed,
+            processing=counts.processing,
+            oldest_age_seconds=counts.oldest_age_seconds,
+        )
+
+    def _fresh(self, snapshot: Mapping[str, str]) -> bool:
+        at = snapshot.get("at")
+        if at is None:
+            return False
+        age = self._clock.now() - datetime.fromisoformat(at)
+        return abs(age.total_seconds()) < SNAPSHOT_FRESH_SECONDS
+
+
+def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:
+    waiting, listed = int(snapshot["waiting"]), int(snapshot["listed"])
+    return QueueFigures(
+        length=waiting + listed,
+        waiting=waiting,
+        listed=listed,
+        processing=int(snapshot["processing"]),
+        oldest_age_seconds=float(snapshot["oldest_age_seconds"]),
+    )

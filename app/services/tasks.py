@@ -1,0 +1,211 @@
+"""What callers do with tasks: submit, wait, read, list, cancel.
+
+A task is accepted when its document is stored; everything after that may fail and is made good by the leader. With an
+idempotency key a record of the key comes first, so that a repeat finds the task or completes it under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.domain.identity import SessionId, TaskId, Tenant
+from app.domain.journal import agent_runs
+from app.domain.message import Message
+from app.domain.run import AgentRun
+from app.domain.task import NewTask, Task
+from app.errors import (
+    BrokerUnavailable,
+    IdempotencyConflict,
+    IntakePaused,
+    InvalidRequest,
+    RequestError,
+    TaskErased,
+    TaskNotFound,
+)
+from app.ports import (
+    Clock,
+    IdempotencyRecord,
+    IdempotencyRepository,
+    SessionRepository,
+    TaskFilter,
+    TaskPage,
+    TaskQueue,
+    TaskRepository,
+)
+from app.services.completion import CompletionWatch
+from app.services.gate import IntakeGate
+from app.services.roster import AgentRoster
+from app.services.submission import Dispatch, Origin, Submission
+from app.settings import ExecutionSettings
+from app.telemetry.logs import get_logger
+
+ANNOUNCE_SECONDS = 0.25
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class TaskPorts:
+    """The stores and the queue that this service works on."""
+
+    tasks: TaskRepository
+    sessions: SessionRepository
+    idempotency: IdempotencyRepository
+    queue: TaskQueue
+
+
+class TaskService:
+    """`count_accepted` is called once for each accepted task."""
+
+    def __init__(
+        self,
+        ports: TaskPorts,
+        *,
+        roster: AgentRoster,
+        gate: IntakeGate,
+        dispatch: Dispatch,
+        completion: CompletionWatch,
+        limits: ExecutionSettings,
+        clock: Clock,
+        count_accepted: Callable[[], None],
+    ) -> None:
+        self._ports = ports
+        self._roster = roster
+        self._gate = gate
+        self._dispatch = dispatch
+        self._completion = completion
+        self._limits = limits
+        self._clock = clock
+        self._count_accepted = count_accepted
+
+    async def submit(self, submission: Submission, origin: Origin) -> Task:
+        """Accepts a task, or gives the one that the same idempotency key made before.
+
+        Raises IntakePaused, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased, IdempotencyConflict,
+        TaskErased, StoreUnavailable.
+        """
+        if origin.idempotency_key is None:
+            await self._check(submission, origin)
+            return await self._insert(TaskId(str(uuid.uuid4())), submission, origin)
+        return await self._submit_once(submission, origin, origin.idempotency_key)
+
+    async def _submit_once(self, submission: Submission, origin: Origin, key: str) -> Task:
+        body_hash = submission.body_hash()
+        record = await self._reserve(submission, origin, key=key, body_hash=body_hash)
+        if record.body_hash != body_hash:
+            raise IdempotencyConflict(
+                f"The Idempotency-Key was used with another body, for task {record.task_id}; use a new key.",
+                task_id=record.task_id,
+            )
+        if record.accepted:
+            return await self._first_task(origin.tenant, record.task_id)
+        task = await self._insert(record.task_id, submission, origin)
+        await self._ports.idempotency.mark_accepted(origin.tenant, key)
+        return task
+
+    async def _reserve(self, submission: Submission, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
+        """The key's record. A refused submission reserves nothing, so that it can be mended under the same key."""
+        try:
+            await self._check(submission, origin)
+        except (RequestError, IntakePaused):
+            record = await self._ports.idempotency.find(origin.tenant, key)
+            if record is None or not record.accepted:
+                raise
+            return record
+        task_id = TaskId(str(uuid.uuid4()))
+        return await self._ports.idempotency.reserve(origin.tenant, key, body_hash=body_hash, task_id=task_id)
+
+    async def _first_task(self, tenant: Tenant, task_id: TaskId) -> Task:
+        try:
+            return await self._ports.tasks.get(tenant, task_id)
+        except TaskNotFound as error:
+            raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
+
+    async def _check(self, submission: Submission, origin: Origin) -> None:
+        await self._gate.require_open()
+        deadline = submission.deadline_seconds
+        if deadline is not None and deadline > self._limits.deadline_seconds:
+            limit = self._limits.deadline_seconds
+            raise InvalidRequest(
+                "The deadline is too long.", fields=[("deadline_seconds", f"must be at most {limit} seconds here")]
+            )
+        if submission.agent is not None:
+            await self._roster.require(submission.agent)
+        if submission.session_id is not None:
+            await self._ports.sessions.open(origin.tenant, submission.session_id)
+
+    async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
+        new_task = self._build(task_id, submission, origin)
+        due = new_task.run_at is None or new_task.run_at <= self._clock.now()
+        dispatched = await self._dispatch.should_dispatch_inline(origin.tenant, due)
+        task = await self._ports.tasks.insert(
+            new_task, dispatched=dispatched, new_session=submission.session_id is None
+        )
+        self._count_accepted()
+        await self._dispatch.after_insert(task, dispatched)
+        return task
+
+    def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
+        limits = self._limits
+        return NewTask(
+            id=task_id,
+            tenant=origin.tenant,
+            task=submission.task,
+            session_id=submission.session_id or SessionId(str(uuid.uuid4())),
+            request_id=origin.request_id,
+            source=origin.source,
+            agent=submission.agent,
+            priority=submission.priority,
+            run_at=submission.run_at,
+            deadline_seconds=submission.deadline_seconds or limits.deadline_seconds,
+            ttl_seconds=submission.ttl_seconds,
+            max_attempts=submission.max_attempts or limits.max_attempts,
+            budget=submission.budget,
+            metadata=submission.metadata,
+            traceparent=origin.traceparent,
+            idempotency_key=origin.idempotency_key,
+        )
+
+    async def wait(self, task: Task, *, seconds: float) -> Task:
+        """The task once it is done, or as it stands after that many seconds."""
+        return await self._completion.wait(task, seconds=seconds)
+
+    async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
+        """Raises TaskNotFound, TaskErased."""
+        return await self._ports.tasks.get(tenant, task_id)
+
+    async def list_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
+        """Newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
+        created_from, created_to = task_filter.created_from, task_filter.created_to
+        if created_from is not None and created_to is not None and created_from >= created_to:
+            raise InvalidRequest(
+                "The range of dates is reversed.", fields=[("created_to", "must be later than created_from")]
+            )
+        return await self._ports.tasks.find_page(tenant, task_filter, cursor=cursor, limit=limit)
+
+    async def cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
+        """Cancels a queued task, asks a running one to stop, leaves a finished one. Raises TaskNotFound, TaskErased."""
+        task = await self._ports.tasks.request_cancel(tenant, task_id)
+        if not task.status.terminal:
+            await announce_cancel(self._ports.queue, task.id)
+        return task
+
+    async def runs(self, tenant: Tenant, task_id: TaskId) -> Sequence[AgentRun]:
+        """Finished steps, oldest first. Raises TaskNotFound, TaskErased."""
+        return agent_runs(await self.get(tenant, task_id))
+
+    async def messages(self, tenant: Tenant, task_id: TaskId) -> Sequence[Message]:
+        """What was said in this task, oldest first. Raises TaskNotFound, TaskErased."""
+        return (await self.get(tenant, task_id)).messages
+
+
+async def announce_cancel(queue: TaskQueue, task_id: TaskId) -> None:
+    """Tells the owner at once; where Redis does not answer, the owner's next heartbeat finds the flag."""
+    try:
+        async with asyncio.timeout(ANNOUNCE_SECONDS):
+            await queue.announce_cancel(task_id)
+    except (BrokerUnavailable, TimeoutError):
+        _log.warning("cancel_not_announced", task_id=task_id)
