@@ -310,8 +310,8 @@ class WorkerPresence:
     worker_id: str
     name: str
     slots: int
-    running: Sequence[str]
-    reserved: Sequence[str]
+    running: tuple[str, ...]
+    reserved: tuple[str, ...]
     draining: bool
     loop_lag_ms: float
     version: str

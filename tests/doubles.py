@@ -85,7 +85,7 @@ class MemoryQueue:
         self._answer()
 
 
-def presence(*, slots: int = 8, running: Sequence[str] = (), draining: bool = False) -> WorkerPresence:
+def presence(*, slots: int = 8, running: tuple[str, ...] = (), draining: bool = False) -> WorkerPresence:
     return WorkerPresence(
         worker_id="w1",
         name="w1",

@@ -11,7 +11,7 @@ import asyncio
 import random
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.agents.base import Agent, AgentContext
@@ -21,6 +21,7 @@ from app.agents.registry import AgentRegistry
 from app.agents.summary import summarise
 from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
+from app.domain.message import Message
 from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
 from app.errors import (
     AgentFault,
@@ -47,8 +48,8 @@ from worker.outcome import GiveUp, after_failure
 CLAIM_PAUSE_SECONDS = 0.2
 LONGEST_CLAIM_PAUSE_SECONDS = 5.0
 PINNED_REASON = "The caller chose this agent."
-HANDBACK_SECONDS = 0.0
 OTHER_VERSION_SECONDS = 2.0
+REQUEUED = "requeued"
 
 _log = get_logger(__name__)
 
@@ -69,6 +70,17 @@ class ExecutorParts:
     tracing: Tracing
     clock: Clock
     owner: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One claim under way. `ends_at` (monotonic) is when the task's processing time is used up."""
+
+    task: Task
+    held: HeldClaim
+    journal: TaskJournal
+    allowance: TaskAllowance
+    ends_at: float
 
 
 class Executor:
@@ -122,81 +134,103 @@ class Executor:
         claimed_at = task.changed_at
         self._parts.metrics.task_wait_seconds.observe(max(0.0, (claimed_at - due_at).total_seconds()))
         _log.info("task_claimed", attempt=task.attempts, epoch=task.epoch, trace_id=current_trace_id())
-        journal = TaskJournal(task, held, self._parts.claims)
+        run = self._begin(task, held)
         try:
-            status = await self._settle(task, held, journal)
+            status = await self._settle(run)
         except ClaimLost:
             _log.warning("run_discarded", epoch=task.epoch)
             return
+        if status != REQUEUED:
+            self._count_end(run, status)
         duration_ms = (self._parts.clock.monotonic() - began) * 1000
-        _log.info(f"task_{status}", duration_ms=round(duration_ms, 1), total_tokens=journal.usage.total_tokens)
+        _log.info(f"task_{status}", duration_ms=round(duration_ms, 1), total_tokens=run.journal.usage.total_tokens)
         self._parts.finished(task)
 
-    async def _settle(self, task: Task, held: HeldClaim, journal: TaskJournal) -> str:
+    def _count_end(self, run: Run, status: str) -> None:
+        agent = run.journal.agent_name or "none"
+        age_seconds = (self._parts.clock.now() - run.task.created_at).total_seconds()
+        self._parts.metrics.tasks.labels(status=status, agent=agent).inc()
+        self._parts.metrics.task_seconds.labels(agent=agent).observe(max(0.0, age_seconds))
+
+    def _begin(self, task: Task, held: HeldClaim) -> Run:
+        left_seconds = self._deadline_seconds(task) - task.processing_ms / 1000
+        journal = TaskJournal(task, held, self._parts.claims)
+        return Run(
+            task=task,
+            held=held,
+            journal=journal,
+            allowance=TaskAllowance(task, held, journal),
+            ends_at=self._parts.clock.monotonic() + left_seconds,
+        )
+
+    def _deadline_seconds(self, task: Task) -> int:
+        return min(task.deadline_seconds, self._execution.deadline_seconds)
+
+    def _remaining_seconds(self, run: Run) -> float:
+        return run.ends_at - self._parts.clock.monotonic()
+
+    async def _settle(self, run: Run) -> str:
         """Runs, and writes the one end that fits. Gives the name of that end. Raises ClaimLost."""
-        claims, claim = self._parts.claims, held.claim
         try:
-            output = await self._run_within_deadline(task, held, journal)
-            return await self._complete(output, held, journal)
+            return await self._complete(run, await self._run_within_deadline(run))
         except Postponed as reason:
-            update = journal.take_update()
-            delay_seconds = HANDBACK_SECONDS if held.hand_back else OTHER_VERSION_SECONDS
-            _log.info("task_handed_back", reason=reason.message)
-            await journal.write(
-                lambda: claims.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None)
-            )
-            return "requeued"
+            return await self._hand_back(run, reason)
         except TaskFailure as failure:
-            return await self._after_failure(failure, task, held, journal)
+            return await self._after_failure(run, failure)
         except asyncio.CancelledError:
-            return await self._interrupted(held, journal)
+            return await self._interrupted(run)
         except ClaimLost:
             raise
         except Exception as fault:  # noqa: BLE001  # the edge of a run: an agent's fault ends its task, not the worker
             _log.error("agent_fault", error_class=type(fault).__name__, where=_origin(fault))
             unmapped = AgentFault(f"The agent failed with {type(fault).__name__}; the worker's log has the details.")
-            return await self._after_failure(unmapped, task, held, journal)
+            return await self._after_failure(run, unmapped)
 
-    async def _interrupted(self, held: HeldClaim, journal: TaskJournal) -> str:
-        if held.interruption is not Interruption.CANCELLED:
-            if held.interruption is Interruption.LOST:
-                raise ClaimLost(f"task {held.claim.task_id}: another worker owns it")
+    async def _hand_back(self, run: Run, reason: Postponed) -> str:
+        update = run.journal.take_update()
+        delay_seconds = 0.0 if run.held.hand_back else OTHER_VERSION_SECONDS
+        _log.info("task_handed_back", reason=reason.message)
+        await run.journal.write(
+            lambda: self._parts.claims.requeue(
+                run.held.claim, update, reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None
+            )
+        )
+        return REQUEUED
+
+    async def _interrupted(self, run: Run) -> str:
+        if run.held.interruption is Interruption.LOST:
+            raise ClaimLost(f"task {run.task.id}: another worker owns it")
+        if run.held.interruption is not Interruption.CANCELLED:
             raise asyncio.CancelledError
-        held.run.uncancel()
-        update = journal.take_update()
-        await journal.write(lambda: self._parts.claims.cancel(held.claim, update))
+        run.held.run.uncancel()
+        update = run.journal.take_update()
+        await run.journal.write(lambda: self._parts.claims.cancel(run.held.claim, update))
         return TaskStatus.CANCELLED.value
 
-    async def _run_within_deadline(self, task: Task, held: HeldClaim, journal: TaskJournal) -> AgentOutput:
-        deadline_seconds = min(task.deadline_seconds, self._execution.deadline_seconds)
-        left_seconds = deadline_seconds - task.processing_ms / 1000
-        exceeded = DeadlineExceeded(f"The task did not end within its {deadline_seconds} seconds of processing time.")
+    async def _run_within_deadline(self, run: Run) -> AgentOutput:
+        seconds = self._deadline_seconds(run.task)
+        exceeded = DeadlineExceeded(f"The task did not end within its {seconds} seconds of processing time.")
+        left_seconds = self._remaining_seconds(run)
         if left_seconds <= 0:
             raise exceeded
-        ends_at = self._parts.clock.monotonic() + left_seconds
         try:
             async with asyncio.timeout(left_seconds) as timeout:
-                return await self._route_and_run(
-                    task, held, journal, remaining=lambda: ends_at - self._parts.clock.monotonic()
-                )
+                return await self._route_and_run(run)
         except TimeoutError as error:
             if timeout.expired():
                 raise exceeded from error
             raise
 
-    async def _route_and_run(
-        self, task: Task, held: HeldClaim, journal: TaskJournal, *, remaining: Callable[[], float]
-    ) -> AgentOutput:
-        context = await self._context(task, held, journal, remaining)
-        routing = await self._route(task, context)
+    async def _route_and_run(self, run: Run) -> AgentOutput:
+        context = await self._context(run)
+        routing = await self._route(run.task, context)
         agent = await self._agent(routing.agent_name)
         kind = agent.card.agent_type
-        journal.note_routing(routing, agent_type=kind)
+        run.journal.note_routing(routing, agent_type=kind)
         with bind_log_context(agent_name=routing.agent_name):
             _log.info("task_routed", confidence=routing.confidence)
-            await journal.flush()
-            llm = self._bind(task, held, journal, remaining, kind)
-            return await self._timed(kind, lambda: agent.run(context.for_agent(kind, llm)))
+            await run.journal.flush()
+            return await self._timed(kind, lambda: agent.run(context.for_agent(kind, self._bind(run, kind))))
 
     async def _timed(self, kind: str, run: Callable[[], Awaitable[AgentOutput]]) -> AgentOutput:
         began = self._parts.clock.monotonic()
@@ -210,40 +244,41 @@ class Executor:
             seconds = self._parts.clock.monotonic() - began
             self._parts.metrics.workflow_seconds.labels(workflow_type=kind, status=status).observe(seconds)
 
-    async def _context(
-        self, task: Task, held: HeldClaim, journal: TaskJournal, remaining: Callable[[], float]
-    ) -> AgentContext:
-        history = task.history
-        if history is None:
-            earlier = await self._parts.claims.history(task.tenant, task.session_id, before=task)
-            history = trim_history(earlier, max_tokens=self._execution.history_tokens)
-            journal.note_history(history)
+    async def _context(self, run: Run) -> AgentContext:
+        parts = self._parts
         return AgentContext(
-            task=task,
-            history=history,
-            llm=self._bind(task, held, journal, remaining, "peer"),
-            search=self._parts.search,
-            journal=journal,
-            cards=[card for card in self._parts.registry.cards() if card.routable],
-            min_confidence=self._parts.settings.agents.routing_min_confidence,
-            clock=self._parts.clock,
-            metrics=self._parts.metrics,
-            tracing=self._parts.tracing,
+            task=run.task,
+            history=await self._history(run),
+            llm=self._bind(run, "peer"),
+            search=parts.search,
+            journal=run.journal,
+            cards=[card for card in parts.registry.cards() if card.routable],
+            min_confidence=parts.settings.agents.routing_min_confidence,
+            clock=parts.clock,
+            metrics=parts.metrics,
+            tracing=parts.tracing,
             workflow_type="peer",
         )
 
-    def _bind(
-        self, task: Task, held: HeldClaim, journal: TaskJournal, remaining: Callable[[], float], kind: str
-    ) -> BoundLLM:
+    async def _history(self, run: Run) -> Sequence[Message]:
+        task = run.task
+        if task.history is not None:
+            return task.history
+        earlier = await self._parts.claims.history(task.tenant, task.session_id, before=task)
+        history = trim_history(earlier, max_tokens=self._execution.history_tokens)
+        run.journal.note_history(history)
+        return history
+
+    def _bind(self, run: Run, kind: str) -> BoundLLM:
         return self._parts.bind_llm(
             CallScope(
-                task_id=task.id,
-                request_id=task.request_id,
-                tenant=task.tenant,
+                task_id=run.task.id,
+                request_id=run.task.request_id,
+                tenant=run.task.tenant,
                 workflow_type=kind,
-                allowance=TaskAllowance(task, held, journal),
-                remaining_seconds=remaining,
-                on_attempt=journal.observe,
+                allowance=run.allowance,
+                remaining_seconds=lambda: self._remaining_seconds(run),
+                on_attempt=run.journal.observe,
             )
         )
 
@@ -264,30 +299,30 @@ class Executor:
                 raise Postponed(f"agent {name} runs in a worker of another version") from None
             raise
 
-    async def _complete(self, output: AgentOutput, held: HeldClaim, journal: TaskJournal) -> str:
+    async def _complete(self, run: Run, output: AgentOutput) -> str:
         if len(output.content.encode()) > RESULT_BYTES_LIMIT:
             raise ResultTooLarge(f"The answer is larger than {RESULT_BYTES_LIMIT} bytes, the most that is kept.")
         result = _result_of(output)
-        update = journal.take_update(result.raw_output)
-        await journal.write(lambda: self._parts.claims.complete(held.claim, update, result))
+        update = run.journal.take_update(result.raw_output)
+        await run.journal.write(lambda: self._parts.claims.complete(run.held.claim, update, result))
         return TaskStatus.COMPLETED.value
 
-    async def _after_failure(self, failure: TaskFailure, task: Task, held: HeldClaim, journal: TaskJournal) -> str:
-        claims, claim = self._parts.claims, held.claim
-        verdict = after_failure(failure, task, self._execution, fraction=random.random())
-        update = journal.take_update()
+    async def _after_failure(self, run: Run, failure: TaskFailure) -> str:
+        claims, claim = self._parts.claims, run.held.claim
+        verdict = after_failure(failure, run.task, self._execution, fraction=random.random())
+        update = run.journal.take_update()
         if isinstance(verdict, GiveUp):
-            partial = _partial(journal.latest_text())
+            partial = _partial(run.journal.latest_text())
             _log.warning("task_error", error_type=verdict.error.type)
-            await journal.write(lambda: claims.fail(claim, update, verdict.error, partial))
+            await run.journal.write(lambda: claims.fail(claim, update, verdict.error, partial))
             return TaskStatus.FAILED.value
         _log.warning("task_retried", error_type=verdict.error.type, delay_seconds=round(verdict.delay_seconds, 3))
-        await journal.write(
+        await run.journal.write(
             lambda: claims.requeue(
                 claim, update, reason=verdict.reason, delay_seconds=verdict.delay_seconds, error=verdict.error
             )
         )
-        return "requeued"
+        return REQUEUED
 
 
 def _origin(fault: BaseException) -> str:

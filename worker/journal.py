@@ -55,6 +55,7 @@ class TaskJournal:
         self._agent_type: str | None = None
         self._history: Sequence[Message] | None = None
         self.usage = task.usage
+        self.agent_name = task.selected_agent
         self.spending: Spending | None = None
 
     def next_key(self, node: str) -> str:
@@ -91,6 +92,7 @@ class TaskJournal:
     def note_routing(self, routing: Routing, *, agent_type: str) -> None:
         self._routing = routing
         self._agent_type = agent_type
+        self.agent_name = routing.agent_name
 
     def latest_text(self) -> str | None:
         """The newest text that a step produced: what is kept when a task fails half-way."""

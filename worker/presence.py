@@ -73,13 +73,13 @@ class PresenceLoop:
         return True
 
     def presence(self) -> WorkerPresence:
-        running = sorted(held.claim.task_id for held in self._leases.held.values())
+        running = tuple(sorted(held.claim.task_id for held in self._leases.held.values()))
         return WorkerPresence(
             worker_id=self._worker_id,
             name=self._name,
             slots=self._slots,
             running=running,
-            reserved=sorted(self.reserved - set(running)),
+            reserved=tuple(sorted(self.reserved - set(running))),
             draining=self.draining,
             loop_lag_ms=round(self.loop_lag_ms, 1),
             version=self._version,

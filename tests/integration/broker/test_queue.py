@@ -1,0 +1,127 @@
+"""Tickets, presence and channels on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app.broker.celery_app import build_celery
+from app.broker.channels import worker_key
+from app.broker.presence import announce_presence, read_presences, withdraw_presence
+from app.broker.queue import CeleryTaskQueue
+from app.errors import BrokerUnavailable, ConfigurationError
+from app.ports import Ticket
+from app.settings import BrokerSettings, ExecutionSettings
+from tests.doubles import presence
+from tests.servers import broker_server
+from tests.tasks import new_task
+
+
+def build_queue(url: str) -> CeleryTaskQueue:
+    celery = build_celery(BrokerSettings(redis_url=SecretStr(url)), ExecutionSettings(), publisher=True)
+    return CeleryTaskQueue(celery, Redis.from_url(url, decode_responses=True), queue="agent_tasks")
+
+
+@pytest.fixture
+async def queue(redis_url: str, redis_client: Redis) -> AsyncIterator[CeleryTaskQueue]:
+    queue = build_queue(redis_url)
+    yield queue
+    await queue.close()
+
+
+async def test_a_ticket_holds_an_id_and_trace_headers_and_nothing_else(
+    queue: CeleryTaskQueue, redis_client: Redis
+) -> None:
+    task = new_task("the secret text")
+
+    await queue.publish([Ticket(task_id=task.id, dispatch_seq=3, request_id="req-1", traceparent="00-a-b-01")])
+
+    assert await queue.length() == 1
+    assert await queue.listed() == {task.id}
+    (raw,) = await redis_client.execute_command("LRANGE", "agent_tasks", 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["id"] == f"{task.id}:3"
+    assert (message["headers"]["request_id"], message["headers"]["traceparent"]) == ("req-1", "00-a-b-01")
+    assert "secret" not in raw.decode()
+
+
+async def test_a_broker_that_is_gone_is_an_error_not_an_empty_queue() -> None:
+    with broker_server() as server:
+        queue = build_queue(server.url)
+        assert await queue.length() == 0
+        server.stop()
+        for ask in (queue.length, queue.listed, queue.presences, queue.kick, queue.ping, queue.snapshot):
+            with pytest.raises(BrokerUnavailable):
+                await ask()
+        with pytest.raises(BrokerUnavailable):
+            await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
+        await queue.close()
+
+
+async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_client: Redis) -> None:
+    first = presence(running=("a",))
+    second = replace(first, worker_id="w2")
+    await announce_presence(redis_client, first)
+    await announce_presence(redis_client, second)
+    assert {one.worker_id for one in await read_presences(redis_client)} == {"w1", "w2"}
+
+    await redis_client.delete(worker_key("w1"))
+    assert await read_presences(redis_client) == [second]
+    await withdraw_presence(redis_client, "w2")
+
+    assert await read_presences(redis_client) == []
+
+
+async def test_a_kick_wakes_the_listener_also_after_a_restart_of_the_broker() -> None:
+    with broker_server() as server:
+        queue = build_queue(server.url)
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def listen() -> None:
+            async for text in queue.kicks():
+                heard.put_nowait(text)
+
+        listener = asyncio.create_task(listen())
+        await _until_heard(queue, heard)
+        server.restart()
+        await _until_heard(queue, heard)
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+        await queue.close()
+
+
+async def _until_heard(queue: CeleryTaskQueue, heard: asyncio.Queue[str]) -> None:
+    while not heard.empty():
+        heard.get_nowait()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await queue.kick()
+                async with asyncio.timeout(0.1):
+                    await heard.get()
+                    return
+            except (TimeoutError, BrokerUnavailable):
+                continue
+
+
+async def test_the_snapshot_is_read_back(queue: CeleryTaskQueue) -> None:
+    await queue.publish_snapshot({"waiting": 3, "arrival_rate": 0.5})
+
+    assert await queue.snapshot() == {"waiting": "3", "arrival_rate": "0.5"}
+
+
+def test_a_ticket_outlives_the_longest_task() -> None:
+    app = build_celery(BrokerSettings(), ExecutionSettings(deadline_seconds=7200))
+
+    assert app.conf.broker_transport_options["visibility_timeout"] == 2 * 7200 + 300
+
+
+def test_a_broker_that_is_no_redis_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        build_celery(BrokerSettings(redis_url=SecretStr("amqp://x")), ExecutionSettings())

@@ -1,0 +1,106 @@
+"""Dispatch and repair on a real store: nothing sent twice, nothing forgotten, nothing decided without an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.task import Task
+from app.errors import BrokerUnavailable
+from app.services.dispatcher import Dispatcher
+from app.services.window import SMALLEST_WINDOW, TicketWindow
+from app.storage.dispatch import MongoDispatchRepository
+from app.storage.mongo import Database
+from tests.doubles import ManualClock, MemoryQueue, presence
+from tests.tasks import TENANT, new_task, task_repository
+
+
+class Bench:
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.queue = MemoryQueue()
+        self.clock = ManualClock()
+        self.window = TicketWindow(self.queue, self.clock)
+        self.dispatcher = Dispatcher(MongoDispatchRepository(db), self.queue, self.window, self.clock)
+
+    async def submit(self, *, dispatched: bool = False) -> Task:
+        return await task_repository(self.db).insert(new_task(), dispatched=dispatched, new_session=True)
+
+    async def age_tickets(self) -> None:
+        """Makes every ticket look as if it had been sent a minute ago."""
+        earlier = {"$subtract": ["$dispatched_at", 60_000]}
+        await self.db["tasks"].update_many({"dispatched_at": {"$ne": None}}, [{"$set": {"dispatched_at": earlier}}])
+
+
+async def test_the_backlog_flows_through_the_window(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    tasks = [await bench.submit() for _ in range(SMALLEST_WINDOW + 2)]
+
+    assert await bench.dispatcher.dispatch()
+    assert bench.window.backlog
+    assert len(bench.queue.tickets) == SMALLEST_WINDOW
+    bench.queue.tickets.clear()
+    assert not await bench.dispatcher.dispatch()
+
+    assert [ticket.task_id for ticket in bench.queue.tickets] == [task.id for task in tasks[-2:]]
+    assert bench.queue.tickets[0].dispatch_seq == 1
+
+
+async def test_a_full_window_sends_nothing(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    bench.queue.workers = [presence(slots=4, running=("a", "b", "c", "d"))]
+    for _ in range(SMALLEST_WINDOW):
+        await bench.submit()
+    await bench.dispatcher.dispatch()
+    sent = len(bench.queue.tickets)
+    await bench.submit()
+    bench.clock.advance(2)
+
+    assert await bench.dispatcher.dispatch()
+    assert len(bench.queue.tickets) == sent
+
+
+async def test_a_broker_that_is_away_releases_nothing(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    await bench.submit()
+    bench.queue.down = True
+
+    with pytest.raises(BrokerUnavailable):
+        await bench.dispatcher.dispatch()
+    bench.queue.down = False
+    bench.clock.advance(2)
+    await bench.dispatcher.dispatch()
+
+    assert len(bench.queue.tickets) == 1
+
+
+async def test_a_lost_ticket_is_sent_again(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    lost, listed, running = [await bench.submit(dispatched=True) for _ in range(3)]
+    await bench.window.after_insert(listed, True)
+    bench.queue.workers = [presence(running=(running.id,))]
+    await bench.age_tickets()
+
+    assert await bench.dispatcher.repair() == 1
+
+    assert bench.queue.tickets[-1].task_id == lost.id
+    assert bench.queue.tickets[-1].dispatch_seq == 2
+    assert (await task_repository(indexed_database).get(TENANT, lost.id)).dispatch_seq == 2
+
+
+async def test_a_fresh_ticket_is_not_taken_for_lost(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    await bench.submit(dispatched=True)
+
+    assert await bench.dispatcher.repair() == 0
+
+
+async def test_no_answer_from_the_broker_is_not_an_empty_list(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    await bench.submit(dispatched=True)
+    await bench.age_tickets()
+    bench.queue.down = True
+
+    with pytest.raises(BrokerUnavailable):
+        await bench.dispatcher.repair()
+
+    assert (await indexed_database["tasks"].find_one({}) or {})["dispatch_seq"] == 1
