@@ -36,6 +36,7 @@ class MemoryQueue:
         self.down = False
         self.published: dict[str, str | int | float] = {}
         self.cancels: list[str] = []
+        self.heard: list[str] = []
 
     def _answer(self) -> None:
         if self.down:
@@ -66,12 +67,12 @@ class MemoryQueue:
         self.kicked += 1
 
     async def kicks(self) -> AsyncIterator[str]:
-        return
-        yield ""
+        for text in self.heard:
+            yield text
 
     async def finished(self) -> AsyncIterator[str]:
-        return
-        yield ""
+        for text in self.heard:
+            yield text
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
         self._answer()

@@ -85,7 +85,7 @@ class Leader:
         duties: Mapping[str, Callable[[], Awaitable[float]]] = {
             "dispatch": self._dispatch,
             "repair": self._repair,
-            "reap": self._reap,
+            "reap": self.reap,
             "project": self._project,
             "snapshot": self._snapshots.publish,
             "roll_up": self._roll_up,
@@ -109,7 +109,7 @@ class Leader:
             except (DependencyError, StoreError, TimeoutError):
                 acquired = False
             if acquired and not self.leading:
-                self._excuse_one_lease()
+                self.excuse_one_lease()
                 self._leading.set()
                 _log.info("leadership_taken", owner=self._owner)
             elif not acquired and self.leading:
@@ -130,7 +130,7 @@ class Leader:
                 _log.warning("leader_duty_failed", duty=name, code=error.code)
                 pause_seconds = PAUSE_AFTER_ERROR_SECONDS
                 if name == "reap":
-                    self._excuse_one_lease()
+                    self.excuse_one_lease()
             if name == "dispatch":
                 await self._wait_for_kick(pause_seconds)
             else:
@@ -149,7 +149,7 @@ class Leader:
         await self._dispatcher.repair()
         return REPAIR_TICK_SECONDS
 
-    async def _reap(self) -> float:
+    async def reap(self) -> float:
         """Reaps, but not before a lease has passed since a take-over, an outage or a gap of our own.
 
         What that first round requeues had no chance to renew its lease, so it does not count as a crash.
@@ -157,7 +157,7 @@ class Leader:
         tick_seconds = self._lease_seconds / 6
         now = self._clock.monotonic()
         if self._reaped_at is not None and now - self._reaped_at > tick_seconds + self._lease_seconds / 2:
-            self._excuse_one_lease()
+            self.excuse_one_lease()
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
@@ -172,7 +172,8 @@ class Leader:
             _log.warning("tasks_given_up", error_type=code, count=count)
         return tick_seconds
 
-    def _excuse_one_lease(self) -> None:
+    def excuse_one_lease(self) -> None:
+        """Reaps nothing for one lease, and does not count as crashes what the round after it requeues."""
         self._excuse_until = self._clock.monotonic() + self._lease_seconds
         self._excuse_next = True
 

@@ -1,8 +1,9 @@
 """Tasks as the worker that runs them sees them: claim, fenced writes, heartbeat.
 
 Only due tasks are dispatched, so a dispatched one needs no look at the time. A claim raises the epoch; every later
-write names it and the status `processing`, and has an id of its own, so that a write repeated after a lost reply changes
-nothing and is still known to have happened. Not findOneAndUpdate: one compatible server scans the collection for it.
+write names it and the status `processing`, and has an id of its own, so that a write repeated after a lost reply
+changes nothing and is still known to have happened. Not findOneAndUpdate: one compatible server scans the whole
+collection for it.
 """
 
 from __future__ import annotations

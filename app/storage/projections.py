@@ -15,8 +15,8 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.domain.identity import TaskId
-from app.domain.run import AgentRun
-from app.domain.task import Step, Task, parse_task
+from app.domain.journal import agent_runs
+from app.domain.task import Task, parse_task
 from app.storage.mongo import Database, server_time, store_errors
 
 _DUPLICATE_KEY = 11000
@@ -67,29 +67,8 @@ def _owner(task: Task) -> dict[str, Any]:
     return {"tenant": task.tenant, "task_id": task.id, "session_id": task.session_id, "request_id": task.request_id}
 
 
-def agent_run(task: Task, step: Step) -> AgentRun:
-    """The run that a step of the task's journal is to readers."""
-    return AgentRun(
-        id=f"{task.id}:{step.key}",
-        tenant=task.tenant,
-        task_id=task.id,
-        session_id=task.session_id,
-        request_id=task.request_id,
-        step=step.key,
-        node=step.node,
-        agent_name=step.agent_name,
-        output=step.output,
-        attempts=step.attempts,
-        usage=step.usage,
-        started_at=step.started_at,
-        finished_at=step.finished_at,
-        duration_ms=(step.finished_at - step.started_at).total_seconds() * 1000,
-    )
-
-
 def _runs(task: Task) -> list[dict[str, Any]]:
-    runs = [agent_run(task, step) for step in task.ordered_steps()]
-    return [{"_id": run.id, **run.model_dump(exclude={"id"})} for run in runs]
+    return [{"_id": run.id, **run.model_dump(exclude={"id"})} for run in agent_runs(task)]
 
 
 def _messages(task: Task) -> list[dict[str, Any]]:
