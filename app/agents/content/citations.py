@@ -21,7 +21,8 @@ from app.agents.content.source_list import without_source_list
 from app.agents.content.state import CitationState, ContentState, SearchOutcome, Source
 
 _CODE = re.compile(
-    r"(?:^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z))|(?P<ticks>`+)[^`\n]+(?P=ticks)",
+    r"(?:^ {0,3}(?P<fence>`{3,16}|~{3,16})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z))"
+    r"|(?<!`)(?P<ticks>`{1,3})(?!`)[^`\n]+(?P=ticks)(?!`)",
     re.MULTILINE | re.DOTALL,
 )
 _NUMBERS = re.compile(r" ?\[\^?(\d{1,3}(?:\s*[,;\u2013-]\s*\^?\d{1,3})*)\](?!\()")
@@ -127,18 +128,17 @@ class _Pass:
 
     def _replace_address(self, address: str) -> str:
         number = self._by_key.get(url_key(address))
-        return self.drop_addresses_in_code(address) if number is None else _bracketed([number])
+        return self._keep_or_remove(address) if number is None else _bracketed([number])
 
     def drop_addresses_in_code(self, text: str) -> str:
         """Code keeps the addresses of sources as they are."""
+        return replace_addresses(text, self._keep_or_remove)
 
-        def replace(address: str) -> str:
-            if not self._foreign(address):
-                return address
-            self.dropped += 1
-            return REMOVED
-
-        return replace_addresses(text, replace)
+    def _keep_or_remove(self, address: str) -> str:
+        if not self._foreign(address):
+            return address
+        self.dropped += 1
+        return REMOVED
 
     def renumber(self, text: str) -> str:
         order: dict[int, int] = {number: position for position, number in enumerate(self.cited, 1)}

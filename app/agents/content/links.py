@@ -14,7 +14,8 @@ TITLE_CHARACTERS = 200
 REMOVED = "(link removed)"
 
 _BODY = r"[^\s<>\"'`\[\]{}|\\^]"
-_ADDRESS = re.compile(rf"(?:(?:https?|ftps?|wss?|file)://|\bwww\.)(?:\[[^\]\s]*\]|{_BODY}){_BODY}*", re.IGNORECASE)
+_IPV6 = r"\[[0-9a-f.]*:[0-9a-f:.]*\]"
+_ADDRESS = re.compile(rf"(?:(?:https?|ftps?|wss?|file)://|\bwww\.)(?:{_IPV6}|{_BODY}){_BODY}*", re.IGNORECASE)
 _TRAILING = ".,;:!?*_~"
 _RESERVED_HOSTS = ("localhost", "example.com", "example.org", "example.net", "example", "test", "invalid")
 

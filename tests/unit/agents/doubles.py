@@ -46,6 +46,7 @@ class ModelCall:
     messages: Sequence[ChatMessage]
     role: ModelRole
     schema: type[BaseModel] | None
+    tools: Sequence[ToolSpec] = ()
 
     @property
     def prompt(self) -> str:
@@ -70,13 +71,16 @@ class ScriptedLLM:
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
-        reply = self._next(ModelCall(messages, role, None))
-        return self._completion(str(reply), None)
+        text = str(self._next(ModelCall(messages, role, None)))
+        if on_text is not None:
+            on_text(text)
+        return self._completion(text, None)
 
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
-        raise AssertionError("no agent here calls tools")
+        reply = self._next(ModelCall(messages, role, None, tools))
+        return self._completion(str(reply), None)
 
     def _next(self, call: ModelCall) -> str | Mapping[str, Any]:
         self.calls.append(call)

@@ -58,3 +58,8 @@ def test_it_is_one_short_line(content: str) -> None:
     result = summary(content)
     assert len(result) <= SUMMARY_CHARACTERS
     assert "\n" not in result
+
+
+def test_a_long_hostile_answer_is_summarised_in_time() -> None:
+    for piece in ("`", "[", "*", "_", "> ", "```\n", "a.", "- "):
+        summary(piece * (60_000 // len(piece)))
