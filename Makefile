@@ -44,7 +44,7 @@ types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
 bench: setup ## Measure throughput and latency on this machine
-	@$(PYTHON) -m pytest -q -s tests/benchmarks
+	@$(PYTHON) -m tests.benchmarks
 
 docs: setup ## Write docs/configuration.md anew from the settings
 	@$(CLI) settings-reference > docs/configuration.md

@@ -12,10 +12,10 @@ import threading
 import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
-from app.llm.gateway import build_gateway
+from app.llm.gateway import LLMGateway, build_gateway
 from app.tools.web_search import build_search
 from redis.asyncio import Redis
 
@@ -24,6 +24,7 @@ from app.agents.registry import build_registry
 from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
+from app.ports import Clock
 from app.settings import Settings
 from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
@@ -44,11 +45,20 @@ STOP_SECONDS = 10.0
 _log = get_logger(__name__)
 
 
+class GatewayFactory(Protocol):
+    """Builds the gateway on the runtime's event loop."""
+
+    def __call__(
+        self, settings: Settings, *, redis: Redis, metrics: Metrics, tracing: Tracing, clock: Clock
+    ) -> LLMGateway: ...
+
+
 class Runtime:
     """Starts on construction; `run` is called from pool threads, `drain` and `close` from the main thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, make_gateway: GatewayFactory = build_gateway) -> None:
         self._settings = settings
+        self._make_gateway = make_gateway
         self._clock = SystemClock()
         self._metrics = Metrics(process="worker", version=__version__)
         self._metrics.slots.set(settings.worker.concurrency)
@@ -114,7 +124,7 @@ class Runtime:
         claims = MongoClaimRepository(db, lease_seconds=settings.execution.lease_seconds)
         directory = MongoAgentDirectory(db)
         registry = build_registry(settings.agents)
-        gateway = build_gateway(
+        gateway = self._make_gateway(
             settings, redis=self._redis, metrics=self._metrics, tracing=self._tracing, clock=self._clock
         )
         self._gateway = gateway

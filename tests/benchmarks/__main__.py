@@ -1,0 +1,152 @@
+"""`python -m tests.benchmarks`: every figure of docs/performance.md, measured now, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks.bare_celery import app as bare
+from tests.benchmarks.load import burst, steady
+from tests.benchmarks.process import measured_cpu, resident_megabytes
+from tests.benchmarks.table import Row, percentile, render
+from tests.servers import broker_server
+from tests.stack import Part, Stack, running_stack
+
+WARM_UP_TASKS = 40
+MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
+
+
+def main() -> int:
+    print(_machine())
+    rows = [*_instant()]
+    baseline = _bare_celery(200)
+    rows += _two_calls(baseline)
+    rows += _slow_calls()
+    print(render(rows))
+    return 0
+
+
+def _machine() -> str:
+    cpus = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
+    return f"{psutil.cpu_count()} cores of {cpus[0] if cpus else 'unknown'}, Python {sys.version.split()[0]}"
+
+
+def _cpu_lines() -> list[str]:
+    information = Path("/proc/cpuinfo")
+    return information.read_text().splitlines() if information.exists() else []
+
+
+def _worker_cpu_ms(stack: Stack, count: int) -> tuple[float, float, float]:
+    """CPU milliseconds a task of worker and API, and the seconds of the whole burst."""
+    asyncio.run(burst(stack.api_url, WARM_UP_TASKS))
+    with measured_cpu(stack.parts["worker"]) as worker, measured_cpu(stack.parts["api"]) as api:
+        load = asyncio.run(burst(stack.api_url, count))
+    return worker.seconds * 1000 / count, api.seconds * 1000 / count, load.seconds
+
+
+def _instant() -> Iterator[Row]:
+    with running_stack(settings=MANY_SLOTS) as stack:
+        part = stack.parts["worker"]
+        part.stop()
+        part.module = ["tests.benchmarks.instant_worker"]
+        part.start()
+        worker_ms, _, _ = _worker_cpu_ms(stack, 500)
+    yield Row("worker CPU a task, model in the process", worker_ms, "ms", 6.7)
+
+
+def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
+    bare_ms, bare_seconds = baseline
+    with running_stack(settings=MANY_SLOTS) as stack:
+        idle = resident_megabytes(stack.parts["worker"])
+        whole = sum(resident_megabytes(part) for name, part in stack.parts.items() if name != "simulator")
+        stores = sum(_store_megabytes(stack))
+        worker_ms, api_ms, seconds = _worker_cpu_ms(stack, 500)
+        yield Row("worker CPU a task, two HTTP calls", worker_ms, "ms", 12.5, bare_ms)
+        yield Row("API and worker CPU a task", worker_ms + api_ms, "ms", 16.0, bare_ms)
+        yield Row("500 tasks until all are read", seconds, "s", 6.0, bare_seconds * 2.5)
+        quiet = asyncio.run(steady(stack.api_url, per_second=20, count=200))
+        yield Row("POST accept p95 at 20/s", percentile(quiet.accept_ms, 0.95), "ms", 15)
+        idle_load = asyncio.run(steady(stack.api_url, per_second=4, count=40))
+        first_call_ms = idle_load.to_first_call_ms()
+        yield Row("accept to first model call p50", percentile(first_call_ms, 0.5), "ms", 15)
+        yield Row("accept to first model call p95", percentile(first_call_ms, 0.95), "ms", 40)
+        yield Row("idle worker, memory", idle, "MB", 180)
+        yield Row("idle system (API, worker, Valkey, store), memory", whole + stores, "MB", 320)
+
+
+def _store_megabytes(stack: Stack) -> Iterator[float]:
+    for server in stack.servers.values():
+        if server.process is not None:
+            yield psutil.Process(server.process.pid).memory_full_info().pss / 2**20
+
+
+def _slow_calls() -> Iterator[Row]:
+    with running_stack(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"]) as stack:
+        before = resident_megabytes(stack.parts["worker"])
+        load, peak = _burst_with_peak(stack, 200)
+        yield Row("200 tasks with two 1 s calls until all are read", load, "s", 4.5)
+        yield Row("memory a task in flight (200 at once)", (peak - before) / 200, "MB", 0.3)
+
+
+def _burst_with_peak(stack: Stack, count: int) -> tuple[float, float]:
+    """Seconds of the burst, and the worker's largest memory during it."""
+
+    async def run() -> tuple[float, float]:
+        load = asyncio.create_task(burst(stack.api_url, count))
+        peak = 0.0
+        while not load.done():
+            peak = max(peak, resident_megabytes(stack.parts["worker"]))
+            await asyncio.wait([load], timeout=0.25)
+        return (await load).seconds, peak
+
+    return asyncio.run(run())
+
+
+@contextmanager
+def _bare_worker(redis_url: str, simulator_url: str) -> Iterator[Part]:
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "OPENAI_API_KEY": "simulated",
+        "OPENAI_BASE_URL": f"{simulator_url}/v1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.bare_celery", "8"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield Part("bare", [], environment, "", Path(os.devnull), process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _bare_celery(count: int) -> tuple[float, float]:
+    """CPU milliseconds a task of bare Celery's worker, and seconds until all results are read."""
+    with running_stack() as stack, broker_server() as broker, _bare_worker(broker.url, stack.simulator_url) as part:
+        bare.conf.update(broker_url=broker.url, result_backend=broker.url)
+        for result in [bare.send_task("bare.two_calls", (f"warm {n}",), queue="bare") for n in range(WARM_UP_TASKS)]:
+            result.get(timeout=60)
+        with measured_cpu(part) as used:
+            began = time.perf_counter()
+            sent = [bare.send_task("bare.two_calls", (f"task {n}",), queue="bare") for n in range(count)]
+            for result in sent:
+                result.get(timeout=120)
+            seconds = time.perf_counter() - began
+    return used.seconds * 1000 / count, seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Load on a running stack: submit and read as clients do, and what it took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from tests.stack import TERMINAL
+
+CODE_TASK = "Write a Python function that reverses a string, number {number}."
+CONNECTIONS = 32
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Burst:
+    """What a burst of tasks took, in seconds from the first submit to the last result read."""
+
+    seconds: float
+    tasks: list[dict[str, Any]]
+    accept_ms: list[float] = field(default_factory=list)
+
+    def to_first_call_ms(self) -> list[float]:
+        """From acceptance to the first model call of each task; server and worker share this machine's clock."""
+        return [
+            (datetime.fromisoformat(_first_call(task)) - datetime.fromisoformat(task["created_at"])).total_seconds()
+            * 1000
+            for task in self.tasks
+        ]
+
+
+def _first_call(task: dict[str, Any]) -> str:
+    calls = [attempt["started_at"] for step in task["steps"] for attempt in step["attempts"]]
+    return min(calls)
+
+
+async def burst(api_url: str, count: int) -> Burst:
+    """Submits so many tasks as fast as the API takes them, and reads every result."""
+    limits = httpx.Limits(max_connections=CONNECTIONS)
+    async with httpx.AsyncClient(base_url=api_url, timeout=60, limits=limits) as client:
+        gate = asyncio.Semaphore(CONNECTIONS)
+        accept_ms: list[float] = []
+        began = time.perf_counter()
+        ids = await asyncio.gather(*(_submit(client, gate, number, accept_ms) for number in range(count)))
+        await _until_all_ended(client)
+        tasks = await asyncio.gather(*(_read(client, gate, task_id) for task_id in ids))
+        return Burst(time.perf_counter() - began, list(tasks), accept_ms)
+
+
+async def steady(api_url: str, *, per_second: float, count: int) -> Burst:
+    """Submits at an even rate, each result read by `Prefer: wait`."""
+    async with httpx.AsyncClient(base_url=api_url, timeout=60) as client:
+        gate = asyncio.Semaphore(CONNECTIONS)
+        accept_ms: list[float] = []
+        began = time.perf_counter()
+        submits = []
+        for number in range(count):
+            submits.append(asyncio.create_task(_submit(client, gate, number, accept_ms)))
+            await asyncio.sleep(max(0.0, began + (number + 1) / per_second - time.perf_counter()))
+        ids = await asyncio.gather(*submits)
+        await _until_all_ended(client)
+        tasks = await asyncio.gather(*(_read(client, gate, task_id) for task_id in ids))
+        return Burst(time.perf_counter() - began, list(tasks), accept_ms)
+
+
+async def _submit(client: httpx.AsyncClient, gate: asyncio.Semaphore, number: int, accept_ms: list[float]) -> str:
+    async with gate:
+        began = time.perf_counter()
+        answer = await client.post("/v1/agent/execute", json={"task": CODE_TASK.format(number=number)})
+        accept_ms.append((time.perf_counter() - began) * 1000)
+    answer.raise_for_status()
+    return str(answer.json()["task_id"])
+
+
+async def _until_all_ended(client: httpx.AsyncClient) -> None:
+    """Polls the newest page of unfinished tasks: a list of one is enough to know that somebody is not done."""
+    for status in ("queued", "processing"):
+        while await _any_with(client, status):  # noqa: ASYNC110  # a remote API has no event to wait for
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _any_with(client: httpx.AsyncClient, status: str) -> bool:
+    answer = await client.get("/v1/tasks", params={"status": status, "limit": 1})
+    answer.raise_for_status()
+    return bool(answer.json()["items"])
+
+
+async def _read(client: httpx.AsyncClient, gate: asyncio.Semaphore, task_id: str) -> dict[str, Any]:
+    while True:
+        async with gate:
+            answer = await client.get(f"/v1/tasks/{task_id}")
+        answer.raise_for_status()
+        task: dict[str, Any] = answer.json()
+        if task["status"] in TERMINAL:
+            return task
+        await asyncio.sleep(POLL_SECONDS)

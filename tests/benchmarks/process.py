@@ -1,0 +1,45 @@
+"""CPU seconds and memory of a process, read from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from tests.stack import Part
+
+
+@dataclass
+class CpuTime:
+    """CPU seconds, user and system, that the processes used inside the block."""
+
+    seconds: float = 0.0
+
+
+def _family(part: Part) -> list[psutil.Process]:
+    if part.process is None:
+        raise RuntimeError(f"{part.name} does not run")
+    process = psutil.Process(part.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(part: Part) -> float:
+    """CPU seconds of the process and its children since they began."""
+    return sum(sum(process.cpu_times()[:2]) for process in _family(part))
+
+
+def resident_megabytes(part: Part) -> float:
+    """Proportional set size of the process and its children: shared pages are counted once."""
+    return sum(process.memory_full_info().pss for process in _family(part)) / 2**20
+
+
+@contextmanager
+def measured_cpu(*parts: Part) -> Iterator[CpuTime]:
+    used = CpuTime()
+    before = sum(cpu_seconds(part) for part in parts)
+    try:
+        yield used
+    finally:
+        used.seconds = sum(cpu_seconds(part) for part in parts) - before

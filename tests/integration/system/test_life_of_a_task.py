@@ -1,0 +1,98 @@
+"""One task through all processes: what the user sees, what the logs tell, what was counted."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import httpx
+
+from tests.stack import Stack
+
+
+def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> None:
+    request_id = f"life-{uuid.uuid4().hex}"
+    accepted = stack.submit("Write a Python function that reverses a list.", headers={"X-Request-ID": request_id})
+    task = stack.wait(accepted["task_id"])
+    assert task["status"] == "completed"
+
+    told = {
+        (line["process"], line["message"])
+        for part in ("api", "worker")
+        for line in stack.parts[part].log_lines()
+        if line.get("request_id") == request_id
+    }
+
+    assert ("api", "http_request") in told or any(process == "api" for process, _ in told)
+    assert {("worker", "task_claimed"), ("worker", "task_routed"), ("worker", "task_completed")} <= told
+
+
+def test_no_text_of_a_user_is_in_any_log(stack: Stack) -> None:
+    marker = f"marker{uuid.uuid4().hex}"
+    accepted = stack.submit(f"Write a Python function named {marker}.")
+    stack.wait(accepted["task_id"])
+
+    for part in ("api", "worker"):
+        assert marker not in Path(stack.parts[part].log).read_text()
+
+
+def test_an_article_cites_only_pages_that_the_search_returned(stack: Stack) -> None:
+    task = stack.wait(stack.submit("Write an article about how tides work, with sources.")["task_id"])
+
+    assert task["status"] == "completed"
+    assert task["selected_agent"] == "ContentAgent"
+    citations = task["result"]["citations"]
+    assert citations
+    hits = [step["output"] for step in stack.client.get(f"/v1/tasks/{task['task_id']}/runs").json()["items"]]
+    assert all(citation["url"] in str(hits) for citation in citations)
+
+
+def test_a_task_nobody_can_do_fails_with_its_reason(stack: Stack) -> None:
+    task = stack.wait(stack.submit("Bake me a cake and bring it to my house.")["task_id"])
+
+    assert task["status"] == "failed"
+    assert task["error"]["type"] == "UNKNOWN_TASK_TYPE"
+    assert task["usage"]["input_tokens"] > 0
+
+
+def test_a_follow_up_uses_the_first_answer(stack: Stack) -> None:
+    first = stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
+    second = stack.wait(
+        stack.submit("Explain the code you just wrote, line by line.", session_id=first["session_id"])["task_id"]
+    )
+
+    assert second["status"] == "completed"
+    assert second["session_id"] == first["session_id"]
+
+
+def test_one_idempotency_key_runs_once(stack: Stack) -> None:
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    first = stack.submit("Write a Python function that squares.", headers=headers)
+    second = stack.submit("Write a Python function that squares.", headers=headers)
+    stack.wait(first["task_id"])
+
+    assert second["task_id"] == first["task_id"]
+    recorded = sum(len(step["attempts"]) for step in stack.get(first["task_id"])["steps"])
+    assert len(stack.calls(first["task_id"])["calls"]) == recorded
+
+
+def test_a_running_task_is_cancelled_within_a_second(stack: Stack) -> None:
+    fault = {"model": "gpt-4.1-mini", "fault": "hang", "times": 1}
+    httpx.post(f"{stack.simulator_url}/simulator/faults", json=fault, timeout=10).raise_for_status()
+    accepted = stack.submit("Write a Python function that waits.")
+    while stack.get(accepted["task_id"])["status"] == "queued":
+        pass
+
+    stack.client.post(f"/v1/tasks/{accepted['task_id']}/cancel").raise_for_status()
+
+    assert stack.wait(accepted["task_id"], seconds=3)["status"] == "cancelled"
+
+
+def test_metrics_of_both_processes_have_the_tasks_in_them(stack: Stack) -> None:
+    stack.wait(stack.submit("Write a Python function that halves.")["task_id"])
+    api = stack.client.get("/metrics").text
+    worker = httpx.get(stack.parts["worker"].probe.replace("/health", "/metrics"), timeout=10).text
+
+    assert 'http_requests_total{method="POST",route="/v1/agent/execute",status="202"}' in api
+    assert 'agents_llm_calls_total{model="gpt-4.1-mini",provider="openai",status="ok"}' in worker
+    assert 'agents_tasks_total{agent="CodeAgent",status="completed"}' in worker
