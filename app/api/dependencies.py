@@ -1,0 +1,54 @@
+"""What handlers get: the services, as one typed state built in the lifespan, and who calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.auth import Authenticator, Caller
+from app.domain.identity import RequestId
+from app.services.health import HealthService
+from app.services.roster import AgentRoster
+from app.services.sessions import SessionService
+from app.services.system import SystemService
+from app.services.tasks import TaskService
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+
+
+@dataclass(frozen=True)
+class ApiState:
+    """Everything a handler may use; stands in `app.state.api` while the application runs."""
+
+    settings: Settings
+    tasks: TaskService
+    sessions: SessionService
+    system: SystemService
+    health: HealthService
+    roster: AgentRoster
+    authenticator: Authenticator
+    metrics: Metrics
+    tracing: Tracing
+
+
+async def api_state(request: Request) -> ApiState:
+    state: ApiState = request.app.state.api
+    return state
+
+
+async def current_caller(request: Request) -> Caller:
+    """Raises Unauthenticated, Forbidden, RateLimited."""
+    state: ApiState = request.app.state.api
+    return await state.authenticator.authenticate(request)
+
+
+def request_id_of(request: Request) -> RequestId:
+    request_id: RequestId = request.scope["state"]["request_id"]
+    return request_id
+
+
+State = Annotated[ApiState, Depends(api_state)]
+CurrentCaller = Annotated[Caller, Depends(current_caller)]

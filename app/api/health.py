@@ -1,0 +1,46 @@
+"""What machines ask: alive, ready, and how it goes. Without a key, without a rate limit."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from app.api.answers import json_answer
+from app.api.dependencies import State
+from app.api.system_views import HealthView, ReadinessView, dependency_views
+from app.services.health import HealthStatus
+
+RETRY_AFTER_SECONDS = 5
+_ALIVE = HealthView().model_dump_json().encode()
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health", response_model=HealthView, summary="Alive")
+async def health() -> Response:
+    """The process answers; nothing else is looked at."""
+    return Response(_ALIVE, media_type="application/json")
+
+
+@router.get(
+    "/ready",
+    response_model=ReadinessView,
+    responses={503: {"model": ReadinessView, "description": "MongoDB does not answer."}},
+    summary="Ready",
+)
+async def ready(state: State) -> Response:
+    """MongoDB must answer. Without Redis tasks are still accepted and read; they wait."""
+    servers = await state.health.servers()
+    dependencies = dependency_views(servers.items())
+    if servers["mongodb"].status is not HealthStatus.UP:
+        view = ReadinessView(status="not_ready", dependencies=dependencies)
+        return json_answer(view, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    degraded = servers["redis"].status is not HealthStatus.UP
+    return json_answer(ReadinessView(status="degraded" if degraded else "ready", dependencies=dependencies))
+
+
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+async def metrics(request: Request, state: State) -> Response:
+    """This process's metrics, in the format that the Accept header prefers."""
+    body, content_type = state.metrics.exposition(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type})

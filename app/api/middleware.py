@@ -1,0 +1,135 @@
+"""What happens around every request, as plain ASGI: a request id, one log line, metrics, a guarded body.
+
+`RequestContext` is the outermost layer and the process edge of the API: whatever the layers within did not answer
+becomes a 500 there. `BodyGuard` refuses bodies that are too large or not declared as JSON before anybody reads them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import problem_response
+from app.errors import AgentOrchestratorError, BodyTooLarge, UnsupportedMediaType
+from app.telemetry.logs import bind_log_context, get_logger
+from app.telemetry.metrics import Metrics
+
+REQUEST_ID_HEADER = "X-Request-ID"
+UNMATCHED = "unmatched"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PROBES = frozenset({"/health", "/ready", "/metrics"})
+
+_log = get_logger(__name__)
+
+
+class RequestContext:
+    """Puts `request_id` into the request's state and on the answer; counts, times and logs the request."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = _Answer(send, request_id)
+        began = time.perf_counter()
+        with bind_log_context(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception as error:  # noqa: BLE001 - the process edge: nobody above could answer the caller
+                if answer.status is None:
+                    await problem_response(error, request_id=request_id)(scope, receive, answer.send)
+                elif not isinstance(error, AgentOrchestratorError):
+                    _log.exception("response_cut_short")
+            finally:
+                self._note(scope, answer.status or 499, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route: str = getattr(scope.get("route"), "path", UNMATCHED)
+        self._metrics.http_requests.labels(method=method, route=route, status=str(status)).inc()
+        self._metrics.http_seconds.labels(method=method, route=route).observe(seconds)
+        log = _log.debug if route in _PROBES else _log.info
+        log("http_request", method=method, endpoint=route, status_code=status, duration_ms=round(seconds * 1000, 2))
+
+
+class _Answer:
+    """Passes an answer on with the request id on it, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+        await self._send(message)
+
+
+class BodyGuard:
+    """`max_bytes` holds for declared and for chunked bodies alike."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = headers.get("content-length")
+        chunked = length is None and "transfer-encoding" in headers
+        if chunked or (length is not None and length != "0"):
+            _require_json(headers.get("content-type"))
+        if length is not None and (not length.isdigit() or int(length) > self._max_bytes):
+            raise self._too_large()
+        await self._app(scope, await self._read_ahead(receive) if chunked else receive, send)
+
+    async def _read_ahead(self, receive: Receive) -> Receive:
+        """Reads a body of undeclared length, so that it is refused here and not half way through its parsing."""
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                break
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            more = message.get("more_body", False)
+            if size > self._max_bytes:
+                raise self._too_large()
+        whole: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        return replay
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is larger than {self._max_bytes} bytes.")
+
+
+def _require_json(content_type: str | None) -> None:
+    media_type, _, parameters = (content_type or "").partition(";")
+    charset = parameters.strip().lower()
+    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
+        raise UnsupportedMediaType("The body must be sent as Content-Type: application/json, in UTF-8.")
+
+
+def _request_id(given: str | None) -> str:
+    """The caller's id where it is one that can stand in logs and headers, else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return uuid.uuid4().hex

@@ -1,0 +1,157 @@
+"""Bodies of requests: what a caller may send, checked field by field, unknown ones refused.
+
+A field whose feature is not there yet is unknown, so nobody believes it works. Changes within /v1 only add.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from app.domain.identity import SessionId
+from app.domain.task import TASK_TEXT_LIMIT, Budget
+from app.services.submission import Submission
+
+METADATA_ENTRIES = 32
+MICRO = 1_000_000
+_EXAMPLE_TASK = "Write a short article about tides, with sources."
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character NUL")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _canonical_uuid(value: object) -> object:
+    """Ids are compared as text, so they are brought into their canonical form first."""
+    if not isinstance(value, str):
+        raise ValueError("must be a UUID, as text")
+    try:
+        return str(UUID(value))
+    except ValueError as error:
+        raise ValueError("must be a UUID") from error
+
+
+def _text_only(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be a time as text, with its offset from UTC")
+    return value
+
+
+PlainText = Annotated[str, AfterValidator(_without_nul)]
+UuidText = Annotated[str, BeforeValidator(_canonical_uuid), Field(json_schema_extra={"format": "uuid"})]
+TimeText = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BudgetBody(_Body):
+    """Limits over all attempts of the task together."""
+
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Most tokens, in and out.")
+    max_cost_usd: Decimal | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        max_digits=13,
+        decimal_places=6,
+        strict=False,
+        description="Most money, in USD, to the millionth.",
+        examples=[0.25],
+    )
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.max_tokens is None and self.max_cost_usd is None:
+            raise ValueError("must name max_tokens, max_cost_usd or both")
+        return self
+
+    def to_budget(self) -> Budget:
+        cost = None if self.max_cost_usd is None else int(self.max_cost_usd * MICRO)
+        return Budget(max_tokens=self.max_tokens, max_cost_microusd=cost)
+
+
+class ExecuteBody(_Body):
+    """A task in plain language, and how it should be run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"task": _EXAMPLE_TASK},
+                {"task": "Refactor it.", "session_id": "7f1c1c0e-3d5b-4f8e-9a39-0f1f5d7a2b11", "agent": "CodeAgent"},
+            ]
+        }
+    )
+
+    task: Annotated[PlainText, AfterValidator(_not_blank)] = Field(
+        min_length=1, max_length=TASK_TEXT_LIMIT, description="What is to be done.", examples=[_EXAMPLE_TASK]
+    )
+    session_id: UuidText | None = Field(
+        default=None, description="Continues a conversation; left out, a new one begins."
+    )
+    agent: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")] | None = Field(
+        default=None, description="Name of the agent that shall answer; left out, the router chooses."
+    )
+    priority: int = Field(default=0, ge=0, le=9, description="9 is first.")
+    run_at: TimeText | None = Field(
+        default=None, strict=False, description="Not before this time; with its offset from UTC."
+    )
+    deadline_seconds: int | None = Field(
+        default=None, ge=1, le=86_400, description="Most processing time over all attempts, capped by the installation."
+    )
+    ttl_seconds: int | None = Field(
+        default=None, ge=1, le=31_536_000, description="Removes the task so long after its end; left out, it is kept."
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, le=100, description="Crashes, and separately retries, after which the task fails."
+    )
+    budget: BudgetBody | None = Field(default=None, description="Stops the task before it costs more.")
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default_factory=dict, max_length=METADATA_ENTRIES, description="Yours to keep with the task; never interpreted."
+    )
+
+    def to_submission(self) -> Submission:
+        return Submission(
+            task=self.task,
+            session_id=None if self.session_id is None else SessionId(self.session_id),
+            agent=self.agent,
+            priority=self.priority,
+            run_at=self.run_at,
+            deadline_seconds=self.deadline_seconds,
+            ttl_seconds=self.ttl_seconds,
+            max_attempts=self.max_attempts,
+            budget=None if self.budget is None else self.budget.to_budget(),
+            metadata=self.metadata,
+        )
+
+
+class IntakeBody(_Body):
+    """The intake switch; a reason is shown to everybody whose task is refused."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accepting": False, "reason": "provider incident"}]})
+
+    accepting: bool
+    reason: Annotated[PlainText, StringConstraints(max_length=500, strip_whitespace=True)] = ""

@@ -1,0 +1,35 @@
+"""Conversations: their context, and their erasure."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from app.api.answers import json_answer
+from app.api.dependencies import CurrentCaller, State
+from app.api.errors import problems
+from app.api.schemas import UuidText
+from app.api.views import SessionView, session_view
+from app.domain.identity import SessionId
+
+router = APIRouter(tags=["sessions"])
+
+
+@router.get(
+    "/v1/sessions/{session_id}",
+    response_model=SessionView,
+    responses=problems(404, 410, 422),
+    summary="Read a session",
+)
+async def get_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """The session's tasks and its last hundred turns."""
+    return json_answer(session_view(await state.sessions.context(caller.tenant, SessionId(session_id))))
+
+
+@router.delete(
+    "/v1/sessions/{session_id}", status_code=204, responses=problems(404, 422), summary="Erase a session for good"
+)
+async def erase_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """Removes every text of the session and cancels what runs. Its tasks answer 410 from then on. Safe to repeat."""
+    await state.sessions.erase(caller.tenant, SessionId(session_id))
+    return Response(status_code=204)

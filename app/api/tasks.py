@@ -1,0 +1,95 @@
+"""Reading and cancelling tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.api.answers import json_answer
+from app.api.dependencies import CurrentCaller, State
+from app.api.errors import problems
+from app.api.schemas import PlainText, UuidText
+from app.api.views import MessageListView, RunListView, TaskListView, TaskView
+from app.domain.identity import SessionId, TaskId
+from app.domain.task import TaskStatus
+from app.ports import TaskFilter
+
+router = APIRouter(tags=["tasks"])
+
+
+class ListQuery(BaseModel):
+    """Filters of the list; they all must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: TaskStatus | None = None
+    agent_type: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$", description="content, code …")
+    session_id: UuidText | None = None
+    created_from: AwareDatetime | None = Field(default=None, description="This time or later, with its UTC offset.")
+    created_to: AwareDatetime | None = Field(default=None, description="Before this time, with its UTC offset.")
+    text: PlainText | None = Field(
+        default=None, min_length=1, max_length=200, description="Part of the task's text, upper or lower case."
+    )
+    cursor: str | None = Field(default=None, min_length=1, max_length=256, description="`next_cursor` of a page.")
+    limit: int = Field(default=20, ge=1, le=100, description="Tasks on a page.")
+
+    def to_filter(self) -> TaskFilter:
+        return TaskFilter(
+            status=self.status,
+            agent_type=self.agent_type,
+            session_id=None if self.session_id is None else SessionId(self.session_id),
+            created_from=self.created_from,
+            created_to=self.created_to,
+            text=self.text,
+        )
+
+
+@router.get("/v1/tasks", response_model=TaskListView, responses=problems(422), summary="List tasks")
+async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller, state: State) -> Response:
+    """Newest first, page by page; a page does not move when new tasks come."""
+    page = await state.tasks.list_page(caller.tenant, query.to_filter(), cursor=query.cursor, limit=query.limit)
+    return json_answer(TaskListView.model_validate(page))
+
+
+@router.get("/v1/tasks/{task_id}", response_model=TaskView, responses=problems(404, 410, 422), summary="Read a task")
+async def get_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """The whole task: what was asked, where it stands, what came of it and what it cost."""
+    return json_answer(TaskView.model_validate(await state.tasks.get(caller.tenant, TaskId(task_id))))
+
+
+@router.get(
+    "/v1/tasks/{task_id}/runs",
+    response_model=RunListView,
+    responses=problems(404, 410, 422),
+    summary="Read a task's runs",
+)
+async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """The finished nodes of the router's and the agent's graphs, oldest first."""
+    runs = await state.tasks.runs(caller.tenant, TaskId(task_id))
+    return json_answer(RunListView.model_validate({"task_id": task_id, "items": runs}))
+
+
+@router.get(
+    "/v1/tasks/{task_id}/messages",
+    response_model=MessageListView,
+    responses=problems(404, 410, 422),
+    summary="Read a task's messages",
+)
+async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """What was said in this task, oldest first; a session has the whole conversation."""
+    messages = await state.tasks.messages(caller.tenant, TaskId(task_id))
+    return json_answer(MessageListView.model_validate({"task_id": task_id, "items": messages}))
+
+
+@router.post(
+    "/v1/tasks/{task_id}/cancel",
+    response_model=TaskView,
+    responses=problems(404, 410, 422),
+    summary="Cancel a task",
+)
+async def cancel_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
+    """Ends a queued task at once and asks a running one to stop; a finished one stays as it is. Safe to repeat."""
+    return json_answer(TaskView.model_validate(await state.tasks.cancel(caller.tenant, TaskId(task_id))))

@@ -1,0 +1,245 @@
+"""The API process: builds every client once, hands them down, and leads while it holds the lock.
+
+`python -m app.main` runs one uvicorn process. Nothing here decides anything; it says who gets what, and in which order
+things start and stop. A database that is away at the start is waited for: the process answers 503 until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app import __version__
+from app.api import agent, health, sessions, system, tasks
+from app.api.auth import KEY_HEADER, TENANT_HEADER, Authenticator
+from app.api.dependencies import ApiState
+from app.api.errors import install_error_handlers
+from app.api.middleware import REQUEST_ID_HEADER, BodyGuard, RequestContext
+from app.api.openapi import install_openapi
+from app.broker.clients import Broker
+from app.clock import SystemClock
+from app.errors import ConfigurationError, StoreUnavailable
+from app.services.completion import CompletionWatch
+from app.services.dispatcher import Dispatcher
+from app.services.gate import IntakeGate
+from app.services.health import HealthService
+from app.services.keys import KeyService
+from app.services.leader import Leader, LeaderPorts
+from app.services.roster import AgentRoster
+from app.services.sessions import SessionService
+from app.services.snapshot import SnapshotPublisher
+from app.services.system import SystemService
+from app.services.tasks import TaskPorts, TaskService
+from app.services.window import TicketWindow
+from app.settings import Settings, load_settings
+from app.storage.stores import Stores
+from app.telemetry.logs import configure_logging, get_logger
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+
+RESTART_SECONDS = 1.0
+SHUTDOWN_SECONDS = 10
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The wired application: what handlers use, and what runs beside them."""
+
+    state: ApiState
+    keys: KeyService
+    background: Mapping[str, Callable[[], Awaitable[None]]]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Servers are contacted when it starts, not here."""
+    metrics = Metrics(process="api", version=__version__)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tracing = Tracing(settings.process, process="api", version=__version__)
+        stores = Stores(settings)
+        broker = Broker(settings, SystemClock())
+        assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing)
+        app.state.api = assembly.state
+        try:
+            async with running(assembly, stores, settings):
+                _log.info("api_started", keys_required=settings.api.keys_required)
+                yield
+        finally:
+            await broker.close()
+            stores.close()
+            tracing.close()
+            _log.info("api_stopped")
+
+    app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    for part in (agent, tasks, sessions, system, health):
+        app.include_router(part.router)
+    install_error_handlers(app)
+    install_openapi(app)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(BodyGuard, max_bytes=settings.api.max_body_bytes)
+    if settings.api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=[
+                "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Traceparent",
+                KEY_HEADER, TENANT_HEADER, REQUEST_ID_HEADER,
+            ],
+            expose_headers=[REQUEST_ID_HEADER, "Location", "Preference-Applied", "Retry-After"],
+        )  # fmt: skip
+    app.add_middleware(RequestContext, metrics=metrics)
+
+
+def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing) -> Assembly:
+    """Wires ports to services. Opens nothing."""
+    clock = SystemClock()
+    queue, execution = broker.queue, settings.execution
+    window = TicketWindow(queue, clock)
+    snapshots = SnapshotPublisher(
+        stores.dispatch,
+        queue,
+        expected_service_seconds=execution.expected_service_seconds,
+        clock=clock,
+        metrics=metrics,
+    )
+    gate = IntakeGate(stores.system, clock)
+    roster = AgentRoster(stores.agents, clock)
+    completion = CompletionWatch(stores.tasks, queue, clock)
+    health_service = HealthService(stores.system, queue, clock)
+    keys = KeyService(stores.api_keys, clock)
+    task_service = TaskService(
+        TaskPorts(stores.tasks, stores.sessions, stores.idempotency, queue),
+        roster=roster,
+        gate=gate,
+        dispatch=window,
+        completion=completion,
+        limits=execution,
+        clock=clock,
+        count_accepted=snapshots.task_accepted,
+    )
+    leader = Leader(
+        LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, queue),
+        Dispatcher(stores.dispatch, queue, window, clock),
+        snapshots,
+        owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        lease_seconds=execution.lease_seconds,
+        clock=clock,
+        metrics=metrics,
+    )
+    state = ApiState(
+        settings=settings,
+        tasks=task_service,
+        sessions=SessionService(stores.sessions, stores.tasks, queue),
+        system=SystemService(stores.system, stores.dispatch, queue, gate=gate, health=health_service, clock=clock),
+        health=health_service,
+        roster=roster,
+        authenticator=Authenticator(keys, broker.rate_limiter, settings.api),
+        metrics=metrics,
+        tracing=tracing,
+    )
+    return Assembly(state=state, keys=keys, background={"leader": leader.run, "completion": completion.run})
+
+
+@contextlib.asynccontextmanager
+async def running(assembly: Assembly, stores: Stores, settings: Settings) -> AsyncIterator[None]:
+    """Prepares the database, keeps the background duties alive, stops them in the end.
+
+    Raises ConfigurationError where nobody could ever call.
+    """
+
+    prepared = False
+    with contextlib.suppress(StoreUnavailable):
+        await prepare(assembly.keys, stores, settings)
+        prepared = True
+
+    async def lead_when_prepared() -> None:
+        if not prepared:
+            await _prepare_patiently(assembly.keys, stores, settings)
+        await assembly.background["leader"]()
+
+    duties = {**assembly.background, "leader": lead_when_prepared}
+    background = [asyncio.create_task(_keep_running(name, duty), name=name) for name, duty in duties.items()]
+    try:
+        yield
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+
+
+async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:
+    """Indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
+    await stores.ensure_indexes()
+    if settings.api.bootstrap_service_key is not None:
+        await keys.ensure_bootstrap(settings.api.bootstrap_service_key.get_secret_value())
+    if settings.api.auth == "off" and not settings.api.loopback:
+        _log.warning("api_open_to_everybody", host=settings.api.host)
+    if settings.api.keys_required and not settings.api.loopback and not await keys.any_usable():
+        raise ConfigurationError(
+            f"The API would listen on {settings.api.host} and nobody has a key: set AGENT_BOOTSTRAP_SERVICE_KEY, or "
+            "create a key with `agent-orchestrator keys create`, or open it to everybody with AGENT_API_AUTH=off."
+        )
+
+
+async def _prepare_patiently(keys: KeyService, stores: Stores, settings: Settings) -> None:
+    while True:
+        try:
+            return await prepare(keys, stores, settings)
+        except (StoreUnavailable, ConfigurationError) as error:
+            _log.warning("database_not_prepared", code=error.code)
+            await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _keep_running(name: str, duty: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await duty()
+        except Exception:  # noqa: BLE001 - the edge of a background duty: a fault in it must not end it for good
+            _log.exception("background_duty_failed", duty=name)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        configure_logging(settings.process, process="api")
+        application = create_app(settings)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    uvicorn.run(
+        application,
+        host=settings.api.host,
+        port=settings.api.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

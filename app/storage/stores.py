@@ -1,0 +1,41 @@
+"""All repositories of the API over one database client."""
+
+from __future__ import annotations
+
+from app.settings import Settings
+from app.storage.agents import MongoAgentDirectory
+from app.storage.api_keys import MongoApiKeyRepository
+from app.storage.dispatch import MongoDispatchRepository
+from app.storage.idempotency import MongoIdempotencyRepository
+from app.storage.leadership import MongoLeaderLock
+from app.storage.mongo import connect, database, ensure_indexes
+from app.storage.projections import MongoProjectionRepository
+from app.storage.sessions import MongoSessionRepository
+from app.storage.system import MongoSystemRepository
+from app.storage.tasks import MongoTaskRepository
+
+
+class Stores:
+    """Belongs to the event loop it was made in."""
+
+    def __init__(self, settings: Settings) -> None:
+        execution = settings.execution
+        self._client = connect(settings.store)
+        self._db = database(self._client, settings.store)
+        self.tasks = MongoTaskRepository(self._db, expiry_seconds=execution.expiry_seconds)
+        self.sessions = MongoSessionRepository(self._db)
+        self.idempotency = MongoIdempotencyRepository(self._db)
+        self.api_keys = MongoApiKeyRepository(self._db)
+        self.agents = MongoAgentDirectory(self._db)
+        self.system = MongoSystemRepository(self._db)
+        self.dispatch = MongoDispatchRepository(self._db)
+        self.leadership = MongoLeaderLock(self._db)
+        # Workers project what they finished; the leader takes what is left after two leases.
+        self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)
+
+    async def ensure_indexes(self) -> None:
+        """Raises StoreUnavailable."""
+        await ensure_indexes(self._db)
+
+    def close(self) -> None:
+        self._client.close()
