@@ -1,0 +1,53 @@
+"""What the supervisor tells: every change as a JSON line in its log, and a short line on the terminal if it has one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import IO
+
+from app.cli.embedded.state import ProcessStatus, StackStatus
+
+
+class Journal:
+    """Compares each status with the one before. `terminal`: people watch standard output."""
+
+    def __init__(self, log: IO[str], *, terminal: bool, announcement: str) -> None:
+        self._log = log
+        self._terminal = terminal
+        self._announcement = announcement
+        self._before: StackStatus | None = None
+
+    def note(self, status: StackStatus) -> bool:
+        """Tells what is new in the status; False when nothing is."""
+        before, self._before = self._before, status
+        if status == before:
+            return False
+        known = {process.name: process for process in before.processes} if before else {}
+        for process in status.processes:
+            self._note_process(process, known.get(process.name))
+        if before is None or before.phase != status.phase:
+            self._write("stack_" + status.phase, pid=status.supervisor_pid, api=status.api_url)
+            if status.phase == "running":
+                self._tell(self._announcement)
+        return True
+
+    def _note_process(self, process: ProcessStatus, before: ProcessStatus | None) -> None:
+        if before is not None and before.pid is not None and process.pid is None and process.last_exit:
+            delay = process.restart_delay_seconds
+            self._write("child_died", child=process.name, reason=process.last_exit, restart_delay_seconds=delay)
+            self._tell(f"  {process.name:<10} died ({process.last_exit}); starts again in {delay:g} s")
+        if process.ready and not (before is not None and before.ready):
+            self._write("child_ready", child=process.name, pid=process.pid, url=process.url)
+            self._tell(f"  {process.name:<10} ready   {process.url}")
+
+    def _write(self, message: str, **fields: str | float | None) -> None:
+        line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "message": message, **fields}
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
+
+    def _tell(self, line: str) -> None:
+        if self._terminal:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()

@@ -1,0 +1,37 @@
+"""Does a child answer? One short question over a socket, without an HTTP library (memory of the supervisor)."""
+
+from __future__ import annotations
+
+import socket
+
+from app.cli.embedded.ports import HOST
+
+TIMEOUT_SECONDS = 1.0
+_ANSWER_BYTES = 64
+
+
+def _ask(port: int, question: bytes) -> bytes:
+    try:
+        with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as connection:
+            if not question:
+                return b"connected"
+            connection.sendall(question)
+            return connection.recv(_ANSWER_BYTES)
+    except OSError:
+        return b""
+
+
+def accepts_connections(port: int) -> bool:
+    return bool(_ask(port, b""))
+
+
+def answers_ping(port: int) -> bool:
+    """Valkey: false also while it still loads its data."""
+    return _ask(port, b"PING\r\n").startswith(b"+PONG")
+
+
+def answers_http(port: int, path: str) -> bool:
+    """True for a 2xx answer to GET."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n"
+    status_line = _ask(port, request.encode()).split(b" ", 2)
+    return len(status_line) > 1 and status_line[1].startswith(b"2")

@@ -1,0 +1,54 @@
+"""What the supervisor is told: the children of a stack, and how each one is asked whether it is ready.
+
+The plan travels as a JSON file, so that the supervisor needs neither settings nor a model library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["api", "worker", "valkey", "mongo", "simulator"]
+Probe = Literal["tcp", "ping", "http"]
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """One child process. `environment` is laid over the supervisor's own; `needs` names children to wait for."""
+
+    name: str
+    kind: Kind
+    command: Sequence[str]
+    url: str
+    port: int
+    probe: Probe
+    path: str = "/"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """All children in the order in which they start; `simulated` names the providers the simulator stands in for.
+
+    `announcement` is told to whoever watches the terminal, once everything is ready.
+    """
+
+    api_url: str
+    children: Sequence[ChildSpec]
+    simulator_url: str | None = None
+    simulated: Sequence[str] = ()
+    announcement: str = ""
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        path.chmod(0o600)
+
+    @classmethod
+    def read(cls, path: Path) -> StackPlan:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        children = [ChildSpec(**child) for child in document.pop("children")]
+        return cls(**document, children=children)

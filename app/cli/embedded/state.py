@@ -1,0 +1,115 @@
+"""The state folder of one stack: data, logs, the plan, and what the supervisor says of itself.
+
+The lock file decides whether a stack runs: the supervisor holds it for life and the kernel lets go of it however that
+ends, so a stale pid can never be believed. Standard library only: the supervisor imports this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+DEFAULT_FOLDER = Path(".agent-orchestrator")
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One child as `status` shows it. Between two starts `pid` is None and `restart_delay_seconds` says how long."""
+
+    name: str
+    kind: str
+    pid: int | None
+    url: str
+    ready: bool
+    restarts: int = 0
+    last_exit: str | None = None
+    restart_delay_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """What the supervisor last wrote. `simulated` names the providers that the simulator stands in for."""
+
+    supervisor_pid: int
+    phase: str
+    api_url: str
+    simulator_url: str | None = None
+    simulated: Sequence[str] = ()
+    processes: Sequence[ProcessStatus] = ()
+
+    @property
+    def ready(self) -> bool:
+        return self.phase == "running" and all(process.ready for process in self.processes)
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Paths inside the folder, and the little that is read and written there."""
+
+    path: Path
+    logs: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "logs", self.path / "logs")
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    def create(self) -> None:
+        """Makes the folder, readable by its owner only: it holds tasks and results."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
+
+    def data(self, name: str) -> Path:
+        folder = self.path / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def lock(self) -> IO[str] | None:
+        """Takes the lock and returns the open file that holds it; None when another process has it."""
+        handle = (self.path / "lock").open("a")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+            return None
+        return handle
+
+    def running(self) -> bool:
+        if not (self.path / "lock").exists():
+            return False
+        handle = self.lock()
+        if handle is None:
+            return True
+        handle.close()
+        return False
+
+    def write_status(self, status: StackStatus) -> None:
+        _write_json(self.path / "stack.json", asdict(status))
+
+    def read_status(self) -> StackStatus | None:
+        """The status of the running stack; None when none runs or it has not said anything yet."""
+        if not self.running():
+            return None
+        try:
+            document = json.loads((self.path / "stack.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        processes = [ProcessStatus(**process) for process in document.pop("processes")]
+        return StackStatus(**document, processes=processes)
+
+    def forget_status(self) -> None:
+        (self.path / "stack.json").unlink(missing_ok=True)
+
+
+def _write_json(path: Path, document: Mapping[str, object]) -> None:
+    """Replaces the file in one step: a reader sees the old or the new one, never half of it."""
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    draft.chmod(0o600)
+    draft.replace(path)

@@ -1,0 +1,134 @@
+"""Keeps the children of one stack alive until SIGTERM or SIGINT.
+
+`python -m app.cli.embedded.supervisor FOLDER [--terminal]` runs the plan that lies in the folder. One thread, one
+loop, the standard library: the process idles for hours beside what it watches. When it dies by SIGKILL the children
+die with it (see `tether`); the stores are crash-safe, and tasks under way are taken up again.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from app.cli.embedded.child import Child
+from app.cli.embedded.journal import Journal
+from app.cli.embedded.spec import StackPlan
+from app.cli.embedded.state import StackStatus, StateFolder
+
+STARTING_ROUND_SECONDS = 0.05
+ROUND_SECONDS = 0.5
+STOP_SECONDS = 10.0
+LOCK_TRIES = 20
+ALREADY_RUNNING = 3
+
+
+class Supervisor:
+    """The loop over the children of a plan; `stop` may be called from a signal handler."""
+
+    def __init__(self, plan: StackPlan, folder: StateFolder, journal: Journal) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._journal = journal
+        self._stopping = False
+        self._phase = "starting"
+        self._woken, self._wake = os.pipe()
+        lifeline, self._lifeline_held = os.pipe()
+        self._children = [
+            Child(spec, log=folder.logs / f"{spec.name}.log", lifeline=lifeline, monotonic=time.monotonic)
+            for spec in plan.children
+        ]
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def run(self) -> None:
+        """Runs until stopped; the children are stopped before it returns."""
+        self._listen_to_signals()
+        try:
+            while not self._stopping:
+                self._round()
+                self._rest()
+        finally:
+            self._stop_children()
+            self._folder.forget_status()
+
+    def _listen_to_signals(self) -> None:
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.stop())
+
+    def _round(self) -> None:
+        ready = {child.spec.name for child in self._children if child.ready}
+        for child in self._children:
+            child.tick(startable=ready.issuperset(child.spec.needs))
+        if self._phase == "starting" and all(child.ready for child in self._children):
+            self._phase = "running"
+        self._publish()
+
+    def _rest(self) -> None:
+        """Waits for the next round; a signal, a child's death too, ends the wait."""
+        settled = all(child.ready for child in self._children)
+        readable, _, _ = select.select([self._woken], [], [], ROUND_SECONDS if settled else STARTING_ROUND_SECONDS)
+        if readable:
+            os.read(self._woken, 512)
+
+    def _publish(self) -> None:
+        status = StackStatus(
+            supervisor_pid=os.getpid(),
+            phase=self._phase,
+            api_url=self._plan.api_url,
+            simulator_url=self._plan.simulator_url,
+            simulated=self._plan.simulated,
+            processes=[child.status() for child in self._children],
+        )
+        if self._journal.note(status):
+            self._folder.write_status(status)
+
+    def _stop_children(self) -> None:
+        """First those that use others, then those that are used."""
+        self._phase = "stopping"
+        self._publish()
+        users = [child for child in self._children if child.spec.needs]
+        used = [child for child in self._children if not child.spec.needs]
+        for wave in (users, used):
+            for child in wave:
+                child.ask_to_stop()
+            give_up_at = time.monotonic() + STOP_SECONDS
+            for child in wave:
+                child.wait_until_stopped(until=give_up_at)
+        self._phase = "stopped"
+        self._publish()
+
+
+def _take_lock(folder: StateFolder) -> IO[str] | None:
+    """A reader of the status holds the lock for an instant: so one refusal proves nothing."""
+    for _ in range(LOCK_TRIES):
+        held = folder.lock()
+        if held is not None:
+            return held
+        time.sleep(0.05)
+    return None
+
+
+def main(arguments: Sequence[str]) -> int:
+    folder = StateFolder(Path(arguments[0]))
+    held = _take_lock(folder)
+    if held is None:
+        return ALREADY_RUNNING
+    plan = StackPlan.read(folder.plan)
+    with held, (folder.logs / "supervisor.log").open("a", encoding="utf-8") as log:
+        journal = Journal(log, terminal="--terminal" in arguments, announcement=plan.announcement)
+        Supervisor(plan, folder, journal).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

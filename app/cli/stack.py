@@ -1,0 +1,122 @@
+"""`up`, `down`, `status`: the local stack for people at a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import typer
+
+from app.cli.embedded import launch
+from app.cli.embedded.plan import Named, build_plan
+from app.cli.embedded.ports import free_ports, is_free
+from app.cli.embedded.spec import StackPlan
+from app.cli.embedded.state import StackStatus, StateFolder
+from app.settings import load_settings
+
+PREFERRED_PORT = 8080
+
+
+def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
+    """Starts the stack; in the foreground this process becomes its supervisor and does not return."""
+    folder = StateFolder(path.absolute())
+    running = folder.read_status()
+    if running is not None:
+        typer.echo(f"Already running: {running.api_url} (agent-orchestrator status shows more)")
+        return
+    plan = prepare(folder, port=port, workers=workers)
+    typer.echo(f"Starting {', '.join(spec.name for spec in plan.children)}; data and logs are in {path}")
+    if not detach:
+        launch.become_supervisor(folder, plan)
+    start_detached(folder, plan)
+    typer.echo(plan.announcement)
+
+
+def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
+    """The plan of a stack as the settings ask for it. Raises StackFailed when the asked-for port is taken."""
+    named = Named.in_settings(load_settings())
+    folder.create()
+    plan = build_plan(folder, named, port=choose_port(port), workers=workers)
+    return replace(plan, announcement=announcement(plan))
+
+
+def choose_port(asked: int | None) -> int:
+    if asked is None:
+        return PREFERRED_PORT if is_free(PREFERRED_PORT) else next(free_ports(1))
+    if not is_free(asked):
+        raise launch.StackFailed(f"Port {asked} is taken; choose another one with --port, or leave it out")
+    return asked
+
+
+def start_detached(folder: StateFolder, plan: StackPlan) -> None:
+    """Starts the stack for good. One that does not become ready is stopped again. Raises StackFailed."""
+    seen: set[str] = set()
+
+    def tell(status: StackStatus) -> None:
+        for process in status.processes:
+            if process.ready and process.name not in seen:
+                seen.add(process.name)
+                typer.echo(f"  {process.name:<10} ready   {process.url}")
+
+    supervisor = launch.start_supervisor(folder, plan, tethered=False)
+    try:
+        launch.wait_until_ready(folder, supervisor, on_status=tell)
+    except (launch.StackFailed, KeyboardInterrupt):
+        launch.stop_stack(folder)
+        raise
+
+
+def announcement(plan: StackPlan) -> str:
+    """What a person needs next: the address, a line to try, and whether answers are real."""
+    body = '{"task": "Write a short article about tidal energy"}'
+    lines = [
+        "",
+        f"Agent Orchestrator is ready: {plan.api_url}",
+        "Try it:",
+        f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json' -d '{body}'",
+        "Stop it with: agent-orchestrator down",
+    ]
+    if plan.simulated:
+        simulated = ", ".join(plan.simulated)
+        lines.append(f"No key is set: answers come from the simulator ({simulated}), not from a model.")
+    return "\n".join(lines)
+
+
+def down(path: Path) -> None:
+    if launch.stop_stack(StateFolder(path.absolute())):
+        typer.echo("Stopped; the data is kept.")
+    else:
+        typer.echo("Nothing was running.")
+
+
+def show_status(path: Path, *, as_json: bool) -> None:
+    status = StateFolder(path.absolute()).read_status()
+    if as_json:
+        document = {"processes": []} if status is None else asdict(status)
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    elif status is None:
+        typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")
+    else:
+        _print_table(status)
+
+
+def _print_table(status: StackStatus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{status.phase} · {status.api_url}", title_justify="left")
+    for column in ("process", "pid", "address", "ready", "restarts", "last end"):
+        table.add_column(column)
+    for process in status.processes:
+        waiting = process.restart_delay_seconds
+        table.add_row(
+            process.name,
+            "-" if process.pid is None else str(process.pid),
+            process.url,
+            "yes" if process.ready else "no" if waiting is None else f"in {waiting:g} s",
+            str(process.restarts),
+            process.last_exit or "",
+        )
+    Console().print(table)
