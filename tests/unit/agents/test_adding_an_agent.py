@@ -1,0 +1,79 @@
+"""The example of docs/adding-an-agent.md runs as it stands, outside the package, however it is registered."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.agents.peer.graph import PeerAgent
+from app.agents.registry import AgentRegistry, build_registry
+from app.settings import AgentSettings
+from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "adding-an-agent.md"
+SMELLS = {"language": "Python", "smells": ["the name f", "no types"]}
+ANSWER = "```python\ndef increment(number: int) -> int:\n    return number + 1\n```\n- Named the function."
+
+
+def documented(language: str) -> str:
+    """The page's first block of code in that language."""
+    match = re.search(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert match is not None
+    return match.group(1)
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the import path that holds the documented module and nothing else."""
+    (tmp_path / "refactor_agent.py").write_text(documented("python"))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("refactor_agent", None)
+
+
+@pytest.fixture(params=["setting", "entry point"])
+def registry(request: pytest.FixtureRequest, outside: Path) -> AgentRegistry:
+    if request.param == "setting":
+        reference = documented("sh").strip().removeprefix("AGENT_PLUGINS=")
+        return build_registry(AgentSettings(plugins=(reference,)))
+    info = outside / "refactor_agent-1.0.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: refactor-agent\nVersion: 1.0.0\n")
+    entry_point = documented("toml").splitlines()[1].replace('"', "")
+    (info / "entry_points.txt").write_text(f"[agent_orchestrator.agents]\n{entry_point}\n")
+    return build_registry(AgentSettings())
+
+
+async def test_the_documented_agent_answers(registry: AgentRegistry) -> None:
+    llm = ScriptedLLM(SMELLS, ANSWER)
+    output = await registry.get("RefactorAgent").run(make_context(llm, task="def f(a):\n  return a+1"))
+    assert (output.agent_name, output.code_language, output.content) == ("RefactorAgent", "python", ANSWER)
+    assert "- the name f\n- no types" in llm.calls[1].prompt
+
+
+async def test_the_documented_agent_resumes_without_paying_again(registry: AgentRegistry) -> None:
+    journal = MemoryJournal()
+    agent = registry.get("RefactorAgent")
+    first = await agent.run(make_context(ScriptedLLM(SMELLS, ANSWER), journal=journal))
+    assert journal.flushed == ["find_smells#1"]
+    again = ScriptedLLM()
+    assert await agent.run(make_context(again, journal=journal.resumed())) == first
+    assert again.calls == []
+
+
+async def test_the_router_offers_it_without_an_edit(registry: AgentRegistry) -> None:
+    llm = ScriptedLLM(
+        {"reasoning": "Given code.", "agent_name": "RefactorAgent", "confidence": 0.9, "alternatives": []}
+    )
+    routing = await PeerAgent().route(make_context(llm, task="Refactor this", cards=registry.cards()))
+    assert routing.agent_name == "RefactorAgent"
+    assert "Restructures source code" in llm.calls[0].prompt
+
+
+def test_the_documented_module_knows_neither_api_nor_worker(outside: Path) -> None:
+    imports = re.findall(r"^from (app\.\w+|worker)", (outside / "refactor_agent.py").read_text(), re.MULTILINE)
+    assert set(imports) <= {"app.agents", "app.domain", "app.errors", "app.llm"}
