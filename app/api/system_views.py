@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, ConfigDict
 
-from app.api.views import Answer, View
+from app.api.parts import Answer, View
 from app.domain.task import TaskStatus
 from app.ports import WorkerPresence
 from app.services.health import DependencyHealth, HealthStatus
