@@ -36,7 +36,7 @@ class Burst:
 
 def _first_call(task: dict[str, Any]) -> str:
     calls = [attempt["started_at"] for step in task["steps"] for attempt in step["attempts"]]
-    return min(calls)
+    return str(min(calls))
 
 
 async def burst(api_url: str, count: int) -> Burst:
