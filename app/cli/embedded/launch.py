@@ -13,15 +13,17 @@ from typing import NoReturn
 
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.state import StackStatus, StateFolder
+from app.cli.failure import CommandFailed
 
 START_SECONDS = 90.0
 STOP_SECONDS = 45.0
+HOPELESS_RESTARTS = 4
 _POLL_SECONDS = 0.05
 _LOG_LINES = 8
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 
-class StackFailed(Exception):
+class StackFailed(CommandFailed):
     """The stack did not become ready, or did not stop; the message says which part and where to read on."""
 
 
@@ -59,7 +61,7 @@ def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) ->
 def wait_until_ready(
     folder: StateFolder, supervisor: subprocess.Popen[bytes], *, on_status: Callable[[StackStatus], None]
 ) -> StackStatus:
-    """Waits for every child. Raises StackFailed after START_SECONDS, or when the supervisor ends."""
+    """Waits for every child. Raises StackFailed after START_SECONDS, or earlier when it has become hopeless."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         status = folder.read_status()
@@ -67,6 +69,8 @@ def wait_until_ready(
             on_status(status)
             if status.ready:
                 return status
+            if any(not process.ready and process.restarts >= HOPELESS_RESTARTS for process in status.processes):
+                break
         if supervisor.poll() is not None:
             raise StackFailed(f"The stack's supervisor ended ({supervisor.returncode}); see {folder.logs}")
         time.sleep(_POLL_SECONDS)
@@ -108,8 +112,8 @@ def _explain(folder: StateFolder, status: StackStatus | None) -> str:
     if status is None:
         return f"The stack did not start within {START_SECONDS:g} s; see {folder.logs}"
     missing = [process for process in status.processes if not process.ready]
-    lines = [f"Not ready after {START_SECONDS:g} s: {', '.join(process.name for process in missing)}"]
-    for process in missing:
+    lines = [f"The stack did not become ready: {', '.join(process.name for process in missing)} did not answer."]
+    for process in (process for process in missing if process.restarts or process.pid):
         log = folder.logs / f"{process.name}.log"
         lines += [f"Last lines of {log}:", *(f"  {line}" for line in last_lines(log))]
     return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""The REST API for the command line and the demo: one call per method, problems as one kind of error.
+
+Answers are plain JSON objects; a field that a newer API adds passes through to `--json` untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from app.cli.embedded.state import StateFolder
+from app.cli.failure import CommandFailed
+
+DEFAULT_API = "http://127.0.0.1:8080"
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+TIMEOUT_SECONDS = 30.0
+POLL_SECONDS = 0.25
+
+Json = dict[str, Any]
+
+
+class ApiFailed(CommandFailed):
+    """The API did not answer, or refused; the message says what to do. `code` is the problem's, None without one."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def find_api(asked: str | None, state: Path) -> str:
+    """The address to talk to: the one asked for, else the stack's that runs in the state folder, else the default."""
+    if asked is not None:
+        return asked.rstrip("/")
+    status = StateFolder(state.absolute()).read_status()
+    return DEFAULT_API if status is None else status.api_url
+
+
+class ApiClient:
+    """Use as a context manager. Every method raises ApiFailed."""
+
+    def __init__(self, url: str, *, key: str | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self.url = url
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._http.close()
+
+    def submit(self, body: Mapping[str, object], *, idempotency_key: str | None = None) -> Json:
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._ask("POST", "/v1/agent/execute", json=dict(body), headers=headers)
+
+    def get(self, task_id: str) -> Json:
+        return self._ask("GET", f"/v1/tasks/{task_id}")
+
+    def list_tasks(self, filters: Mapping[str, str | int | None]) -> Json:
+        present = {name: value for name, value in filters.items() if value is not None}
+        return self._ask("GET", "/v1/tasks", params=present)
+
+    def cancel(self, task_id: str) -> Json:
+        return self._ask("POST", f"/v1/tasks/{task_id}/cancel")
+
+    def follow(self, task_id: str, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Json]:
+        """The task each time it has changed, until it has ended."""
+        seen: object = None
+        while True:
+            task = self.get(task_id)
+            if task["updated_at"] != seen:
+                seen = task["updated_at"]
+                yield task
+            if task["status"] in TERMINAL:
+                return
+            time.sleep(poll_seconds)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Json:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise ApiFailed(
+                f"No answer from {self.url} ({type(error).__name__}); is it running? Start it with: "
+                "agent-orchestrator up, or name another address with --api"
+            ) from error
+        if response.is_error:
+            raise _refusal(response)
+        answer: Json = response.json()
+        return answer
+
+
+def _refusal(response: httpx.Response) -> ApiFailed:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict) or "detail" not in problem:
+        return ApiFailed(f"{response.url} answered {response.status_code}; is this the API's address?")
+    lines = [f"{problem['detail']} ({problem.get('code')})"]
+    lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in problem.get("errors", ())]
+    return ApiFailed("\n".join(lines), code=problem.get("code"))

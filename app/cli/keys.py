@@ -1,0 +1,95 @@
+"""`keys create`, `keys list`, `keys revoke`: API keys, made where the database is at hand, without the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from pydantic import SecretStr
+
+from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
+from app.domain.identity import DEFAULT_TENANT, Role, Tenant
+
+if TYPE_CHECKING:
+    from app.services.keys import KeyService
+    from app.settings import StoreSettings
+
+app = typer.Typer(help="Create, list and revoke API keys (needs the database: MONGO_URI, or the local stack).")
+
+T = TypeVar("T")
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder of the local stack.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
+    role: Annotated[Role, typer.Option(help="What the key may do.")] = Role.CLIENT,
+    tenant: Annotated[str, typer.Option(help="Whose tasks it sees.")] = DEFAULT_TENANT,
+    state: State = DEFAULT_FOLDER,
+) -> None:
+    """Make a key and show it, this once."""
+    created = _run(state, lambda keys: keys.create(name=name, tenant=Tenant(tenant), role=role))
+    typer.echo(f"Key {created.key.id} for {name} ({role.value}, tenant {tenant}). It is not shown again:", err=True)
+    typer.echo(created.secret)
+
+
+@app.command("list")
+def list_keys(state: State = DEFAULT_FOLDER) -> None:
+    """Show all keys; the secrets themselves are not stored."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "name", "role", "tenant", "created", "revoked")
+    for key in _run(state, lambda keys: keys.list_all()):
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.id, key.name, key.role.value, key.tenant, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+    Console().print(table)
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
+    state: State = DEFAULT_FOLDER,
+) -> None:
+    """Take a key back; requests with it are refused within ten seconds."""
+    if not _run(state, lambda keys: keys.revoke(key_id)):
+        typer.echo(f"There is no key {key_id}; `agent-orchestrator keys list` shows all.", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"Key {key_id} is revoked.")
+
+
+def _run(state: Path, action: Callable[[KeyService], Awaitable[T]]) -> T:
+    async def act() -> T:
+        async with _service(state) as keys:
+            return await action(keys)
+
+    return asyncio.run(act())
+
+
+@asynccontextmanager
+async def _service(state: Path) -> AsyncIterator[KeyService]:
+    from app.clock import SystemClock
+    from app.services.keys import KeyService
+    from app.storage.api_keys import MongoApiKeyRepository
+    from app.storage.mongo import connect, database
+
+    settings = _store_settings(state)
+    client = connect(settings)
+    try:
+        yield KeyService(MongoApiKeyRepository(database(client, settings)), SystemClock())
+    finally:
+        client.close()
+
+
+def _store_settings(state: Path) -> StoreSettings:
+    """The database of the local stack that runs in the state folder, else the one that the settings name."""
+    from app.settings import load_settings
+
+    settings = load_settings().store
+    status = StateFolder(state.absolute()).read_status()
+    embedded = [process.url for process in status.processes if process.kind == "mongo"] if status else []
+    return settings.model_copy(update={"uri": SecretStr(embedded[0])}) if embedded else settings

@@ -1,0 +1,90 @@
+"""`agent-orchestrator`: the commands, each in a module that is imported only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import keys, tasks
+from app.cli.embedded.state import DEFAULT_FOLDER
+from app.cli.failure import CommandFailed
+from app.errors import AgentOrchestratorError
+
+app = typer.Typer(
+    name="agent-orchestrator",
+    help="Hand in a task in plain language; the agent that fits it answers, and nothing accepted is lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tasks.register(app)
+app.add_typer(keys.app, name="keys")
+
+State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder with the stack's data and logs.")]
+
+
+@app.command()
+def up(
+    state: State = DEFAULT_FOLDER,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the API; without it 8080, or any free one.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+) -> None:
+    """Start the whole system on this machine: stores, API, workers, and a simulator when no key is set."""
+    from app.cli import stack
+
+    stack.up(state, detach=detach, port=port, workers=workers)
+
+
+@app.command()
+def down(state: State = DEFAULT_FOLDER) -> None:
+    """Stop the system; its data stays in the state folder."""
+    from app.cli import stack
+
+    stack.down(state)
+
+
+@app.command()
+def status(
+    state: State = DEFAULT_FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the processes of the system: name, pid, address, whether they answer, how often they were restarted."""
+    from app.cli import stack
+
+    stack.show_status(state, as_json=as_json)
+
+
+@app.command()
+def demo(state: State = DEFAULT_FOLDER) -> None:
+    """Show what the system does, live; it is started first when it does not run, and stopped again after."""
+    from app.cli.demo.run import run_demo
+
+    raise typer.Exit(run_demo(state))
+
+
+@app.command("settings-reference", hidden=True)
+def settings_reference() -> None:
+    """Print docs/configuration.md, made from the settings themselves."""
+    from app.cli.reference import render_reference
+
+    sys.stdout.write(render_reference())
+
+
+def main() -> None:
+    """Runs a command; an error of ours is one message on standard error and exit code 1."""
+    try:
+        app()
+    except (AgentOrchestratorError, CommandFailed) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
