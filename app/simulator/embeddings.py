@@ -1,0 +1,77 @@
+"""OpenAI's `/v1/embeddings`: each word points in a direction of its own, so texts with common words are near."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import sys
+import zlib
+from array import array
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from app.simulator.chat import ChatCompletions
+from app.simulator.core import Simulator, error_response
+from app.simulator.faults import Failure
+from app.simulator.prompt import Json, count_tokens
+
+_WORD = re.compile(r"\w+")
+_DEFAULT_DIMENSIONS = 1536
+_DIRECTIONS_PER_WORD = 4
+
+
+def embed(text: str, dimensions: int) -> array[float]:
+    """A unit vector of 32-bit floats."""
+    vector = array("f", bytes(4 * dimensions))
+    for word in _WORD.findall(text.lower()) or [text]:
+        mixed = zlib.crc32(word.encode())
+        for turn in range(_DIRECTIONS_PER_WORD):
+            mixed = zlib.crc32(bytes((turn,)), mixed)
+            vector[mixed % dimensions] += 1.0 if mixed & 0x10000 else -1.0
+    length = math.sqrt(sum(value * value for value in vector)) or 1.0
+    return array("f", [value / length for value in vector])
+
+
+def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
+    async def embeddings(request: Request) -> ASGIApp:
+        body = await request.body()
+        try:
+            payload: Json = json.loads(body)
+            model, texts = str(payload["model"]), _texts(payload["input"])
+        except (KeyError, TypeError, ValueError):
+            return error_response(ChatCompletions(), Failure(400, "invalid_request", "No model or no input."))
+        call, plan = simulator.begin(request, "openai", "embeddings", model, body)
+        failure = await simulator.before(request, plan)
+        if failure is not None:
+            simulator.ledger.finish(call, plan.name or failure.code)
+            return error_response(ChatCompletions(), failure)
+        tokens = sum(count_tokens(len(text)) for text in texts)
+        return simulator.respond(call, plan, _listing(payload, texts, tokens), tokens=(tokens, 0))
+
+    return embeddings
+
+
+def _texts(given: str | Sequence[str | int | Sequence[int]]) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    if given and isinstance(given[0], int):
+        return [" ".join(map(str, given))]
+    return [text if isinstance(text, str) else " ".join(map(str, text)) for text in given if not isinstance(text, int)]
+
+
+def _listing(payload: Json, texts: Sequence[str], tokens: int) -> Json:
+    dimensions = int(payload.get("dimensions") or _DEFAULT_DIMENSIONS)
+    packed = payload.get("encoding_format") == "base64"
+    data = []
+    for at, text in enumerate(texts):
+        vector = embed(text, dimensions)
+        if packed and sys.byteorder == "big":
+            vector.byteswap()
+        value = base64.b64encode(vector.tobytes()).decode() if packed else vector.tolist()
+        data.append({"object": "embedding", "index": at, "embedding": value})
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": payload["model"], "usage": usage}

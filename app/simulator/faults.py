@@ -1,0 +1,164 @@
+"""Scripted faults: what goes wrong, for which model, how often.
+
+A fault is asked for by the model's name, by the header `X-Simulator-Fault`, or at run time by `POST /simulator/faults`.
+In a model's name it follows `sim-`, which may itself follow a vendor's prefix: `sim-down`, `gpt-sim-429-once`,
+`claude-sim-slow-200`. Several are joined by `+`: `sim-slow-200+broken-json`. Any fault may end in `-once`: then it hits
+the first call of each task only (the first call of all, without a task id).
+
+    down 503 · error 500 · overloaded 529 · 429 (Retry-After 1) · 429-long (Retry-After 120) · quota 429
+    401 · 403 · 404 model not found · bad-request 400 · context-overflow 400
+    hang            takes the request and never answers
+    stall           begins the answer and never goes on
+    reset           closes the connection in the middle of the answer
+    slow-<ms>       waits before it answers           drip-<ms>       waits between two chunks of a stream
+    broken-json     cuts structured output in the middle            wrong-schema    other fields than the schema's
+    unknown-agent   names an agent nobody offered                   unsure          low confidence
+    empty           no text at all     refusal   refuses            length          stops at half, for length
+    tool-loop       calls a tool on every turn                      bad-tool        calls a tool nobody offered
+    obey-injection  does what untrusted text in its input demands
+    injection       (search only) returns pages that try to take the agent over
+
+A model whose name holds no known fault answers normally.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """Faults of the answer itself; the request succeeds."""
+
+    BROKEN_JSON = "broken-json"
+    WRONG_SCHEMA = "wrong-schema"
+    UNKNOWN_AGENT = "unknown-agent"
+    UNSURE = "unsure"
+    EMPTY = "empty"
+    REFUSAL = "refusal"
+    LENGTH = "length"
+    TOOL_LOOP = "tool-loop"
+    BAD_TOOL = "bad-tool"
+    OBEY_INJECTION = "obey-injection"
+    INJECTION = "injection"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error response, before a vendor's dialect words it."""
+
+    status: int
+    code: str
+    message: str
+    retry_after: int | None = None
+
+
+FAILURES: Mapping[str, Failure] = {
+    "down": Failure(503, "server_error", "The server is overloaded or not ready yet."),
+    "error": Failure(500, "server_error", "The server had an error while processing your request."),
+    "overloaded": Failure(529, "overloaded_error", "Overloaded."),
+    "429": Failure(429, "rate_limit_exceeded", "Rate limit reached for requests.", retry_after=1),
+    "429-long": Failure(429, "rate_limit_exceeded", "Rate limit reached for requests.", retry_after=120),
+    "quota": Failure(429, "insufficient_quota", "You exceeded your current quota, check your plan and billing."),
+    "401": Failure(401, "invalid_api_key", "Incorrect API key provided."),
+    "403": Failure(403, "permission_denied", "Your project has no access to this model."),
+    "404": Failure(404, "model_not_found", "The model does not exist or you do not have access to it."),
+    "bad-request": Failure(400, "invalid_request", "The request is not valid."),
+    "context-overflow": Failure(
+        400, "context_length_exceeded", "This model's maximum context length is 8192 tokens: prompt is too long."
+    ),
+}
+TRANSPORT = frozenset({"hang", "stall", "reset"})
+EFFECTS = frozenset(effect.value for effect in Effect)
+NAMES = frozenset(FAILURES) | TRANSPORT | EFFECTS
+_TIMED = re.compile(r"(slow|drip)-(\d{1,6})")
+_IN_MODEL = re.compile(r"(?:^|[-/])sim-(.+)$")
+_ONCE = "-once"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that goes wrong with one call; `name` is what the ledger calls it, empty when all is well."""
+
+    name: str = ""
+    failure: Failure | None = None
+    transport: str | None = None
+    effects: frozenset[Effect] = frozenset()
+    latency_ms: int = 0
+    drip_ms: int = 0
+
+
+ALL_WELL = Plan()
+
+
+@dataclass
+class Rule:
+    """A fault switched on at run time; None matches everything, `times` None holds until cleared."""
+
+    fault: str
+    model: str | None = None
+    provider: str | None = None
+    times: int | None = None
+
+    def matches(self, provider: str, model: str) -> bool:
+        return self.times != 0 and self.model in (None, model) and self.provider in (None, provider)
+
+
+def is_known(fault: str) -> bool:
+    parts = [part.removesuffix(_ONCE) for part in fault.split("+")]
+    return all(part in NAMES or _TIMED.fullmatch(part) for part in parts)
+
+
+def compose(parts: list[str]) -> Plan:
+    """One plan out of known faults' names."""
+    latency_ms = drip_ms = 0
+    for part in parts:
+        timed = _TIMED.fullmatch(part)
+        if timed and timed[1] == "slow":
+            latency_ms += int(timed[2])
+        elif timed:
+            drip_ms += int(timed[2])
+    return Plan(
+        name="+".join(parts),
+        failure=next((FAILURES[part] for part in parts if part in FAILURES), None),
+        transport=next((part for part in parts if part in TRANSPORT), None),
+        effects=frozenset(Effect(part) for part in parts if part in EFFECTS),
+        latency_ms=latency_ms,
+        drip_ms=drip_ms,
+    )
+
+
+@dataclass
+class Faults:
+    """Which call is hit. Holds the run-time rules, and which `-once` faults have struck already."""
+
+    rules: list[Rule] = field(default_factory=list)
+    _struck: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> Plan:
+        named = _IN_MODEL.search(model)
+        if not (named or header or self.rules):
+            return ALL_WELL
+        wanted = [fault for fault in (header, named[1] if named else "") if fault and is_known(fault)]
+        for rule in self.rules:
+            if rule.matches(provider, model):
+                rule.times = None if rule.times is None else rule.times - 1
+                wanted.append(rule.fault)
+        parts = [part for fault in wanted for part in fault.split("+")]
+        striking = [part.removesuffix(_ONCE) for part in parts if self._strikes(part, model, task_id)]
+        return compose(striking) if striking else ALL_WELL
+
+    def clear(self) -> None:
+        self.rules.clear()
+        self._struck.clear()
+
+    def _strikes(self, part: str, model: str, task_id: str) -> bool:
+        if not part.endswith(_ONCE):
+            return True
+        key = (part, model, task_id)
+        if key in self._struck:
+            return False
+        self._struck.add(key)
+        return True
