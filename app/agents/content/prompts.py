@@ -50,7 +50,7 @@ Sources:
 {sources}"""
 
 SOURCE = """\
-Source [{number}]:
+[{number}]:
 {page}"""
 
 NOT_SEARCHED = (

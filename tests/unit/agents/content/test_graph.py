@@ -47,7 +47,7 @@ async def test_the_writer_gets_plan_and_sources_and_no_rendered_prompt_is_record
     prompt = llm.calls[1].prompt
     assert "Today is 2026-03-14" in prompt
     assert "Title: Tides\n- Causes\n- Uses" in prompt
-    assert "Source [1]:" in prompt
+    assert "Sources:\n[1]:\n<<<data" in prompt
     assert "An excerpt." in prompt
     recorded = json.dumps([journal.step(key).output for key in journal.recorded])
     assert "Today is" not in recorded

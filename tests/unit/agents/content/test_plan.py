@@ -1,0 +1,22 @@
+"""What the plan may hold."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.agents.content.plan import MAX_QUERIES, QUERY_CHARACTERS, ArticlePlan, clean_queries
+
+
+@given(st.lists(st.text(max_size=300), max_size=8))
+def test_queries_are_few_short_distinct_and_on_one_line(drawn: list[str]) -> None:
+    queries = clean_queries(drawn)
+    assert len(queries) <= MAX_QUERIES
+    assert len(set(queries)) == len(queries)
+    assert all(query and len(query) <= QUERY_CHARACTERS and "\n" not in query for query in queries)
+
+
+def test_the_schema_is_closed_and_all_its_fields_are_required() -> None:
+    schema = ArticlePlan.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert schema["required"] == list(schema["properties"])
