@@ -1,0 +1,133 @@
+"""The journal on a real store: what is written when, and what an outage does to it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from app.clock import SystemClock
+from app.domain.usage import AttemptStatus, ModelAttempt, Usage
+from app.errors import ClaimLost, Postponed, StoreUnavailable
+from app.storage.mongo import Database
+from tests.tasks import TENANT, claim_repository, claimed_task, step, task_repository
+from worker.journal import TaskJournal
+from worker.leases import HeldClaim, LeaseKeeper
+
+
+class Bench:
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.claims = claim_repository(db)
+
+    async def start(self) -> tuple[TaskJournal, HeldClaim]:
+        task, claim = await claimed_task(self.db)
+        keeper = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
+        held = keeper.hold(claim, claimed_at=SystemClock().monotonic())
+        self.task = task
+        return TaskJournal(task, held, self.claims), held
+
+    async def stored_steps(self) -> list[str]:
+        stored = await task_repository(self.db).get(TENANT, self.task.id)
+        return [recorded.key for recorded in stored.ordered_steps()]
+
+
+@pytest.fixture
+def bench(indexed_database: Database) -> Bench:
+    return Bench(indexed_database)
+
+
+async def test_a_step_without_flush_is_written_with_the_next_one(bench: Bench) -> None:
+    journal, _ = await bench.start()
+
+    await journal.record(step("classify_task#1"), flush=False)
+    assert await bench.stored_steps() == []
+    await journal.record(step("plan#1"), flush=True)
+
+    assert await bench.stored_steps() == ["classify_task#1", "plan#1"]
+
+
+async def test_a_step_is_found_by_key_and_inputs_only(bench: Bench) -> None:
+    journal, _ = await bench.start()
+    await journal.record(step("plan#1", input_hash="a" * 64), flush=True)
+
+    assert journal.find("plan#1", "a" * 64) is not None
+    assert journal.find("plan#1", "b" * 64) is None
+    assert journal.find("plan#2", "a" * 64) is None
+
+
+async def test_keys_count_the_runs_of_a_node(bench: Bench) -> None:
+    journal, _ = await bench.start()
+
+    assert [journal.next_key("search"), journal.next_key("search"), journal.next_key("plan")] == [
+        "search#1",
+        "search#2",
+        "plan#1",
+    ]
+
+
+async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
+    journal, _ = await bench.start()
+
+    async def node(tokens: int) -> int:
+        meter = journal.collect()
+        await asyncio.sleep(0)
+        journal.observe(
+            ModelAttempt(
+                provider="p",
+                model="m",
+                status=AttemptStatus.OK,
+                usage=Usage(input_tokens=tokens),
+                started_at=datetime.now(UTC),
+            )
+        )
+        return sum(attempt.usage.input_tokens for attempt in meter.attempts())
+
+    assert await asyncio.gather(*(asyncio.create_task(node(tokens)) for tokens in (1, 10, 100))) == [1, 10, 100]
+    assert journal.usage.input_tokens == 111
+
+
+async def test_a_write_is_repeated_until_the_database_answers(bench: Bench) -> None:
+    journal, _ = await bench.start()
+    outages = [StoreUnavailable("away"), StoreUnavailable("still away")]
+    asked = 0
+
+    async def operation() -> bool:
+        nonlocal asked
+        asked += 1
+        if outages:
+            raise outages.pop()
+        return True
+
+    await journal.write(operation)
+
+    assert asked == 3
+
+
+async def test_a_write_behind_the_fence_says_that_the_claim_is_lost(bench: Bench) -> None:
+    journal, held = await bench.start()
+    await bench.db["tasks"].update_one({"_id": bench.task.id}, {"$set": {"epoch": held.claim.epoch + 1}})
+
+    with pytest.raises(ClaimLost):
+        await journal.flush()
+
+
+async def test_a_worker_that_stops_leaves_after_the_write(bench: Bench) -> None:
+    journal, held = await bench.start()
+    held.hand_back = True
+
+    with pytest.raises(Postponed):
+        await journal.record(step("plan#1"), flush=True)
+
+    assert await bench.stored_steps() == ["plan#1"]
+
+
+async def test_the_newest_text_is_what_remains_of_a_failed_task(bench: Bench) -> None:
+    journal, _ = await bench.start()
+    assert journal.latest_text() is None
+
+    await journal.record(step("write#1", output={"content": "draft"}), flush=False)
+    await journal.record(step("check#1", output={"dropped": 1}), flush=False)
+
+    assert journal.latest_text() == "draft"

@@ -1,0 +1,54 @@
+"""The worker's own port: metrics for Prometheus, health for whoever restarts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.errors import ConfigurationError
+from app.telemetry.metrics import Metrics
+from tests.servers import HOST, free_port
+from worker.probe import STALL_SECONDS, ProbeServer
+
+
+class Loop:
+    silent_seconds = 0.5
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def loop(port: int) -> Iterator[Loop]:
+    loop = Loop()
+    server = ProbeServer(
+        HOST, port, metrics=Metrics(process="worker", version="1"), seconds_since_tick=lambda: loop.silent_seconds
+    )
+    yield loop
+    server.close()
+
+
+def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: Loop, port: int) -> None:
+    healthy = httpx.get(f"http://{HOST}:{port}/health")
+    loop.silent_seconds = STALL_SECONDS
+    stalled = httpx.get(f"http://{HOST}:{port}/health")
+
+    assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
+    assert (stalled.status_code, stalled.json()["status"]) == (503, "stalled")
+
+
+def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> None:
+    metrics = httpx.get(f"http://{HOST}:{port}/metrics")
+
+    assert "agents_worker_slots" in metrics.text
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert httpx.get(f"http://{HOST}:{port}/other").status_code == 404
+
+
+def test_a_taken_port_is_told_with_its_setting(loop: Loop, port: int) -> None:
+    with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
+        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), seconds_since_tick=lambda: 0.0)
