@@ -80,7 +80,7 @@ class Simulator:
             endpoint=endpoint,
             model=model,
             task_id=task_id,
-            request_id=headers.get("x-request-id", ""),
+            request_id=headers.get("x-request-id") or headers.get("x-session-id", ""),
             step=headers.get("x-step", ""),
             fingerprint=f"{zlib.crc32(body):08x}",
         )

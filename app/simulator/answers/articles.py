@@ -102,7 +102,7 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0][:300]
 
 
-def follow_up(task: str, previous: str) -> str:
+def follow_up(task: str, previous: str, *, sources: Sequence[int] = ()) -> str:
     """Work on an earlier answer: shorter where that is asked, else continued from what it said."""
     if re.search(r"short|brief|summar|condens|tl;?dr|kürz", task, re.I):
         return f"Here is a shorter version of the previous answer:\n\n{shorten(previous)}"
@@ -112,7 +112,7 @@ def follow_up(task: str, previous: str) -> str:
     subject = heading_of(previous)
     return (
         f"Following up on the previous answer about {subject}, which said: “{first_sentence(body_of(previous))}”\n\n"
-        f"{answer_briefly(subject)}\n\n"
+        f"{answer_briefly(subject, sources=sources)}\n\n"
         f"With that in mind, on your further wish ({' '.join(task.split())[:160]}): the points above stay valid, and "
         f"the practical consequence is to apply them step by step to {subject}."
     )

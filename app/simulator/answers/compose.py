@@ -52,15 +52,15 @@ def write_text(prompt: Prompt) -> str:
     """The free text that answers the prompt."""
     task = task_of(prompt)
     history = previous_turns(prompt)
+    sources = [number for number, _ in sources_of(prompt)]
     if prompt.tool_results:
-        return _from_tools(prompt, topic_of(task))
+        return _from_tools(prompt, topic_of(task), sources)
     if _is_code(prompt, task):
         return answer_code(task, history)
     if _SUMMARY_ROLE.search(prompt.system):
         return shorten(task) or task[:300]
     if history and refers_back(task) and not _starts_anew(task):
-        return follow_up(task, history[-1][1])
-    sources = [number for number, _ in sources_of(prompt)]
+        return follow_up(task, history[-1][1], sources=sources)
     if intent_of(task) is Intent.ASK and not sources and not _WRITER_ROLE.search(prompt.system):
         return answer_briefly(topic_of(task))
     return write_article(topic_of(task), sources=sources)
@@ -76,10 +76,9 @@ def _starts_anew(task: str) -> bool:
     return bool(re.match(r"\s*(?:please )?(?:write|create|research) (?:an?|some|the) (?!short)", task, re.I))
 
 
-def _from_tools(prompt: Prompt, topic: str) -> str:
+def _from_tools(prompt: Prompt, topic: str, sources: Sequence[int]) -> str:
     found = " ".join(" ".join(prompt.tool_results).split())
-    numbers = [number for number, _ in sources_of(prompt)]
-    return f"Based on what the tools returned about {topic}: {found[:400]}\n\n{answer_briefly(topic, sources=numbers)}"
+    return f"Based on what the tools returned about {topic}: {found[:400]}\n\n{answer_briefly(topic, sources=sources)}"
 
 
 def _structured(prompt: Prompt, schema: Json, effects: Collection[Effect], demands: Demands) -> str:

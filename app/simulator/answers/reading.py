@@ -11,6 +11,7 @@ from app.simulator.prompt import Prompt
 _BLOCK = re.compile(
     r'<<<data (?P<boundary>[0-9a-f]+) source="(?P<source>[^"]*)">>>\n(?P<body>.*?)\n<<<end (?P=boundary)>>>', re.S
 )
+_APPENDIX = re.compile(r"\n-{3,}\n(?=[A-Z][\w ]*:)")
 _SOURCE_LINE = re.compile(r"^\s*(?:[-*]\s*)?\[(\d{1,2})\]:?\s*(.*)$", re.M)
 _FENCE = re.compile(r"```([\w+#-]*)[^\n]*\n(.*?)```", re.S)
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
@@ -93,11 +94,11 @@ class CodeBlock:
 
 
 def task_of(prompt: Prompt) -> str:
-    """What the user wants: the last block of data from `user`, else the last turn without its blocks of data."""
+    """What the user wants: the last block of data from `user`, else the last turn without what was added to it."""
     blocks = [match for match in _BLOCK.finditer(prompt.asked) if match["source"] in ("user", "task")]
     if blocks:
         return blocks[-1]["body"].strip()
-    return _BLOCK.sub("", prompt.asked).strip()
+    return _BLOCK.sub("", _APPENDIX.split(prompt.asked, maxsplit=1)[0]).strip()
 
 
 def previous_turns(prompt: Prompt) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from app.simulator.prompt import Json, Prompt
 
 _DEEPEST = 12
 _AGENT_FIELD = re.compile(r"^(selected_?)?agent(_?name)?$")
+_FICTION = re.compile(r"\b(poem|haiku|limerick|fiction|fairy tale|short story|joke)\b", re.I)
 _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -167,7 +168,7 @@ class Filler:
         if re.search(r"title|headline|heading", name):
             return title_case(self.topic)
         if re.search(r"quer|search|topic|subject|keyword|term", name):
-            return self._strings("queries")[0]
+            return self.topic
         if re.search(r"expression|formula", name):
             found = re.search(r"\d[\d\s.+*/()^%-]*\d", self.task)
             return found[0].strip() if found else "1 + 1"
@@ -182,6 +183,8 @@ class Filler:
         if self.urls and re.search(r"quer|url|source|link|cit", name):
             return list(self.urls)
         if re.search(r"quer|search", name):
+            if _FICTION.search(self.task):
+                return []
             return [topic, f"{topic} latest developments", f"{topic} benefits and risks"]
         if re.search(r"section|outline|heading", name):
             return ["Background", f"How {topic} works", "Benefits", "Limits", "Outlook"]

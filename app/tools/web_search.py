@@ -1,0 +1,192 @@
+"""Web search over Tavily, behind the shared circuit breaker.
+
+Hits come out clean: addresses that are not public are left out, titles and excerpts have lost what people cannot see
+and are capped. They stay untrusted text. A key that changes is used from the next call on. The library's own retries,
+its mode without a key and its extraction of whole pages are not used; nothing is fetched from the pages themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from tavily import AsyncTavilyClient, BadRequestError, InvalidAPIKeyError, UsageLimitExceededError
+from tavily.errors import ForbiddenError
+from tavily.errors import TimeoutError as TavilyTimeout
+
+from app.errors import SearchError, SearchRejected, SearchUnavailable, UnsafeAddress
+from app.llm.breaker import CircuitBreaker
+from app.llm.keys import ProviderKey
+from app.settings import SearchSettings
+from app.telemetry.metrics import Metrics
+from app.tools.addresses import check_url
+from app.tools.search import SearchHit
+from app.tools.untrusted import clean
+
+TOOL_NAME = "web_search"
+PROVIDER = "tavily"
+MAX_RESULTS = 5
+TITLE_CHARACTERS = 200
+EXCERPT_CHARACTERS = 2_500
+QUERY_CHARACTERS = 400  # Tavily refuses longer ones
+_COOL_DOWN_SECONDS = 30.0  # its 429 names no time
+_ATTEMPTS = 2
+_STATUSES = ("ok", "error", "rejected", "skipped")
+
+
+class _Page(BaseModel):
+    title: str = ""
+    url: str
+    content: str = ""
+
+
+class _RateLimited(SearchUnavailable):
+    """The provider asked for a pause: nothing is wrong with it."""
+
+
+class WebSearch:
+    """The process's `SearchTool`. `client` is its own, made by `app.http`: Tavily's client puts the key into it."""
+
+    def __init__(
+        self, settings: SearchSettings, *, client: httpx.AsyncClient, breaker: CircuitBreaker, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._breaker = breaker
+        self._metrics = metrics
+        self._key = ProviderKey(
+            PROVIDER, value=settings.tavily_api_key, path=settings.tavily_api_key_file, metrics=metrics
+        )
+        self._tavily: AsyncTavilyClient | None = None
+        self._tavily_key: str | None = None
+        for status in _STATUSES:
+            metrics.tool_calls.labels(tool_name=TOOL_NAME, status=status)
+
+    @property
+    def available(self) -> bool:
+        return self._key.configured
+
+    async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
+        """At most five hits, best first. Raises SearchUnavailable or SearchRejected."""
+        text = clean(query, limit=QUERY_CHARACTERS)
+        if not text:
+            raise SearchRejected("The search query is empty.")
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                hits = await self._ask_again_once(text, request_id)
+        except TimeoutError as error:
+            self._count("error")
+            raise SearchUnavailable("The web search took too long.") from error
+        except SearchError as error:
+            self._count("rejected" if isinstance(error, SearchRejected) else "error")
+            raise
+        self._count("ok")
+        return hits
+
+    async def _ask_again_once(self, query: str, request_id: str) -> Sequence[SearchHit]:
+        """A second try for what a second try can mend: no answer, a 5xx, or a key that has just been replaced."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            key = self._key.current()
+            if key is None:
+                raise SearchRejected("The key for web search is missing or empty.")
+            if not await self._breaker.allow(PROVIDER):
+                self._count("skipped")
+                raise SearchUnavailable("The web search is paused after failures; it is tried again soon.")
+            try:
+                return await self._guarded(key, query, request_id)
+            except _RateLimited:
+                raise
+            except SearchUnavailable:
+                if attempt == _ATTEMPTS:
+                    raise
+            except SearchRejected:
+                if attempt == _ATTEMPTS or not self._key.replaced(key):
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _guarded(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
+        """One call, with its verdict for the breaker. The time limit of the whole search counts as a failure."""
+        try:
+            hits = await self._ask(key, query, request_id)
+        except _RateLimited:
+            await self._breaker.cool_down(PROVIDER, _COOL_DOWN_SECONDS)
+            raise
+        except SearchUnavailable:
+            await self._breaker.failed(PROVIDER)
+            raise
+        except SearchRejected:
+            await self._breaker.succeeded(PROVIDER)
+            raise
+        except asyncio.CancelledError:
+            await self._breaker.abandoned(PROVIDER)
+            raise
+        await self._breaker.succeeded(PROVIDER)
+        return hits
+
+    async def _ask(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
+        """One call; every error of the library and of the transport becomes one of ours."""
+        try:
+            answer = await self._client_with(key).search(
+                query,
+                max_results=MAX_RESULTS,
+                search_depth="basic",
+                timeout=self._settings.timeout_seconds,
+                session_id=request_id,
+            )
+        except UsageLimitExceededError as error:
+            raise _RateLimited("The search provider limits the rate of searches.") from error
+        except InvalidAPIKeyError as error:
+            raise SearchRejected("The search provider refuses the key.") from error
+        except ForbiddenError as error:
+            raise SearchRejected("The search provider's plan does not allow this search, or is used up.") from error
+        except BadRequestError as error:
+            raise SearchRejected("The search provider refuses the query.") from error
+        except httpx.HTTPStatusError as error:
+            raise _from_status(error.response.status_code) from error
+        except (TavilyTimeout, httpx.TransportError) as error:
+            raise SearchUnavailable(f"The search provider did not answer ({type(error).__name__}).") from error
+        except ValueError as error:
+            raise SearchUnavailable("The search provider's answer is not JSON.") from error
+        return read_hits(answer)
+
+    def _client_with(self, key: str) -> AsyncTavilyClient:
+        if self._tavily is None or self._tavily_key != key:
+            self._client.headers.pop("Authorization", None)  # the library keeps a header that is already there
+            self._tavily = AsyncTavilyClient(key, api_base_url=self._settings.tavily_base_url, client=self._client)
+            self._tavily_key = key
+        return self._tavily
+
+    def _count(self, status: str) -> None:
+        self._metrics.tool_calls.labels(tool_name=TOOL_NAME, status=status).inc()
+
+
+def read_hits(answer: Any) -> Sequence[SearchHit]:
+    """The usable pages of an answer. Raises SearchUnavailable when it has not the form of one."""
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list):
+        raise SearchUnavailable("The search provider's answer has no list of results.")
+    return [hit for hit in map(_read_hit, results[:MAX_RESULTS]) if hit is not None]
+
+
+def _read_hit(result: Any) -> SearchHit | None:
+    try:
+        page = _Page.model_validate(result)
+        host = str(urlsplit(check_url(page.url)).hostname)
+    except (ValidationError, UnsafeAddress):
+        return None
+    return SearchHit(
+        title=" ".join(clean(page.title, limit=TITLE_CHARACTERS).split()) or host,
+        url=page.url,
+        source=host.removeprefix("www."),
+        excerpt=clean(page.content, limit=EXCERPT_CHARACTERS),
+    )
+
+
+def _from_status(status: int) -> SearchError:
+    if status >= 500:
+        return SearchUnavailable(f"The search provider answered with status {status}.")
+    return SearchRejected(f"The search provider answered with status {status}.")
