@@ -4,7 +4,6 @@
 PYTHON := .venv/bin/python
 CLI := .venv/bin/agent-orchestrator
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
-PORT ?= 8080
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test unit lint types bench docs clean
@@ -21,8 +20,8 @@ $(STAMP):
 demo: setup ## Start the whole system, show what it does, stop it again
 	@$(CLI) demo
 
-up: setup ## Start the whole system and leave it running (PORT=8080)
-	@$(CLI) up --detach --port $(PORT)
+up: setup ## Start the whole system and leave it running (PORT=… for another port than 8080)
+	@$(CLI) up --detach $(if $(PORT),--port $(PORT))
 
 down: setup ## Stop what `make up` started; the data stays
 	@$(CLI) down

@@ -19,7 +19,9 @@ from app.cli.failure import CommandFailed
 DEFAULT_API = "http://127.0.0.1:8080"
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 TIMEOUT_SECONDS = 30.0
-POLL_SECONDS = 0.25
+FIRST_POLL_SECONDS = 0.1
+LONGEST_POLL_SECONDS = 2.0
+POLL_GROWTH = 1.2
 
 Json = dict[str, Any]
 
@@ -68,9 +70,10 @@ class ApiClient:
     def cancel(self, task_id: str) -> Json:
         return self._ask("POST", f"/v1/tasks/{task_id}/cancel")
 
-    def follow(self, task_id: str, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Json]:
-        """The task each time it has changed, until it has ended."""
+    def follow(self, task_id: str) -> Iterator[Json]:
+        """The task each time it has changed, until it has ended. Asks often at first, every two seconds later."""
         seen: object = None
+        pause_seconds = FIRST_POLL_SECONDS
         while True:
             task = self.get(task_id)
             if task["updated_at"] != seen:
@@ -78,7 +81,8 @@ class ApiClient:
                 yield task
             if task["status"] in TERMINAL:
                 return
-            time.sleep(poll_seconds)
+            time.sleep(pause_seconds)
+            pause_seconds = min(LONGEST_POLL_SECONDS, pause_seconds * POLL_GROWTH)
 
     def _ask(self, method: str, path: str, **options: Any) -> Json:
         try:
@@ -88,6 +92,9 @@ class ApiClient:
                 f"No answer from {self.url} ({type(error).__name__}); is it running? Start it with: "
                 "agent-orchestrator up, or name another address with --api"
             ) from error
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS and method == "GET":
+            time.sleep(float(response.headers.get("Retry-After", "1")))
+            return self._ask(method, path, **options)
         if response.is_error:
             raise _refusal(response)
         answer: Json = response.json()

@@ -14,10 +14,11 @@ from pathlib import Path
 from app.cli.embedded.ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
-from app.settings import Settings
+from app.settings import Settings, SettingsGroup
 
 SIMULATOR_KEY = "simulator-needs-no-key"
-WORKER_GRACE_SECONDS = "5"
+# On one's own machine a stop should not take a minute, and a script that polls is welcome.
+LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE": "6000"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Named:
     broker: bool
     models: bool
     search: bool
-    worker_grace: bool
+    variables: frozenset[str]
 
     @classmethod
     def in_settings(cls, settings: Settings) -> Named:
@@ -43,7 +44,7 @@ class Named:
             broker="redis_url" in settings.broker.model_fields_set,
             models=not models.isdisjoint(llm),
             search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
-            worker_grace="grace_seconds" in settings.worker.model_fields_set,
+            variables=_set_variables(settings.worker) | _set_variables(settings.api),
         )
 
     @property
@@ -54,18 +55,22 @@ class Named:
         return ("openai", "anthropic") if self.search else ("openai", "anthropic", "tavily")
 
 
+def _set_variables(group: SettingsGroup) -> frozenset[str]:
+    fields = type(group).model_fields
+    return frozenset(str(fields[name].validation_alias) for name in group.model_fields_set)
+
+
 def build_plan(folder: StateFolder, named: Named, *, port: int, workers: int) -> StackPlan:
     """The children of a stack whose API listens on `port`, each on a free port of its own."""
     ports = free_ports(3 + workers)
     embedded: list[ChildSpec] = []
     environment = {
+        **{name: value for name, value in LOCAL_DEFAULTS.items() if name not in named.variables},
         "AGENT_API_HOST": HOST,
         "AGENT_API_PORT": str(port),
         "LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
     }
-    if not named.worker_grace:
-        environment["AGENT_WORKER_GRACE_SECONDS"] = WORKER_GRACE_SECONDS
     if not named.broker:
         embedded.append(valkey_spec(next(ports), folder.data("valkey")))
         environment["REDIS_URL"] = embedded[-1].url

@@ -1,0 +1,1 @@
+"""The guided tour: what the system does, shown live on the real stack."""

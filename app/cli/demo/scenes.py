@@ -1,0 +1,91 @@
+"""What the tour shows: the tasks, and what has to come of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Trick(StrEnum):
+    """What is done around a scene beside handing in its task."""
+
+    FOLLOW_UP = "follow_up"
+    OUTAGE = "outage"
+    TWICE = "twice"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One task. `shortfall` says what is missing in the finished task; None when all is as promised."""
+
+    title: str
+    task: str
+    shortfall: Callable[[Mapping[str, Any]], str | None]
+    trick: Trick | None = None
+
+
+def completed(task: Mapping[str, Any]) -> str | None:
+    if task["status"] == "completed":
+        return None
+    reason = "" if task["error"] is None else f" ({task['error']['type']})"
+    return f"it should have been completed and is {task['status']}{reason}"
+
+
+def with_code(task: Mapping[str, Any]) -> str | None:
+    shortfall = completed(task)
+    if shortfall is None and not task["result"]["code_language"]:
+        return "the answer names no code language"
+    return shortfall
+
+
+def turned_down(task: Mapping[str, Any]) -> str | None:
+    if task["error"] is not None and task["error"]["type"] == "UNKNOWN_TASK_TYPE":
+        return None
+    return "nobody should have taken it (UNKNOWN_TASK_TYPE)"
+
+
+def answered_by_fallback(task: Mapping[str, Any]) -> str | None:
+    attempts = [attempt for step in task["steps"] for attempt in step["attempts"]]
+    if completed(task) is None and any(attempt["status"] not in ("ok", "cancelled") for attempt in attempts):
+        return None
+    return completed(task) or "no failed attempt is on record"
+
+
+def ran_once(task: Mapping[str, Any]) -> str | None:
+    if completed(task) is None and task["attempts"] != 1:
+        return f"it should have run once and ran {task['attempts']} times"
+    return completed(task)
+
+
+SCENES = (
+    Scene(
+        "An article, with a web search and checked sources", "Write an article about tidal energy in Europe", completed
+    ),
+    Scene("Code, with its language", "Write a Python function that checks whether a number is prime", with_code),
+    Scene(
+        "An explanation of code",
+        "Explain what this Python code does: sorted(words, key=lambda word: (-len(word), word))",
+        completed,
+    ),
+    Scene(
+        "A follow-up in the first task's session",
+        "Summarise the article above in two sentences",
+        completed,
+        Trick.FOLLOW_UP,
+    ),
+    Scene("A task that nobody here can do", "Water the plants on my balcony", turned_down),
+    Scene(
+        "The primary model is down: the next one of the chain answers",
+        "Write a short article about the history of lighthouses",
+        answered_by_fallback,
+        Trick.OUTAGE,
+    ),
+    Scene(
+        "The same request twice, with one Idempotency-Key",
+        "Write a SQL query that lists the ten best customers by revenue",
+        ran_once,
+        Trick.TWICE,
+    ),
+)

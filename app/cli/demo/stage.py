@@ -1,0 +1,114 @@
+"""How the tour looks: headings, a line that moves while a task runs, excerpts of answers, the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.embedded.state import StackStatus
+from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, status_text
+
+EXCERPT_LINES = 9
+EXCERPT_CHARACTERS = 700
+
+
+class Stage:
+    """Everything the tour puts on the screen."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def announce(self, status: StackStatus) -> None:
+        processes = ", ".join(process.name for process in status.processes)
+        self._console.print(Text.assemble(("Running: ", "dim"), processes, ("  API: ", "dim"), status.api_url))
+        if status.simulated:
+            text = (
+                "No provider key is set, so every answer, search result and price below comes from the SIMULATOR "
+                f"({', '.join(status.simulated)}), not from a model. Set OPENAI_API_KEY to see real ones."
+            )
+            self._console.print(Panel(Text(text), style="yellow", title="simulated answers"))
+        else:
+            self._console.print(Panel(Text("Real providers answer, with your keys: this costs money."), style="green"))
+
+    def scene(self, number: int, total: int, title: str, task: str) -> None:
+        self._console.print(Rule(Text(f"{number}/{total}  {title}", style="bold"), align="left"))
+        self._console.print(Text(f"> {task}", style="cyan"))
+
+    def say(self, text: str, *, style: str = "dim") -> None:
+        self._console.print(Text(text, style=style))
+
+    def follow(self, states: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Shows where the task stands while it runs; returns its last state."""
+        task: Mapping[str, Any] = {}
+        with self._console.status(Text("handed in")) as line:
+            for task in states:
+                agent = f" by {task['selected_agent']}" if task["selected_agent"] else ""
+                line.update(Text(f"{task['status']}{agent}, {len(task['steps'])} steps done"))
+        return task
+
+    def outcome(self, task: Mapping[str, Any], *, with_attempts: bool) -> None:
+        """The routing, the beginning of the answer or the error, its sources and, if wished, every try of a model."""
+        self._routing(task)
+        if task["error"] is not None:
+            self._console.print(Text(f"{task['error']['type']}: {plain(task['error']['message'])}", style="yellow"))
+        if task["result"] is not None:
+            self._answer(task["result"])
+        if with_attempts:
+            for line in attempt_lines(task):
+                self._console.print(Text(f"  {line}", style="dim"))
+
+    def _routing(self, task: Mapping[str, Any]) -> None:
+        routing = task["routing"]
+        if routing is None:
+            return
+        confidence = "" if routing["confidence"] is None else f" ({routing['confidence']:.2f})"
+        reasoning = shorten(routing["reasoning"], 90)
+        self._console.print(Text.assemble((f"→ {routing['agent_name']}{confidence}: ", "bold"), (reasoning, "dim")))
+
+    def _answer(self, result: Mapping[str, Any]) -> None:
+        language = result["code_language"]
+        title = f"code: {plain(language)}" if language else None
+        self._console.print(Panel(Text(excerpt(result["raw_output"])), title=title, title_align="left"))
+        for number, citation in enumerate(result["citations"], start=1):
+            source = f"  [{number}] {shorten(citation['title'], 50)}  {plain(citation['url'])}"
+            self._console.print(Text(source, style="dim"))
+        if result["citations"]:
+            self.say(f"  {len(result['citations'])} sources, each one checked: the search really returned it.")
+
+    def verdict(self, shortfall: str | None, *, good: str) -> None:
+        if shortfall is None:
+            self._console.print(Text(f"✓ {good}", style="green"))
+        else:
+            self._console.print(Text(f"✗ Not as promised: {shortfall}", style="bold red"))
+
+    def table(self, tasks: Sequence[tuple[str, Mapping[str, Any]]], *, simulated: bool) -> None:
+        table = Table(title="What it took" + (" (simulated)" if simulated else ""), title_justify="left")
+        table.add_column("task")
+        table.add_column("agent")
+        table.add_column("status")
+        for column in ("seconds", "tokens", "cost"):
+            table.add_column(column, justify="right")
+        for title, task in tasks:
+            seconds = seconds_of(task)
+            table.add_row(
+                shorten(title, 44),
+                task["selected_agent"] or "-",
+                status_text(task["status"]),
+                "-" if seconds is None else f"{seconds:.2f}",
+                str(task["usage"]["total_tokens"]),
+                cost_text(task["usage"]["cost_usd"]),
+            )
+        self._console.print(table)
+
+
+def excerpt(text: str) -> str:
+    """The first lines, marked where something is left out."""
+    lines = plain(text).strip().splitlines()
+    kept = "\n".join(lines[:EXCERPT_LINES])[:EXCERPT_CHARACTERS].rstrip()
+    return kept if len(kept) >= len(plain(text).strip()) else f"{kept}\n…"

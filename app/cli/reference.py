@@ -1,0 +1,99 @@
+"""docs/configuration.md, made from the settings: one row per variable, with what its field says.
+
+Defaults are read from the fields, never from the environment of whoever makes the document; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from app.settings import GROUPS, CommaList, SettingsGroup
+
+TITLES = {
+    "process": "Every process",
+    "store": "MongoDB",
+    "broker": "Redis or Valkey",
+    "api": "API",
+    "execution": "Running tasks",
+    "worker": "Worker",
+    "llm": "Language models",
+    "search": "Web search",
+    "memory": "Memory",
+    "agents": "Agents",
+}
+INTRODUCTION = """\
+# Configuration
+
+Every setting is an environment variable; on a developer's machine `.env` in the working directory is read too, below
+the environment. An empty variable counts as not set. A wrong value stops the process at its start, with one line for
+each. Secrets are never printed, and each key may instead be named by a `…_FILE` variable: a file that is read again
+when it changes.
+
+`agent-orchestrator up` uses what is named here in place of its embedded parts: `MONGO_URI`, `REDIS_URL`, the keys and
+base URLs of the model providers and of the search. While no key of a model provider is set, a simulator answers.
+
+This page is made from the settings by `make docs`.
+"""
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def render_reference() -> str:
+    sections = [_section(name, group) for name, group in GROUPS.items()]
+    return INTRODUCTION + "".join(f"\n{section}" for section in sections)
+
+
+def _section(name: str, group: type[SettingsGroup]) -> str:
+    rows = [_row(field) for field in group.model_fields.values()]
+    header = ["| variable | type | default | what it does |", "|---|---|---|---|"]
+    return "\n".join([f"## {TITLES.get(name, name.capitalize())}", "", *header, *rows, ""])
+
+
+def _row(field: FieldInfo) -> str:
+    cells = (
+        f"`{field.validation_alias}`",
+        _type_text(field.annotation) + _range_text(field),
+        _default_text(field.default),
+        field.description or "",
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _type_text(annotation: Any) -> str:
+    if annotation == CommaList or get_origin(annotation) is tuple:
+        return "list"
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(_type_text(part) for part in get_args(annotation) if part is not NoneType)
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{choice.value}`" for choice in annotation)
+    names = {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "SecretStr": "secret"}
+    name: str = annotation.__name__
+    return names.get(name, name.lower())
+
+
+def _range_text(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {getattr(rule, name):,}".replace(",", " ")
+        for rule in field.metadata
+        for name, sign in _BOUNDS.items()
+        if getattr(rule, name, None) is not None
+    ]
+    return f" ({', '.join(bounds)})" if bounds else ""
+
+
+def _default_text(default: Any) -> str:
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if isinstance(default, Enum):
+        default = default.value
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"`{default}`"
