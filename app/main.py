@@ -23,7 +23,7 @@ from app.api import agent, health, sessions, system, tasks
 from app.api.auth import KEY_HEADER, TENANT_HEADER, Authenticator
 from app.api.dependencies import ApiState
 from app.api.errors import install_error_handlers
-from app.api.middleware import REQUEST_ID_HEADER, BodyGuard, RequestContext
+from app.api.middleware import REQUEST_ID_HEADER, BodyGuard, FaultBarrier, RequestContext
 from app.api.openapi import install_openapi
 from app.broker.clients import Broker
 from app.clock import SystemClock
@@ -94,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """The last one added is the outermost."""
     app.add_middleware(BodyGuard, max_bytes=settings.api.max_body_bytes)
+    app.add_middleware(FaultBarrier)
     if settings.api.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -1,7 +1,8 @@
-"""What happens around every request, as plain ASGI: a request id, one log line, metrics, a guarded body.
+"""What happens around every request, as plain ASGI, from the outside in.
 
-`RequestContext` is the outermost layer and the process edge of the API: whatever the layers within did not answer
-becomes a 500 there. `BodyGuard` refuses bodies that are too large or not declared as JSON before anybody reads them.
+`RequestContext` gives it an id, one log line and its metrics. `FaultBarrier`, the process edge, answers whatever the
+layers within did not; it stands inside CORS, so that browsers may read such answers. `BodyGuard` refuses bodies that are
+too large or not declared as JSON before anybody reads them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem_response
-from app.errors import AgentOrchestratorError, BodyTooLarge, UnsupportedMediaType
+from app.errors import BodyTooLarge, UnsupportedMediaType
 from app.telemetry.logs import bind_log_context, get_logger
 from app.telemetry.metrics import Metrics
 
 REQUEST_ID_HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"
+CLIENT_GONE = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
@@ -45,13 +47,8 @@ class RequestContext:
         with bind_log_context(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
-            except Exception as error:  # noqa: BLE001 - the process edge: nobody above could answer the caller
-                if answer.status is None:
-                    await problem_response(error, request_id=request_id)(scope, receive, answer.send)
-                elif not isinstance(error, AgentOrchestratorError):
-                    _log.exception("response_cut_short")
             finally:
-                self._note(scope, answer.status or 499, time.perf_counter() - began)
+                self._note(scope, answer.status or CLIENT_GONE, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
@@ -75,6 +72,32 @@ class _Answer:
             self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
         await self._send(message)
+
+
+class FaultBarrier:
+    """Turns every exception into a problem document, unless an answer has begun."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as error:  # noqa: BLE001 - the process edge: nobody above could answer the caller
+            if begun:
+                _log.exception("answer_cut_short")
+                return
+            await problem_response(error, request_id=scope["state"]["request_id"])(scope, receive, send)
 
 
 class BodyGuard:

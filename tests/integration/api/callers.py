@@ -1,0 +1,38 @@
+"""What the tests of the API do again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from app.clock import SystemClock
+from app.domain.identity import Role, Tenant
+from app.services.keys import KeyService
+from app.storage.api_keys import MongoApiKeyRepository
+from app.storage.mongo import Database
+
+
+async def submit(client: httpx.AsyncClient, text: str = "Write about tides", **fields: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/agent/execute", json={"task": text, **fields})
+    assert answer.status_code == 202, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer, after a look at what all of them have in common."""
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert set(body) >= {"type", "title", "status", "detail", "code", "error_category", "request_id"}
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return body
+
+
+async def new_key(database: Database, role: Role, *, tenant: str = "acme") -> dict[str, str]:
+    """Headers with a fresh key."""
+    keys = KeyService(MongoApiKeyRepository(database), SystemClock())
+    created = await keys.create(name=f"test {role}", tenant=Tenant(tenant), role=role)
+    return {"Authorization": f"Bearer {created.secret}"}

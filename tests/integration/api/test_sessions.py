@@ -1,0 +1,53 @@
+"""Conversations and their erasure."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import httpx
+
+from app.storage.mongo import Database
+from tests.integration.api.callers import problem, submit
+from tests.tasks import claim
+
+SECRET_TEXT = "my doctor said"
+
+
+async def test_an_unknown_session_is_not_found(api: httpx.AsyncClient) -> None:
+    problem(await api.get(f"/v1/sessions/{uuid.uuid4()}"), 404, "SESSION_NOT_FOUND")
+    problem(await api.delete(f"/v1/sessions/{uuid.uuid4()}"), 404, "SESSION_NOT_FOUND")
+
+
+async def test_erasing_removes_every_text_for_good(api: httpx.AsyncClient, database: Database) -> None:
+    first = await submit(api, SECRET_TEXT, metadata={"note": SECRET_TEXT})
+    second = await submit(api, SECRET_TEXT, session_id=first["session_id"])
+    await claim(database, second["task_id"])
+
+    erased = await api.delete(f"/v1/sessions/{first['session_id']}")
+
+    assert erased.status_code == 204
+    for name in await database.list_collection_names():
+        stored = await database[name].find({}).to_list()
+        assert SECRET_TEXT not in json.dumps(stored, default=str), name
+
+
+async def test_what_was_erased_is_gone(api: httpx.AsyncClient) -> None:
+    accepted = await submit(api)
+    session = f"/v1/sessions/{accepted['session_id']}"
+    await api.delete(session)
+
+    problem(await api.get(f"/v1/tasks/{accepted['task_id']}"), 410, "TASK_ERASED")
+    problem(await api.post(f"/v1/tasks/{accepted['task_id']}/cancel"), 410, "TASK_ERASED")
+    problem(await api.get(session), 410, "SESSION_ERASED")
+    assert (await api.delete(session)).status_code == 204
+    assert (await api.get("/v1/tasks")).json()["items"] == []
+
+
+async def test_an_erased_session_is_not_continued(api: httpx.AsyncClient) -> None:
+    accepted = await submit(api)
+    await api.delete(f"/v1/sessions/{accepted['session_id']}")
+
+    again = await api.post("/v1/agent/execute", json={"task": "x", "session_id": accepted["session_id"]})
+
+    problem(again, 410, "SESSION_ERASED")

@@ -1,0 +1,155 @@
+"""Reading, listing and cancelling tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from app.domain.identity import TaskId
+from app.domain.task import Routing, TaskResult
+from app.domain.usage import AttemptStatus, ModelAttempt, Usage
+from app.ports import RunUpdate
+from app.storage.mongo import Database
+from tests.integration.api.callers import submit
+from tests.tasks import claim, claim_repository, step
+
+
+async def finish(database: Database, task_id: str) -> None:
+    """Runs the task as a worker would: one paid step, a route, a result."""
+    _, held = await claim(database, TaskId(task_id))
+    usage = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
+    made = step(usage=usage)
+    attempt = ModelAttempt(
+        provider="openai", model="gpt-4.1", status=AttemptStatus.OK, usage=usage, started_at=made.started_at
+    )
+    update = RunUpdate(
+        steps=[made.model_copy(update={"attempts": (attempt,)})],
+        usage=usage,
+        routing=Routing(agent_name="CodeAgent", confidence=0.9, reasoning="it is code"),
+        agent_type="code",
+    )
+    assert await claim_repository(database).complete(held, update, TaskResult(summary="s", raw_output="print()"))
+
+
+async def listed(api: httpx.AsyncClient, **query: str | int) -> list[str]:
+    answer = await api.get("/v1/tasks", params=query)
+    assert answer.status_code == 200, answer.text
+    return [item["task_id"] for item in answer.json()["items"]]
+
+
+async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await finish(database, accepted["task_id"])
+
+    task: dict[str, Any] = (await api.get(f"/v1/tasks/{accepted['task_id']}")).json()
+
+    assert task["api_version"] == "v1"
+    assert task["status"] == "completed"
+    assert task["selected_agent"] == "CodeAgent"
+    assert task["agent_type"] == "code"
+    assert task["peer_routing_reason"] == "it is code"
+    assert task["result"] == {"summary": "s", "raw_output": "print()", "code_language": None, "citations": []}
+    assert task["error"] is None
+    assert task["usage"] == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "cost_usd": 1.234567}
+    assert [(item["node"], item["agent_name"]) for item in task["steps"]] == [("generate", "CodeAgent")]
+    assert task["steps"][0]["attempts"][0]["model"] == "gpt-4.1"
+    assert task["attempts"] == 1
+
+
+async def test_what_only_the_machinery_needs_is_not_shown(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await claim(database, TaskId(accepted["task_id"]))
+
+    answer = await api.get(f"/v1/tasks/{accepted['task_id']}")
+
+    assert answer.json()["status"] == "processing"
+    for internal in ("worker-a", "claim_id", "lease", "epoch", "input_hash", "tenant", "dispatch_seq"):
+        assert internal not in answer.text
+
+
+async def test_runs_show_what_each_step_put_out(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await finish(database, accepted["task_id"])
+
+    body = (await api.get(f"/v1/tasks/{accepted['task_id']}/runs")).json()
+
+    assert body["task_id"] == accepted["task_id"]
+    assert [run["run_id"] for run in body["items"]] == [f"{accepted['task_id']}:generate#1"]
+    assert body["items"][0]["output"] == {"content": "$rev stays text"}
+    assert body["items"][0]["usage"]["cost_usd"] == 1.234567
+
+
+async def test_messages_show_both_sides(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api, "Print nothing")
+    await finish(database, accepted["task_id"])
+
+    body = (await api.get(f"/v1/tasks/{accepted['task_id']}/messages")).json()
+
+    assert [(turn["role"], turn["content"]) for turn in body["items"]] == [
+        ("user", "Print nothing"),
+        ("assistant", "print()"),
+    ]
+
+
+async def test_pages_do_not_move_when_tasks_come(api: httpx.AsyncClient) -> None:
+    made = [(await submit(api, f"task {number}"))["task_id"] for number in range(5)]
+    first = (await api.get("/v1/tasks", params={"limit": 2})).json()
+    await submit(api, "late")
+    second = (await api.get("/v1/tasks", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    third = (await api.get("/v1/tasks", params={"limit": 2, "cursor": second["next_cursor"]})).json()
+
+    seen = [item["task_id"] for page in (first, second, third) for item in page["items"]]
+    assert sorted(seen) == sorted(made)
+    assert third["next_cursor"] is None
+
+
+async def test_filters_hold_together(api: httpx.AsyncClient, database: Database) -> None:
+    done = (await submit(api, "Sort a LIST"))["task_id"]
+    await finish(database, done)
+    waiting = await submit(api, "sort a heap")
+
+    assert await listed(api, status="completed") == [done]
+    assert await listed(api, agent_type="code") == [done]
+    assert await listed(api, session_id=waiting["session_id"]) == [waiting["task_id"]]
+    assert await listed(api, text="list") == [done]
+    assert await listed(api, text=".*") == []
+    assert set(await listed(api, created_from="2020-01-01T00:00:00Z")) == {done, waiting["task_id"]}
+    assert await listed(api, created_to="2020-01-01T00:00:00+02:00") == []
+    assert await listed(api, status="queued", text="list") == []
+
+
+async def test_a_list_shows_the_beginning_of_the_text_and_no_result(api: httpx.AsyncClient) -> None:
+    await submit(api, "x" * 500)
+
+    (item,) = (await api.get("/v1/tasks")).json()["items"]
+
+    assert item["task_preview"] == "x" * 200
+    assert "result" not in item
+
+
+async def test_a_queued_task_is_cancelled_at_once_and_again(api: httpx.AsyncClient) -> None:
+    path = f"/v1/tasks/{(await submit(api))['task_id']}"
+
+    first = await api.post(f"{path}/cancel")
+    again = await api.post(f"{path}/cancel")
+
+    assert first.json()["status"] == "cancelled"
+    assert again.json()["completed_at"] == first.json()["completed_at"]
+
+
+async def test_a_running_task_is_asked_to_stop(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await claim(database, TaskId(accepted["task_id"]))
+
+    answer = await api.post(f"/v1/tasks/{accepted['task_id']}/cancel")
+
+    assert answer.json()["status"] == "processing"
+    assert answer.json()["cancel_requested_at"] is not None
+
+
+async def test_a_finished_task_stays_as_it_is(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await finish(database, accepted["task_id"])
+
+    assert (await api.post(f"/v1/tasks/{accepted['task_id']}/cancel")).json()["status"] == "completed"
