@@ -1,8 +1,8 @@
 """What happens around every request, as plain ASGI, from the outside in.
 
 `RequestContext` gives it an id, one log line and its metrics. `FaultBarrier`, the process edge, answers whatever the
-layers within did not; it stands inside CORS, so that browsers may read such answers. `BodyGuard` refuses bodies that are
-too large or not declared as JSON before anybody reads them.
+layers within did not; it stands inside CORS, so that browsers may read such answers. `BodyGuard` refuses bodies that
+are too large or not declared as JSON before anybody reads them.
 """
 
 from __future__ import annotations

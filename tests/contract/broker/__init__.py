@@ -1,0 +1,1 @@
+"""What a port promises, held to every implementation."""
