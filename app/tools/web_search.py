@@ -35,7 +35,6 @@ EXCERPT_CHARACTERS = 2_500
 QUERY_CHARACTERS = 400  # Tavily refuses longer ones
 _COOL_DOWN_SECONDS = 30.0  # its 429 names no time
 _ATTEMPTS = 2
-_STATUSES = ("ok", "error", "rejected", "skipped")
 
 
 class _Page(BaseModel):
@@ -46,6 +45,17 @@ class _Page(BaseModel):
 
 class _RateLimited(SearchUnavailable):
     """The provider asked for a pause: nothing is wrong with it."""
+
+
+class _Skipped(SearchUnavailable):
+    """The breaker lets no call through."""
+
+
+class _TooSlow(SearchUnavailable):
+    """The time for a search is used up: there is none left for a second try."""
+
+
+_STATUS: dict[type[SearchError], str] = {SearchRejected: "rejected", _Skipped: "skipped"}
 
 
 class WebSearch:
@@ -63,7 +73,7 @@ class WebSearch:
         )
         self._tavily: AsyncTavilyClient | None = None
         self._tavily_key: str | None = None
-        for status in _STATUSES:
+        for status in ("ok", "error", *_STATUS.values()):
             metrics.tool_calls.labels(tool_name=TOOL_NAME, status=status)
 
     @property
@@ -76,13 +86,9 @@ class WebSearch:
         if not text:
             raise SearchRejected("The search query is empty.")
         try:
-            async with asyncio.timeout(self._settings.timeout_seconds):
-                hits = await self._ask_again_once(text, request_id)
-        except TimeoutError as error:
-            self._count("error")
-            raise SearchUnavailable("The web search took too long.") from error
+            hits = await self._ask_again_once(text, request_id)
         except SearchError as error:
-            self._count("rejected" if isinstance(error, SearchRejected) else "error")
+            self._count(_STATUS.get(type(error), "error"))
             raise
         self._count("ok")
         return hits
@@ -94,11 +100,10 @@ class WebSearch:
             if key is None:
                 raise SearchRejected("The key for web search is missing or empty.")
             if not await self._breaker.allow(PROVIDER):
-                self._count("skipped")
-                raise SearchUnavailable("The web search is paused after failures; it is tried again soon.")
+                raise _Skipped("The web search is paused after failures; it is tried again soon.")
             try:
                 return await self._guarded(key, query, request_id)
-            except _RateLimited:
+            except (_RateLimited, _TooSlow):
                 raise
             except SearchUnavailable:
                 if attempt == _ATTEMPTS:
@@ -109,9 +114,9 @@ class WebSearch:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _guarded(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
-        """One call, with its verdict for the breaker. The time limit of the whole search counts as a failure."""
+        """One call within the time limit, with its verdict for the breaker."""
         try:
-            hits = await self._ask(key, query, request_id)
+            hits = await self._timed(key, query, request_id)
         except _RateLimited:
             await self._breaker.cool_down(PROVIDER, _COOL_DOWN_SECONDS)
             raise
@@ -126,6 +131,13 @@ class WebSearch:
             raise
         await self._breaker.succeeded(PROVIDER)
         return hits
+
+    async def _timed(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._ask(key, query, request_id)
+        except TimeoutError as error:
+            raise _TooSlow("The web search took too long.") from error
 
     async def _ask(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
         """One call; every error of the library and of the transport becomes one of ours."""
@@ -147,7 +159,9 @@ class WebSearch:
             raise SearchRejected("The search provider refuses the query.") from error
         except httpx.HTTPStatusError as error:
             raise _from_status(error.response.status_code) from error
-        except (TavilyTimeout, httpx.TransportError) as error:
+        except TavilyTimeout as error:
+            raise _TooSlow("The web search took too long.") from error
+        except httpx.TransportError as error:
             raise SearchUnavailable(f"The search provider did not answer ({type(error).__name__}).") from error
         except ValueError as error:
             raise SearchUnavailable("The search provider's answer is not JSON.") from error

@@ -64,9 +64,11 @@ def choose_agent(prompt: Prompt, names: Sequence[str]) -> Choice:
 
 def _score(name: str, described: dict[str, str], task: str, intent: Intent) -> float:
     text = f"{name} {described[name][:160]}"
+    wanted = stems(task)
     others = set().union(*(stems(described[other]) for other in described if other != name))
-    own = stems(task) & stems(f"{re.sub('(?<!^)(?=[A-Z])', ' ', name)} {described[name]}")
-    score = 0.4 * len(own) + 1.2 * len(own - others)
+    shared = wanted & stems(described[name])
+    named = wanted & (stems(re.sub("(?<!^)(?=[A-Z])", " ", name)) - {"agent"})
+    score = 0.4 * len(shared) + 1.2 * len(shared - others) + 3 * len(named)
     if intent is Intent.CODE and _CODE_AGENT.search(text):
         score += 4
     if intent in (Intent.WRITE, Intent.ASK) and _WRITING_AGENT.search(name):

@@ -13,7 +13,7 @@ from app.simulator.answers.reading import Intent, intent_of, language_of, stems,
 from app.simulator.answers.routing import Choice, choose_agent
 from app.simulator.prompt import Json, Prompt
 
-_DEEPEST = 12
+_DEEPEST = 8
 _AGENT_FIELD = re.compile(r"^(selected_?)?agent(_?name)?$")
 _FICTION = re.compile(r"\b(poem|haiku|limerick|fiction|fairy tale|short story|joke)\b", re.I)
 _FORMATS = {
@@ -101,7 +101,9 @@ class Filler:
         items: Json = self._resolved(schema.get("items", {}))
         least, most = schema.get("minItems", 0), schema.get("maxItems", 20)
         if depth > _DEEPEST:
-            most = least
+            most = least if depth < 2 * _DEEPEST else 0
+        if most == 0:
+            return []
         if "alternative" in name:
             values = self._alternatives(items)
         elif items.get("type") == "string" and "enum" not in items:

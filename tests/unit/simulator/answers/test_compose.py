@@ -1,0 +1,124 @@
+"""Whole answers: articles, follow-ups, tools, and faults of the content."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.agents.content.prompts import PLAN_SYSTEM, WRITE_SYSTEM
+from app.simulator.answers.compose import compose_answer
+from app.simulator.faults import Effect
+from app.simulator.injections import FORBIDDEN_TOOLS, FOREIGN_HOSTS, PAGES
+from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
+from app.tools.untrusted import enclose
+
+WRITER = Turn("system", WRITE_SYSTEM.format(today="2026-01-01", grounding=""))
+ARTICLE = Turn("user", "Write an article about green tea")
+SEARCH = ToolOffer("web_search", "Searches the web.", {"type": "object", "properties": {"query": {"type": "string"}}})
+SCHEMA: Json = {
+    "type": "object",
+    "properties": {"agent_name": {"enum": ["CodeAgent", "ContentAgent"]}, "confidence": {"type": "number"}},
+}
+
+
+def answer(*turns: Turn, effects: frozenset[Effect] = frozenset(), tools: tuple[ToolOffer, ...] = ()) -> Answer:
+    return compose_answer(Prompt("m", turns, tools=tools), effects, seed="0")
+
+
+def test_article_is_long_and_about_the_topic() -> None:
+    text = answer(WRITER, ARTICLE).text
+    assert text.startswith("# Green tea\n\n")
+    assert text.count("\n\n") > 10
+    assert len(text.split()) > 350
+
+
+def test_article_cites_every_source_and_no_other() -> None:
+    sources = "\n---\nSources:\n" + "\n\n".join(f"[{n}]:\n{enclose('x', source='y', limit=9)}" for n in (1, 2, 3))
+    text = answer(WRITER, Turn("user", ARTICLE.text + sources)).text
+    assert all(f"[{number}]" in text for number in (1, 2, 3))
+    assert "[4]" not in text
+    assert "Sources" not in text
+
+
+def test_follow_up_uses_the_previous_answer() -> None:
+    first = answer(WRITER, ARTICLE).text
+    history = (WRITER, ARTICLE, Turn("assistant", first))
+    shorter = answer(*history, Turn("user", "Make it shorter")).text
+    assert "shorter version of the previous answer" in shorter
+    assert len(shorter) < len(first) / 2
+    more = answer(*history, Turn("user", "What does that mean for beginners?")).text
+    assert "previous answer about Green tea" in more
+
+
+def test_tool_is_called_and_its_result_used() -> None:
+    asked = answer(ARTICLE, tools=(SEARCH,))
+    (use,) = asked.tool_uses
+    assert (use.name, use.arguments) == ("web_search", {"query": "green tea"})
+    assert asked.finish is Finish.TOOLS
+    told = answer(ARTICLE, Turn("assistant", ""), Turn("tool", "Tea is a drink."), tools=(SEARCH,))
+    assert "Tea is a drink." in told.text
+    assert told.tool_uses == ()
+
+
+def test_forced_tool_is_called() -> None:
+    prompt = Prompt("m", (Turn("user", "hello"),), tools=(SEARCH,), forced_tool=ANY_TOOL)
+    assert compose_answer(prompt, frozenset(), seed="0").tool_uses[0].name == "web_search"
+
+
+def test_tool_loop_never_ends() -> None:
+    turns = (ARTICLE, *[Turn("tool", "result")] * 12)
+    assert answer(*turns, tools=(SEARCH,), effects=frozenset({Effect.TOOL_LOOP})).tool_uses
+
+
+def test_bad_tool_is_nobody_s() -> None:
+    assert answer(ARTICLE, effects=frozenset({Effect.BAD_TOOL})).tool_uses[0].name == "no_such_tool"
+
+
+@pytest.mark.parametrize(
+    ("effect", "finish"),
+    [(Effect.REFUSAL, Finish.REFUSAL), (Effect.LENGTH, Finish.LENGTH), (Effect.EMPTY, Finish.STOP)],
+)
+def test_faults_end_as_they_should(effect: Effect, finish: Finish) -> None:
+    given = answer(ARTICLE, effects=frozenset({effect}))
+    assert given.finish is finish
+    assert bool(given.text) is (effect is not Effect.EMPTY)
+
+
+def test_max_tokens_cut_the_answer() -> None:
+    given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset(), seed="0")
+    assert (given.finish, given.output_tokens) == (Finish.LENGTH, 50)
+
+
+def structured(effect: Effect | None = None, *turns: Turn) -> str:
+    prompt = Prompt("m", turns or (ARTICLE,), schema=SCHEMA)
+    return compose_answer(prompt, frozenset({effect} if effect else ()), seed="0").text
+
+
+def test_structured_answers_and_their_faults() -> None:
+    assert json.loads(structured())["agent_name"] == "ContentAgent"
+    assert json.loads(structured(Effect.UNKNOWN_AGENT))["agent_name"] == "NobodyAgent"
+    assert json.loads(structured(Effect.WRONG_SCHEMA)) == {"unexpected": True}
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(structured(Effect.BROKEN_JSON))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.attack for page in PAGES])
+def test_only_the_gullible_model_obeys_a_page(page: object) -> None:
+    content = Turn("tool", getattr(page, "content", ""))
+    effects = frozenset({Effect.OBEY_INJECTION})
+    obedient = answer(ARTICLE, content, effects=effects).text
+    called = answer(ARTICLE, content, effects=effects, tools=(SEARCH,)).tool_uses
+    assert any(host in obedient for host in FOREIGN_HOSTS) or {use.name for use in called} & FORBIDDEN_TOOLS
+    assert not answer(ARTICLE, content, tools=(SEARCH,)).tool_uses
+
+
+def test_gullible_model_needs_untrusted_text() -> None:
+    effects = frozenset({Effect.OBEY_INJECTION})
+    assert answer(ARTICLE, effects=effects) == answer(ARTICLE)
+
+
+def test_plan_prompt_gives_no_article_markup() -> None:
+    plan: Json = {"type": "object", "properties": {"title": {"type": "string"}, "queries": {"type": "array"}}}
+    prompt = Prompt("m", (Turn("system", PLAN_SYSTEM), ARTICLE), schema=plan)
+    assert json.loads(compose_answer(prompt, frozenset(), seed="0").text)["title"] == "Green tea"

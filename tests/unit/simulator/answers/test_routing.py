@@ -1,0 +1,71 @@
+"""The router's choice among the agents that are offered."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.simulator.answers.routing import choose_agent
+from app.simulator.prompt import Prompt, Turn
+
+SYSTEM = """You are the router of a multi-agent system.
+- CodeAgent: Writes, explains, reviews, debugs and refactors source code in any programming language.
+- ContentAgent: Researches topics and writes long-form texts with sources.
+- TranslationAgent: Translates texts from one human language into another.
+- WorkflowAgent: Works on general tasks in several steps with tools.
+"""
+NAMES = ("CodeAgent", "ContentAgent", "TranslationAgent", "WorkflowAgent", "Unknown")
+
+
+def choose(task: str, names: tuple[str, ...] = NAMES) -> tuple[str, float]:
+    choice = choose_agent(Prompt("m", (Turn("system", SYSTEM), Turn("user", task))), names)
+    return choice.agent_name, choice.confidence
+
+
+@pytest.mark.parametrize(
+    ("task", "agent"),
+    [
+        ("Write an article about solar power in Africa", "ContentAgent"),
+        ("Research the history of tea and write a report", "ContentAgent"),
+        ("Write a blog post about baking a cake", "ContentAgent"),
+        ("Why is the sky blue?", "ContentAgent"),
+        ("Write a Python function that reverses a string", "CodeAgent"),
+        ("Explain this code: ```js\nlet a = 1\n```", "CodeAgent"),
+        ("Create a SQL query for the top ten customers", "CodeAgent"),
+        ("refactor this: def f(x): return x+1", "CodeAgent"),
+        ("Translate this letter into French", "TranslationAgent"),
+        ("Handle my general affairs in several steps", "WorkflowAgent"),
+    ],
+)
+def test_agent_that_fits_is_chosen(task: str, agent: str) -> None:
+    name, confidence = choose(task)
+    assert name == agent
+    assert confidence >= 0.5
+
+
+@pytest.mark.parametrize(
+    "task", ["bake me a cake and bring it", "Walk my dog", "asdf qwrtp zxcvb", "?!?", "wash the dishes"]
+)
+def test_nobody_can_do_the_impossible(task: str) -> None:
+    name, confidence = choose(task)
+    assert name == "Unknown"
+    assert confidence < 0.5
+
+
+def test_without_unknown_the_confidence_is_low() -> None:
+    name, confidence = choose("bake me a cake", ("CodeAgent", "ContentAgent"))
+    assert name == "CodeAgent"
+    assert confidence < 0.5
+
+
+def test_follow_up_goes_to_the_agent_that_answered() -> None:
+    task = (
+        '<<<data 0a source="conversation">>>\nuser: tea\nTranslationAgent: Tee\n<<<end 0a>>>\n\nRoute this task:\n'
+        '<<<data 0b source="user">>>\nmake it shorter\n<<<end 0b>>>'
+    )
+    assert choose(task)[0] == "TranslationAgent"
+
+
+def test_alternatives_are_other_agents() -> None:
+    choice = choose_agent(Prompt("m", (Turn("system", SYSTEM), Turn("user", "Write a Go program"))), NAMES)
+    assert choice.agent_name not in dict(choice.alternatives)
+    assert all(0 <= confidence <= choice.confidence for _, confidence in choice.alternatives)

@@ -1,0 +1,108 @@
+"""The server's endpoints, called without a network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.simulator.core import SimulatorConfig
+from app.simulator.server import create_app
+
+KEY = {"authorization": "Bearer k"}
+CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Write an article about bees"}]}
+PATHS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": {"model": "gpt-4.1", "input": "Write an article about bees"},
+    "/v1/messages": {**CHAT, "max_tokens": 2_000},
+    "/v1/embeddings": {"model": "text-embedding-3-small", "input": ["bees"]},
+    "/search": {"query": "bees"},
+}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(SimulatorConfig()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://simulator", headers=KEY) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_same_request_gets_the_same_answer(client: httpx.AsyncClient, path: str) -> None:
+    first, second = [await client.post(path, json=PATHS[path]) for _ in range(2)]
+    assert first.status_code == 200
+    assert first.content == second.content
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+@pytest.mark.parametrize("key", ["", "Bearer revoked-1"])
+async def test_key_is_checked(client: httpx.AsyncClient, path: str, key: str) -> None:
+    answer = await client.post(path, json=PATHS[path], headers={"authorization": key})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b'{"model": "m", "query": "   "}'])
+async def test_malformed_request_is_refused(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    assert (await client.post(path, content=body)).status_code == 400
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_header_switches_a_fault_on(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.post(path, json=PATHS[path], headers={"x-simulator-fault": "429"})
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_calls_are_told_by_task(client: httpx.AsyncClient) -> None:
+    headers = {"x-task-id": "t1", "x-request-id": "r1", "x-step": "write#1"}
+    await client.post("/v1/chat/completions", json=CHAT, headers=headers)
+    told: dict[str, Any] = (await client.get("/simulator/calls", params={"task_id": "t1"})).json()
+    assert told["by_step"] == {"write#1": 1}
+    assert told["by_outcome"] == {"ok": 1}
+    assert told["output_tokens"] > 100
+    assert (await client.get("/simulator/calls")).json()["tasks"] == {"t1": 1}
+    assert (await client.delete("/simulator/calls")).status_code == 204
+    assert (await client.get("/simulator/calls")).json()["calls"] == 0
+
+
+async def test_fault_is_switched_on_and_off(client: httpx.AsyncClient) -> None:
+    wish = {"model": "gpt-4.1", "fault": "down", "times": 1}
+    assert (await client.post("/simulator/faults", json=wish)).status_code == 201
+    statuses = [(await client.post("/v1/chat/completions", json=CHAT)).status_code for _ in range(2)]
+    assert statuses == [503, 200]
+    await client.post("/simulator/faults", json={"provider": "tavily", "fault": "quota"})
+    assert (await client.post("/search", json={"query": "bees"})).status_code == 432
+    assert (await client.delete("/simulator/faults")).status_code == 204
+    assert (await client.post("/search", json={"query": "bees"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wish", [{}, {"fault": "nonsense"}, {"fault": "down", "provider": "nobody"}, {"fault": "down", "modle": "x"}, []]
+)
+async def test_wish_that_makes_no_sense_is_refused(client: httpx.AsyncClient, wish: Any) -> None:
+    assert (await client.post("/simulator/faults", json=wish)).status_code == 422
+
+
+async def test_codex_models_speak_responses_only(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/chat/completions", json={**CHAT, "model": "gpt-5.1-codex"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_models_tell_when_they_end(client: httpx.AsyncClient) -> None:
+    listed = {entry["id"]: entry["shutdown_date"] for entry in (await client.get("/v1/models")).json()["data"]}
+    assert listed["gpt-4.1"] == "2027-01-14"
+    assert (await client.get("/v1/models/sim-404")).status_code == 404
+    assert (await client.get("/v1/models/gpt-4.1")).json()["shutdown_date"] == "2027-01-14"
+
+
+async def test_stream_is_modest(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    assert 20 <= answer.text.count("\ndata: ") <= 40
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+async def test_health(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health")).json() == {"status": "ok"}
