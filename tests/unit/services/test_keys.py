@@ -1,0 +1,135 @@
+"""API keys: what is made, what is trusted, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from app.domain.identity import DEFAULT_TENANT, Role, Tenant
+from app.errors import InvalidRequest, Unauthenticated
+from app.ports import ApiKey
+from app.services.keys import TRUST_SECONDS, KeyService, hash_secret
+
+MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class StoppedClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return MOMENT
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class KeysInMemory:
+    """`app.ports.ApiKeyRepository`, counting look-ups."""
+
+    def __init__(self) -> None:
+        self.by_hash: dict[str, ApiKey] = {}
+        self.lookups = 0
+
+    async def find_by_hash(self, sha256: str) -> ApiKey | None:
+        self.lookups += 1
+        return self.by_hash.get(sha256)
+
+    async def create(self, *, name: str, tenant: Tenant, role: Role, sha256: str) -> ApiKey:
+        key = ApiKey(id=sha256[:16], name=name, tenant=tenant, role=role, created_at=MOMENT)
+        return self.by_hash.setdefault(sha256, key)
+
+    async def list_all(self) -> Sequence[ApiKey]:
+        return list(self.by_hash.values())
+
+    async def revoke(self, key_id: str) -> bool:
+        for sha256, key in self.by_hash.items():
+            if key.id == key_id:
+                self.by_hash[sha256] = replace(key, revoked_at=MOMENT)
+                return True
+        return False
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+def stored() -> KeysInMemory:
+    return KeysInMemory()
+
+
+@pytest.fixture
+def keys(stored: KeysInMemory, clock: StoppedClock) -> KeyService:
+    return KeyService(stored, clock)
+
+
+async def test_a_new_key_has_256_random_bits_and_is_stored_as_a_hash(keys: KeyService, stored: KeysInMemory) -> None:
+    made = [await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT) for _ in range(2)]
+
+    assert made[0].secret != made[1].secret
+    assert all(created.secret.startswith("ao_") and len(created.secret) == 3 + 43 for created in made)
+    assert set(stored.by_hash) == {hash_secret(created.secret) for created in made}
+
+
+async def test_a_good_key_is_looked_up_once_in_a_while(
+    keys: KeyService, stored: KeysInMemory, clock: StoppedClock
+) -> None:
+    created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
+
+    assert [await keys.verify(created.secret) for _ in range(5)] == [created.key] * 5
+    assert stored.lookups == 1
+    clock.seconds = TRUST_SECONDS
+    await keys.verify(created.secret)
+    assert stored.lookups == 2
+
+
+async def test_a_key_revoked_elsewhere_is_refused_when_trust_has_passed(
+    keys: KeyService, stored: KeysInMemory, clock: StoppedClock
+) -> None:
+    created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
+    await keys.verify(created.secret)
+    await stored.revoke(created.key.id)
+
+    clock.seconds = TRUST_SECONDS
+    with pytest.raises(Unauthenticated):
+        await keys.verify(created.secret)
+
+
+async def test_a_key_revoked_here_is_refused_at_once(keys: KeyService) -> None:
+    created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
+    await keys.verify(created.secret)
+    assert await keys.revoke(created.key.id)
+
+    with pytest.raises(Unauthenticated):
+        await keys.verify(created.secret)
+    assert not await keys.any_usable()
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 257, "with space in the key", "ключ-ключ-ключ-ключ"])
+async def test_what_cannot_be_a_key_is_refused_without_a_look(
+    keys: KeyService, stored: KeysInMemory, secret: str
+) -> None:
+    with pytest.raises(Unauthenticated):
+        await keys.verify(secret)
+    assert stored.lookups == 0
+
+
+async def test_the_bootstrap_key_is_a_service_and_made_once(keys: KeyService, stored: KeysInMemory) -> None:
+    first, again = [await keys.ensure_bootstrap("b" * 32) for _ in range(2)]
+
+    assert first == again
+    assert (first.role, first.tenant) == (Role.SERVICE, DEFAULT_TENANT)
+    assert len(stored.by_hash) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tenant"), [("", "acme"), (" ", "acme"), ("x" * 101, "acme"), ("ci", "a:b"), ("ci", "")]
+)
+async def test_a_key_needs_a_name_and_a_tenant(keys: KeyService, name: str, tenant: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await keys.create(name=name, tenant=Tenant(tenant), role=Role.CLIENT)
