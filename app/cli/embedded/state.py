@@ -101,7 +101,7 @@ class StateFolder:
         except FileNotFoundError:
             return None
         processes = [ProcessStatus(**process) for process in document.pop("processes")]
-        return StackStatus(**document, processes=processes)
+        return StackStatus(**{**document, "simulated": tuple(document["simulated"])}, processes=processes)
 
     def forget_status(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
