@@ -40,6 +40,10 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
     def note_shutdown(**_: object) -> None:
         runtime.drain()
 
+    def keep_our_logging(**_: object) -> None:
+        """Celery configures logging only where nobody listens to this signal."""
+
+    signals.setup_logging.connect(keep_our_logging, weak=False)
     signals.task_received.connect(note_reserved, weak=False)
     signals.worker_shutting_down.connect(note_shutdown, weak=False)
     return app
@@ -48,6 +52,7 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
 def worker_arguments(settings: Settings, *, hostname: str) -> list[str]:
     """Arguments of `celery worker`: threads, the one queue, no chatter between workers."""
     return [
+        "--quiet",
         "worker",
         "--pool=threads",
         f"--concurrency={settings.worker.concurrency}",
@@ -55,5 +60,4 @@ def worker_arguments(settings: Settings, *, hostname: str) -> list[str]:
         f"--hostname={hostname}",
         "--without-gossip",
         "--without-mingle",
-        "--loglevel=WARNING",
     ]

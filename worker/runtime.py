@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import uvloop
 from app.llm.gateway import LLMGateway, build_gateway
-from app.tools.web_search import build_search
 from redis.asyncio import Redis
 
 from app import __version__
@@ -24,6 +23,7 @@ from app.agents.registry import build_registry
 from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
+from app.http import HttpTimeouts, build_web_client
 from app.ports import Clock
 from app.settings import Settings
 from app.storage.agents import MongoAgentDirectory
@@ -33,6 +33,7 @@ from app.storage.projections import MongoProjectionRepository
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
+from app.tools.web_search import WebSearch
 from worker.executor import Executor, ExecutorParts
 from worker.leases import LeaseKeeper
 from worker.presence import PresenceLoop, announce_end, listen_for_cancels
@@ -132,7 +133,8 @@ class Runtime:
         self._projector = Projector(
             MongoProjectionRepository(db, patience_seconds=2 * settings.execution.lease_seconds)
         )
-        self._search = build_search(settings.search, breaker=gateway.breaker, metrics=self._metrics)
+        self._web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
+        search = WebSearch(settings.search, client=self._web, breaker=gateway.breaker, metrics=self._metrics)
         self._executor = Executor(
             ExecutorParts(
                 claims=claims,
@@ -140,7 +142,7 @@ class Runtime:
                 leases=self._leases,
                 registry=registry,
                 bind_llm=gateway.bind,
-                search=self._search,
+                search=search,
                 finished=self._finished,
                 settings=settings,
                 metrics=self._metrics,
@@ -186,6 +188,6 @@ class Runtime:
         await self._projector.flush()
         await self._presence.withdraw()
         await self._gateway.aclose()
-        await self._search.aclose()
+        await self._web.aclose()
         await self._redis.aclose()
         self._mongo.close()

@@ -35,7 +35,6 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         worker_disable_prefetch=True,
         task_ignore_result=True,
         worker_send_task_events=False,
-        worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

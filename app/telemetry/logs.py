@@ -89,5 +89,6 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
+    logging.captureWarnings(True)
     for noisy in ("httpx", "httpcore", "openai", "anthropic", "pymongo", "httpx2", "uvicorn.access", "celery", "kombu"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

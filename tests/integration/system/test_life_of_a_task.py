@@ -23,8 +23,12 @@ def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> N
         if line.get("request_id") == request_id
     }
 
-    assert ("api", "http_request") in told or any(process == "api" for process, _ in told)
-    assert {("worker", "task_claimed"), ("worker", "task_routed"), ("worker", "task_completed")} <= told
+    assert told >= {
+        ("api", "http_request"),
+        ("worker", "task_claimed"),
+        ("worker", "task_routed"),
+        ("worker", "task_completed"),
+    }
 
 
 def test_no_text_of_a_user_is_in_any_log(stack: Stack) -> None:
@@ -73,7 +77,7 @@ def test_one_idempotency_key_runs_once(stack: Stack) -> None:
 
     assert second["task_id"] == first["task_id"]
     recorded = sum(len(step["attempts"]) for step in stack.get(first["task_id"])["steps"])
-    assert len(stack.calls(first["task_id"])["calls"]) == recorded
+    assert stack.calls(first["task_id"])["calls"] == recorded
 
 
 def test_a_running_task_is_cancelled_within_a_second(stack: Stack) -> None:
