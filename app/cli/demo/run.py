@@ -91,7 +91,7 @@ class Tour:
         shortfall = scene.shortfall(task)
         self._stage.verdict(shortfall, good=_summary(task))
         self.good = self.good and shortfall is None
-        self.finished.append((scene.title, task))
+        self.finished.append((scene.label, task))
 
     def _perform(self, scene: Scene) -> Task:
         if scene.trick is Trick.FOLLOW_UP:

@@ -18,9 +18,10 @@ class Trick(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """One task. `shortfall` says what is missing in the finished task; None when all is as promised."""
+    """One task; `label` names it in the table. `shortfall` says what a finished task lacks; None: it is as promised."""
 
     title: str
+    label: str
     task: str
     shortfall: Callable[[Mapping[str, Any]], str | None]
     trick: Trick | None = None
@@ -59,31 +60,52 @@ def ran_once(task: Mapping[str, Any]) -> str | None:
     return completed(task)
 
 
+_PUZZLE = """\
+def order(words):
+    return sorted(words, key=lambda word: (-len(word), word))"""
+
 SCENES = (
     Scene(
-        "An article, with a web search and checked sources", "Write an article about tidal energy in Europe", completed
+        "An article, with a web search and checked sources",
+        "article",
+        "Write an article about tidal energy in Europe",
+        completed,
     ),
-    Scene("Code, with its language", "Write a Python function that checks whether a number is prime", with_code),
+    Scene(
+        "Code, with its language",
+        "code",
+        "Write a Python function that checks whether a number is prime",
+        with_code,
+    ),
     Scene(
         "An explanation of code",
-        "Explain what this Python code does: sorted(words, key=lambda word: (-len(word), word))",
+        "explanation",
+        f"Explain what this Python code does:\n```python\n{_PUZZLE}\n```",
         completed,
     ),
     Scene(
         "A follow-up in the first task's session",
+        "follow-up",
         "Summarise the article above in two sentences",
         completed,
         Trick.FOLLOW_UP,
     ),
-    Scene("A task that nobody here can do", "Water the plants on my balcony", turned_down),
+    Scene(
+        "A task that nobody here can do",
+        "nobody can",
+        "Bake me a chocolate cake and bring it to my desk",
+        turned_down,
+    ),
     Scene(
         "The primary model is down: the next one of the chain answers",
+        "model down",
         "Write a short article about the history of lighthouses",
         answered_by_fallback,
         Trick.OUTAGE,
     ),
     Scene(
         "The same request twice, with one Idempotency-Key",
+        "sent twice",
         "Write a SQL query that lists the ten best customers by revenue",
         ran_once,
         Trick.TWICE,

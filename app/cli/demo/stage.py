@@ -16,6 +16,7 @@ from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, s
 
 EXCERPT_LINES = 9
 EXCERPT_CHARACTERS = 700
+SOURCES_SHOWN = 3
 
 
 class Stage:
@@ -68,18 +69,22 @@ class Stage:
         if routing is None:
             return
         confidence = "" if routing["confidence"] is None else f" ({routing['confidence']:.2f})"
-        reasoning = shorten(routing["reasoning"], 90)
-        self._console.print(Text.assemble((f"→ {routing['agent_name']}{confidence}: ", "bold"), (reasoning, "dim")))
+        reasoning = (shorten(routing["reasoning"], 200), "dim")
+        line = Text.assemble((f"→ {routing['agent_name']}{confidence}: ", "bold"), reasoning)
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _answer(self, result: Mapping[str, Any]) -> None:
         language = result["code_language"]
         title = f"code: {plain(language)}" if language else None
         self._console.print(Panel(Text(excerpt(result["raw_output"])), title=title, title_align="left"))
-        for number, citation in enumerate(result["citations"], start=1):
-            source = f"  [{number}] {shorten(citation['title'], 50)}  {plain(citation['url'])}"
-            self._console.print(Text(source, style="dim"))
-        if result["citations"]:
-            self.say(f"  {len(result['citations'])} sources, each one checked: the search really returned it.")
+        self._sources(result["citations"])
+
+    def _sources(self, citations: Sequence[Mapping[str, Any]]) -> None:
+        for number, citation in enumerate(citations[:SOURCES_SHOWN], start=1):
+            source = Text(f"  [{number}] {plain(citation['source'])}: {plain(citation['title'])}", style="dim")
+            self._console.print(source, no_wrap=True, overflow="ellipsis")
+        if citations:
+            self.say(f"  {len(citations)} cited sources; each was checked against what the search returned.")
 
     def verdict(self, shortfall: str | None, *, good: str) -> None:
         if shortfall is None:
@@ -88,16 +93,17 @@ class Stage:
             self._console.print(Text(f"✗ Not as promised: {shortfall}", style="bold red"))
 
     def table(self, tasks: Sequence[tuple[str, Mapping[str, Any]]], *, simulated: bool) -> None:
+        """`tasks` with their labels, in the order in which they ran."""
         table = Table(title="What it took" + (" (simulated)" if simulated else ""), title_justify="left")
         table.add_column("task")
         table.add_column("agent")
         table.add_column("status")
         for column in ("seconds", "tokens", "cost"):
             table.add_column(column, justify="right")
-        for title, task in tasks:
+        for label, task in tasks:
             seconds = seconds_of(task)
             table.add_row(
-                shorten(title, 44),
+                label,
                 task["selected_agent"] or "-",
                 status_text(task["status"]),
                 "-" if seconds is None else f"{seconds:.2f}",

@@ -26,16 +26,16 @@ class Journal:
             return False
         known = {process.name: process for process in before.processes} if before else {}
         for process in status.processes:
-            self._note_process(process, known.get(process.name))
+            self._note_process(process, known.get(process.name), stopping=status.phase in ("stopping", "stopped"))
         if before is None or before.phase != status.phase:
             self._write("stack_" + status.phase, pid=status.supervisor_pid, api=status.api_url)
             if status.phase == "running":
                 self._tell(self._announcement)
         return True
 
-    def _note_process(self, process: ProcessStatus, before: ProcessStatus | None) -> None:
-        if before is not None and before.pid is not None and process.pid is None and process.last_exit:
-            delay = process.restart_delay_seconds
+    def _note_process(self, process: ProcessStatus, before: ProcessStatus | None, *, stopping: bool) -> None:
+        if before is not None and before.pid is not None and process.pid is None and not stopping:
+            delay = process.restart_delay_seconds or 0.0
             self._write("child_died", child=process.name, reason=process.last_exit, restart_delay_seconds=delay)
             self._tell(f"  {process.name:<10} died ({process.last_exit}); starts again in {delay:g} s")
         if process.ready and not (before is not None and before.ready):
