@@ -55,10 +55,20 @@ def _mask(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMappin
     return event
 
 
+def _static_fields(**fields: str) -> structlog.typing.Processor:
+    """Adds fields that every line of the process carries, in whichever thread it is written."""
+
+    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**fields, **event}
+
+    return add
+
+
 def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     """Sends everything, the libraries' own lines too, to stdout in one format. Call once, first of all."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
     shared: list[structlog.typing.Processor] = [
+        _static_fields(process=process, environment=settings.environment.value),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -69,7 +79,6 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     if as_json:
         shared += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("message")]
     shared.append(_mask)
-    structlog.contextvars.bind_contextvars(process=process, environment=settings.environment.value)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
