@@ -16,14 +16,13 @@ from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.api import agent, health, sessions, system, tasks
-from app.api.auth import KEY_HEADER, TENANT_HEADER, Authenticator
+from app.api.auth import Authenticator
 from app.api.dependencies import ApiState
 from app.api.errors import install_error_handlers
-from app.api.middleware import REQUEST_ID_HEADER, BodyGuard, FaultBarrier, RequestContext
+from app.api.middleware import install_middleware
 from app.api.openapi import install_openapi
 from app.broker.clients import Broker
 from app.clock import SystemClock
@@ -87,26 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     install_error_handlers(app)
     install_openapi(app)
-    _add_middleware(app, settings, metrics)
+    install_middleware(app, settings.api, metrics)
     return app
-
-
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    """The last one added is the outermost."""
-    app.add_middleware(BodyGuard, max_bytes=settings.api.max_body_bytes)
-    app.add_middleware(FaultBarrier)
-    if settings.api.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.api.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=[
-                "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Traceparent",
-                KEY_HEADER, TENANT_HEADER, REQUEST_ID_HEADER,
-            ],
-            expose_headers=[REQUEST_ID_HEADER, "Location", "Preference-Applied", "Retry-After"],
-        )  # fmt: skip
-    app.add_middleware(RequestContext, metrics=metrics)
 
 
 def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing) -> Assembly:
@@ -121,6 +102,8 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         clock=clock,
         metrics=metrics,
     )
+    dispatcher = Dispatcher(stores.dispatch, queue, window, clock)
+    leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics)
     gate = IntakeGate(stores.system, clock)
     roster = AgentRoster(stores.agents, clock)
     completion = CompletionWatch(stores.tasks, queue, clock)
@@ -136,15 +119,6 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         clock=clock,
         count_accepted=snapshots.task_accepted,
     )
-    leader = Leader(
-        LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, queue),
-        Dispatcher(stores.dispatch, queue, window, clock),
-        snapshots,
-        owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
-        lease_seconds=execution.lease_seconds,
-        clock=clock,
-        metrics=metrics,
-    )
     state = ApiState(
         settings=settings,
         tasks=task_service,
@@ -157,6 +131,26 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         tracing=tracing,
     )
     return Assembly(state=state, keys=keys, background={"leader": leader.run, "completion": completion.run})
+
+
+def _build_leader(
+    settings: Settings,
+    stores: Stores,
+    broker: Broker,
+    dispatcher: Dispatcher,
+    snapshots: SnapshotPublisher,
+    *,
+    metrics: Metrics,
+) -> Leader:
+    return Leader(
+        LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, broker.queue),
+        dispatcher,
+        snapshots,
+        owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+        lease_seconds=settings.execution.lease_seconds,
+        clock=SystemClock(),
+        metrics=metrics,
+    )
 
 
 @contextlib.asynccontextmanager

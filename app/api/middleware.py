@@ -11,11 +11,15 @@ import re
 import time
 import uuid
 
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.auth import KEY_HEADER, TENANT_HEADER
 from app.api.errors import problem_response
 from app.errors import BodyTooLarge, UnsupportedMediaType
+from app.settings import ApiSettings
 from app.telemetry.logs import bind_log_context, get_logger
 from app.telemetry.metrics import Metrics
 
@@ -27,6 +31,24 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 _log = get_logger(__name__)
+
+
+def install_middleware(app: FastAPI, settings: ApiSettings, metrics: Metrics) -> None:
+    """The last one added is the outermost."""
+    app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(FaultBarrier)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=[
+                "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Traceparent",
+                KEY_HEADER, TENANT_HEADER, REQUEST_ID_HEADER,
+            ],
+            expose_headers=[REQUEST_ID_HEADER, "Location", "Preference-Applied", "Retry-After"],
+        )  # fmt: skip
+    app.add_middleware(RequestContext, metrics=metrics)
 
 
 class RequestContext:

@@ -105,7 +105,10 @@ class MemoryRateLimiter:
 
 
 class RedisRateLimiter:
-    """Implements `app.ports.RateLimiter`. After a failure Redis is left alone for a second."""
+    """Implements `app.ports.RateLimiter`. After a failure Redis is left alone for a second.
+
+    The process counts in its memory all the time, so that a failing Redis hands nobody a fresh minute.
+    """
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self._script = redis.register_script(_SCRIPT)
@@ -114,13 +117,15 @@ class RedisRateLimiter:
         self._avoid_until = float("-inf")
 
     async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
-        if self._clock.monotonic() >= self._avoid_until:
-            try:
-                return await self._ask(bucket, limit_per_minute)
-            except (BrokerUnavailable, TimeoutError):
-                self._avoid_until = self._clock.monotonic() + AVOID_SECONDS
-                _log.warning("rate_limit_in_memory")
-        return await self._fallback.hit(bucket, limit_per_minute=limit_per_minute)
+        own_count = await self._fallback.hit(bucket, limit_per_minute=limit_per_minute)
+        if self._clock.monotonic() < self._avoid_until:
+            return own_count
+        try:
+            return await self._ask(bucket, limit_per_minute)
+        except (BrokerUnavailable, TimeoutError):
+            self._avoid_until = self._clock.monotonic() + AVOID_SECONDS
+            _log.warning("rate_limit_in_memory")
+            return own_count
 
     async def _ask(self, bucket: str, limit: int) -> RateDecision:
         with broker_errors("count a request"):

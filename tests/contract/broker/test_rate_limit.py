@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from app.broker.rate_limit import MemoryRateLimiter, RedisRateLimiter, Window, decide, seconds_until_room
 from app.clock import SystemClock
 from app.ports import RateLimiter
-from tests.servers import HOST, free_port
+from tests.servers import HOST, broker_server, free_port
 
 
 class MovableClock:
@@ -98,6 +98,18 @@ async def test_without_redis_each_process_counts_by_itself() -> None:
 
     assert allowed == [True, True, False]
     assert other
+
+
+async def test_a_redis_that_goes_away_hands_nobody_a_fresh_minute() -> None:
+    with broker_server() as server:
+        redis: Redis = Redis.from_url(server.url)
+        limiter = RedisRateLimiter(redis, SystemClock())
+        before = [(await limiter.hit("a", limit_per_minute=2)).allowed for _ in range(2)]
+        server.stop()
+        after = (await limiter.hit("a", limit_per_minute=2)).allowed
+        await redis.aclose()
+
+    assert (before, after) == ([True, True], False)
 
 
 async def test_a_redis_that_hangs_delays_nobody_for_long() -> None:
