@@ -131,6 +131,9 @@ def _chosen_tool(prompt: Prompt, *, loop: bool) -> ToolOffer | None:
         return prompt.tools[0]
     if prompt.tool_results:
         return None
+    for tool in prompt.tools:
+        if re.search(rf"\bcall(?:ing)? (?:the )?(?:tool|function) {re.escape(tool.name)}\b", prompt.system):
+            return tool
     return _fitting_tool(prompt.tools, task_of(prompt))
 
 

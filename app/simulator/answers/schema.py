@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -143,8 +144,9 @@ class Filler:
         if name in ("confidence", "score", "probability", "certainty"):
             value = min(0.2, self.choice.confidence) if self.unsure else self.choice.confidence
         limits: dict[str, float] = schema
-        low = limits.get("minimum", limits.get("exclusiveMinimum", value))
-        high = limits.get("maximum", limits.get("exclusiveMaximum", value))
+        step = 1 if whole else 0.001
+        low = limits.get("minimum", limits.get("exclusiveMinimum", -math.inf) + step)
+        high = limits.get("maximum", limits.get("exclusiveMaximum", math.inf) - step)
         value = min(max(value, low), high)
         return int(value) if whole else value
 

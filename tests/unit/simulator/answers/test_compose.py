@@ -66,6 +66,13 @@ def test_forced_tool_is_called() -> None:
     assert compose_answer(prompt, frozenset(), seed="0").tool_uses[0].name == "web_search"
 
 
+def test_tool_that_the_system_demands_is_called() -> None:
+    demand = Turn("system", "Give your whole answer by calling the tool answer; write nothing else.")
+    tool = ToolOffer("answer", "", SCHEMA)
+    (use,) = answer(demand, ARTICLE, tools=(SEARCH, tool)).tool_uses
+    assert (use.name, use.arguments["agent_name"]) == ("answer", "ContentAgent")
+
+
 def test_tool_loop_never_ends() -> None:
     turns = (ARTICLE, *[Turn("tool", "result")] * 12)
     assert answer(*turns, tools=(SEARCH,), effects=frozenset({Effect.TOOL_LOOP})).tool_uses

@@ -34,6 +34,7 @@ class Tree(BaseModel):
     code: Annotated[str, Field(max_length=20)]
     name: Annotated[str, Field(min_length=40)]
     count: Annotated[int, Field(ge=7)]
+    ratio: Annotated[float, Field(gt=0.9)]
     children: list[Tree]
 
 
@@ -58,7 +59,9 @@ def test_recursive_schema_ends() -> None:
     value = fill(Tree.model_json_schema(), "Write an article about bees")
     assert len(value["leaves"]) == 2
     assert value["fixed"] == "yes"
-    assert value["count"] >= 7
+    assert value["count"] == 7
+    assert 0.1 <= value["leaves"][0]["score"] < 0.4
+    assert value["ratio"] > 0.9
     assert len(value["name"]) >= 40
 
 

@@ -1,0 +1,74 @@
+"""The search adapter against the simulator's Tavily."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.clock import SystemClock
+from app.errors import SearchRejected, SearchUnavailable
+from app.http import HttpTimeouts, build_web_client
+from app.llm.breaker import CircuitBreaker
+from app.settings import LLMSettings, SearchSettings
+from app.simulator.injections import PAGES
+from app.telemetry.metrics import Metrics
+from app.tools.web_search import WebSearch
+from tests.simulators import running_simulator
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[str]:
+    with running_simulator() as server:
+        yield server.url
+
+
+@pytest.fixture
+def control(simulator: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=simulator) as client:
+        yield client
+        client.delete("/simulator/faults")
+
+
+@pytest.fixture
+async def search(simulator: str) -> AsyncIterator[WebSearch]:
+    metrics = Metrics(process="test", version="0")
+    settings = SearchSettings(tavily_api_key=SecretStr("k"), tavily_base_url=simulator, timeout_seconds=0.5)
+    breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=metrics, clock=SystemClock())
+    async with build_web_client(HttpTimeouts(settings.timeout_seconds)) as client:
+        yield WebSearch(settings, client=client, breaker=breaker, metrics=metrics)
+
+
+async def test_pages_are_found(search: WebSearch, control: httpx.Client) -> None:
+    hits = await search.search("green tea", request_id="r1")
+    assert len(hits) == 5
+    assert hits == await search.search("green tea", request_id="r1")
+    assert all("tea" in hit.title.lower() and hit.source in hit.url and hit.excerpt for hit in hits)
+    assert control.get("/simulator/calls").json()["by_endpoint"]["search"] >= 2
+
+
+async def test_hostile_pages_come_without_hidden_text(search: WebSearch) -> None:
+    hits = await search.search("sim-injection tea", request_id="r1")
+    assert {hit.url for hit in hits} & {page.url for page in PAGES}
+    assert not any(character in hit.excerpt for hit in hits for character in "\u200b\u202e\U000e0069")
+
+
+@pytest.mark.parametrize("fault", ["429", "down", "reset", "hang"])
+async def test_outage_is_unavailable(search: WebSearch, control: httpx.Client, fault: str) -> None:
+    control.post("/simulator/faults", json={"provider": "tavily", "fault": fault}).raise_for_status()
+    with pytest.raises(SearchUnavailable):
+        await search.search("green tea", request_id="r1")
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "quota", "bad-request"])
+async def test_refusal_is_rejected(search: WebSearch, control: httpx.Client, fault: str) -> None:
+    control.post("/simulator/faults", json={"provider": "tavily", "fault": fault}).raise_for_status()
+    with pytest.raises(SearchRejected):
+        await search.search("green tea", request_id="r1")
+
+
+async def test_short_outage_is_mended_by_the_second_try(search: WebSearch, control: httpx.Client) -> None:
+    control.post("/simulator/faults", json={"provider": "tavily", "fault": "down", "times": 1}).raise_for_status()
+    assert await search.search("green tea", request_id="r1")
