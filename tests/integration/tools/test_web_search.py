@@ -26,10 +26,10 @@ def simulator() -> Iterator[str]:
 
 
 @pytest.fixture
-def control(simulator: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=simulator) as client:
+async def control(simulator: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=simulator) as client:
         yield client
-        client.delete("/simulator/faults")
+        await client.delete("/simulator/faults")
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ async def search(simulator: str) -> AsyncIterator[WebSearch]:
         yield WebSearch(settings, client=client, breaker=breaker, metrics=metrics)
 
 
-async def test_pages_are_found(search: WebSearch, control: httpx.Client) -> None:
+async def test_pages_are_found(search: WebSearch, control: httpx.AsyncClient) -> None:
     hits = await search.search("green tea", request_id="r1")
     assert len(hits) == 5
     assert hits == await search.search("green tea", request_id="r1")
     assert all("tea" in hit.title.lower() and hit.source in hit.url and hit.excerpt for hit in hits)
-    assert control.get("/simulator/calls").json()["by_endpoint"]["search"] >= 2
+    assert (await control.get("/simulator/calls")).json()["by_endpoint"]["search"] >= 2
 
 
 async def test_hostile_pages_come_without_hidden_text(search: WebSearch) -> None:
@@ -56,19 +56,21 @@ async def test_hostile_pages_come_without_hidden_text(search: WebSearch) -> None
 
 
 @pytest.mark.parametrize("fault", ["429", "down", "reset", "hang"])
-async def test_outage_is_unavailable(search: WebSearch, control: httpx.Client, fault: str) -> None:
-    control.post("/simulator/faults", json={"provider": "tavily", "fault": fault}).raise_for_status()
+async def test_outage_is_unavailable(search: WebSearch, control: httpx.AsyncClient, fault: str) -> None:
+    (await control.post("/simulator/faults", json={"provider": "tavily", "fault": fault})).raise_for_status()
     with pytest.raises(SearchUnavailable):
         await search.search("green tea", request_id="r1")
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "quota", "bad-request"])
-async def test_refusal_is_rejected(search: WebSearch, control: httpx.Client, fault: str) -> None:
-    control.post("/simulator/faults", json={"provider": "tavily", "fault": fault}).raise_for_status()
+async def test_refusal_is_rejected(search: WebSearch, control: httpx.AsyncClient, fault: str) -> None:
+    (await control.post("/simulator/faults", json={"provider": "tavily", "fault": fault})).raise_for_status()
     with pytest.raises(SearchRejected):
         await search.search("green tea", request_id="r1")
 
 
-async def test_short_outage_is_mended_by_the_second_try(search: WebSearch, control: httpx.Client) -> None:
-    control.post("/simulator/faults", json={"provider": "tavily", "fault": "down", "times": 1}).raise_for_status()
+async def test_short_outage_is_mended_by_the_second_try(search: WebSearch, control: httpx.AsyncClient) -> None:
+    (
+        await control.post("/simulator/faults", json={"provider": "tavily", "fault": "down", "times": 1})
+    ).raise_for_status()
     assert await search.search("green tea", request_id="r1")
