@@ -103,20 +103,21 @@ def show_status(path: Path, *, as_json: bool) -> None:
 
 
 def _print_table(status: StackStatus) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{status.phase} · {status.api_url}", title_justify="left")
-    for column in ("process", "pid", "address", "ready", "restarts", "last end"):
-        table.add_column(column)
+    table = Table("process", "pid", "ready", "restarts", "last end", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("address", no_wrap=True, overflow="ellipsis")
     for process in status.processes:
         waiting = process.restart_delay_seconds
         table.add_row(
             process.name,
             "-" if process.pid is None else str(process.pid),
-            process.url,
             "yes" if process.ready else "no" if waiting is None else f"in {waiting:g} s",
             str(process.restarts),
-            process.last_exit or "",
+            process.last_exit or "-",
+            process.url,
         )
+    typer.echo(f"The stack is {status.phase}: {status.api_url}")
     Console().print(table)

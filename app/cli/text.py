@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -83,15 +84,12 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 def task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table()
-    for column in ("task", "status", "agent", "asked", "created"):
-        table.add_column(column, no_wrap=column == "task")
+    """One line per task, also on a narrow terminal: only the text that was asked is cut."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column, characters in (("task", 36), ("status", 10), ("agent", 12)):
+        table.add_column(column, no_wrap=True, min_width=characters)
+    table.add_column("asked", no_wrap=True, overflow="ellipsis")
     for summary in summaries:
-        table.add_row(
-            summary["task_id"],
-            status_text(summary["status"]),
-            summary["selected_agent"] or "",
-            Text(shorten(summary["task_preview"])),
-            datetime.fromisoformat(summary["created_at"]).strftime("%Y-%m-%d %H:%M:%S"),
-        )
+        asked = Text(shorten(summary["task_preview"]))
+        table.add_row(summary["task_id"], status_text(summary["status"]), Text(summary["selected_agent"] or "-"), asked)
     return table

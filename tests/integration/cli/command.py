@@ -1,0 +1,81 @@
+"""Runs the real command in a folder of its own, with nothing set that a developer may have set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.settings import GROUPS
+
+COMMAND = str(Path(sys.executable).with_name("agent-orchestrator"))
+TIMEOUT_SECONDS = 120
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without any of the product's settings."""
+    ours = {str(item.validation_alias) for group in GROUPS.values() for item in group.model_fields.values()}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+@dataclass
+class Shell:
+    """A working directory; `settings` are laid over the clean environment."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - our own command
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env={**clean_environment(), **self.settings},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        """Standard output of a command that has to succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.ok(*arguments, "--json"))
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Runs the command beside the test; its output goes to `output` in the folder."""
+        with (self.folder / "output").open("wb") as output:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                [COMMAND, *arguments],
+                cwd=self.folder,
+                env={**clean_environment(), **self.settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
+
+    def processes(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self.json("status")["processes"]
+        return found
+
+
+@contextmanager
+def stack_up(shell: Shell) -> Iterator[Shell]:
+    try:
+        shell.ok("up", "--detach")
+        yield shell
+    finally:
+        shell.ok("down")

@@ -1,0 +1,128 @@
+"""The whole stack behind the real command: tasks, keys, restarts, an external store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from tests.integration.cli.command import Shell, stack_up
+from tests.integration.cli.stacks import is_gone, wait_until
+from tests.servers import broker_server
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with stack_up(Shell(tmp_path_factory.mktemp("stack"))) as shell:
+        yield shell
+
+
+def _process(shell: Shell, kind: str) -> dict[str, object]:
+    return dict(next(process for process in shell.processes() if process["kind"] == kind))
+
+
+def test_status_names_every_process_with_its_address(shell: Shell) -> None:
+    processes = shell.processes()
+    assert [process["kind"] for process in processes] == ["valkey", "mongo", "simulator", "api", "worker"]
+    assert all(process["ready"] and process["pid"] and process["url"] for process in processes)
+
+
+def test_submitted_task_is_answered_and_shown(shell: Shell) -> None:
+    answer = shell.json("submit", "Write a Python function that reverses a string", "--wait")
+    assert answer["status"] == "completed"
+    assert answer["selected_agent"] == "CodeAgent"
+    assert answer["task_id"] in shell.ok("list")
+    assert "reverses a string" in shell.ok("get", answer["task_id"])
+
+
+def test_task_that_fails_gives_exit_code_1(shell: Shell) -> None:
+    done = shell.run("submit", "Bake me a chocolate cake", "--wait")
+    assert done.returncode == 1
+    assert "UNKNOWN_TASK_TYPE" in done.stdout
+
+
+def test_watch_tells_each_event_and_cancel_leaves_a_finished_task(shell: Shell) -> None:
+    task_id = shell.json("submit", "Write a short text about bees")["task_id"]
+    story = shell.ok("watch", task_id)
+    assert story.index("task_queued") < story.index("task_claimed") < story.index("task_completed")
+    assert shell.json("cancel", task_id)["status"] == "completed"
+
+
+def test_same_idempotency_key_gives_the_same_task(shell: Shell) -> None:
+    first, second = (
+        shell.json("submit", "Write a short text about owls", "--idempotency-key", "owls")["task_id"] for _ in range(2)
+    )
+    assert first == second
+
+
+def test_unknown_task_is_explained_on_standard_error(shell: Shell) -> None:
+    done = shell.run("get", "00000000-0000-4000-8000-000000000000")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "TASK_NOT_FOUND" in done.stderr
+
+
+def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
+    created = shell.run("keys", "create", "reader")
+    assert created.stdout.startswith("ao_")
+    key_id = created.stderr.split()[1]
+    assert key_id in shell.ok("keys", "list")
+    shell.ok("keys", "revoke", key_id)
+    refused = shell.run("list", "--key", created.stdout.strip())
+    assert refused.returncode == 1
+    assert "UNAUTHENTICATED" in refused.stderr
+
+
+def test_second_up_finds_the_running_stack(shell: Shell) -> None:
+    assert "Already running" in shell.ok("up", "--detach")
+
+
+@pytest.mark.parametrize("kind", ["worker", "api"])
+def test_killed_process_is_back_and_works(shell: Shell, kind: str) -> None:
+    before = _process(shell, kind)
+    os.kill(int(str(before["pid"])), signal.SIGKILL)
+    wait_until(f"the {kind} is back", lambda: (now := _process(shell, kind))["restarts"] == 1 and now["ready"] is True)
+    assert shell.json("submit", f"Write a text about a {kind}", "--wait")["status"] == "completed"
+
+
+def test_taken_port_is_refused_with_advice(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
+    port = str(_process(shell, "api")["url"]).rsplit(":", 1)[1]
+    done = Shell(tmp_path_factory.mktemp("other")).run("up", "--detach", "--port", port)
+    assert done.returncode == 1
+    assert "--port" in done.stderr
+
+
+def test_named_redis_is_used_and_the_rest_embedded_beside_another_stack(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with broker_server() as server:
+        folder = tmp_path_factory.mktemp("named")
+        with stack_up(Shell(folder, {"REDIS_URL": server.url})) as other:
+            assert "valkey" not in [process["kind"] for process in other.processes()]
+            assert other.json("submit", "Write a short text about foxes", "--wait")["status"] == "completed"
+            with Redis.from_url(server.url) as client:
+                assert client.dbsize() > 0
+            mine = {task["task_id"] for task in shell.json("list")["items"]}
+            theirs = {task["task_id"] for task in other.json("list")["items"]}
+            assert theirs
+            assert mine.isdisjoint(theirs)
+
+
+def test_killed_up_leaves_nothing_behind_and_the_task_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
+    shell = Shell(tmp_path_factory.mktemp("foreground"))
+    up = shell.start("up")
+    try:
+        wait_until("it is ready", lambda: "Agent Orchestrator is ready" in shell.output)
+        task_id = shell.json("submit", "Write a short text about moss", "--wait")["task_id"]
+        pids = [int(process["pid"]) for process in shell.processes()]
+    finally:
+        up.kill()
+        up.wait()
+    wait_until("all processes are gone", lambda: all(is_gone(pid) for pid in pids))
+    assert json.loads(shell.ok("status", "--json")) == {"processes": []}
+    with stack_up(shell):
+        assert shell.json("get", task_id)["status"] == "completed"

@@ -1,0 +1,18 @@
+"""`agent-orchestrator demo` without a key: every scene ends as promised, and the screen says what is simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.cli.command import Shell
+
+
+def test_demo_shows_every_scene_and_stops_what_it_started(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    screen = shell.ok("demo")
+    assert "SIMULATOR" in screen
+    assert "✗" not in screen
+    assert screen.count("✓") == 7
+    for expected in ("cited sources", "code: python", "UNKNOWN_TASK_TYPE", "LLM_UNAVAILABLE", "What it took"):
+        assert expected in screen
+    assert shell.json("status") == {"processes": []}
