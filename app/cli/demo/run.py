@@ -88,6 +88,8 @@ class Tour:
             return
         task = self._perform(scene)
         self._stage.outcome(task, with_attempts=scene.trick is Trick.OUTAGE)
+        if scene is SCENES[0] and task["result"] is not None and not task["result"]["citations"]:
+            self._stage.say("No sources: web search needs a key, TAVILY_API_KEY.")
         shortfall = scene.shortfall(task)
         self._stage.verdict(shortfall, good=_summary(task))
         self.good = self.good and shortfall is None
@@ -125,5 +127,7 @@ class Tour:
 
 
 def _summary(task: Task) -> str:
+    if task["error"] is not None:
+        return f"turned down with {task['error']['type']}, as it should be"
     runs = "1 run" if task["attempts"] == 1 else f"{task['attempts']} runs"
     return f"{task['status']} after {runs}"
