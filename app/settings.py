@@ -297,7 +297,7 @@ class LLMSettings(SettingsGroup):
         default="gpt-4.1", validation_alias="LLM_CONTENT_MODEL", description="Chain of models of ContentAgent."
     )
     code_model: str = Field(
-        default="gpt-5.1-codex", validation_alias="LLM_CODE_MODEL", description="Chain of models of CodeAgent."
+        default="gpt-6.1-terra", validation_alias="LLM_CODE_MODEL", description="Chain of models of CodeAgent."
     )
     primary_model: str = Field(
         default="gpt-4.1-mini",
@@ -305,9 +305,14 @@ class LLMSettings(SettingsGroup):
         description="Chain of models of every agent without one of its own.",
     )
     fallback_model: str = Field(
-        default="gpt-5-mini,claude-sonnet-5",
+        default="gpt-6-luna,claude-sonnet-5-5",
         validation_alias="AGENT_FALLBACK_MODEL",
         description="Last hops of every chain.",
+    )
+    responses_models: CommaList = Field(
+        default=("gpt-6*", "*codex*", "*-pro", "*-pro-*", "gpt-5.6-*"),
+        validation_alias="AGENT_OPENAI_RESPONSES_MODELS",
+        description="Patterns of OpenAI models asked over the responses endpoint: those that call tools only there.",
     )
     timeout_seconds: float = Field(
         default=5.0,
@@ -374,6 +379,8 @@ class LLMSettings(SettingsGroup):
         validation_alias="AGENT_PRICES_FILE",
         description="JSON file {model: {input_usd_per_million, output_usd_per_million}} over the price table.",
     )
+
+    _split_lists = field_validator("responses_models", mode="before")(_split)
 
 
 class SearchSettings(SettingsGroup):

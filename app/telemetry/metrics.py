@@ -51,6 +51,12 @@ class Metrics:
             ["from_model", "to_model", "reason"],
             registry=make,
         )
+        self.llm_shutdown = Gauge(
+            "agents_llm_model_shutdown_timestamp_seconds",
+            "When the vendor ends a model that is in use.",
+            ["provider", "model"],
+            registry=make,
+        )
         self.key_rotations = Counter(
             "agents_provider_key_rotations", "Provider keys re-read after a change.", ["provider"], registry=make
         )

@@ -1,0 +1,217 @@
+"""How a model call can go wrong, and what follows from it: one table for all vendors.
+
+A `ProviderFault` never leaves `app.llm`: the gateway turns the faults of a chain into the one LLMError that tells most.
+Its `detail` holds codes and statuses only, because vendors' messages may repeat prompts and keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from app.domain.usage import AttemptStatus
+from app.errors import (
+    LLMAuthFailed,
+    LLMBadRequest,
+    LLMContextOverflow,
+    LLMError,
+    LLMModelNotFound,
+    LLMOutputEmpty,
+    LLMOutputInvalid,
+    LLMOutputTruncated,
+    LLMQuotaExceeded,
+    LLMRateLimited,
+    LLMRefused,
+    LLMTimeout,
+    LLMUnavailable,
+)
+from app.llm.pricing import TokenCounts
+
+
+class Action(Enum):
+    """What to do next: ask the same model again, ask the next one, or give up."""
+
+    RETRY = auto()
+    NEXT_HOP = auto()
+    FATAL = auto()
+
+
+class Verdict(Enum):
+    """What a fault says about the provider's health, for its circuit breaker."""
+
+    ILL = auto()
+    ALIVE = auto()
+    BUSY = auto()
+    NONE = auto()
+
+
+class FaultKind(StrEnum):
+    """Also the `reason` label of `agents_llm_fallback_total`."""
+
+    UNREACHABLE = "unreachable"
+    SERVER = "server"
+    BROKEN_ANSWER = "broken_answer"
+    TIMEOUT = "timeout"
+    DEADLINE = "deadline"
+    RATE_LIMITED = "rate_limited"
+    BREAKER_OPEN = "breaker_open"
+    COOLING = "cooling"
+    AUTH = "auth"
+    QUOTA = "quota"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_OVERFLOW = "context_overflow"
+    EMPTY = "empty"
+    BAD_REQUEST = "bad_request"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True)
+class Consequence:
+    error: type[LLMError]
+    status: AttemptStatus
+    action: Action
+    verdict: Verdict
+
+
+_ERROR, _TIMEOUT, _INVALID = AttemptStatus.ERROR, AttemptStatus.TIMEOUT, AttemptStatus.INVALID_OUTPUT
+CONSEQUENCES: dict[FaultKind, Consequence] = {
+    FaultKind.UNREACHABLE: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
+    FaultKind.SERVER: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
+    FaultKind.BROKEN_ANSWER: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
+    FaultKind.TIMEOUT: Consequence(LLMTimeout, _TIMEOUT, Action.RETRY, Verdict.ILL),
+    FaultKind.DEADLINE: Consequence(LLMTimeout, _TIMEOUT, Action.NEXT_HOP, Verdict.NONE),
+    FaultKind.RATE_LIMITED: Consequence(LLMRateLimited, AttemptStatus.RATE_LIMITED, Action.RETRY, Verdict.BUSY),
+    FaultKind.BREAKER_OPEN: Consequence(LLMUnavailable, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
+    FaultKind.COOLING: Consequence(LLMRateLimited, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
+    FaultKind.AUTH: Consequence(LLMAuthFailed, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.QUOTA: Consequence(LLMQuotaExceeded, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.MODEL_NOT_FOUND: Consequence(LLMModelNotFound, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.CONTEXT_OVERFLOW: Consequence(LLMContextOverflow, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.EMPTY: Consequence(LLMOutputEmpty, _INVALID, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.BAD_REQUEST: Consequence(LLMBadRequest, _ERROR, Action.FATAL, Verdict.ALIVE),
+    FaultKind.INVALID: Consequence(LLMOutputInvalid, _INVALID, Action.FATAL, Verdict.ALIVE),
+    FaultKind.REFUSED: Consequence(LLMRefused, _INVALID, Action.FATAL, Verdict.ALIVE),
+    FaultKind.TRUNCATED: Consequence(LLMOutputTruncated, _INVALID, Action.FATAL, Verdict.ALIVE),
+}
+
+
+class ProviderFault(Exception):
+    """One failed try.
+
+    `tokens` are what the provider says it counted. `maybe_billed`: the request was under way and nobody can say what it
+    cost, so its reservation stays open. `retry_after` is the provider's own wish in seconds.
+    """
+
+    def __init__(
+        self,
+        kind: FaultKind,
+        detail: str = "",
+        *,
+        tokens: TokenCounts | None = None,
+        served_model: str | None = None,
+        retry_after: float | None = None,
+        maybe_billed: bool = False,
+    ) -> None:
+        super().__init__(f"{kind.value} {detail}".strip())
+        self.kind = kind
+        self.detail = detail
+        self.tokens = tokens
+        self.served_model = served_model
+        self.retry_after = retry_after
+        self.maybe_billed = maybe_billed
+
+    @property
+    def consequence(self) -> Consequence:
+        return CONSEQUENCES[self.kind]
+
+
+class InvalidOutput(ProviderFault):
+    """An answer that does not fit its schema: what it was, and what is wrong with it, both for the model alone."""
+
+    def __init__(self, *, text: str, problems: str, tokens: TokenCounts, served_model: str) -> None:
+        super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model)
+        self.text = text
+        self.problems = problems
+
+
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_BY_CODE: dict[str, FaultKind] = {
+    "insufficient_quota": FaultKind.QUOTA,
+    "billing_hard_limit_reached": FaultKind.QUOTA,
+    "billing_not_active": FaultKind.QUOTA,
+    "billing_error": FaultKind.QUOTA,
+    "model_not_found": FaultKind.MODEL_NOT_FOUND,
+    "context_length_exceeded": FaultKind.CONTEXT_OVERFLOW,
+    "string_above_max_length": FaultKind.CONTEXT_OVERFLOW,
+    "request_too_large": FaultKind.CONTEXT_OVERFLOW,
+    "content_filter": FaultKind.REFUSED,
+    "content_policy_violation": FaultKind.REFUSED,
+    "invalid_prompt": FaultKind.REFUSED,
+    "rate_limit_exceeded": FaultKind.RATE_LIMITED,
+    "rate_limit_error": FaultKind.RATE_LIMITED,
+    "tokens": FaultKind.RATE_LIMITED,
+    "authentication_error": FaultKind.AUTH,
+    "invalid_api_key": FaultKind.AUTH,
+    "permission_error": FaultKind.AUTH,
+    "not_found_error": FaultKind.MODEL_NOT_FOUND,
+    "overloaded_error": FaultKind.SERVER,
+    "server_error": FaultKind.SERVER,
+    "api_error": FaultKind.SERVER,
+    "timeout_error": FaultKind.TIMEOUT,
+}
+_BY_STATUS: dict[int, FaultKind] = {
+    401: FaultKind.AUTH,
+    402: FaultKind.QUOTA,
+    403: FaultKind.AUTH,
+    404: FaultKind.MODEL_NOT_FOUND,
+    408: FaultKind.TIMEOUT,
+    409: FaultKind.SERVER,
+    410: FaultKind.MODEL_NOT_FOUND,
+    413: FaultKind.CONTEXT_OVERFLOW,
+    429: FaultKind.RATE_LIMITED,
+}
+# Some vendors say it in prose only, under a code that means less; the text is looked at here and not kept.
+_BY_PROSE = (
+    (FaultKind.CONTEXT_OVERFLOW, re.compile(r"prompt is too long|maximum context length|context window", re.I)),
+    (FaultKind.QUOTA, re.compile(r"credit balance is too low|exceeded your current quota", re.I)),
+)
+
+
+def classify(status: int | None, *, codes: Sequence[object], message: str = "") -> FaultKind:
+    """The kind of a vendor's error from its HTTP status, its codes and types, and its text."""
+    if status in (400, 422, 429):
+        for kind, pattern in _BY_PROSE:
+            if pattern.search(message):
+                return kind
+    for code in codes:
+        if isinstance(code, str) and code in _BY_CODE:
+            return _BY_CODE[code]
+    if status is None or status >= 500:
+        return FaultKind.SERVER
+    return _BY_STATUS.get(status, FaultKind.BAD_REQUEST)
+
+
+def describe(status: int | None, codes: Sequence[object]) -> str:
+    """`429 rate_limit_exceeded`: status and codes, nothing that could hold a text."""
+    present = dict.fromkeys(code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))
+    return " ".join([*([str(status)] if status is not None else []), *present])
+
+
+_LATER_HELPS = (LLMUnavailable, LLMTimeout, LLMRateLimited)
+
+
+def most_telling(faults: Sequence[ProviderFault]) -> type[LLMError]:
+    """The class that says most about a chain whose every hop failed, given the last fault of each.
+
+    Where any hop may answer later, the task may be tried later: one common class, else LLMUnavailable. Otherwise the
+    first model is the one that was meant to answer, so its trouble is the one to tell.
+    """
+    classes = [fault.consequence.error for fault in faults]
+    temporary = {error for error in classes if error in _LATER_HELPS}
+    if temporary:
+        return temporary.pop() if len(temporary) == 1 else LLMUnavailable
+    return classes[0] if classes else LLMUnavailable

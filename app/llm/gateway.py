@@ -1,0 +1,169 @@
+"""The only way to a model: chains of models by role, bound to the task on whose behalf they are asked.
+
+Built once per worker process on its one event loop; the clients inside belong to that loop. `bind` is cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from app.llm import spans
+from app.llm.breaker import CircuitBreaker
+from app.llm.call import CallParts, ChainCall
+from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
+from app.llm.chains import build_chains
+from app.llm.faults import ProviderFault
+from app.llm.metering import Meter
+from app.llm.plans import PlainPlan, Plan, StructuredPlan
+from app.llm.pricing import PriceTable
+from app.llm.providers.base import ProviderRequest
+from app.llm.transports import Transports
+from app.ports import Clock
+from app.settings import AgentSettings, LLMSettings, Settings
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing, current_traceparent
+
+REQUEST_ID_HEADER = "X-Request-ID"
+TASK_ID_HEADER = "X-Task-Id"
+_log = get_logger(__name__)
+
+
+class LLMGateway:
+    """`breaker` also serves the search and shows the providers' health to the worker's presence."""
+
+    def __init__(
+        self,
+        settings: LLMSettings,
+        agents: AgentSettings,
+        *,
+        transports: Transports,
+        breaker: CircuitBreaker,
+        prices: PriceTable,
+        metrics: Metrics,
+        tracing: Tracing,
+        clock: Clock,
+        rng: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.breaker = breaker
+        self.settings = settings
+        self.chains = build_chains(settings, agents, usable=transports.usable())
+        self.tracing = tracing
+        self.parts = CallParts(
+            settings=settings,
+            transports=transports,
+            breaker=breaker,
+            meter=Meter(prices=prices, metrics=metrics, clock=clock),
+            metrics=metrics,
+            rng=rng or random.Random(),
+            sleep=sleep,
+        )
+
+    def bind(self, scope: CallScope) -> GatewayLLM:
+        return GatewayLLM(self, scope)
+
+    async def observe_shutdowns(self) -> None:
+        """Asks each vendor in use when its models end and shows it as a gauge; a vendor need not say."""
+        hops = {hop for chain in self.chains.values() for hop in chain}
+        for provider in sorted({hop.provider for hop in hops}):
+            try:
+                dates = await (await self.parts.transports.adapter(provider)).shutdown_dates()
+            except ProviderFault as fault:
+                _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
+                continue
+            for hop in hops:
+                if hop.provider is provider and hop.model in dates:
+                    gauge = self.parts.metrics.llm_shutdown.labels(provider=provider.value, model=hop.model)
+                    gauge.set(dates[hop.model].timestamp())
+
+    async def aclose(self) -> None:
+        await self.parts.transports.aclose()
+
+
+class GatewayLLM:
+    """Implements `BoundLLM`."""
+
+    def __init__(self, gateway: LLMGateway, scope: CallScope) -> None:
+        self._gateway = gateway
+        self._scope = scope
+        self._max_tokens = gateway.settings.max_tokens
+
+    async def complete(
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
+    ) -> Completion[Parsed]:
+        if schema is not None:
+            return await self._run(StructuredPlan(messages, schema, max_tokens=self._max_tokens), role=role)
+        return await self._run(PlainPlan[Parsed](self._request(messages)), role=role)
+
+    async def chat(
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
+    ) -> Completion[BaseModel]:
+        return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, on_text=on_text)), role=role)
+
+    async def with_tools(
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
+    ) -> Completion[BaseModel]:
+        """Streamed, because the last turn of a loop is often a long text."""
+        return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, tools=tools)), role=role)
+
+    def _request(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        stream: bool = False,
+        on_text: Callable[[str], None] | None = None,
+        tools: Sequence[ToolSpec] = (),
+    ) -> ProviderRequest:
+        return ProviderRequest(
+            model="",
+            messages=tuple(messages),
+            max_tokens=self._max_tokens,
+            stream=stream,
+            on_text=on_text,
+            tools=tuple(tools),
+        )
+
+    async def _run(self, plan: Plan[Parsed], *, role: ModelRole) -> Completion[Parsed]:
+        scope = self._scope
+        name = f"agents.{scope.workflow_type}.llm"
+        with self._gateway.tracing.span(name, attributes=spans.call_attributes(scope, role)) as span:
+            call = ChainCall(
+                self._gateway.parts,
+                scope,
+                hops=self._gateway.chains[role],
+                plan=plan,
+                headers=self._headers(),
+            )
+            try:
+                return await call.run()
+            finally:
+                spans.describe_attempts(span, call.attempts)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {REQUEST_ID_HEADER: self._scope.request_id, TASK_ID_HEADER: self._scope.task_id}
+        traceparent = current_traceparent()
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
+        return {**headers, **self._scope.headers}
+
+
+def build_gateway(
+    settings: Settings, *, redis: Redis | None, metrics: Metrics, tracing: Tracing, clock: Clock
+) -> LLMGateway:
+    """The worker's gateway. Raises ConfigurationError for a chain or a price file that makes no sense."""
+    return LLMGateway(
+        settings.llm,
+        settings.agents,
+        transports=Transports(settings.llm, metrics=metrics),
+        breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
+        prices=PriceTable(settings.llm.price_overrides),
+        metrics=metrics,
+        tracing=tracing,
+        clock=clock,
+    )

@@ -1,0 +1,104 @@
+"""Anthropic: the client, and what each of the SDK's exceptions means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import anthropic
+import httpx2
+
+from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.keys import ProviderKey
+from app.llm.providers.anthropic_messages import Messages
+from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor, classify_transport
+from app.llm.providers.wire import WireFormat
+from app.llm.retry import parse_retry_after
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+_MESSAGES = Messages()
+
+# Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
+FAULT_OF: dict[type[Exception], FaultKind | None] = {
+    anthropic.APIStatusError: None,
+    anthropic.BadRequestError: None,
+    anthropic.AuthenticationError: None,
+    anthropic.PaymentRequiredError: None,
+    anthropic.PermissionDeniedError: None,
+    anthropic.NotFoundError: None,
+    anthropic.RequestTimeoutError: None,
+    anthropic.ConflictError: None,
+    anthropic.PreconditionFailedError: None,
+    anthropic.ContentTooLargeError: None,
+    anthropic.UnprocessableEntityError: None,
+    anthropic.RateLimitError: None,
+    anthropic.RequestHeaderFieldsTooLargeError: None,
+    anthropic.ClientClosedRequestError: FaultKind.UNREACHABLE,
+    anthropic.InternalServerError: None,
+    anthropic.HTTPNotImplementedError: None,
+    anthropic.ServiceUnavailableError: None,
+    anthropic.GatewayTimeoutError: None,
+    anthropic.OverloadedError: None,
+    anthropic.APIConnectionError: None,
+    anthropic.APITimeoutError: None,
+    anthropic.APIResponseValidationError: FaultKind.BROKEN_ANSWER,
+    anthropic.APIWebhookValidationError: FaultKind.BAD_REQUEST,
+    anthropic.APIError: None,
+    anthropic.RetryableError: FaultKind.SERVER,
+    anthropic.CredentialsError: FaultKind.AUTH,
+    anthropic.IdentityTokenFileError: FaultKind.AUTH,
+    anthropic.AnthropicError: FaultKind.BAD_REQUEST,
+}
+
+
+def classify_anthropic(error: Exception) -> ProviderFault:
+    """The fault that an exception of the SDK, or of the transport below it, stands for."""
+    kind = next((FAULT_OF[base] for base in type(error).__mro__ if base in FAULT_OF), None)
+    if kind is not None:
+        return ProviderFault(kind, type(error).__name__)
+    if isinstance(error, anthropic.APIStatusError):
+        codes = (error.error_code, error.type)
+        return ProviderFault(
+            classify(error.status_code, codes=codes, message=error.api_message or ""),
+            describe(error.status_code, codes),
+            retry_after=parse_retry_after(error.response.headers, now=datetime.now(UTC)),
+        )
+    if isinstance(error, anthropic.APIConnectionError):
+        cause = error.__cause__
+        if cause is None and isinstance(error, anthropic.APITimeoutError):
+            return ProviderFault(FaultKind.TIMEOUT, type(error).__name__, maybe_billed=True)
+        return classify_transport(cause)
+    if isinstance(error, anthropic.APIError):
+        return ProviderFault(FaultKind.SERVER, type(error).__name__, maybe_billed=True)
+    return classify_transport(error)
+
+
+def build_anthropic(*, key: ProviderKey, base_url: str | None, http_client: httpx2.AsyncClient) -> SdkAdapter:
+    """The adapter on a shared HTTP client, whose owner closes it."""
+    client = anthropic.AsyncAnthropic(
+        api_key=NO_KEY,
+        base_url=base_url or DEFAULT_BASE_URL,
+        max_retries=0,
+        timeout=http_client.timeout,
+        http_client=http_client,
+    )
+    return SdkAdapter(
+        Vendor(
+            client=client,
+            key=key,
+            to_key_header=_to_key_header,
+            errors=anthropic.AnthropicError,
+            classify=classify_anthropic,
+            choose_format=_messages_format,
+            shutdown_field="retires_at",
+            models_path="/v1/models",
+        )
+    )
+
+
+def _to_key_header(key: str) -> Mapping[str, str]:
+    return {"X-Api-Key": key}
+
+
+def _messages_format(_model: str) -> WireFormat:
+    return _MESSAGES

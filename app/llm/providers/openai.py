@@ -1,0 +1,121 @@
+"""OpenAI, and every server that speaks its protocol: the client, and what each of the SDK's exceptions means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+import httpx2
+import openai
+
+from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.keys import ProviderKey
+from app.llm.pricing import TokenCounts
+from app.llm.providers.openai_chat import ChatCompletions, to_tokens
+from app.llm.providers.openai_responses import Responses
+from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor, classify_transport
+from app.llm.providers.wire import WireFormat
+from app.llm.retry import parse_retry_after
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+# Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
+FAULT_OF: dict[type[Exception], FaultKind | None] = {
+    openai.APIStatusError: None,
+    openai.BadRequestError: None,
+    openai.AuthenticationError: None,
+    openai.OAuthError: FaultKind.AUTH,
+    openai.PermissionDeniedError: None,
+    openai.NotFoundError: None,
+    openai.ConflictError: None,
+    openai.UnprocessableEntityError: None,
+    openai.RateLimitError: None,
+    openai.InternalServerError: None,
+    openai.APIConnectionError: None,
+    openai.APITimeoutError: None,
+    openai.APIResponseValidationError: FaultKind.BROKEN_ANSWER,
+    openai.APIError: None,
+    openai.LengthFinishReasonError: FaultKind.TRUNCATED,
+    openai.ContentFilterFinishReasonError: FaultKind.REFUSED,
+    openai.WebSocketConnectionClosedError: FaultKind.UNREACHABLE,
+    openai.WebSocketQueueFullError: FaultKind.UNREACHABLE,
+    openai.InvalidWebhookSignatureError: FaultKind.BAD_REQUEST,
+    openai.OpenAIError: FaultKind.BAD_REQUEST,
+}
+
+
+def classify_openai(error: Exception) -> ProviderFault:
+    """The fault that an exception of the SDK, or of the transport below it, stands for."""
+    kind = next((FAULT_OF[base] for base in type(error).__mro__ if base in FAULT_OF), None)
+    if kind is not None:
+        return ProviderFault(kind, type(error).__name__, tokens=_tokens_of(error))
+    if isinstance(error, openai.APIStatusError):
+        codes = (error.code, error.type)
+        return ProviderFault(
+            classify(error.status_code, codes=codes, message=error.message),
+            describe(error.status_code, codes),
+            retry_after=parse_retry_after(error.response.headers, now=datetime.now(UTC)),
+        )
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        if cause is None and isinstance(error, openai.APITimeoutError):
+            return ProviderFault(FaultKind.TIMEOUT, type(error).__name__, maybe_billed=True)
+        return classify_transport(cause)
+    if isinstance(error, openai.APIError):
+        codes = (error.code, error.type)
+        return ProviderFault(classify(None, codes=codes), describe(None, codes), maybe_billed=True)
+    return classify_transport(error)
+
+
+def _tokens_of(error: Exception) -> TokenCounts | None:
+    """An answer that was cut off was paid for: its usage stands in the exception."""
+    if isinstance(error, openai.LengthFinishReasonError | openai.ContentFilterFinishReasonError):
+        usage = error.completion.usage if error.completion is not None else None
+        return to_tokens(usage.to_dict()) if usage is not None else None
+    return None
+
+
+class FormatChoice:
+    """Which endpoint serves a model: `responses_models` are patterns such as `*codex*`."""
+
+    def __init__(self, responses_models: Collection[str]) -> None:
+        self._patterns = tuple(responses_models)
+        self._chat, self._responses = ChatCompletions(), Responses()
+
+    def __call__(self, model: str) -> WireFormat:
+        matches = any(fnmatchcase(model, pattern) for pattern in self._patterns)
+        return self._responses if matches else self._chat
+
+
+def build_openai(
+    *,
+    key: ProviderKey,
+    base_url: str | None,
+    http_client: httpx2.AsyncClient,
+    responses_models: Collection[str],
+) -> SdkAdapter:
+    """The adapter on a shared HTTP client, whose owner closes it."""
+    client = openai.AsyncOpenAI(
+        api_key=NO_KEY,
+        base_url=base_url or DEFAULT_BASE_URL,
+        max_retries=0,
+        timeout=http_client.timeout,
+        http_client=http_client,
+    )
+    return SdkAdapter(
+        Vendor(
+            client=client,
+            key=key,
+            to_key_header=_to_key_header,
+            errors=openai.OpenAIError,
+            classify=classify_openai,
+            choose_format=FormatChoice(responses_models),
+            shutdown_field="shutdown_date",
+            models_path="/models",
+        )
+    )
+
+
+def _to_key_header(key: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {key}"}

@@ -1,0 +1,133 @@
+"""Carries requests over a vendor's SDK client: its generic `post` with the raw response, whole or streamed.
+
+openai and anthropic come from the same generator, so one carrier serves both; what differs stands in `Vendor`. The SDK
+never retries or sleeps here. Its timeout is the longest silence of the server; the total is the caller's business.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.keys import ProviderKey
+from app.llm.providers.base import JsonObject, ProviderAnswer, ProviderRequest, require_usable
+from app.llm.providers.sse import EventReader, TextCollector
+from app.llm.providers.wire import WireFormat
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
+
+NO_KEY = "none"
+# A body of another shape than the vendor documents shows as one of these where it is read.
+_WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """`errors` are the SDK's own exceptions, `classify` says what each of them (and a transport's) means."""
+
+    client: AsyncOpenAI | AsyncAnthropic
+    key: ProviderKey
+    to_key_header: Callable[[str], Mapping[str, str]]
+    errors: type[Exception]
+    classify: Callable[[Exception], ProviderFault]
+    choose_format: Callable[[str], WireFormat]
+    shutdown_field: str
+    models_path: str
+
+
+class SdkAdapter:
+    """Implements `ProviderAdapter`."""
+
+    def __init__(self, vendor: Vendor, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._vendor = vendor
+        self._monotonic = monotonic
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        wire = self._vendor.choose_format(request.model)
+        try:
+            response = await self._post(wire.path, wire.to_body(request), request)
+            if request.stream:
+                return require_usable(await self._read_stream(response, wire, request))
+            return require_usable(wire.to_answer(json.loads(response.content), request))
+        except (self._vendor.errors, httpx2.HTTPError, httpx2.StreamError) as error:
+            raise self._vendor.classify(error) from None  # the text of a vendor's error may repeat the prompt
+        except _WRONG_SHAPE as error:
+            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None
+
+    async def _post(self, path: str, body: JsonObject, request: ProviderRequest) -> httpx2.Response:
+        key = self._vendor.key.current()
+        try:
+            return await self._send(path, body, request, key)
+        except self._vendor.errors as error:
+            if getattr(error, "status_code", None) != 401 or not self._vendor.key.replaced(key):
+                raise
+        return await self._send(path, body, request, self._vendor.key.current())
+
+    async def _send(self, path: str, body: JsonObject, request: ProviderRequest, key: str | None) -> httpx2.Response:
+        headers = {**request.headers, **self._vendor.to_key_header(key or NO_KEY)}
+        response = await self._vendor.client.post(
+            path, cast_to=httpx2.Response, body=body, options={"headers": headers}, stream=request.stream
+        )
+        if not isinstance(response, httpx2.Response):
+            raise TypeError("the SDK gave no raw response")
+        return response
+
+    async def _read_stream(
+        self, response: httpx2.Response, wire: WireFormat, request: ProviderRequest
+    ) -> ProviderAnswer:
+        reader = EventReader()
+        stream = wire.open_stream(request, TextCollector(request.on_text, self._monotonic))
+        try:
+            async for piece in response.aiter_bytes():
+                for event in reader.feed(piece):
+                    stream.on_event(event)
+        finally:
+            await response.aclose()
+        return stream.finish()
+
+    async def shutdown_dates(self) -> Mapping[str, datetime]:
+        headers = self._vendor.to_key_header(self._vendor.key.current() or NO_KEY)
+        try:
+            response = await self._vendor.client.get(
+                self._vendor.models_path, cast_to=httpx2.Response, options={"headers": headers}
+            )
+            models = json.loads(response.content)["data"]
+            return {
+                model["id"]: _to_moment(model[self._vendor.shutdown_field])
+                for model in models
+                if model.get(self._vendor.shutdown_field)
+            }
+        except (self._vendor.errors, httpx2.HTTPError) as error:
+            raise self._vendor.classify(error) from None
+        except _WRONG_SHAPE as error:
+            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__) from None
+
+
+def _to_moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+def classify_transport(error: BaseException | None) -> ProviderFault:
+    """What a failure below HTTP means: it could not be sent, the server fell silent, or the line broke."""
+    maybe_billed = not isinstance(error, _NOT_SENT)
+    detail = type(error).__name__ if error is not None else "connection"
+    if isinstance(error, httpx2.TimeoutException):
+        return ProviderFault(FaultKind.TIMEOUT, detail, maybe_billed=maybe_billed)
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+        return ProviderFault(FaultKind.BAD_REQUEST, detail)
+    if isinstance(error, httpx2.DecodingError):
+        return ProviderFault(FaultKind.BROKEN_ANSWER, detail, maybe_billed=True)
+    return ProviderFault(FaultKind.UNREACHABLE, detail, maybe_billed=maybe_billed)

@@ -1,0 +1,93 @@
+"""The seam between a vendor's protocol (bodies, events: pure functions) and the client that carries it.
+
+What comes from a vendor is read with plain indexing: a body of another shape raises KeyError, TypeError and the like,
+which the carrier turns into one fault.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.llm.calls import ToolCall
+from app.llm.faults import FaultKind, InvalidOutput, ProviderFault, classify, describe
+from app.llm.pricing import TokenCounts
+from app.llm.providers.base import Finish, JsonObject, ProviderAnswer, ProviderRequest
+from app.llm.providers.sse import TextCollector
+
+
+class AnswerStream(Protocol):
+    """Puts a streamed answer together."""
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """Raises ProviderFault for an error that comes inside the stream."""
+
+    def finish(self) -> ProviderAnswer:
+        """Raises ProviderFault when the stream ended before the answer did."""
+
+
+class WireFormat(Protocol):
+    """One endpoint of one vendor."""
+
+    @property
+    def path(self) -> str: ...
+
+    def to_body(self, request: ProviderRequest) -> JsonObject: ...
+
+    def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer: ...
+
+    def open_stream(self, request: ProviderRequest, collector: TextCollector) -> AnswerStream: ...
+
+
+@dataclass
+class RawCall:
+    """A tool call as the vendor sent it; in a stream its parts grow piece by piece."""
+
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+def assemble(
+    *,
+    text: str,
+    calls: Sequence[RawCall],
+    finish: Finish,
+    tokens: TokenCounts,
+    served_model: str,
+    request: ProviderRequest,
+) -> ProviderAnswer:
+    """The answer. Raises InvalidOutput when the arguments of a tool call are no JSON object."""
+    tool_calls: list[ToolCall] = []
+    if request.output is not None:
+        text = calls[0].arguments if calls else text
+    elif finish is Finish.DONE:
+        for call in calls:
+            arguments = _to_object(call.arguments)
+            if arguments is None:
+                problems = f"The arguments of {call.name} were not a JSON object."
+                raise InvalidOutput(text=call.arguments, problems=problems, tokens=tokens, served_model=served_model)
+            tool_calls.append(ToolCall(id=call.call_id, name=call.name, arguments=arguments))
+    return ProviderAnswer(
+        text=text, tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
+    )
+
+
+def _to_object(arguments: str) -> JsonObject | None:
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def stream_fault(error: Mapping[str, Any]) -> ProviderFault:
+    """An error that came after the answer had begun: nobody can say what was billed."""
+    codes = (error.get("code"), error.get("type"))
+    return ProviderFault(classify(None, codes=codes), describe(None, codes), maybe_billed=True)
+
+
+def cut_off(tokens: TokenCounts | None = None) -> ProviderFault:
+    return ProviderFault(FaultKind.UNREACHABLE, "stream ended early", tokens=tokens, maybe_billed=tokens is None)

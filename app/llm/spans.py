@@ -1,0 +1,52 @@
+"""Names of the attributes on model spans: our own constants, because the GenAI conventions are still in development."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opentelemetry.trace import Span
+
+from app.domain.usage import ModelAttempt
+from app.llm.calls import CallScope, ModelRole
+from app.telemetry.tracing import AttributeValue
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+USER = "user.id"
+WORKFLOW = "workflow.id"
+CORRELATION = "correlation_id"
+ROLE = "agents.llm.role"
+ATTEMPTS = "agents.llm.attempts"
+COST = "agents.llm.cost_usd"
+
+
+def call_attributes(scope: CallScope, role: ModelRole) -> dict[str, AttributeValue | None]:
+    """What is known before the call. Never content."""
+    return {
+        OPERATION: "chat",
+        ROLE: role.value,
+        USER: scope.user_id,
+        WORKFLOW: scope.task_id,
+        CORRELATION: scope.request_id,
+    }
+
+
+def describe_attempts(span: Span, attempts: Sequence[ModelAttempt]) -> None:
+    """What came of it: the last attempt's model, the tokens and the cost of all."""
+    if not attempts or not span.is_recording():
+        return
+    last = attempts[-1]
+    span.set_attribute(PROVIDER, last.provider)
+    span.set_attribute(REQUEST_MODEL, last.model)
+    if last.served_model is not None:
+        span.set_attribute(RESPONSE_MODEL, last.served_model)
+    span.set_attribute(INPUT_TOKENS, sum(attempt.usage.input_tokens for attempt in attempts))
+    span.set_attribute(OUTPUT_TOKENS, sum(attempt.usage.output_tokens for attempt in attempts))
+    span.set_attribute(ATTEMPTS, len(attempts))
+    costs = [attempt.usage.cost_microusd for attempt in attempts]
+    if None not in costs:
+        span.set_attribute(COST, sum(cost or 0 for cost in costs) / 1_000_000)

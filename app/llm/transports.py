@@ -1,0 +1,84 @@
+"""The vendors' adapters of one process: built when first needed, on one shared HTTP client, closed together.
+
+Importing an SDK costs half a second to a second of CPU. So it happens in a thread, where the event loop goes on, and
+only for vendors that are really asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+
+from app.http import HttpTimeouts, build_model_client
+from app.llm.chains import Provider
+from app.llm.keys import ProviderKey
+from app.llm.providers.base import ProviderAdapter
+from app.settings import LLMSettings
+from app.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+class Transports:
+    """Belongs to one event loop."""
+
+    def __init__(self, settings: LLMSettings, *, metrics: Metrics) -> None:
+        self._settings = settings
+        self._keys = {
+            Provider.OPENAI: ProviderKey(
+                "openai", value=settings.openai_api_key, path=settings.openai_api_key_file, metrics=metrics
+            ),
+            Provider.ANTHROPIC: ProviderKey(
+                "anthropic", value=settings.anthropic_api_key, path=settings.anthropic_api_key_file, metrics=metrics
+            ),
+        }
+        self._base_urls = {
+            Provider.OPENAI: settings.openai_base_url,
+            Provider.ANTHROPIC: settings.anthropic_base_url,
+        }
+        self._adapters: dict[Provider, ProviderAdapter] = {}
+        self._http: httpx2.AsyncClient | None = None
+        self._building = asyncio.Lock()
+
+    def usable(self) -> frozenset[Provider]:
+        """Providers with a key, or with an endpoint of one's own, which may need none."""
+        return frozenset(
+            provider for provider in Provider if self._keys[provider].configured or self._base_urls[provider]
+        )
+
+    async def adapter(self, provider: Provider) -> ProviderAdapter:
+        ready = self._adapters.get(provider)
+        if ready is not None:
+            return ready
+        async with self._building:
+            if provider not in self._adapters:
+                await asyncio.to_thread(importlib.import_module, f"app.llm.providers.{provider.value}")
+                self._adapters[provider] = self._build(provider)
+        return self._adapters[provider]
+
+    def _build(self, provider: Provider) -> ProviderAdapter:
+        if self._http is None:
+            self._http = build_model_client(HttpTimeouts(read_seconds=self._settings.timeout_seconds))
+        http, key, base_url = self._http, self._keys[provider], self._base_urls[provider]
+        match provider:
+            case Provider.OPENAI:
+                from app.llm.providers.openai import build_openai
+
+                return build_openai(
+                    key=key,
+                    base_url=base_url,
+                    http_client=http,
+                    responses_models=self._settings.responses_models,
+                )
+            case Provider.ANTHROPIC:
+                from app.llm.providers.anthropic import build_anthropic
+
+                return build_anthropic(key=key, base_url=base_url, http_client=http)
+
+    async def aclose(self) -> None:
+        self._adapters.clear()
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
