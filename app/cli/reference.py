@@ -92,6 +92,8 @@ def _default_text(default: Any) -> str:
         return "none"
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
+    if isinstance(default, tuple):
+        default = ",".join(default)
     if isinstance(default, Enum):
         default = default.value
     if isinstance(default, bool):
