@@ -11,20 +11,19 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Generic, Protocol
 
 from app.domain.usage import ModelAttempt
 from app.errors import LLMAuthFailed, LLMError
 from app.llm.breaker import CircuitBreaker
 from app.llm.breaker_state import BreakerState
 from app.llm.calls import CallScope, Completion, Parsed
-from app.llm.chains import Hop
+from app.llm.chains import Hop, Provider
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, most_telling
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
-from app.llm.providers.base import ProviderAnswer, ProviderRequest
+from app.llm.providers.base import ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
-from app.llm.transports import Transports
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
@@ -34,12 +33,18 @@ _TIMER_MARGIN_SECONDS = 0.005
 _log = get_logger(__name__)
 
 
+class Adapters(Protocol):
+    """Where the vendors' adapters come from: `Transports`, or a double in tests."""
+
+    async def adapter(self, provider: Provider) -> ProviderAdapter: ...
+
+
 @dataclass(frozen=True)
 class CallParts:
     """What all calls of a process share."""
 
     settings: LLMSettings
-    transports: Transports
+    transports: Adapters
     breaker: CircuitBreaker
     meter: Meter
     metrics: Metrics

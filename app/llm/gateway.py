@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.llm import spans
 from app.llm.breaker import CircuitBreaker
-from app.llm.call import CallParts, ChainCall
+from app.llm.call import Adapters, CallParts, ChainCall
 from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
-from app.llm.chains import build_chains
+from app.llm.chains import Provider, build_chains
 from app.llm.faults import ProviderFault
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
@@ -34,6 +35,14 @@ TASK_ID_HEADER = "X-Task-Id"
 _log = get_logger(__name__)
 
 
+class Vendors(Adapters, Protocol):
+    """The adapters, who of them may be asked, and their end."""
+
+    def usable(self) -> Collection[Provider]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class LLMGateway:
     """`breaker` also serves the search and shows the providers' health to the worker's presence."""
 
@@ -42,7 +51,7 @@ class LLMGateway:
         settings: LLMSettings,
         agents: AgentSettings,
         *,
-        transports: Transports,
+        transports: Vendors,
         breaker: CircuitBreaker,
         prices: PriceTable,
         metrics: Metrics,
@@ -52,6 +61,7 @@ class LLMGateway:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.breaker = breaker
+        self._transports = transports
         self.settings = settings
         self.chains = build_chains(settings, agents, usable=transports.usable())
         self.tracing = tracing
@@ -73,7 +83,7 @@ class LLMGateway:
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
-                dates = await (await self.parts.transports.adapter(provider)).shutdown_dates()
+                dates = await (await self._transports.adapter(provider)).shutdown_dates()
             except ProviderFault as fault:
                 _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
                 continue
@@ -83,7 +93,7 @@ class LLMGateway:
                     gauge.set(dates[hop.model].timestamp())
 
     async def aclose(self) -> None:
-        await self.parts.transports.aclose()
+        await self._transports.aclose()
 
 
 class GatewayLLM:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
 
-_SIMULATED = re.compile(r"(gpt-|claude-)?sim-")
+_SIMULATED = re.compile(r"(?:^|-)sim-")
 SIMULATOR_VERSION = "simulator-1"
 Dollars = Annotated[Decimal, Field(ge=0, lt=1_000_000)]
 
@@ -95,7 +95,7 @@ class PriceTable:
         rate = self._overrides.get(model) or self._overrides.get(f"{provider}:{model}")
         if rate is not None:
             return Price(rate.microusd(tokens), self._overrides_version)
-        if _SIMULATED.match(model):
+        if _SIMULATED.search(model):
             return Price(SIMULATOR_RATE.microusd(tokens), SIMULATOR_VERSION)
         usage = genai_prices.Usage(
             input_tokens=tokens.input,

@@ -1,0 +1,139 @@
+"""Doubles for the gateway: a scripted adapter in place of a vendor, an allowance that remembers, a scope."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.domain.usage import ModelAttempt, Usage
+from app.llm.breaker import CircuitBreaker
+from app.llm.call import CallParts
+from app.llm.calls import CallScope
+from app.llm.chains import Provider
+from app.llm.metering import Meter
+from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.providers.base import ProviderAnswer, ProviderRequest
+from app.settings import LLMSettings
+from app.telemetry.metrics import Metrics
+from tests.doubles import ManualClock
+
+TOKENS = TokenCounts(input=10, output=5)
+
+
+def answer(text: str = "Hello.") -> ProviderAnswer:
+    return ProviderAnswer(text=text, tokens=TOKENS, served_model="served")
+
+
+@dataclass
+class ScriptedAdapter:
+    """Gives or raises the next of `script`; the last one for ever. A callable is called with the request."""
+
+    script: list[ProviderAnswer | BaseException | Callable[[ProviderRequest], None]]
+    requests: list[ProviderRequest] = field(default_factory=list)
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        self.requests.append(request)
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(step, BaseException):
+            raise step
+        if isinstance(step, ProviderAnswer):
+            return step
+        step(request)
+        return answer()
+
+    async def shutdown_dates(self) -> Mapping[str, datetime]:
+        return {}
+
+
+@dataclass
+class MemoryTransports:
+    """In place of `Transports`: adapters that are there already."""
+
+    adapters: dict[Provider, ScriptedAdapter]
+    closed: bool = False
+
+    def usable(self) -> frozenset[Provider]:
+        return frozenset(self.adapters)
+
+    async def adapter(self, provider: Provider) -> ScriptedAdapter:
+        return self.adapters[provider]
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class RecordingAllowance:
+    """Permits everything until `refusal` is set."""
+
+    reserved: list[Usage] = field(default_factory=list)
+    settled: list[tuple[Usage, Usage]] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    async def reserve(self, upper_bound: Usage) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.reserved.append(upper_bound)
+
+    def settle(self, upper_bound: Usage, actual: Usage) -> None:
+        self.settled.append((upper_bound, actual))
+
+    @property
+    def open(self) -> int:
+        return len(self.reserved) - len(self.settled)
+
+
+@dataclass
+class Bench:
+    """Everything a call needs, on one manual clock; sleeping moves the clock."""
+
+    adapters: dict[Provider, ScriptedAdapter]
+    settings: LLMSettings = field(default_factory=lambda: LLMSettings(http_max_retries=3, breaker_failures=100))
+    remaining: float = 60.0
+    clock: ManualClock = field(default_factory=ManualClock)
+    allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
+    heard: list[ModelAttempt] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=lambda: Metrics(process="worker", version="test"))
+
+    def __post_init__(self) -> None:
+        self.breaker = CircuitBreaker(
+            self.settings, redis=None, metrics=self.metrics, clock=self.clock, rng=random.Random(1)
+        )
+        self.deadline = self.clock.monotonic() + self.remaining
+
+    def scope(self) -> CallScope:
+        return CallScope(
+            task_id="task-1",
+            request_id="request-1",
+            tenant="default",
+            workflow_type="peer",
+            allowance=self.allowance,
+            remaining_seconds=lambda: self.deadline - self.clock.monotonic(),
+            on_attempt=self.heard.append,
+            headers={"X-Step": "classify#1"},
+        )
+
+    def parts(self) -> CallParts:
+        return CallParts(
+            settings=self.settings,
+            transports=MemoryTransports(self.adapters),
+            breaker=self.breaker,
+            meter=Meter(prices=PriceTable(), metrics=self.metrics, clock=self.clock),
+            metrics=self.metrics,
+            rng=random.Random(1),
+            sleep=self.sleep,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.clock.advance(seconds)
+
+    def sample(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def statuses(attempts: Sequence[ModelAttempt]) -> list[str]:
+    return [f"{attempt.model} {attempt.status.value}" for attempt in attempts]
