@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from app.errors import ConfigurationError, LLMUnavailable
+from app.llm import spans
+from app.llm.calls import ChatMessage, ModelRole, ToolSpec
+from app.llm.chains import Provider
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.gateway import LLMGateway, build_gateway
+from app.llm.pricing import PriceTable
+from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracing
+from tests.doubles import ManualClock
+from tests.unit.llm.doubles import Bench, MemoryTransports, ScriptedAdapter, answer
+
+SECRET = "a very secret prompt"
+MESSAGES = [ChatMessage("user", SECRET)]
+
+
+class RecordedTracing(Tracing):
+    """Keeps spans in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(ProcessSettings(otlp_endpoint=None), process="worker", version="test")
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self._tracer = provider.get_tracer("test")
+
+
+class Made:
+    def __init__(self, adapter: ScriptedAdapter) -> None:
+        settings = LLMSettings(peer_model="gpt-4.1-mini", content_model="gpt-4.1", http_max_retries=1)
+        self.bench = Bench({Provider.OPENAI: adapter}, settings=settings)
+        self.adapter = adapter
+        self.tracing = RecordedTracing()
+        self.transports = MemoryTransports(self.bench.adapters)
+        self.gateway = LLMGateway(
+            settings,
+            AgentSettings(llm_fallback=False),
+            transports=self.transports,
+            breaker=self.bench.breaker,
+            prices=PriceTable(),
+            metrics=self.bench.metrics,
+            tracing=self.tracing,
+            clock=self.bench.clock,
+            sleep=self.bench.sleep,
+        )
+        self.llm = self.gateway.bind(self.bench.scope())
+
+    def span(self) -> dict[str, Any]:
+        (span,) = self.tracing.exporter.get_finished_spans()
+        return {"name": span.name, "status": span.status.status_code.name, **dict(span.attributes or {})}
+
+
+async def test_ids_and_the_trace_go_to_the_provider() -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    headers = dict(made.adapter.requests[0].headers)
+    traceparent = headers.pop("traceparent")
+    assert headers == {"X-Request-ID": "request-1", "X-Task-Id": "task-1", "X-Step": "classify#1"}
+    (span,) = made.tracing.exporter.get_finished_spans()
+    assert span.context is not None
+    assert traceparent.split("-")[1] == f"{span.context.trace_id:032x}"
+
+
+async def test_a_call_is_a_span_without_content() -> None:
+    made = Made(ScriptedAdapter([answer("a very secret answer")]))
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    span = made.span()
+    assert span["name"] == "agents.peer.llm"
+    assert span[spans.REQUEST_MODEL] == "gpt-4.1-mini"
+    assert span[spans.RESPONSE_MODEL] == "served"
+    assert (span[spans.INPUT_TOKENS], span[spans.OUTPUT_TOKENS]) == (10, 5)
+    assert span[spans.WORKFLOW] == "task-1"
+    assert span[spans.CORRELATION] == "request-1"
+    assert "secret" not in str(span)
+
+
+async def test_a_failed_call_is_a_failed_span_with_its_attempts() -> None:
+    made = Made(ScriptedAdapter([ProviderFault(FaultKind.SERVER)]))
+    with pytest.raises(LLMUnavailable):
+        await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    assert (made.span()["status"], made.span()[spans.ATTEMPTS]) == ("ERROR", 1)
+
+
+async def test_the_role_chooses_the_model() -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    await made.llm.chat(MESSAGES, role=ModelRole.CONTENT)
+    assert [request.model for request in made.adapter.requests] == ["gpt-4.1-mini", "gpt-4.1"]
+
+
+async def test_short_answers_are_whole_and_long_ones_streamed() -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    tool = ToolSpec(name="search", description="", parameters={})
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    await made.llm.chat(MESSAGES, role=ModelRole.PEER)
+    await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool])
+    assert [request.stream for request in made.adapter.requests] == [False, True, True]
+    assert made.adapter.requests[2].tools == (tool,)
+
+
+async def test_closing_the_gateway_closes_its_clients() -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    await made.gateway.aclose()
+    assert made.transports.closed
+
+
+async def test_a_chain_that_makes_no_sense_stops_the_start() -> None:
+    settings = Settings(llm=LLMSettings(peer_model="llama3"))
+    with pytest.raises(ConfigurationError, match="llama3"):
+        build_gateway(
+            settings,
+            redis=None,
+            metrics=Metrics(process="worker", version="test"),
+            tracing=RecordedTracing(),
+            clock=ManualClock(),
+        )
