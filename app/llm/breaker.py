@@ -29,6 +29,7 @@ from app.telemetry.metrics import Metrics
 
 KEY_PREFIX = "ao:breaker:"
 _FRESH_SECONDS = 1.0
+_STALE_SECONDS = 5.0
 _REDIS_PATIENCE_SECONDS = 0.25
 _REDIS_PAUSE_SECONDS = 2.0
 _PROBE_SECONDS = 30.0
@@ -80,7 +81,8 @@ class CircuitBreaker:
                 return True
             if status.probe_until > now:
                 return False
-        known.checked_at = now  # before the round trip: calls that start meanwhile use what is known
+        if now - known.checked_at < _STALE_SECONDS:
+            known.checked_at = now  # before the round trip: calls that start meanwhile use what is known
         return await self._apply(name, "ask")
 
     async def succeeded(self, name: str) -> None:

@@ -1,0 +1,109 @@
+"""Every fault of every vendor over real HTTP: the right error, the right attempts, the right count of tokens."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from app.errors import (
+    LLMAuthFailed,
+    LLMBadRequest,
+    LLMContextOverflow,
+    LLMError,
+    LLMModelNotFound,
+    LLMOutputEmpty,
+    LLMOutputInvalid,
+    LLMOutputTruncated,
+    LLMQuotaExceeded,
+    LLMRateLimited,
+    LLMRefused,
+    LLMTimeout,
+    LLMUnavailable,
+)
+from app.llm.calls import ChatMessage, ModelRole
+from tests.integration.llm.conftest import Ask, Control
+
+PROMPT = "an unmistakable prompt"
+MESSAGES = [ChatMessage("user", PROMPT)]
+PREFIXES = ["sim-", "gpt-6-sim-", "claude-sim-"]
+TRIES = 2
+ANY_ANSWER: dict[str, tuple[type[LLMError], int]] = {
+    "down": (LLMUnavailable, TRIES),
+    "error": (LLMUnavailable, TRIES),
+    "overloaded": (LLMUnavailable, TRIES),
+    "reset": (LLMUnavailable, TRIES),
+    "hang": (LLMTimeout, TRIES),
+    "stall": (LLMTimeout, TRIES),
+    "429": (LLMRateLimited, TRIES),
+    "429-long": (LLMRateLimited, 1),
+    "quota": (LLMQuotaExceeded, 1),
+    "401": (LLMAuthFailed, 1),
+    "403": (LLMAuthFailed, 1),
+    "404": (LLMModelNotFound, 1),
+    "bad-request": (LLMBadRequest, 1),
+    "context-overflow": (LLMContextOverflow, 1),
+    "empty": (LLMOutputEmpty, 1),
+    "refusal": (LLMRefused, 1),
+    "length": (LLMOutputTruncated, 1),
+}
+STRUCTURED: dict[str, tuple[type[LLMError], int]] = {
+    "broken-json": (LLMOutputInvalid, 3),
+    "wrong-schema": (LLMOutputInvalid, 3),
+}
+# A cut connection or a silence: the provider may have charged, nobody can say.
+UNKNOWN_COST = {"reset", "hang", "stall"}
+
+
+class Place(BaseModel):
+    city: str
+    confidence: float
+
+
+async def provoke(ask: Ask, model: str, *, way: str) -> tuple[LLMError, int]:
+    """The error, and how many reservations stay open."""
+    asked = ask(model, tries=TRIES)
+    call = (
+        asked.llm.chat(MESSAGES, role=ModelRole.CONTENT)
+        if way == "stream"
+        else asked.llm.complete(MESSAGES, role=ModelRole.PEER, schema=Place if way == "schema" else None)
+    )
+    with pytest.raises(LLMError) as caught:
+        await call
+    assert list(caught.value.attempts) == asked.heard
+    return caught.value, asked.allowance.open
+
+
+@pytest.mark.parametrize("way", ["plain", "schema", "stream"])
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("fault", ANY_ANSWER)
+async def test_a_fault_has_its_error(ask: Ask, control: Control, fault: str, prefix: str, way: str) -> None:
+    expected, tries = ANY_ANSWER[fault]
+    error, still_open = await provoke(ask, prefix + fault, way=way)
+    assert type(error) is expected
+    assert len(error.attempts) == tries
+    assert still_open == (tries if fault in UNKNOWN_COST else 0)
+    assert PROMPT not in str(error)
+    assert all(PROMPT not in (attempt.detail or "") for attempt in error.attempts)
+    if fault not in UNKNOWN_COST:
+        counted = await control.calls()
+        metered = sum(attempt.usage.total_tokens for attempt in error.attempts)
+        assert metered == counted["input_tokens"] + counted["output_tokens"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("fault", STRUCTURED)
+async def test_output_that_never_fits_is_paid_for_and_fails(
+    ask: Ask, control: Control, fault: str, prefix: str
+) -> None:
+    expected, tries = STRUCTURED[fault]
+    error, still_open = await provoke(ask, prefix + fault, way="schema")
+    assert (type(error), len(error.attempts), still_open) == (expected, tries, 0)
+    counted = await control.calls()
+    metered = sum(attempt.usage.total_tokens for attempt in error.attempts)
+    assert metered == counted["input_tokens"] + counted["output_tokens"] > 0
+
+
+async def test_a_silence_between_chunks_is_a_timeout_but_a_slow_stream_is_not(ask: Ask) -> None:
+    asked = ask("sim-drip-100")
+    completion = await asked.llm.chat(MESSAGES, role=ModelRole.CONTENT)  # 30 chunks, 3 s, far beyond the timeout
+    assert [attempt.status for attempt in completion.attempts] == ["ok"]
