@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from opentelemetry.trace import Span
+from typing import TYPE_CHECKING
 
 from app.domain.usage import ModelAttempt
 from app.llm.calls import CallScope, ModelRole
 from app.telemetry.tracing import AttributeValue
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
