@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 import uvloop
-from app.llm.gateway import LLMGateway, build_gateway
 from redis.asyncio import Redis
 
 from app import __version__
@@ -24,6 +23,7 @@ from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.http import HttpTimeouts, build_web_client
+from app.llm.gateway import LLMGateway, build_gateway
 from app.ports import Clock
 from app.settings import Settings
 from app.storage.agents import MongoAgentDirectory

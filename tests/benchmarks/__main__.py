@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.bare_celery import app as bare
+from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.load import burst, steady
 from tests.benchmarks.process import measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
@@ -26,11 +27,11 @@ MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
 
 
 def main() -> int:
-    print(_machine())
-    rows = [*_instant()]
+    print(_machine(), flush=True)
+    rows: list[Row] = []
     baseline = _bare_celery(200)
-    rows += _two_calls(baseline)
-    rows += _slow_calls()
+    for row in (*_instant(), *_two_calls(baseline), *_slow_calls()):
+        rows.append(row)
     print(render(rows))
     return 0
 
@@ -120,7 +121,7 @@ def _bare_worker(redis_url: str, simulator_url: str) -> Iterator[Part]:
         "OPENAI_BASE_URL": f"{simulator_url}/v1",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.bare_celery", "8"],
+        [sys.executable, "-m", "tests.benchmarks.bare_celery"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -136,15 +137,21 @@ def _bare_worker(redis_url: str, simulator_url: str) -> Iterator[Part]:
 def _bare_celery(count: int) -> tuple[float, float]:
     """CPU milliseconds a task of bare Celery's worker, and seconds until all results are read."""
     with running_stack() as stack, broker_server() as broker, _bare_worker(broker.url, stack.simulator_url) as part:
-        bare.conf.update(broker_url=broker.url, result_backend=broker.url)
-        for result in [bare.send_task("bare.two_calls", (f"warm {n}",), queue="bare") for n in range(WARM_UP_TASKS)]:
-            result.get(timeout=60)
-        with measured_cpu(part) as used:
-            began = time.perf_counter()
-            sent = [bare.send_task("bare.two_calls", (f"task {n}",), queue="bare") for n in range(count)]
+        bare = build_bare(broker.url)
+
+        def run(number: int) -> None:
+            sent = [bare.send_task(TWO_CALLS, (f"task {n}",), queue=QUEUE) for n in range(number)]
             for result in sent:
                 result.get(timeout=120)
+                result.forget()
+
+        run(WARM_UP_TASKS)
+        with measured_cpu(part) as used:
+            began = time.perf_counter()
+            run(count)
             seconds = time.perf_counter() - began
+        gc.collect()  # results ask their backend at the end of their life: while it is there
+        bare.close()
     return used.seconds * 1000 / count, seconds
 
 
