@@ -7,10 +7,12 @@ still reserved when a process dies counts as spent: the next run begins with it 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from app.domain.task import Budget, Spending, Task
 from app.domain.usage import NO_USAGE, Usage
-from app.errors import BudgetExceeded
+from app.errors import BudgetExceeded, Postponed
+from app.tools.search import SearchHit, SearchTool
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim
 
@@ -34,7 +36,11 @@ class TaskAllowance:
             refuse_beyond(self._task.budget, spent=self._settled + self._reserved, wanted=upper_bound)
             self._reserved = self._reserved + priced(upper_bound)
             self._note()
-            await self._journal.flush()
+            try:
+                await self._journal.flush()
+            except Postponed:
+                self.settle(upper_bound, NO_USAGE)
+                raise
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
         if self._task.budget is None:
@@ -45,6 +51,22 @@ class TaskAllowance:
 
     def _note(self) -> None:
         self._journal.spending = Spending(settled=self._settled, reserved=self._reserved)
+
+
+class LeasedSearch:
+    """The search tool of one run: a search, like a model call, begins only under a good lease."""
+
+    def __init__(self, search: SearchTool, held: HeldClaim) -> None:
+        self._search = search
+        self._held = held
+
+    @property
+    def available(self) -> bool:
+        return self._search.available
+
+    async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
+        await self._held.check()
+        return await self._search.search(query, request_id=request_id)
 
 
 def refuse_beyond(budget: Budget, *, spent: Usage, wanted: Usage) -> None:

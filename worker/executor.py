@@ -13,6 +13,7 @@ import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from app.agents.base import Agent, AgentContext
 from app.agents.history import trim_history
@@ -30,7 +31,7 @@ from app.errors import (
     DeadlineExceeded,
     Postponed,
     ResultTooLarge,
-    StoreUnavailable,
+    StoreError,
     TaskFailure,
 )
 from app.llm.calls import BoundLLM, CallScope
@@ -40,13 +41,12 @@ from app.telemetry.logs import bind_log_context, get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing, current_trace_id
 from app.tools.search import SearchTool
-from worker.allowance import TaskAllowance
+from worker.allowance import LeasedSearch, TaskAllowance
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp, after_failure
+from worker.patience import until_answered
 
-CLAIM_PAUSE_SECONDS = 0.2
-LONGEST_CLAIM_PAUSE_SECONDS = 5.0
 PINNED_REASON = "The caller chose this agent."
 OTHER_VERSION_SECONDS = 2.0
 REQUEUED = "requeued"
@@ -81,6 +81,14 @@ class Run:
     journal: TaskJournal
     allowance: TaskAllowance
     ends_at: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ends: `name` is the task's status, or `requeued`; `write` stores it, fenced."""
+
+    name: str
+    write: Callable[[], Awaitable[bool]]
 
 
 class Executor:
@@ -118,15 +126,17 @@ class Executor:
             self._parts.leases.drop(claim_id)
 
     async def _claim(self, task_id: TaskId, claim_id: ClaimId) -> Task | None:
-        """Holds the ticket while the database is away: slots fill up and consumption stops by itself."""
-        pause_seconds = CLAIM_PAUSE_SECONDS
-        while True:
-            try:
-                return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
-            except StoreUnavailable:
-                _log.warning("claim_repeated", task_id=task_id)
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, LONGEST_CLAIM_PAUSE_SECONDS)
+        """Holds the ticket while the database is away: slots fill up and consumption stops by itself.
+
+        A worker that hands back takes nothing new; the leader finds the dropped ticket's task.
+        """
+
+        async def take() -> Task | None:
+            if self._parts.leases.handing_back:
+                return None
+            return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
+
+        return await until_answered(take, action="claim", task_id=task_id)
 
     async def _run_claimed(self, task: Task, held: HeldClaim) -> None:
         began = self._parts.clock.monotonic()
@@ -171,41 +181,65 @@ class Executor:
 
     async def _settle(self, run: Run) -> str:
         """Runs, and writes the one end that fits. Gives the name of that end. Raises ClaimLost."""
+        ending = await self._ending(run)
         try:
-            return await self._complete(run, await self._run_within_deadline(run))
-        except Postponed as reason:
-            return await self._hand_back(run, reason)
-        except TaskFailure as failure:
-            return await self._after_failure(run, failure)
+            await self._store(run, ending)
+        except StoreError as refusal:
+            _log.error("end_refused", status=ending.name, code=refusal.code)
+            failure = AgentFault("The database refused to store what the agent answered.")
+            ending = self._after_failure(run, failure, keep_texts=False)
+            await self._store(run, ending)
+        return ending.name
+
+    async def _store(self, run: Run, ending: Ending) -> None:
+        """Writes the end in a task of its own: a cancel that comes now is too late. Raises ClaimLost."""
+        writing = asyncio.create_task(run.journal.write(ending.write))
+        try:
+            await asyncio.shield(writing)
         except asyncio.CancelledError:
-            return await self._interrupted(run)
+            if run.held.interruption is not Interruption.CANCELLED:
+                writing.cancel()
+                self._raise_interruption(run)
+            run.held.run.uncancel()
+            await writing
+
+    async def _ending(self, run: Run) -> Ending:
+        """Runs the task and decides how it ends; writes nothing but steps. Raises ClaimLost."""
+        try:
+            return self._completed(run, await self._run_within_deadline(run))
+        except Postponed as reason:
+            return self._handed_back(run, reason)
+        except TaskFailure as failure:
+            return self._after_failure(run, failure)
+        except asyncio.CancelledError:
+            return self._interrupted(run)
         except ClaimLost:
             raise
         except Exception as fault:  # noqa: BLE001  # the edge of a run: an agent's fault ends its task, not the worker
             _log.error("agent_fault", error_class=type(fault).__name__, where=_origin(fault))
             unmapped = AgentFault(f"The agent failed with {type(fault).__name__}; the worker's log has the details.")
-            return await self._after_failure(run, unmapped)
+            return self._after_failure(run, unmapped)
 
-    async def _hand_back(self, run: Run, reason: Postponed) -> str:
-        update = run.journal.take_update()
+    def _handed_back(self, run: Run, reason: Postponed) -> Ending:
+        claims, claim, update = self._parts.claims, run.held.claim, run.journal.take_update()
         delay_seconds = 0.0 if run.held.hand_back else OTHER_VERSION_SECONDS
         _log.info("task_handed_back", reason=reason.message)
-        await run.journal.write(
-            lambda: self._parts.claims.requeue(
-                run.held.claim, update, reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None
-            )
+        return Ending(
+            REQUEUED,
+            lambda: claims.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None),
         )
-        return REQUEUED
 
-    async def _interrupted(self, run: Run) -> str:
+    def _interrupted(self, run: Run) -> Ending:
+        if run.held.interruption is not Interruption.CANCELLED:
+            self._raise_interruption(run)
+        run.held.run.uncancel()
+        claims, claim, update = self._parts.claims, run.held.claim, run.journal.take_update()
+        return Ending(TaskStatus.CANCELLED.value, lambda: claims.cancel(claim, update))
+
+    def _raise_interruption(self, run: Run) -> NoReturn:
         if run.held.interruption is Interruption.LOST:
             raise ClaimLost(f"task {run.task.id}: another worker owns it")
-        if run.held.interruption is not Interruption.CANCELLED:
-            raise asyncio.CancelledError
-        run.held.run.uncancel()
-        update = run.journal.take_update()
-        await run.journal.write(lambda: self._parts.claims.cancel(run.held.claim, update))
-        return TaskStatus.CANCELLED.value
+        raise asyncio.CancelledError
 
     async def _run_within_deadline(self, run: Run) -> AgentOutput:
         seconds = self._deadline_seconds(run.task)
@@ -224,7 +258,7 @@ class Executor:
     async def _route_and_run(self, run: Run) -> AgentOutput:
         context = await self._context(run)
         routing = await self._route(run.task, context)
-        agent = await self._agent(routing.agent_name)
+        agent = await self._agent(routing.agent_name, task_id=run.task.id)
         kind = agent.card.agent_type
         run.journal.note_routing(routing, agent_type=kind)
         with bind_log_context(agent_name=routing.agent_name):
@@ -250,7 +284,7 @@ class Executor:
             task=run.task,
             history=await self._history(run),
             llm=self._bind(run, "peer"),
-            search=parts.search,
+            search=LeasedSearch(parts.search, run.held),
             journal=run.journal,
             cards=[card for card in parts.registry.cards() if card.routable],
             min_confidence=parts.settings.agents.routing_min_confidence,
@@ -264,7 +298,11 @@ class Executor:
         task = run.task
         if task.history is not None:
             return task.history
-        earlier = await self._parts.claims.history(task.tenant, task.session_id, before=task)
+        earlier = await until_answered(
+            lambda: self._parts.claims.history(task.tenant, task.session_id, before=task),
+            action="read history",
+            task_id=task.id,
+        )
         history = trim_history(earlier, max_tokens=self._execution.history_tokens)
         run.journal.note_history(history)
         return history
@@ -290,39 +328,38 @@ class Executor:
         with self._parts.tracing.span("agents.peer.execute"):
             return await self._peer.route(context)
 
-    async def _agent(self, name: str) -> Agent:
+    async def _agent(self, name: str, *, task_id: str) -> Agent:
         try:
             return self._parts.registry.get(name)
         except AgentUnavailable:
-            published = await self._parts.directory.list_all()
+            published = await until_answered(self._parts.directory.list_all, action="read agents", task_id=task_id)
             if any(card.name == name for card in published):
                 raise Postponed(f"agent {name} runs in a worker of another version") from None
             raise
 
-    async def _complete(self, run: Run, output: AgentOutput) -> str:
-        if len(output.content.encode()) > RESULT_BYTES_LIMIT:
+    def _completed(self, run: Run, output: AgentOutput) -> Ending:
+        if len(output.content.encode(errors="replace")) > RESULT_BYTES_LIMIT:
             raise ResultTooLarge(f"The answer is larger than {RESULT_BYTES_LIMIT} bytes, the most that is kept.")
         result = _result_of(output)
-        update = run.journal.take_update(result.raw_output)
-        await run.journal.write(lambda: self._parts.claims.complete(run.held.claim, update, result))
-        return TaskStatus.COMPLETED.value
+        claims, claim, update = self._parts.claims, run.held.claim, run.journal.take_update(result.raw_output)
+        return Ending(TaskStatus.COMPLETED.value, lambda: claims.complete(claim, update, result))
 
-    async def _after_failure(self, run: Run, failure: TaskFailure) -> str:
+    def _after_failure(self, run: Run, failure: TaskFailure, *, keep_texts: bool = True) -> Ending:
+        """The end after a failure; without `keep_texts` it holds nothing that an agent wrote."""
         claims, claim = self._parts.claims, run.held.claim
         verdict = after_failure(failure, run.task, self._execution, fraction=random.random())
         update = run.journal.take_update()
         if isinstance(verdict, GiveUp):
-            partial = _partial(run.journal.latest_text())
+            partial = _partial(run.journal.latest_text()) if keep_texts else None
             _log.warning("task_error", error_type=verdict.error.type)
-            await run.journal.write(lambda: claims.fail(claim, update, verdict.error, partial))
-            return TaskStatus.FAILED.value
+            return Ending(TaskStatus.FAILED.value, lambda: claims.fail(claim, update, verdict.error, partial))
         _log.warning("task_retried", error_type=verdict.error.type, delay_seconds=round(verdict.delay_seconds, 3))
-        await run.journal.write(
+        return Ending(
+            REQUEUED,
             lambda: claims.requeue(
                 claim, update, reason=verdict.reason, delay_seconds=verdict.delay_seconds, error=verdict.error
-            )
+            ),
         )
-        return REQUEUED
 
 
 def _origin(fault: BaseException) -> str:

@@ -6,7 +6,6 @@ repeated, the same write, until the database answers: an outage delays a run, it
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -14,15 +13,10 @@ from contextvars import ContextVar
 from app.domain.message import Message
 from app.domain.task import Routing, Spending, Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
-from app.errors import ClaimLost, Postponed, StoreUnavailable
+from app.errors import ClaimLost, Postponed
 from app.ports import ClaimRepository, RunUpdate
-from app.telemetry.logs import get_logger
 from worker.leases import HeldClaim
-
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
-
-_log = get_logger(__name__)
+from worker.patience import until_answered
 
 
 class AttemptMeter:
@@ -125,18 +119,8 @@ class TaskJournal:
 
     async def write(self, operation: Callable[[], Awaitable[bool]]) -> None:
         """Repeats the operation until the database answers. Raises ClaimLost when the fence did not let it pass."""
-        pause_seconds = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                written = await operation()
-            except StoreUnavailable:
-                _log.warning("write_repeated", task_id=self._task.id)
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            if not written:
-                raise ClaimLost(f"task {self._task.id}: another worker owns it, or it has ended")
-            return
+        if not await until_answered(operation, action="write", task_id=self._task.id):
+            raise ClaimLost(f"task {self._task.id}: another worker owns it, or it has ended")
 
 
 def _pointing(step: Step, result_text: str | None) -> Step:

@@ -72,6 +72,7 @@ class LeaseKeeper:
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._held: dict[ClaimId, HeldClaim] = {}
+        self.handing_back = False
 
     @property
     def held(self) -> Mapping[ClaimId, HeldClaim]:
@@ -84,7 +85,12 @@ class LeaseKeeper:
         if run is None:
             raise RuntimeError("a claim is held by the asyncio task that runs it")
         held = HeldClaim(
-            claim=claim, run=run, renewed_at=claimed_at, lease_seconds=self._lease_seconds, clock=self._clock
+            claim=claim,
+            run=run,
+            renewed_at=claimed_at,
+            lease_seconds=self._lease_seconds,
+            clock=self._clock,
+            hand_back=self.handing_back,
         )
         self._held[claim.claim_id] = held
         return held
@@ -97,7 +103,8 @@ class LeaseKeeper:
             held.interrupt(reason)
 
     def hand_back_all(self) -> None:
-        """Asks every run to stop at its next node boundary."""
+        """Asks every run, and each that still begins, to stop at its next node boundary."""
+        self.handing_back = True
         for held in self._held.values():
             held.hand_back = True
 

@@ -23,7 +23,8 @@ from langgraph.typing import StateT
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.message import Message
 from app.domain.task import Step, Task
-from app.domain.usage import NO_USAGE, ModelAttempt, Usage
+from app.domain.usage import NO_USAGE, ModelAttempt
+from app.errors import TaskFailure
 from app.llm.calls import BoundLLM
 from app.ports import Clock
 from app.telemetry.metrics import Metrics
@@ -31,6 +32,7 @@ from app.telemetry.tracing import Tracing
 from app.tools.search import SearchTool
 
 RECURSION_LIMIT = 32
+FAILED_MARK = "~"
 
 State = TypeVar("State", bound=Mapping[str, Any])
 StateInput = TypeVar("StateInput", bound=Mapping[str, Any], contravariant=True)
@@ -128,6 +130,9 @@ def hash_inputs(state: Mapping[str, Any]) -> str:
 def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> JournaledNode[State]:
     """Makes the node a step of the journal.
 
+    A node that fails leaves a step, too: under its key, `~` and the number of the task's attempt, so that every try of
+    a model is kept and no later run takes it for an answer.
+
     `flush=False` is for nodes that make no paid call, and for those whose step is written by what follows at once (the
     routing decision, the finish): one write fewer, nothing but CPU work in between.
     """
@@ -143,25 +148,30 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
             return dict(known.output)
         started_at: datetime = context.clock.now()
         meter = journal.collect()
-        with context.tracing.span(f"agents.{context.workflow_type}.{name}", attributes={"agents.step": key}):
-            output = await node(state, runtime)
-        attempts = tuple(meter.attempts())
-        usage: Usage = sum((attempt.usage for attempt in attempts), NO_USAGE)
-        await journal.record(
-            Step(
-                key=key,
+
+        def step(step_key: str, output: dict[str, Any]) -> Step:
+            attempts = tuple(meter.attempts())
+            return Step(
+                key=step_key,
                 node=name,
                 agent_name=agent_name,
                 sequence=0,
                 input_hash=input_hash,
                 output=output,
-                usage=usage,
+                usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
                 attempts=attempts,
                 started_at=started_at,
                 finished_at=context.clock.now(),
-            ),
-            flush=flush,
-        )
+            )
+
+        try:
+            with context.tracing.span(f"agents.{context.workflow_type}.{name}", attributes={"agents.step": key}):
+                output = await node(state, runtime)
+        except TaskFailure as failure:
+            failed_key = f"{key}{FAILED_MARK}{context.task.attempts}"
+            await journal.record(step(failed_key, {"error": failure.code}), flush=False)
+            raise
+        await journal.record(step(key, output), flush=flush)
         return output
 
     run.__name__ = name

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from app.domain.identity import TaskId
 from app.domain.task import Task
+from app.errors import StoreUnavailable
 from app.ports import Clock, TaskQueue, TaskRepository
 
 FIRST_LOOK_SECONDS = 0.05
@@ -30,7 +31,10 @@ class CompletionWatch:
                 waiter.set()
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """The task once it is done, or as it stands after that many seconds. Raises TaskErased, StoreUnavailable."""
+        """The task once it is done, or as it stands after that many seconds. Raises TaskErased.
+
+        A database that goes away meanwhile does not undo that the task was accepted.
+        """
         ends_at = self._clock.monotonic() + seconds
         pause_seconds = FIRST_LOOK_SECONDS
         with self._registered(task.id) as finished:
@@ -42,7 +46,8 @@ class CompletionWatch:
                     async with asyncio.timeout(min(pause_seconds, left_seconds)):
                         await finished.wait()
                 finished.clear()
-                task = await self._tasks.get(task.tenant, task.id)
+                with contextlib.suppress(StoreUnavailable):
+                    task = await self._tasks.get(task.tenant, task.id)
                 pause_seconds = min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
         return task
 

@@ -114,21 +114,20 @@ class MongoTaskRepository:
         )
 
     async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
-        task = await self.get(tenant, task_id)
-        if task.status.terminal:
-            return task
         mine = {"_id": task_id, "tenant": tenant}
         ended = change(
             {**task_ended(TaskStatus.CANCELLED.value), "cancel_requested_at": "$$NOW"}, event=EventName.CANCELLED
         )
         flagged = change({"cancel_requested_at": "$$NOW"}, event=EventName.CANCEL_REQUESTED)
-        with store_errors(f"cancel task {task_id}"):
-            result = await self._tasks.update_one({**mine, "status": TaskStatus.QUEUED.value}, ended)
-            if not result.matched_count:
-                await self._tasks.update_one(
-                    {**mine, "status": TaskStatus.PROCESSING.value, "cancel_requested_at": None}, flagged
-                )
-        return await self.get(tenant, task_id)
+        running = {**mine, "status": TaskStatus.PROCESSING.value, "cancel_requested_at": None}
+        while True:  # a task may move between the two states while it is looked at
+            task = await self.get(tenant, task_id)
+            if task.status.terminal or task.cancel_requested_at is not None:
+                return task
+            with store_errors(f"cancel task {task_id}"):
+                result = await self._tasks.update_one({**mine, "status": TaskStatus.QUEUED.value}, ended)
+                if not result.matched_count:
+                    await self._tasks.update_one(running, flagged)
 
     async def erase_session(self, tenant: Tenant, session_id: SessionId) -> Sequence[TaskId]:
         mine = {"tenant": tenant, "session_id": session_id}

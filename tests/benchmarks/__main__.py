@@ -28,11 +28,8 @@ MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
 
 def main() -> int:
     print(_machine(), flush=True)
-    rows: list[Row] = []
     baseline = _bare_celery(200)
-    for row in (*_instant(), *_two_calls(baseline), *_slow_calls()):
-        rows.append(row)
-    print(render(rows))
+    print(render([*_instant(), *_two_calls(baseline), *_slow_calls()]))
     return 0
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from app.llm.gateway import LLMGateway, build_gateway
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.llm.calls import BoundLLM, CallScope, ChatMessage, Completion, ModelRole, ToolSpec
+from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, ToolSpec
+from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
 from app.ports import Clock
 from app.settings import Settings, load_settings
 from app.telemetry.logs import configure_logging
@@ -64,8 +64,8 @@ class InstantLLM:
 
 
 class InstantGateway(LLMGateway):
-    def bind(self, scope: CallScope) -> BoundLLM:
-        return InstantLLM(scope)
+    def bind(self, scope: CallScope) -> GatewayLLM:
+        return cast("GatewayLLM", InstantLLM(scope))
 
 
 def build_instant_gateway(

@@ -71,8 +71,13 @@ def assemble(
                 raise InvalidOutput(text=call.arguments, problems=problems, tokens=tokens, served_model=served_model)
             tool_calls.append(ToolCall(id=call.call_id, name=call.name, arguments=arguments))
     return ProviderAnswer(
-        text=text, tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
+        text=_storable(text), tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
     )
+
+
+def _storable(text: str) -> str:
+    """The text without NUL, and with half surrogate pairs as `?`: JSON can carry both, no database takes them."""
+    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def _to_object(arguments: str) -> JsonObject | None:

@@ -10,20 +10,22 @@ from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
 from app.clock import SystemClock
 from app.domain.agent import AgentCard, AgentOutput
+from app.domain.message import Message
 from app.domain.task import Budget, Requeue, Task, TaskStatus
 from app.domain.usage import ModelAttempt, Usage
-from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable
+from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable, StoreError, StoreUnavailable
 from app.llm.calls import BoundLLM, CallScope, ChatMessage
 from app.ports import RunUpdate
 from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load_settings
 from app.storage.agents import MongoAgentDirectory
+from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from tests.tasks import TENANT, claim_repository, new_task, task_repository
 from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
 from worker.executor import Executor, ExecutorParts
-from worker.leases import LeaseKeeper
+from worker.leases import Interruption, LeaseKeeper
 
 ROUTED = {"agent_name": "CodeAgent", "confidence": 0.93, "reasoning": "It asks for code.", "alternatives": []}
 CODE = "Here it is:\n\n```python\nprint('tide')\n```\n"
@@ -174,6 +176,7 @@ async def test_a_transient_failure_waits_and_resumes_without_paying_twice(indexe
     assert done.status is TaskStatus.COMPLETED
     assert done.attempts == 2
     assert done.usage.total_tokens == 30
+    assert done.steps["generate#1~1"].output == {"error": "LLM_UNAVAILABLE"}
 
 
 async def test_a_rate_limit_postpones_as_long_as_the_provider_asks(indexed_database: Database) -> None:
@@ -328,7 +331,8 @@ async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_res
     assert (handed_back.status, handed_back.handbacks, ran) == (TaskStatus.QUEUED, 1, ["first"])
 
     await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
-    await bench.executor(registry=registry).run(task.id)
+    another = LeaseKeeper(bench.claims, lease_seconds=30, clock=SystemClock())
+    await bench.executor(registry=registry, leases=another).run(task.id)
 
     done = await bench.stored(task)
     assert (done.status, ran) == (TaskStatus.COMPLETED, ["first", "second"])
@@ -354,3 +358,84 @@ async def test_a_follow_up_sees_the_sessions_first_answer(indexed_database: Data
     stored = await bench.stored(second)
     assert stored.history is not None
     assert [message.role.value for message in stored.history] == ["user", "assistant"]
+
+
+async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_database: Database) -> None:
+    class AwayOnce(MongoClaimRepository):
+        asked = 0
+
+        async def history(self, *arguments: Any, **options: Any) -> Sequence[Message]:
+            self.asked += 1
+            if self.asked == 1:
+                raise StoreUnavailable("away")
+            return await super().history(*arguments, **options)
+
+    bench = Bench(indexed_database, CODE)
+    task = await task_repository(indexed_database).insert(
+        new_task(agent="CodeAgent"), dispatched=True, new_session=False
+    )
+    claims = AwayOnce(indexed_database, lease_seconds=30)
+    await bench.executor(claims=claims).run(task.id)
+
+    assert (await bench.stored(task)).status is TaskStatus.COMPLETED
+    assert claims.asked == 2
+
+
+async def test_an_end_that_the_database_refuses_fails_the_task_without_its_texts(indexed_database: Database) -> None:
+    class Refusing(MongoClaimRepository):
+        async def complete(self, *arguments: Any) -> bool:
+            raise StoreError("refused")
+
+    bench = Bench(indexed_database, CODE)
+    task = await bench.submit(agent="CodeAgent")
+    await bench.executor(claims=Refusing(indexed_database, lease_seconds=30)).run(task.id)
+
+    stored = await bench.stored(task)
+    assert stored.error is not None
+    assert (stored.error.type, stored.result) == ("AGENT_FAULT", None)
+
+
+async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexed_database: Database) -> None:
+    storing, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MongoClaimRepository):
+        async def complete(self, *arguments: Any) -> bool:
+            storing.set()
+            await go_on.wait()
+            return await super().complete(*arguments)
+
+    bench = Bench(indexed_database, CODE)
+    task = await bench.submit(agent="CodeAgent")
+    run = asyncio.create_task(bench.executor(claims=Slow(indexed_database, lease_seconds=30)).run(task.id))
+    await storing.wait()
+    bench.leases.interrupt_task(task.id, Interruption.CANCELLED)
+    await asyncio.sleep(0)
+    go_on.set()
+    await run
+
+    assert (await bench.stored(task)).status is TaskStatus.COMPLETED
+    assert [finished.id for finished in bench.finished] == [task.id]
+
+
+async def test_a_worker_that_hands_back_claims_nothing_new(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, CODE)
+    bench.leases.hand_back_all()
+
+    task = await bench.run(agent="CodeAgent")
+
+    assert (task.status, task.attempts) == (TaskStatus.QUEUED, 0)
+
+
+async def test_a_hand_back_gives_its_reservation_back(indexed_database: Database) -> None:
+    bench = Bench(indexed_database, ROUTED, CODE)
+    task = await bench.submit(budget=Budget(max_tokens=1_000))
+
+    def bind_and_stop(scope: CallScope) -> BoundLLM:
+        for held in bench.leases.held.values():
+            held.hand_back = True
+        return bench.bind(scope)
+
+    await bench.executor(bind_llm=bind_and_stop).run(task.id)
+
+    stored = await bench.stored(task)
+    assert (stored.handbacks, stored.spending.reserved.total_tokens) == (1, 0)

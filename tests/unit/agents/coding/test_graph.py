@@ -63,13 +63,14 @@ async def test_the_step_waits_for_the_finish() -> None:
     assert journal.step("generate#1").usage.cost_microusd == 30
 
 
-async def test_a_failed_call_records_nothing_and_comes_through_as_it_is() -> None:
+async def test_a_failed_call_is_recorded_apart_and_comes_through_as_it_is() -> None:
     failure = LLMRefused("the model refused")
     journal = MemoryJournal()
     with pytest.raises(LLMRefused) as caught:
         await CodeAgent().run(make_context(ScriptedLLM(failure), journal=journal))
     assert caught.value is failure
-    assert journal.recorded == []
+    assert journal.recorded == ["generate#1~0"]
+    assert journal.step("generate#1~0").output == {"error": "LLM_REFUSED"}
 
 
 async def test_one_agent_serves_many_tasks() -> None:

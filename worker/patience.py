@@ -1,0 +1,28 @@
+"""Asking the database until it answers: an outage delays a run, it does not end it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from app.errors import StoreUnavailable
+from app.telemetry.logs import get_logger
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+Answer = TypeVar("Answer")
+
+_log = get_logger(__name__)
+
+
+async def until_answered(operation: Callable[[], Awaitable[Answer]], *, action: str, task_id: str) -> Answer:
+    """Repeats the operation, with growing pauses, as long as it raises StoreUnavailable."""
+    pause_seconds = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await operation()
+        except StoreUnavailable:
+            _log.warning("database_asked_again", action=action, task_id=task_id)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
