@@ -306,3 +306,13 @@ def test_no_text_is_no_answer(text: str) -> None:
     with pytest.raises(ProviderFault) as caught:
         require_usable(ProviderAnswer(text=text, tokens=TokenCounts(10, 0), served_model="m"))
     assert (caught.value.kind, caught.value.tokens) == (FaultKind.EMPTY, TokenCounts(10, 0))
+
+
+def test_text_that_no_database_takes_is_made_storable() -> None:
+    body = {
+        "model": "m",
+        "choices": [{"message": {"content": "half \ud800 pair\0 and snö"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+
+    assert ChatCompletions().to_answer(body, request()).text == "half ? pair and snö"
