@@ -6,8 +6,8 @@
     │   ├── MalformedBody                ├── TaskErased, SessionErased
     │   ├── UnsupportedMediaType         ├── IdempotencyConflict
     │   ├── BodyTooLarge                 ├── UnknownAgent
-    │   ├── MethodNotAllowed             ├── UnpricedBudget
-    │   ├── Unauthenticated, Forbidden   └── RateLimited
+    │   ├── MethodNotAllowed             └── RateLimited
+    │   └── Unauthenticated, Forbidden
     ├── IntakePaused                 new tasks are refused for a while (503)
     ├── DependencyError              a server we need does not answer; trying again helps (503)
     │   ├── StoreUnavailable
@@ -17,7 +17,7 @@
     ├── ClaimLost                    this process no longer owns the task: discard, write nothing
     ├── Postponed                    this version cannot run the task, another can: hand it back
     └── TaskFailure                  ends or delays a run; `code` becomes the task's error type
-        ├── UnknownTaskType, AgentUnavailable, AgentDisabled, AgentFault
+        ├── UnknownTaskType, AgentUnavailable, AgentFault
         ├── AttemptsExhausted, DeadlineExceeded, Expired, BudgetExceeded, ResultTooLarge
         ├── SearchError ── SearchUnavailable, SearchRejected
         ├── UnsafeAddress
@@ -170,11 +170,6 @@ class UnknownAgent(RequestError):
         self.known = tuple(known)
 
 
-class UnpricedBudget(RequestError):
-    code = "UNPRICED_BUDGET"
-    http_status = 422
-
-
 class RateLimited(RequestError):
     code = "RATE_LIMITED"
     http_status = 429
@@ -248,10 +243,6 @@ class UnknownTaskType(TaskFailure):
 
 class AgentUnavailable(TaskFailure):
     code = "AGENT_UNAVAILABLE"
-
-
-class AgentDisabled(TaskFailure):
-    code = "AGENT_DISABLED"
 
 
 class AgentFault(TaskFailure):

@@ -66,11 +66,6 @@ class ProcessSettings(SettingsGroup):
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Base URL of an OTLP/HTTP collector; without it no spans are made.",
     )
-    capture_content: bool = Field(
-        default=False,
-        validation_alias="AGENT_TRACE_CONTENT",
-        description="Puts the task's text on spans. Leave off where texts are confidential.",
-    )
 
 
 class StoreSettings(SettingsGroup):

@@ -41,7 +41,6 @@ class Tracing:
             endpoint = settings.otlp_endpoint.rstrip("/") + "/v1/traces"
             self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
             self._tracer = self._provider.get_tracer("agent_orchestrator", version)
-        self.capture_content = settings.capture_content
 
     @contextmanager
     def span(

@@ -1,17 +1,14 @@
-"""Which web addresses may be fetched or shown: public ones only (the guard against server-side request forgery).
+"""Which web addresses may be shown: public ones only.
 
-`check_url` judges the text of an address, `resolve_public` also every IP address that its name resolves to. A caller
-that fetches connects to exactly the addresses returned here, so that a name cannot change its mind between check and
-connection, and calls again for every redirect (`check_redirect`). Raises `UnsafeAddress`; never opens a connection.
+`check_url` judges the text of an address and raises `UnsafeAddress`. It resolves no name and opens no connection, so it
+is not enough for a caller that fetches: a public name may lead to an address inside.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
-from typing import Protocol
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from app.errors import UnsafeAddress
 
@@ -27,38 +24,10 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST_URL = 2_048
 
 
-class Resolver(Protocol):
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        """Every IP address of the host, as text; empty or OSError when it has none."""
-
-
 def check_url(url: str) -> str:
     """Returns the address as it was given. Raises UnsafeAddress unless it is http(s) to a host that may be public."""
     _checked_parts(url)
     return url
-
-
-async def resolve_public(url: str, *, resolve: Resolver) -> Sequence[IPAddress]:
-    """The public IP addresses of the URL's host. Raises UnsafeAddress when there is none, or one that is not public."""
-    parts = _checked_parts(url)
-    host = str(parts.hostname)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = await resolve(host, port)
-    except OSError as error:
-        raise UnsafeAddress(f"The host {host} has no address.") from error
-    if not found:
-        raise UnsafeAddress(f"The host {host} has no address.")
-    return [_public(_parsed(text, host), host) for text in found]
-
-
-def check_redirect(current: str, location: str) -> str:
-    """The absolute address that a redirect leads to; from https only to https. Raises UnsafeAddress."""
-    target = urljoin(current, location)
-    parts = _checked_parts(target)
-    if urlsplit(current).scheme == "https" and parts.scheme != "https":
-        raise UnsafeAddress(f"The redirect to {parts.hostname} leaves https.")
-    return target
 
 
 def is_public(address: IPAddress) -> bool:
@@ -87,12 +56,12 @@ def _checked_parts(url: str) -> SplitResult:
 
 def _check_host(host: str) -> None:
     if ":" in host:
-        _public(_parsed(host, host), host)
+        _check_public(_parsed(host, host), host)
         return
     name = host.removesuffix(".")
     if _NUMERIC_LABEL.fullmatch(name.rsplit(".", 1)[-1]):
         # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to a resolver: only the plain form is taken at all.
-        _public(_parsed(name, host), host)
+        _check_public(_parsed(name, host), host)
         return
     if not name.isascii():
         raise UnsafeAddress("The host's name has to be in its ASCII form.")
@@ -107,10 +76,9 @@ def _parsed(text: str, host: str) -> IPAddress:
         raise UnsafeAddress(f"The host {host} is not a valid address.") from error
 
 
-def _public(address: IPAddress, host: str) -> IPAddress:
+def _check_public(address: IPAddress, host: str) -> None:
     if not is_public(address):
         raise UnsafeAddress(f"The host {host} leads to an address that is not public.")
-    return address
 
 
 def _embedded_ipv4(address: IPAddress) -> ipaddress.IPv4Address | None:
