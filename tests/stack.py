@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ import httpx
 from tests.servers import HOST, Server, broker_server, free_port, store_server
 
 START_SECONDS = 30.0
+LOOK_SECONDS = 0.05
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 
@@ -105,6 +106,14 @@ class Stack:
         body: dict[str, Any] = answer.json()
         return body
 
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Looks until the condition holds; fails the test when it does not in time."""
+        give_up_at = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > give_up_at:
+                raise AssertionError(f"the condition did not hold within {seconds} s")
+            time.sleep(LOOK_SECONDS)
+
     def wait(self, task_id: str, *, seconds: float = 60) -> dict[str, Any]:
         """The finished task; fails the test when it does not end in time."""
         give_up_at = time.monotonic() + seconds
@@ -117,7 +126,7 @@ class Stack:
                 return task
             if time.monotonic() > give_up_at:
                 raise AssertionError(f"task {task_id} did not end within {seconds} s: {task.get('status')}")
-            time.sleep(0.05)
+            time.sleep(LOOK_SECONDS)
 
     def calls(self, task_id: str | None = None) -> Any:
         """What the simulator counted."""

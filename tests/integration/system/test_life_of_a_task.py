@@ -84,8 +84,7 @@ def test_a_running_task_is_cancelled_within_a_second(stack: Stack) -> None:
     fault = {"model": "gpt-4.1-mini", "fault": "hang", "times": 1}
     httpx.post(f"{stack.simulator_url}/simulator/faults", json=fault, timeout=10).raise_for_status()
     accepted = stack.submit("Write a Python function that waits.")
-    while stack.get(accepted["task_id"])["status"] == "queued":
-        pass
+    stack.wait_until(lambda: stack.get(accepted["task_id"])["status"] != "queued", seconds=20)
 
     stack.client.post(f"/v1/tasks/{accepted['task_id']}/cancel").raise_for_status()
 
