@@ -89,7 +89,7 @@ def _load(origin: str, load: Callable[[], object]) -> Agent:
         card = getattr(candidate, "card", None)
     except ConfigurationError:
         raise
-    except Exception as error:  # foreign code may raise anything; say whose it is
+    except Exception as error:  # the edge to foreign code, which may raise anything: say whose it is
         raise ConfigurationError(f"{origin}: could not be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(card, AgentCard):
         raise ConfigurationError(f"{origin}: is no agent: its `card` has to be an AgentCard.")

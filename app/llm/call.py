@@ -143,7 +143,7 @@ class ChainCall(Generic[Parsed]):
         bound = meter.upper_bound(hop, request)
         try:
             await allowance.reserve(bound)
-        except BaseException:
+        except BaseException:  # no budget left, or cancelled: the breaker's probe must not stay taken
             await self._parts.breaker.abandoned(hop.name)
             raise
         attempt = meter.begin(hop, self._scope, self.attempts)
