@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from app.errors import (
 from app.llm.calls import BoundLLM, CallScope
 from app.ports import AgentDirectory, Claim, ClaimRepository, Clock
 from app.settings import Settings
-from app.telemetry.logs import bind_log_context, get_logger
+from app.telemetry.logs import bind_log_context, get_logger, origin
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing, current_trace_id
 from app.tools.search import SearchTool
@@ -216,7 +215,7 @@ class Executor:
         except ClaimLost:
             raise
         except Exception as fault:  # noqa: BLE001  # the edge of a run: an agent's fault ends its task, not the worker
-            _log.error("agent_fault", error_class=type(fault).__name__, where=_origin(fault))
+            _log.error("agent_fault", error_class=type(fault).__name__, where=origin(fault))
             unmapped = AgentFault(f"The agent failed with {type(fault).__name__}; the worker's log has the details.")
             return self._after_failure(run, unmapped)
 
@@ -360,12 +359,6 @@ class Executor:
                 claim, update, reason=verdict.reason, delay_seconds=verdict.delay_seconds, error=verdict.error
             ),
         )
-
-
-def _origin(fault: BaseException) -> str:
-    """The line that raised, without the exception's text: that may hold what a user wrote."""
-    frames = traceback.extract_tb(fault.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
 
 
 def _result_of(output: AgentOutput) -> TaskResult:

@@ -1,16 +1,21 @@
-"""Projects the tasks that this worker has just written, in batches; what it misses, the leader's sweep finds."""
+"""Projects the tasks that this worker has just written, in batches; what it misses, the leader's sweep finds.
+
+Projections are for later readers: while the worker is busy they wait, but not longer than `PATIENCE_SECONDS`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from app.domain.identity import TaskId
 from app.errors import DependencyError, StoreError
-from app.ports import ProjectionRepository
+from app.ports import Clock, ProjectionRepository
 from app.telemetry.logs import get_logger
 
 BATCH = 100
 PAUSE_SECONDS = 1.0
+PATIENCE_SECONDS = 10.0
 
 _log = get_logger(__name__)
 
@@ -18,8 +23,11 @@ _log = get_logger(__name__)
 class Projector:
     """Collects task ids and projects them about once a second."""
 
-    def __init__(self, projections: ProjectionRepository) -> None:
+    def __init__(self, projections: ProjectionRepository, *, busy: Callable[[], bool], clock: Clock) -> None:
         self._projections = projections
+        self._busy = busy
+        self._clock = clock
+        self._flushed_at = clock.monotonic()
         self._waiting: dict[TaskId, None] = {}
 
     def add(self, task_id: TaskId) -> None:
@@ -29,10 +37,12 @@ class Projector:
         """Projects until cancelled."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
-            await self.flush()
+            if not self._busy() or self._clock.monotonic() - self._flushed_at >= PATIENCE_SECONDS:
+                await self.flush()
 
     async def flush(self) -> None:
         """Projects what waits now; what fails is left to the sweep."""
+        self._flushed_at = self._clock.monotonic()
         while self._waiting:
             batch = list(self._waiting)[:BATCH]
             for task_id in batch:

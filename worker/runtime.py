@@ -42,6 +42,8 @@ from worker.projector import Projector
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 10.0
+MODELS_FIRST_LOOK_SECONDS = 60.0
+MODELS_LOOK_SECONDS = 21_600.0
 
 _log = get_logger(__name__)
 
@@ -131,7 +133,9 @@ class Runtime:
         self._gateway = gateway
         self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
         self._projector = Projector(
-            MongoProjectionRepository(db, patience_seconds=2 * settings.execution.lease_seconds)
+            MongoProjectionRepository(db, patience_seconds=2 * settings.execution.lease_seconds),
+            busy=lambda: bool(self._leases.held),
+            clock=self._clock,
         )
         self._web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
         search = WebSearch(settings.search, client=self._web, breaker=gateway.breaker, metrics=self._metrics)
@@ -168,6 +172,7 @@ class Runtime:
             self._projector.run(),
             listen_for_cancels(self._redis, self._leases),
             self._tick(),
+            self._watch_models(),
         ):
             self._background.append(asyncio.create_task(work))
 
@@ -175,6 +180,13 @@ class Runtime:
         while True:
             self._ticked_at = self._clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _watch_models(self) -> None:
+        """Looks now and then when the models in use end; not at once, so that a start stays cheap."""
+        await asyncio.sleep(MODELS_FIRST_LOOK_SECONDS)
+        while True:
+            await self._gateway.observe_shutdowns()
+            await asyncio.sleep(MODELS_LOOK_SECONDS)
 
     def _finished(self, task: Task) -> None:
         self._projector.add(task.id)

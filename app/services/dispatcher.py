@@ -30,12 +30,14 @@ class Dispatcher:
         self._clock = clock
         self._buffer: deque[WaitingTask] = deque()
         self._filled_at = float("-inf")
+        self._deep = False
 
     async def dispatch(self) -> bool:
         """Releases what fits the window; True when something still waits. Raises DependencyError."""
         if not self._buffer or self._clock.monotonic() - self._filled_at >= BUFFER_SECONDS:
             self._buffer = deque(await self._tasks.find_waiting(BUFFER_TASKS))
             self._filled_at = self._clock.monotonic()
+            self._deep = len(self._buffer) == BUFFER_TASKS
         self._window.backlog = bool(self._buffer)
         if not self._buffer:
             return False
@@ -43,7 +45,7 @@ class Dispatcher:
         if room > 0:
             chosen = [self._buffer.popleft() for _ in range(min(room, len(self._buffer)))]
             await self._window.send(await self._tasks.release(chosen))
-        return bool(self._buffer)
+        return bool(self._buffer) or self._deep
 
     async def repair(self) -> int:
         """Sends lost tickets again; gives their number. Raises StoreUnavailable, BrokerUnavailable."""

@@ -22,7 +22,7 @@ from app.ports import (
 )
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
-from app.telemetry.logs import get_logger
+from app.telemetry.logs import get_logger, origin
 from app.telemetry.metrics import Metrics
 
 LOCK_SECONDS = 10.0
@@ -126,8 +126,8 @@ class Leader:
             await self._leading.wait()
             try:
                 pause_seconds = await duty()
-            except (DependencyError, StoreError) as error:
-                _log.warning("leader_duty_failed", duty=name, code=error.code)
+            except Exception as error:  # noqa: BLE001  # the edge of a duty: one that fails must not end the others
+                _log.warning("leader_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
                 pause_seconds = PAUSE_AFTER_ERROR_SECONDS
                 if name == "reap":
                     self.excuse_one_lease()

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel, WriteConcern
 from pymongo.errors import (
@@ -125,5 +126,5 @@ def store_errors(action: str) -> Iterator[None]:
         if error.code in _PASSING_CODES:
             raise StoreUnavailable(f"MongoDB could not {action} just now (code {error.code}); try again") from error
         raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
-    except PyMongoError as error:
+    except (PyMongoError, BSONError, UnicodeError) as error:
         raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -18,8 +19,10 @@ from app.domain.identity import TaskId
 from app.domain.journal import agent_runs
 from app.domain.task import Task, parse_task
 from app.storage.mongo import Database, server_time, store_errors
+from app.telemetry.logs import get_logger
 
 _DUPLICATE_KEY = 11000
+_log = get_logger(__name__)
 
 
 class MongoProjectionRepository:
@@ -33,7 +36,7 @@ class MongoProjectionRepository:
     async def project(self, task_ids: Sequence[TaskId]) -> None:
         with store_errors("read tasks to project"):
             documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}).to_list()
-        tasks = [parse_task(document) for document in documents]
+        tasks = [task for task in map(_readable, documents) if task is not None]
         present = [task for task in tasks if task.erased_at is None]
         await self._insert_missing("agent_runs", [run for task in present for run in _runs(task)])
         await self._insert_missing("messages", [message for task in present for message in _messages(task)])
@@ -61,6 +64,15 @@ class MongoProjectionRepository:
                 problems = error.details.get("writeErrors", []) if error.details else []
                 if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                     raise
+
+
+def _readable(document: dict[str, Any]) -> Task | None:
+    """The task, None where another version wrote what this one cannot read: that version projects it."""
+    try:
+        return parse_task(document)
+    except ValidationError as error:
+        _log.warning("task_not_projected", task_id=document["_id"], problems=error.error_count())
+        return None
 
 
 def _owner(task: Task) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,12 @@ def get_logger(name: str) -> Logger:
 def redact(text: str) -> str:
     """Masks keys and passwords inside a text: provider keys, our own keys, credentials in URLs."""
     return _SECRET_TEXT.sub(MASK, text)
+
+
+def origin(error: BaseException) -> str:
+    """The line that raised, without the exception's text: that may hold what a user wrote."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
 
 
 @contextmanager

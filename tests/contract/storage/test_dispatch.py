@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.domain.identity import TaskId
 from app.domain.task import TaskStatus
+from app.errors import StoreError
 from app.ports import RunUpdate
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
@@ -198,3 +200,21 @@ async def test_an_erased_task_is_not_projected_again(indexed_database: Database)
 
     for collection in ("agent_runs", "messages", "logs"):
         assert await indexed_database[collection].count_documents({}) == 0
+
+
+async def test_a_document_that_cannot_be_read_does_not_stop_the_others(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    await indexed_database["tasks"].insert_one({"_id": "newer", "tenant": TENANT, "status": "dreaming"})
+
+    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([TaskId("newer"), task.id])
+
+    assert await indexed_database["agent_runs"].count_documents({"task_id": task.id}) == 1
+    assert (await indexed_database["tasks"].find_one({"_id": "newer"}) or {})["status"] == "dreaming"
+
+
+async def test_a_text_that_no_database_takes_is_a_store_error(indexed_database: Database) -> None:
+    _, held = await claimed_task(indexed_database)
+
+    with pytest.raises(StoreError):
+        await claim_repository(indexed_database).record(held, RunUpdate(steps=[step(output={"content": "\ud800"})]))

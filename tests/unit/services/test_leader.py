@@ -145,3 +145,23 @@ async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> No
         await run
 
     assert bench.lock.released
+
+
+async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
+    bench = Bench()
+    failed = asyncio.Event()
+
+    async def broken() -> QueueCounts:
+        failed.set()
+        raise KeyError("unforeseen")
+
+    bench.store.counts = broken  # type: ignore[method-assign]  # the fault of this test
+    run = asyncio.create_task(bench.leader.run())
+    async with asyncio.timeout(5):
+        await failed.wait()
+        await bench.system.rolled_up.wait()
+
+    assert not run.done()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
