@@ -29,7 +29,7 @@ class StackFailed(CommandFailed):
 
 def become_supervisor(folder: StateFolder, plan: StackPlan) -> NoReturn:
     """Turns this process into the supervisor, with the terminal: what was loaded until here leaves the memory."""
-    plan.write(folder.plan)
+    _prepare(folder, plan)
     command = [*_supervisor_command(folder), "--terminal"]
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - our own interpreter, no shell wanted
@@ -37,7 +37,7 @@ def become_supervisor(folder: StateFolder, plan: StackPlan) -> NoReturn:
 
 def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) -> subprocess.Popen[bytes]:
     """Starts it beside this process: for good, or `tethered`, so that it ends with this process."""
-    plan.write(folder.plan)
+    _prepare(folder, plan)
     command = _supervisor_command(folder)
     lifeline, held = os.pipe()
     if tethered:
@@ -102,6 +102,12 @@ def _first_status(folder: StateFolder) -> StackStatus | None:
             return status
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def _prepare(folder: StateFolder, plan: StackPlan) -> None:
+    """Leaves the plan, and takes away what a supervisor that was killed had said: nobody shall take it for the new."""
+    folder.forget_status()
+    plan.write(folder.plan)
 
 
 def _supervisor_command(folder: StateFolder) -> list[str]:

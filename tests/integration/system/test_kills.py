@@ -30,7 +30,7 @@ def test_ten_running_tasks_survive_the_death_of(victim: str) -> None:
 
 def _wait_for_recorded_steps(stack: Stack, ids: list[str]) -> None:
     """Until a few tasks have finished their first step and none may have finished altogether."""
-    stack.wait_until(lambda: sum(bool(stack.get(task_id)["steps"]) for task_id in ids) >= SOME, seconds=20)
+    stack.wait_until(lambda: sum(bool(stack.get(task_id)["steps"]) for task_id in ids) >= SOME, seconds=60)
 
 
 def _assert_no_recorded_call_was_repeated(stack: Stack, task: dict[str, Any]) -> None:
