@@ -24,14 +24,20 @@ _WAITING_FIELDS = dict.fromkeys(
     ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id"), 1
 )
 REAP_BATCH = 200
+LOG_SWEEP = timedelta(minutes=10)
 
 
 class MongoDispatchRepository:
-    """Implements `app.ports.DispatchRepository` on the collection `tasks`."""
+    """Implements `app.ports.DispatchRepository` on the collection `tasks`.
 
-    def __init__(self, db: Database) -> None:
+    `log_retention_seconds` is how long lifecycle events stay in `logs`; they are looked through every ten minutes.
+    """
+
+    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
         self._db = db
         self._tasks = db["tasks"]
+        self._log_retention = timedelta(seconds=log_retention_seconds)
+        self._logs_due_at: datetime | None = None
 
     async def find_waiting(self, limit: int) -> Sequence[WaitingTask]:
         now = await server_time(self._db)
@@ -92,6 +98,7 @@ class MongoDispatchRepository:
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
             await self._remove_outlived(now)
+            await self._remove_old_logs(now)
         return Reaped(
             requeued={reason: crashes[reason] for reason in ("crash", "outage") if crashes[reason]},
             failed={
@@ -173,6 +180,12 @@ class MongoDispatchRepository:
         await self._tasks.delete_many({"_id": {"$in": ids}})
         for collection in ("agent_runs", "messages", "logs"):
             await self._db[collection].delete_many({"task_id": {"$in": ids}})
+
+    async def _remove_old_logs(self, now: datetime) -> None:
+        if self._logs_due_at is not None and now < self._logs_due_at:
+            return
+        self._logs_due_at = now + LOG_SWEEP
+        await self._db["logs"].delete_many({"at": {"$lt": now - self._log_retention}})
 
 
 def _dispatched() -> dict[str, Any]:

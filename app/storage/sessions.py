@@ -75,7 +75,7 @@ class MongoSessionRepository:
         erased = {"$mergeObjects": [{"created_at": "$$NOW"}, "$$ROOT", tombstone, {"erased_at": "$$NOW"}]}
         with store_errors(f"erase session {session_id}"), contextlib.suppress(DuplicateKeyError):
             await self._sessions.update_one(
-                {"_id": session_id, "erased_at": None}, [{"$replaceWith": erased}], upsert=True
+                {"_id": session_id, "tenant": tenant, "erased_at": None}, [{"$replaceWith": erased}], upsert=True
             )
 
     async def _find(self, tenant: Tenant, session_id: SessionId) -> dict[str, Any] | None:

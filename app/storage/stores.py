@@ -28,7 +28,7 @@ class Stores:
         self.api_keys = MongoApiKeyRepository(self._db)
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
-        self.dispatch = MongoDispatchRepository(self._db)
+        self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
         self.leadership = MongoLeaderLock(self._db)
         # Workers project what they finished; the leader takes what is left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)

@@ -29,7 +29,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
     urgent = await waiting(indexed_database, priority=9)
     await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
 
-    found = await MongoDispatchRepository(indexed_database).find_waiting(10)
+    found = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).find_waiting(10)
 
     assert [task.task_id for task in found] == [urgent, old, new]
 
@@ -37,7 +37,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
 async def test_a_task_is_released_once(indexed_database: Database) -> None:
     await waiting(indexed_database)
     await waiting(indexed_database)
-    dispatch = MongoDispatchRepository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
     both = await dispatch.find_waiting(10)
 
     assert await dispatch.release(both[:1]) == both[:1]
@@ -47,7 +47,7 @@ async def test_a_task_is_released_once(indexed_database: Database) -> None:
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
-    dispatch = MongoDispatchRepository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
 
     assert await dispatch.find_dispatched_before(60, 10) == []
     (sent,) = await dispatch.find_dispatched_before(-60, 10)
@@ -60,7 +60,7 @@ async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Data
 
 async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=2)
-    dispatch = MongoDispatchRepository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
 
     reaped = await dispatch.reap(excuse_crashes=False)
     requeued = await task_repository(indexed_database).get(TENANT, task.id)
@@ -83,7 +83,7 @@ async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(i
 async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -> None:
     task, _ = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=1)
 
-    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=True)
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=True)
 
     stored = await task_repository(indexed_database).get(TENANT, task.id)
     assert reaped.requeued == {"outage": 1}
@@ -93,7 +93,7 @@ async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -
 async def test_a_living_lease_is_left_alone(indexed_database: Database) -> None:
     await claimed_task(indexed_database, lease_seconds=60)
 
-    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
 
     assert (reaped.requeued, reaped.failed, reaped.cancelled) == ({}, {}, 0)
 
@@ -102,7 +102,7 @@ async def test_a_flagged_task_whose_worker_died_is_cancelled(indexed_database: D
     task, _ = await claimed_task(indexed_database, lease_seconds=-1)
     await task_repository(indexed_database).request_cancel(TENANT, task.id)
 
-    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
 
     assert reaped.cancelled == 1
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
@@ -115,7 +115,7 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
         new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
     )
 
-    reaped = await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
 
     expired = await tasks.get(TENANT, overdue.id)
     assert reaped.failed == {"EXPIRED": 1}
@@ -136,7 +136,7 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
     )
 
-    await MongoDispatchRepository(indexed_database).reap(excuse_crashes=False)
+    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
 
     for collection, owner in (
         ("tasks", "_id"),
@@ -153,7 +153,7 @@ async def test_counts_tell_waiting_dispatched_and_processing_apart(indexed_datab
     await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
     await claimed_task(indexed_database)
 
-    counts = await MongoDispatchRepository(indexed_database).counts()
+    counts = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).counts()
 
     assert (counts.waiting, counts.dispatched, counts.processing) == (1, 1, 1)
     assert 0 <= counts.oldest_age_seconds < 60
@@ -218,3 +218,14 @@ async def test_a_text_that_no_database_takes_is_a_store_error(indexed_database: 
 
     with pytest.raises(StoreError):
         await claim_repository(indexed_database).record(held, RunUpdate(steps=[step(output={"content": "\ud800"})]))
+
+
+async def test_lifecycle_events_go_after_their_retention(indexed_database: Database) -> None:
+    now = datetime.now(UTC)
+    await indexed_database["logs"].insert_many(
+        [{"_id": "old", "at": now - timedelta(hours=3)}, {"_id": "new", "at": now}]
+    )
+
+    await MongoDispatchRepository(indexed_database, log_retention_seconds=3_600).reap(excuse_crashes=False)
+
+    assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]

@@ -20,7 +20,9 @@ class Bench:
         self.queue = MemoryQueue()
         self.clock = ManualClock()
         self.window = TicketWindow(self.queue, self.clock)
-        self.dispatcher = Dispatcher(MongoDispatchRepository(db), self.queue, self.window, self.clock)
+        self.dispatcher = Dispatcher(
+            MongoDispatchRepository(db, log_retention_seconds=604_800), self.queue, self.window, self.clock
+        )
 
     async def submit(self, *, dispatched: bool = False) -> Task:
         return await task_repository(self.db).insert(new_task(), dispatched=dispatched, new_session=True)
