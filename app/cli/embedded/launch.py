@@ -106,7 +106,8 @@ def _first_status(folder: StateFolder) -> StackStatus | None:
 
 def _prepare(folder: StateFolder, plan: StackPlan) -> None:
     """Leaves the plan, and takes away what a supervisor that was killed had said: nobody shall take it for the new."""
-    folder.forget_status()
+    if not folder.running():
+        folder.forget_status()
     plan.write(folder.plan)
 
 
