@@ -22,6 +22,8 @@ from app.storage.mongo import Database, server_time, store_errors
 from app.telemetry.logs import get_logger
 
 _DUPLICATE_KEY = 11000
+# A document that cannot be read must not be looked at again and again, before all that can.
+_SET_ASIDE = {"$unset": {"unprojected": ""}, "$set": {"projection_failed": True}}
 _log = get_logger(__name__)
 
 
@@ -46,6 +48,9 @@ class MongoProjectionRepository:
                 await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
             if tasks:
                 await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
+            unread = {document["_id"] for document in documents} - {task.id for task in tasks}
+            if unread:
+                await self._tasks.update_many({"_id": {"$in": sorted(unread)}}, _SET_ASIDE)
 
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         with store_errors("find tasks to project"):
@@ -67,7 +72,7 @@ class MongoProjectionRepository:
 
 
 def _readable(document: dict[str, Any]) -> Task | None:
-    """The task, None where another version wrote what this one cannot read: that version projects it."""
+    """The task, None where another version wrote what this one cannot read: it is set aside, nothing in it is lost."""
     try:
         return parse_task(document)
     except ValidationError as error:

@@ -205,9 +205,16 @@ async def test_an_erased_task_is_not_projected_again(indexed_database: Database)
 async def test_a_document_that_cannot_be_read_does_not_stop_the_others(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database)
     await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
-    await indexed_database["tasks"].insert_one({"_id": "newer", "tenant": TENANT, "status": "dreaming"})
+    held_at = datetime.now(UTC)
+    await indexed_database["tasks"].insert_one(
+        {"_id": "newer", "tenant": TENANT, "status": "dreaming", "unprojected": True, "changed_at": held_at}
+    )
 
-    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([TaskId("newer"), task.id])
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+
+    await projections.project([TaskId("newer"), task.id])
+
+    assert await projections.find_stale(10) == []
 
     assert await indexed_database["agent_runs"].count_documents({"task_id": task.id}) == 1
     assert (await indexed_database["tasks"].find_one({"_id": "newer"}) or {})["status"] == "dreaming"
