@@ -1,4 +1,4 @@
-"""The vendors' adapters of one process: built when first needed, on one shared HTTP client, closed together.
+"""The vendors' adapters of one process: built when first needed, closed together.
 
 Importing an SDK costs half a second to a second of CPU. So it happens in a thread, where the event loop goes on, and
 only for vendors that are really asked.
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import TYPE_CHECKING
 
-from app.http import HttpTimeouts, build_model_client
+from app.http import HttpTimeouts
 from app.llm.chains import Provider
 from app.llm.keys import ProviderKey
 from app.llm.providers.base import ProviderAdapter
 from app.settings import LLMSettings
 from app.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    import httpx2
 
 
 class Transports:
@@ -39,7 +35,7 @@ class Transports:
             Provider.ANTHROPIC: settings.anthropic_base_url,
         }
         self._adapters: dict[Provider, ProviderAdapter] = {}
-        self._http: httpx2.AsyncClient | None = None
+        self._timeouts = HttpTimeouts(read_seconds=settings.timeout_seconds)
         self._building = asyncio.Lock()
 
     def usable(self) -> frozenset[Provider]:
@@ -59,9 +55,7 @@ class Transports:
         return self._adapters[provider]
 
     def _build(self, provider: Provider) -> ProviderAdapter:
-        if self._http is None:
-            self._http = build_model_client(HttpTimeouts(read_seconds=self._settings.timeout_seconds))
-        http, key, base_url = self._http, self._keys[provider], self._base_urls[provider]
+        key, base_url = self._keys[provider], self._base_urls[provider]
         match provider:
             case Provider.OPENAI:
                 from app.llm.providers.openai import build_openai
@@ -69,16 +63,15 @@ class Transports:
                 return build_openai(
                     key=key,
                     base_url=base_url,
-                    http_client=http,
+                    timeouts=self._timeouts,
                     responses_models=self._settings.responses_models,
                 )
             case Provider.ANTHROPIC:
                 from app.llm.providers.anthropic import build_anthropic
 
-                return build_anthropic(key=key, base_url=base_url, http_client=http)
+                return build_anthropic(key=key, base_url=base_url, timeouts=self._timeouts)
 
     async def aclose(self) -> None:
-        self._adapters.clear()
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        adapters, self._adapters = list(self._adapters.values()), {}
+        for adapter in adapters:
+            await adapter.aclose()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import openai
+
 from app.http import HttpTimeouts, build_model_client, build_web_client
 
 
 async def test_both_clients_have_the_same_timeouts_and_follow_no_redirect() -> None:
     timeouts = HttpTimeouts(read_seconds=10)
-    model, web = build_model_client(timeouts), build_web_client(timeouts)
+    model, web = build_model_client(openai.DefaultAioHttpClient, timeouts), build_web_client(timeouts)
     for client in (model, web):
         assert client.timeout.as_dict() == {"connect": 3.0, "read": 10, "write": 10, "pool": 10}
         assert not client.follow_redirects

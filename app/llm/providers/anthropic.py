@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import anthropic
-import httpx2
 
+from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.keys import ProviderKey
 from app.llm.providers.anthropic_messages import Messages
-from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor, classify_transport
+from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor
+from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 
@@ -94,14 +95,15 @@ def classify_anthropic(error: Exception) -> ProviderFault:
     return classify_transport(error)
 
 
-def build_anthropic(*, key: ProviderKey, base_url: str | None, http_client: httpx2.AsyncClient) -> SdkAdapter:
-    """The adapter on a shared HTTP client, whose owner closes it."""
+def build_anthropic(*, key: ProviderKey, base_url: str | None, timeouts: HttpTimeouts) -> SdkAdapter:
+    """The adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(anthropic.DefaultAioHttpClient, timeouts)
     client = anthropic.AsyncAnthropic(
         api_key=NO_KEY,
         base_url=base_url or DEFAULT_BASE_URL,
         max_retries=0,
-        timeout=http_client.timeout,
-        http_client=http_client,
+        timeout=http.timeout,
+        http_client=http,
     )
     return SdkAdapter(
         Vendor(

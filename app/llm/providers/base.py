@@ -92,3 +92,6 @@ class ProviderAdapter(Protocol):
 
     async def shutdown_dates(self) -> Mapping[str, datetime]:
         """When models end, by id, as far as the vendor says. Raises ProviderFault."""
+
+    async def aclose(self) -> None:
+        """Closes its connections; calls under way end with a ProviderFault."""

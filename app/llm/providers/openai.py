@@ -6,15 +6,16 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-import httpx2
 import openai
 
+from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.keys import ProviderKey
 from app.llm.pricing import TokenCounts
 from app.llm.providers.openai_chat import ChatCompletions, to_tokens
 from app.llm.providers.openai_responses import Responses
-from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor, classify_transport
+from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor
+from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 
@@ -92,16 +93,17 @@ def build_openai(
     *,
     key: ProviderKey,
     base_url: str | None,
-    http_client: httpx2.AsyncClient,
+    timeouts: HttpTimeouts,
     responses_models: Collection[str],
 ) -> SdkAdapter:
-    """The adapter on a shared HTTP client, whose owner closes it."""
+    """The adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(openai.DefaultAioHttpClient, timeouts)
     client = openai.AsyncOpenAI(
         api_key=NO_KEY,
         base_url=base_url or DEFAULT_BASE_URL,
         max_retries=0,
-        timeout=http_client.timeout,
-        http_client=http_client,
+        timeout=http.timeout,
+        http_client=http,
     )
     return SdkAdapter(
         Vendor(

@@ -19,6 +19,7 @@ from app.llm.faults import FaultKind, ProviderFault
 from app.llm.keys import ProviderKey
 from app.llm.providers.base import JsonObject, ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.sse import EventReader, TextCollector
+from app.llm.providers.transport import TRANSPORT_ERRORS
 from app.llm.providers.wire import WireFormat
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SdkAdapter:
             if request.stream:
                 return require_usable(await self._read_stream(response, wire, request))
             return require_usable(wire.to_answer(json.loads(response.content), request))
-        except (self._vendor.errors, httpx2.HTTPError, httpx2.StreamError) as error:
+        except (self._vendor.errors, *TRANSPORT_ERRORS) as error:
             raise self._vendor.classify(error) from None  # the text of a vendor's error may repeat the prompt
         except _WRONG_SHAPE as error:
             raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None
@@ -106,28 +107,15 @@ class SdkAdapter:
                 for model in models
                 if model.get(self._vendor.shutdown_field)
             }
-        except (self._vendor.errors, httpx2.HTTPError) as error:
+        except (self._vendor.errors, *TRANSPORT_ERRORS) as error:
             raise self._vendor.classify(error) from None
         except _WRONG_SHAPE as error:
             raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__) from None
+
+    async def aclose(self) -> None:
+        await self._vendor.client.close()
 
 
 def _to_moment(value: Any) -> datetime:
     moment = datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-
-
-def classify_transport(error: BaseException | None) -> ProviderFault:
-    """What a failure below HTTP means: it could not be sent, the server fell silent, or the line broke."""
-    maybe_billed = not isinstance(error, _NOT_SENT)
-    detail = type(error).__name__ if error is not None else "connection"
-    if isinstance(error, httpx2.TimeoutException):
-        return ProviderFault(FaultKind.TIMEOUT, detail, maybe_billed=maybe_billed)
-    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
-        return ProviderFault(FaultKind.BAD_REQUEST, detail)
-    if isinstance(error, httpx2.DecodingError):
-        return ProviderFault(FaultKind.BROKEN_ANSWER, detail, maybe_billed=True)
-    return ProviderFault(FaultKind.UNREACHABLE, detail, maybe_billed=maybe_billed)

@@ -46,6 +46,9 @@ class ScriptedAdapter:
     async def shutdown_dates(self) -> Mapping[str, datetime]:
         return {}
 
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
 
 @dataclass
 class MemoryTransports:
