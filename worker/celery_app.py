@@ -33,6 +33,7 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
     task = ProcessTask()
     task.runtime = runtime
     app.register_task(task)
+    task.backend = app.backend  # else each of the pool's threads looks the backend's class up for itself, 5 ms a thread
 
     def note_reserved(request: Any, **_: object) -> None:
         runtime.reserve(request.args[0])
