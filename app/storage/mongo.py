@@ -50,11 +50,11 @@ _UNAVAILABLE = (
     WriteConcernError,
 )
 
+# Each index of `tasks` is paid for with every write. Claims and leases have none: what is claimed is found by id, and
+# what has run out among the tasks in processing, which the slots of all workers bound.
 INDEXES: dict[str, list[IndexModel]] = {
     "tasks": [
         IndexModel([("status", ASCENDING), ("dispatched_at", ASCENDING), ("queued_at", ASCENDING)], name="queue"),
-        IndexModel([("lease.claim_id", ASCENDING)], name="claim", sparse=True),
-        IndexModel([("status", ASCENDING), ("lease.expires_at", ASCENDING)], name="lease"),
         IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="list"),
         IndexModel([("session_id", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)], name="session_owner"),
         IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),
