@@ -55,11 +55,11 @@ class MongoClaimRepository:
             event=EventName.CLAIMED,
             detail={"owner": owner},
         )
-        mine = {"_id": task_id, "lease.claim_id": claim_id}
         with store_errors(f"claim task {task_id}"):
             await self._tasks.update_one(claimable, taken)
-            document = await self._tasks.find_one(mine)
-        return parse_task(document) if document is not None else None
+            document = await self._tasks.find_one({"_id": task_id})
+        mine = document is not None and document.get("lease", {}).get("claim_id") == claim_id
+        return parse_task(document) if document is not None and mine else None
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
         earlier = {

@@ -91,8 +91,8 @@ class MongoTaskRepository:
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         with store_errors(f"read task {task_id}"):
-            document = await self._tasks.find_one({"_id": task_id, "tenant": tenant})
-        if document is None:
+            document = await self._tasks.find_one({"_id": task_id})
+        if document is None or document["tenant"] != tenant:
             raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
         if document.get("erased_at") is not None:
             raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
