@@ -57,6 +57,7 @@ class Assembly:
 
     state: ApiState
     keys: KeyService
+    window: TicketWindow
     background: Mapping[str, Callable[[], Awaitable[None]]]
 
 
@@ -130,7 +131,8 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         metrics=metrics,
         tracing=tracing,
     )
-    return Assembly(state=state, keys=keys, background={"leader": leader.run, "completion": completion.run})
+    background = {"leader": leader.run, "completion": completion.run}
+    return Assembly(state=state, keys=keys, window=window, background=background)
 
 
 def _build_leader(
@@ -175,6 +177,7 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
     try:
         yield
     finally:
+        await assembly.window.drain()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

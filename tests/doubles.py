@@ -31,6 +31,7 @@ class MemoryQueue:
 
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
+        self.publishes = 0
         self.workers: list[WorkerPresence] = []
         self.kicked = 0
         self.down = False
@@ -45,6 +46,7 @@ class MemoryQueue:
     async def publish(self, tickets: Sequence[Ticket]) -> None:
         self._answer()
         self.tickets += tickets
+        self.publishes += 1
 
     async def length(self) -> int:
         self._answer()

@@ -47,6 +47,12 @@ class Dispatcher:
             await self._window.send(await self._tasks.release(chosen))
         return bool(self._buffer) or self._deep
 
+    def step_down(self) -> None:
+        """Forgets what waits: another process dispatches now."""
+        self._buffer.clear()
+        self._filled_at = float("-inf")
+        self._window.backlog = None
+
     async def repair(self) -> int:
         """Sends lost tickets again; gives their number. Raises StoreUnavailable, BrokerUnavailable."""
         sent = await self._tasks.find_dispatched_before(LOST_AFTER_SECONDS, REPAIR_BATCH)

@@ -114,6 +114,7 @@ class Leader:
                 _log.info("leadership_taken", owner=self._owner)
             elif not acquired and self.leading:
                 self._leading.clear()
+                self._dispatcher.step_down()
                 _log.warning("leadership_lost", owner=self._owner)
             await asyncio.sleep(RENEW_SECONDS if acquired else 1.0)
 
@@ -143,7 +144,10 @@ class Leader:
         self._kicked.clear()
 
     async def _dispatch(self) -> float:
-        return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
+        more = await self._dispatcher.dispatch()
+        if not self.leading:
+            self._dispatcher.step_down()  # the lock was lost meanwhile
+        return BUSY_TICK_SECONDS if more else IDLE_TICK_SECONDS
 
     async def _repair(self) -> float:
         await self._dispatcher.repair()

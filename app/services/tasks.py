@@ -140,12 +140,12 @@ class TaskService:
     async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
         new_task = self._build(task_id, submission, origin)
         due = new_task.run_at is None or new_task.run_at <= self._clock.now()
-        dispatched = await self._dispatch.should_dispatch_inline(origin.tenant, due)
+        dispatched = await self._dispatch.should_dispatch_inline(due)
         task = await self._ports.tasks.insert(
             new_task, dispatched=dispatched, new_session=submission.session_id is None
         )
         self._count_accepted()
-        await self._dispatch.after_insert(task, dispatched)
+        self._dispatch.after_insert(task, dispatched)
         return task
 
     def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:

@@ -2,6 +2,7 @@
 
 So priorities and fairness are decided in one place, and losing Redis loses at most a window of tickets, which are found
 missing and sent again. `TicketWindow` remembers what it knows of workers for a second, so that an accept costs no look.
+Tickets of accepted tasks are sent behind the caller's back, as many at once as have gathered.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from app.domain.identity import Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
 from app.ports import Clock, TaskQueue, Ticket, WaitingTask
@@ -23,7 +23,11 @@ _log = get_logger(__name__)
 
 
 class TicketWindow:
-    """How many tickets may be sent now, and the sending. One per process; its counts are estimates."""
+    """How many tickets may be sent now, and the sending. One per process; its counts are estimates.
+
+    `backlog` is what the dispatcher of this process knows; None where another process leads: then the leader's
+    snapshot tells.
+    """
 
     def __init__(self, queue: TaskQueue, clock: Clock) -> None:
         self._queue = queue
@@ -31,7 +35,11 @@ class TicketWindow:
         self._room = 0
         self._looked_at = float("-inf")
         self._skip_until = float("-inf")
-        self.backlog = False
+        self._unsent: list[Ticket] = []
+        self._kick_due = False
+        self._sending: asyncio.Task[None] | None = None
+        self._leader_has_backlog = False
+        self.backlog: bool | None = None
 
     async def room(self) -> int:
         """Tickets that may still be sent: free slots of workers, less what already stands in the list.
@@ -47,36 +55,64 @@ class TicketWindow:
         listed = await self._queue.length()
         presences = await self._queue.presences()
         free = sum(p.slots - len(p.running) - len(p.reserved) for p in presences if not p.draining)
+        if self.backlog is None:
+            snapshot = await self._queue.snapshot()
+            self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
         self._room = max(SMALLEST_WINDOW, free) - listed
         self._looked_at = self._clock.monotonic()
         return self._room
 
-    async def should_dispatch_inline(self, tenant: Tenant, due: bool) -> bool:
+    async def should_dispatch_inline(self, due: bool) -> bool:
         """Whether a task may be sent to the queue as it is accepted: it is due, nobody waits, there is room."""
-        del tenant
         if not due or self.backlog or self._clock.monotonic() < self._skip_until:
             return False
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                return await self.room() > 0
+                room = await self.room()
         except (BrokerUnavailable, TimeoutError):
-            self._skip_until = self._clock.monotonic() + FRESH_SECONDS
+            self._skip()
             return False
+        return room > 0 and not (self.backlog is None and self._leader_has_backlog)
 
-    async def after_insert(self, task: Task, dispatched: bool) -> None:
-        """Sends the ticket, or wakes the leader. Never raises: the stored task is found again either way."""
+    def after_insert(self, task: Task, dispatched: bool) -> None:
+        """Has the ticket sent, or the leader woken. What fails is found again: the task is stored."""
         if self._clock.monotonic() < self._skip_until:
             return
+        if dispatched:
+            self._room -= 1
+            self._unsent.append(_ticket_of(task))
+        else:
+            self._kick_due = True
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_gathered(), name="send-tickets")
+
+    async def drain(self) -> None:
+        """Returns when everything handed over was sent or given up."""
+        while self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send_gathered(self) -> None:
+        try:
+            while self._unsent or self._kick_due:
+                tickets, self._unsent = self._unsent, []
+                kick, self._kick_due = self._kick_due, False
+                await self._try_to_send(tickets, kick=kick)
+        finally:
+            self._sending = None
+
+    async def _try_to_send(self, tickets: Sequence[Ticket], *, kick: bool) -> None:
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
-                if dispatched:
-                    self._room -= 1
-                    await self._queue.publish([_ticket_of(task)])
-                else:
+                if tickets:
+                    await self._queue.publish(tickets)
+                if kick:
                     await self._queue.kick()
         except (BrokerUnavailable, TimeoutError):
-            self._skip_until = self._clock.monotonic() + FRESH_SECONDS
-            _log.warning("ticket_not_sent", task_id=task.id)
+            self._skip()
+            _log.warning("tickets_not_sent", count=len(tickets))
+
+    def _skip(self) -> None:
+        self._skip_until = self._clock.monotonic() + FRESH_SECONDS
 
     async def send(self, tasks: Sequence[WaitingTask]) -> None:
         """Sends a ticket for each. Raises BrokerUnavailable."""

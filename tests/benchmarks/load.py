@@ -1,4 +1,7 @@
-"""Load on a running stack: submit and read as clients do, and what it took."""
+"""Load on a running stack: submit and read as clients do, and what it took.
+
+The load shares the machine with what it measures, so its client is a cheap one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import httpx
+import aiohttp
 
 from tests.stack import TERMINAL
 
@@ -41,8 +44,7 @@ def _first_call(task: dict[str, Any]) -> str:
 
 async def burst(api_url: str, count: int) -> Burst:
     """Submits so many tasks as fast as the API takes them, and reads every result."""
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    async with httpx.AsyncClient(base_url=api_url, timeout=60, limits=limits) as client:
+    async with _client(api_url) as client:
         gate = asyncio.Semaphore(CONNECTIONS)
         accept_ms: list[float] = []
         began = time.perf_counter()
@@ -53,7 +55,7 @@ async def burst(api_url: str, count: int) -> Burst:
 
 async def steady(api_url: str, *, per_second: float, count: int) -> Burst:
     """Submits at an even rate, each result read by `Prefer: wait`."""
-    async with httpx.AsyncClient(base_url=api_url, timeout=60) as client:
+    async with _client(api_url) as client:
         gate = asyncio.Semaphore(CONNECTIONS)
         accept_ms: list[float] = []
         began = time.perf_counter()
@@ -66,21 +68,29 @@ async def steady(api_url: str, *, per_second: float, count: int) -> Burst:
         return Burst(time.perf_counter() - began, tasks, accept_ms)
 
 
-async def _submit(client: httpx.AsyncClient, gate: asyncio.Semaphore, number: int, accept_ms: list[float]) -> str:
+def _client(api_url: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        api_url,
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        timeout=aiohttp.ClientTimeout(total=60),
+        raise_for_status=True,
+    )
+
+
+async def _submit(client: aiohttp.ClientSession, gate: asyncio.Semaphore, number: int, accept_ms: list[float]) -> str:
+    body = {"task": CODE_TASK.format(number=number)}
     async with gate:
         began = time.perf_counter()
-        answer = await client.post("/v1/agent/execute", json={"task": CODE_TASK.format(number=number)})
+        async with client.post("/v1/agent/execute", json=body) as answer:
+            accepted = await answer.json()
         accept_ms.append((time.perf_counter() - began) * 1000)
-    answer.raise_for_status()
-    return str(answer.json()["task_id"])
+    return str(accepted["task_id"])
 
 
-async def _read(client: httpx.AsyncClient, gate: asyncio.Semaphore, task_id: str) -> dict[str, Any]:
+async def _read(client: aiohttp.ClientSession, gate: asyncio.Semaphore, task_id: str) -> dict[str, Any]:
     while True:
-        async with gate:
-            answer = await client.get(f"/v1/tasks/{task_id}")
-        answer.raise_for_status()
-        task: dict[str, Any] = answer.json()
+        async with gate, client.get(f"/v1/tasks/{task_id}") as answer:
+            task: dict[str, Any] = await answer.json()
         if task["status"] in TERMINAL:
             return task
         await asyncio.sleep(POLL_SECONDS)

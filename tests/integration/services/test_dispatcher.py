@@ -47,6 +47,17 @@ async def test_the_backlog_flows_through_the_window(indexed_database: Database) 
     assert bench.queue.tickets[0].dispatch_seq == 1
 
 
+async def test_who_no_longer_leads_forgets_the_backlog(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    for _ in range(SMALLEST_WINDOW + 1):
+        await bench.submit()
+    await bench.dispatcher.dispatch()
+
+    bench.dispatcher.step_down()
+
+    assert bench.window.backlog is None
+
+
 async def test_a_full_window_sends_nothing(indexed_database: Database) -> None:
     bench = Bench(indexed_database)
     bench.queue.workers = [presence(slots=4, running=("a", "b", "c", "d"))]
@@ -78,7 +89,8 @@ async def test_a_broker_that_is_away_releases_nothing(indexed_database: Database
 async def test_a_lost_ticket_is_sent_again(indexed_database: Database) -> None:
     bench = Bench(indexed_database)
     lost, listed, running = [await bench.submit(dispatched=True) for _ in range(3)]
-    await bench.window.after_insert(listed, True)
+    bench.window.after_insert(listed, True)
+    await bench.window.drain()
     bench.queue.workers = [presence(running=(running.id,))]
     await bench.age_tickets()
 

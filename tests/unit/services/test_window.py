@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from app.domain.task import Task, TaskStatus
 from app.services.window import FRESH_SECONDS, SMALLEST_WINDOW, TicketWindow
 from tests.doubles import ManualClock, MemoryQueue, presence
-from tests.tasks import TENANT, new_task
+from tests.tasks import new_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,26 +35,29 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
     window = TicketWindow(queue, clock)
 
     for _ in range(SMALLEST_WINDOW):
-        assert await window.should_dispatch_inline(TENANT, True)
-        await window.after_insert(accepted(), True)
+        assert await window.should_dispatch_inline(True)
+        window.after_insert(accepted(), True)
+    await window.drain()
 
-    assert not await window.should_dispatch_inline(TENANT, True)
+    assert not await window.should_dispatch_inline(True)
     assert len(queue.tickets) == SMALLEST_WINDOW
 
 
 async def test_nobody_overtakes_a_backlog_or_its_due_time() -> None:
     window = TicketWindow(MemoryQueue(), ManualClock())
-    assert not await window.should_dispatch_inline(TENANT, False)
+    assert not await window.should_dispatch_inline(False)
 
     window.backlog = True
 
-    assert not await window.should_dispatch_inline(TENANT, True)
+    assert not await window.should_dispatch_inline(True)
 
 
 async def test_a_task_that_waits_wakes_the_leader() -> None:
     queue = MemoryQueue()
 
-    await TicketWindow(queue, ManualClock()).after_insert(accepted(), False)
+    window = TicketWindow(queue, ManualClock())
+    window.after_insert(accepted(), False)
+    await window.drain()
 
     assert queue.kicked == 1
 
@@ -62,18 +67,51 @@ async def test_while_the_broker_is_away_accepts_go_on_and_ask_it_once_a_second()
     queue.down = True
     window = TicketWindow(queue, clock)
 
-    assert not await window.should_dispatch_inline(TENANT, True)
+    assert not await window.should_dispatch_inline(True)
     queue.down = False
-    assert not await window.should_dispatch_inline(TENANT, True)
+    assert not await window.should_dispatch_inline(True)
     clock.advance(FRESH_SECONDS)
 
-    assert await window.should_dispatch_inline(TENANT, True)
+    assert await window.should_dispatch_inline(True)
 
 
 async def test_a_ticket_that_cannot_be_sent_does_not_fail_the_accept() -> None:
     queue = MemoryQueue()
     queue.down = True
 
-    await TicketWindow(queue, ManualClock()).after_insert(accepted(), True)
+    window = TicketWindow(queue, ManualClock())
+    window.after_insert(accepted(), True)
+    await window.drain()
 
     assert queue.tickets == []
+
+
+async def test_tickets_that_gather_are_sent_together() -> None:
+    queue = MemoryQueue()
+    window = TicketWindow(queue, ManualClock())
+
+    for _ in range(3):
+        window.after_insert(accepted(), True)
+    await window.drain()
+
+    assert len(queue.tickets) == 3
+    assert queue.publishes == 1
+
+
+@pytest.mark.parametrize(("waiting", "inline"), [(0, True), (3, False)])
+async def test_where_another_process_leads_its_snapshot_tells_whether_somebody_waits(
+    waiting: int, inline: bool
+) -> None:
+    queue = MemoryQueue()
+    queue.published = {"waiting": waiting}
+
+    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(True) is inline
+
+
+async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
+    queue = MemoryQueue()
+    queue.published = {"waiting": 3}
+    window = TicketWindow(queue, ManualClock())
+    window.backlog = False
+
+    assert await window.should_dispatch_inline(True)
