@@ -1,7 +1,7 @@
 """The baseline: a Celery task that makes the same two model calls, with no store, no retry and no journal.
 
-Each process keeps one vendor client, as a careful user of Celery would write it. Run as a module it is the worker
-(prefork, eight slots); results go through Redis.
+It is what one writes first: a LangGraph graph of two nodes on langchain's OpenAI model, compiled once a process. Run as
+a module it is the worker (prefork, eight slots); results go through Redis.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
+from typing import Any, TypedDict
 
 from celery import Celery
-from openai import OpenAI
+from langchain_openai import ChatOpenAI
+from langgraph.graph import END, START, StateGraph
 
 SLOTS = 8
 TWO_CALLS = "bare.two_calls"
 QUEUE = "bare"
+
+
+class Answer(TypedDict, total=False):
+    task: str
+    thought: str
+    text: str
 
 
 def build_bare(url: str) -> Celery:
@@ -26,20 +34,28 @@ def build_bare(url: str) -> Celery:
 
 
 @cache
-def client_of_process() -> OpenAI:
-    return OpenAI(timeout=30, max_retries=0)
+def graph_of_process() -> Any:
+    router = ChatOpenAI(model="gpt-4.1-mini", timeout=30, max_retries=0)
+    writer = ChatOpenAI(model="gpt-4.1", timeout=30, max_retries=0)
+
+    def classify(state: Answer) -> Answer:
+        return {"thought": router.invoke(f"Which agent fits? {state['task']}").text}
+
+    def write(state: Answer) -> Answer:
+        return {"text": writer.invoke([("user", state["task"]), ("assistant", state["thought"])]).text}
+
+    graph = StateGraph(Answer)
+    graph.add_node("classify", classify)
+    graph.add_node("write", write)
+    graph.add_edge(START, "classify")
+    graph.add_edge("classify", "write")
+    graph.add_edge("write", END)
+    return graph.compile()
 
 
 def two_calls(task: str) -> str:
-    client = client_of_process()
-    first = client.chat.completions.create(
-        model="gpt-4.1-mini", messages=[{"role": "user", "content": f"Which agent fits? {task}"}]
-    )
-    thought = first.choices[0].message.content or ""
-    second = client.chat.completions.create(
-        model="gpt-4.1", messages=[{"role": "user", "content": task}, {"role": "assistant", "content": thought}]
-    )
-    return second.choices[0].message.content or ""
+    answer: Answer = graph_of_process().invoke({"task": task})
+    return answer["text"]
 
 
 if __name__ == "__main__":
