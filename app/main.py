@@ -27,6 +27,7 @@ from app.api.openapi import install_openapi
 from app.broker.clients import Broker
 from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
+from app.garbage import collect_rarely
 from app.services.completion import CompletionWatch
 from app.services.dispatcher import Dispatcher
 from app.services.gate import IntakeGate
@@ -223,6 +224,7 @@ def main() -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    collect_rarely()
     uvicorn.run(
         application,
         host=settings.api.host,

@@ -5,21 +5,24 @@ from __future__ import annotations
 import sys
 
 from app.errors import ConfigurationError
+from app.garbage import collect_rarely
+from app.llm.gateway import build_gateway
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
 from worker.celery_app import build_worker_app, worker_arguments
-from worker.runtime import Runtime
+from worker.runtime import GatewayFactory, Runtime
 
 
-def main() -> int:
+def main(make_gateway: GatewayFactory = build_gateway) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.process, process="worker")
-        runtime = Runtime(settings)
+        runtime = Runtime(settings, make_gateway=make_gateway)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     app = build_worker_app(settings, runtime)
+    collect_rarely()
     try:
         app.worker_main(worker_arguments(settings, hostname=runtime.worker_id))
     finally:

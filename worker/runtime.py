@@ -23,7 +23,7 @@ from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.http import HttpTimeouts, build_web_client
-from app.llm.gateway import LLMGateway, build_gateway
+from app.llm.gateway import LLMGateway
 from app.ports import Clock
 from app.settings import Settings
 from app.storage.agents import MongoAgentDirectory
@@ -59,7 +59,7 @@ class GatewayFactory(Protocol):
 class Runtime:
     """Starts on construction; `run` is called from pool threads, `drain` and `close` from the main thread."""
 
-    def __init__(self, settings: Settings, *, make_gateway: GatewayFactory = build_gateway) -> None:
+    def __init__(self, settings: Settings, *, make_gateway: GatewayFactory) -> None:
         self._settings = settings
         self._make_gateway = make_gateway
         self._clock = SystemClock()

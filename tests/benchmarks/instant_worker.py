@@ -17,12 +17,10 @@ from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, ToolSpec
 from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
 from app.ports import Clock
-from app.settings import Settings, load_settings
-from app.telemetry.logs import configure_logging
+from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from worker.celery_app import build_worker_app, worker_arguments
-from worker.runtime import Runtime
+from worker.__main__ import main
 
 CODE = "```python\nprint('tide')\n```\n"
 UPPER = Usage(input_tokens=500, output_tokens=500, cost_microusd=100)
@@ -76,17 +74,5 @@ def build_instant_gateway(
     return gateway
 
 
-def main() -> int:
-    settings = load_settings()
-    configure_logging(settings.process, process="worker")
-    runtime = Runtime(settings, make_gateway=build_instant_gateway)
-    try:
-        app = build_worker_app(settings, runtime)
-        app.worker_main(worker_arguments(settings, hostname=runtime.worker_id))
-    finally:
-        runtime.close()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(build_instant_gateway))
