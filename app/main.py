@@ -24,6 +24,7 @@ from app.api.dependencies import ApiState
 from app.api.errors import install_error_handlers
 from app.api.middleware import install_middleware
 from app.api.openapi import install_openapi
+from app.background import keep_running
 from app.broker.clients import Broker
 from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
@@ -174,7 +175,7 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
         await assembly.background["leader"]()
 
     duties = {**assembly.background, "leader": lead_when_prepared}
-    background = [asyncio.create_task(_keep_running(name, duty), name=name) for name, duty in duties.items()]
+    background = [asyncio.create_task(keep_running(name, duty), name=name) for name, duty in duties.items()]
     try:
         yield
     finally:
@@ -205,15 +206,6 @@ async def _prepare_patiently(keys: KeyService, stores: Stores, settings: Setting
         except (StoreUnavailable, ConfigurationError) as error:
             _log.warning("database_not_prepared", code=error.code)
             await asyncio.sleep(RESTART_SECONDS)
-
-
-async def _keep_running(name: str, duty: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        try:
-            await duty()
-        except Exception:  # noqa: BLE001 - the edge of a background duty: a fault in it must not end it for good
-            _log.exception("background_duty_failed", duty=name)
-        await asyncio.sleep(RESTART_SECONDS)
 
 
 def main() -> int:

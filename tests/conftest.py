@@ -6,8 +6,10 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from app.broker.connections import connect_for_commands
 from app.storage.mongo import Database, ensure_indexes
 from tests.servers import broker_server, fresh_database, store_server
 
@@ -46,7 +48,7 @@ async def indexed_database(database: Database) -> Database:
 @pytest.fixture
 async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
     """A client of a Redis that is empty when the test begins."""
-    client = Redis.from_url(redis_url)
+    client = connect_for_commands(SecretStr(redis_url))
     await client.flushall()
     yield client
     await client.aclose()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from redis.asyncio import Redis
 
 from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
-from app.broker.errors import broker_errors
+from app.broker.connections import listen, redis_command
 from app.broker.presence import announce_presence, withdraw_presence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock, WorkerPresence
@@ -16,7 +16,6 @@ from app.telemetry.logs import get_logger
 from worker.leases import Interruption, LeaseKeeper
 
 PUBLISH_AGENTS_SECONDS = 60.0
-RECONNECT_SECONDS = 1.0
 
 _log = get_logger(__name__)
 
@@ -95,26 +94,16 @@ class PresenceLoop:
             _log.warning("presence_not_withdrawn", code=error.code)
 
 
-async def listen_for_cancels(redis: Redis, leases: LeaseKeeper) -> None:
+async def listen_for_cancels(listening: Redis, leases: LeaseKeeper) -> None:
     """Interrupts runs whose cancel is announced; until cancelled. A lost announcement is found by the heartbeat."""
-    while True:
-        try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                with broker_errors("subscribe to cancels"):
-                    await pubsub.subscribe(CANCEL_CHANNEL)
-                while True:
-                    with broker_errors("listen for cancels"):
-                        message = await pubsub.get_message(timeout=None)
-                    if message is not None:
-                        leases.interrupt_task(str(message["data"]), Interruption.CANCELLED)
-        except BrokerUnavailable:
-            await asyncio.sleep(RECONNECT_SECONDS)
+    async for task_id in listen(listening, CANCEL_CHANNEL):
+        leases.interrupt_task(task_id, Interruption.CANCELLED)
 
 
 async def announce_end(redis: Redis, task_id: str) -> None:
     """Wakes whoever waits for the task; who misses it looks by himself."""
     try:
-        with broker_errors("announce a task's end"):
+        async with redis_command("announce a task's end"):
             await redis.publish(DONE_CHANNEL, task_id)
     except BrokerUnavailable as error:
         _log.debug("end_not_announced", code=error.code, task_id=task_id)

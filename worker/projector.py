@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Callable
 
 from app.domain.identity import TaskId
-from app.errors import DependencyError, StoreError
 from app.ports import Clock, ProjectionRepository
-from app.telemetry.logs import get_logger
+from app.telemetry.logs import get_logger, origin
 
 BATCH = 100
 PAUSE_SECONDS = 1.0
@@ -49,6 +48,8 @@ class Projector:
                 del self._waiting[task_id]
             try:
                 await self._projections.project(batch)
-            except (DependencyError, StoreError) as error:
-                _log.warning("projection_failed", code=error.code, tasks=len(batch))
+            except Exception as error:  # noqa: BLE001  # a batch that fails must not keep a worker from stopping
+                _log.warning(
+                    "projection_failed", error_class=type(error).__name__, where=origin(error), tasks=len(batch)
+                )
                 return

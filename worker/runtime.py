@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ from redis.asyncio import Redis
 
 from app import __version__
 from app.agents.registry import build_registry
+from app.background import keep_running
+from app.broker.connections import connect_for_commands, connect_for_listening
 from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
@@ -117,13 +119,8 @@ class Runtime:
         settings = self._settings
         self._mongo = connect(settings.store)
         db = database(self._mongo, settings.store)
-        self._redis: Redis = Redis.from_url(
-            settings.broker.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_timeout=None,
-            socket_connect_timeout=3,
-            health_check_interval=5,
-        )
+        self._redis = connect_for_commands(settings.broker.redis_url)
+        self._listening = connect_for_listening(settings.broker.redis_url)
         claims = MongoClaimRepository(db, lease_seconds=settings.execution.lease_seconds)
         directory = MongoAgentDirectory(db)
         registry = build_registry(settings.agents)
@@ -166,15 +163,16 @@ class Runtime:
             breakers=gateway.breaker.states,
             publish_agents=lambda: directory.publish(registry.cards()),
         )
-        for work in (
-            self._leases.run(),
-            self._presence.run(),
-            self._projector.run(),
-            listen_for_cancels(self._redis, self._leases),
-            self._tick(),
-            self._watch_models(),
-        ):
-            self._background.append(asyncio.create_task(work))
+        duties: dict[str, Callable[[], Awaitable[None]]] = {
+            "heartbeat": self._leases.run,
+            "presence": self._presence.run,
+            "projections": self._projector.run,
+            "cancels": lambda: listen_for_cancels(self._listening, self._leases),
+            "tick": self._tick,
+            "models": self._watch_models,
+        }
+        for name, duty in duties.items():
+            self._background.append(asyncio.create_task(keep_running(name, duty), name=name))
 
     async def _tick(self) -> None:
         while True:
@@ -201,5 +199,6 @@ class Runtime:
         await self._presence.withdraw()
         await self._gateway.aclose()
         await self._web.aclose()
+        await self._listening.aclose()
         await self._redis.aclose()
         self._mongo.close()

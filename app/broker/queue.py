@@ -15,22 +15,22 @@ from redis.asyncio import Redis
 
 from app.broker.celery_app import PROCESS_TASK
 from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, KICK_CHANNEL, SNAPSHOT_KEY
+from app.broker.connections import listen, redis_command
 from app.broker.errors import broker_errors
 from app.broker.presence import read_presences
 from app.domain.identity import TaskId
-from app.errors import BrokerUnavailable
 from app.ports import Ticket, WorkerPresence
 
 SNAPSHOT_TTL_SECONDS = 60
-RECONNECT_SECONDS = 1.0
 
 
 class CeleryTaskQueue:
-    """Implements `app.ports.TaskQueue`. The Redis client must be made for this event loop, with `decode_responses`."""
+    """Implements `app.ports.TaskQueue`. The clients' owner closes them."""
 
-    def __init__(self, celery: Celery, redis: Redis, *, queue: str) -> None:
+    def __init__(self, celery: Celery, redis: Redis, listening: Redis, *, queue: str) -> None:
         self._celery = celery
         self._redis = redis
+        self._listening = listening
         self._queue = queue
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tickets")
 
@@ -53,64 +53,54 @@ class CeleryTaskQueue:
                 )
 
     async def length(self) -> int:
-        with broker_errors("tell the queue's length"):
+        async with redis_command("tell the queue's length"):
             return int(await self._redis.execute_command("LLEN", self._queue))
 
     async def listed(self) -> frozenset[str]:
-        with broker_errors("list the queue"):
+        async with redis_command("list the queue"):
             messages = await self._redis.execute_command("LRANGE", self._queue, 0, -1)
-        return frozenset(json.loads(message)["headers"]["id"].partition(":")[0] for message in messages)
+        return frozenset(filter(None, map(_task_of, messages)))
 
     async def presences(self) -> Sequence[WorkerPresence]:
         return await read_presences(self._redis)
 
     async def announce_cancel(self, task_id: TaskId) -> None:
-        with broker_errors("announce a cancel"):
+        async with redis_command("announce a cancel"):
             await self._redis.publish(CANCEL_CHANNEL, task_id)
 
     async def kick(self) -> None:
-        with broker_errors("wake the dispatcher"):
+        async with redis_command("wake the dispatcher"):
             await self._redis.publish(KICK_CHANNEL, "")
 
-    async def kicks(self) -> AsyncIterator[str]:
-        async for text in self._messages(KICK_CHANNEL):
-            yield text
+    def kicks(self) -> AsyncIterator[str]:
+        return listen(self._listening, KICK_CHANNEL)
 
-    async def finished(self) -> AsyncIterator[str]:
-        async for text in self._messages(DONE_CHANNEL):
-            yield text
-
-    async def _messages(self, channel: str) -> AsyncIterator[str]:
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                    with broker_errors("subscribe"):
-                        await pubsub.subscribe(channel)
-                    while True:
-                        with broker_errors("listen"):
-                            message = await pubsub.get_message(timeout=None)
-                        if message is not None:
-                            yield str(message["data"])
-            except BrokerUnavailable:
-                await asyncio.sleep(RECONNECT_SECONDS)
+    def finished(self) -> AsyncIterator[str]:
+        return listen(self._listening, DONE_CHANNEL)
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
-        with broker_errors("publish the snapshot"):
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hset(SNAPSHOT_KEY, mapping=dict(snapshot))
-                pipeline.expire(SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS)
-                await pipeline.execute()
+        async with redis_command("publish the snapshot"), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(SNAPSHOT_KEY, mapping=dict(snapshot))
+            pipeline.expire(SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS)
+            await pipeline.execute()
 
     async def snapshot(self) -> Mapping[str, str]:
-        with broker_errors("read the snapshot"):
+        async with redis_command("read the snapshot"):
             return dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
 
     async def ping(self) -> None:
-        with broker_errors("answer a ping"):
+        async with redis_command("answer a ping"):
             await self._redis.execute_command("PING")
 
     async def close(self) -> None:
-        """Sends what is being sent, then lets go of the connections."""
+        """Sends what is being sent, then lets go of Celery's connections."""
         self._sender.shutdown(wait=True)
-        await self._redis.aclose()
         self._celery.close()
+
+
+def _task_of(message: str) -> str | None:
+    """The task of a ticket; None for an entry that is none of ours."""
+    try:
+        return str(json.loads(message)["headers"]["id"]).partition(":")[0]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,27 +14,31 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.broker.celery_app import build_celery
-from app.broker.channels import worker_key
+from app.broker.channels import WORKERS_KEY, worker_key
+from app.broker.clients import Broker
+from app.broker.connections import COMMAND_SECONDS
 from app.broker.presence import announce_presence, read_presences, withdraw_presence
 from app.broker.queue import CeleryTaskQueue
+from app.clock import SystemClock
 from app.errors import BrokerUnavailable, ConfigurationError
 from app.ports import Ticket
-from app.settings import BrokerSettings, ExecutionSettings
+from app.settings import BrokerSettings, ExecutionSettings, load_settings
 from tests.doubles import presence
 from tests.servers import broker_server
 from tests.tasks import new_task
 
 
-def build_queue(url: str) -> CeleryTaskQueue:
-    celery = build_celery(BrokerSettings(redis_url=SecretStr(url)), ExecutionSettings(), publisher=True)
-    return CeleryTaskQueue(celery, Redis.from_url(url, decode_responses=True), queue="agent_tasks")
+@asynccontextmanager
+async def open_queue(url: str) -> AsyncIterator[CeleryTaskQueue]:
+    broker = Broker(load_settings(broker=BrokerSettings(redis_url=SecretStr(url))), SystemClock())
+    yield broker.queue
+    await broker.close()
 
 
 @pytest.fixture
 async def queue(redis_url: str, redis_client: Redis) -> AsyncIterator[CeleryTaskQueue]:
-    queue = build_queue(redis_url)
-    yield queue
-    await queue.close()
+    async with open_queue(redis_url) as queue:
+        yield queue
 
 
 async def test_a_ticket_holds_an_id_and_trace_headers_and_nothing_else(
@@ -48,20 +54,51 @@ async def test_a_ticket_holds_an_id_and_trace_headers_and_nothing_else(
     message = json.loads(raw)
     assert message["headers"]["id"] == f"{task.id}:3"
     assert (message["headers"]["request_id"], message["headers"]["traceparent"]) == ("req-1", "00-a-b-01")
-    assert "secret" not in raw.decode()
+    assert "secret" not in raw
 
 
 async def test_a_broker_that_is_gone_is_an_error_not_an_empty_queue() -> None:
     with broker_server() as server:
-        queue = build_queue(server.url)
-        assert await queue.length() == 0
-        server.stop()
-        for ask in (queue.length, queue.listed, queue.presences, queue.kick, queue.ping, queue.snapshot):
+        async with open_queue(server.url) as queue:
+            assert await queue.length() == 0
+            server.stop()
+            for ask in (queue.length, queue.listed, queue.presences, queue.kick, queue.ping, queue.snapshot):
+                with pytest.raises(BrokerUnavailable):
+                    await ask()
             with pytest.raises(BrokerUnavailable):
-                await ask()
-        with pytest.raises(BrokerUnavailable):
-            await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
-        await queue.close()
+                await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
+
+
+async def test_a_broker_that_stands_still_is_an_error_soon() -> None:
+    with broker_server() as server:
+        async with open_queue(server.url) as queue:
+            assert await queue.length() == 0
+            server.signal(signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(2 * COMMAND_SECONDS):
+                    with pytest.raises(BrokerUnavailable):
+                        await queue.length()
+            finally:
+                server.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("foreign", ["no json", "{}", "[1]", '{"headers": null}'])
+async def test_an_entry_that_is_no_ticket_does_not_hide_the_others(
+    queue: CeleryTaskQueue, redis_client: Redis, foreign: str
+) -> None:
+    task = new_task()
+    await redis_client.execute_command("LPUSH", "agent_tasks", foreign)
+    await queue.publish([Ticket(task_id=task.id, dispatch_seq=1, request_id="r")])
+
+    assert await queue.listed() == {task.id}
+
+
+async def test_a_worker_that_speaks_another_language_does_not_hide_the_others(redis_client: Redis) -> None:
+    await announce_presence(redis_client, presence())
+    await redis_client.execute_command("SADD", WORKERS_KEY, "w0")
+    await redis_client.set(worker_key("w0"), '{"worker_id": 7}')
+
+    assert [one.worker_id for one in await read_presences(redis_client)] == ["w1"]
 
 
 async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_client: Redis) -> None:
@@ -80,20 +117,19 @@ async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_clie
 
 async def test_a_kick_wakes_the_listener_also_after_a_restart_of_the_broker() -> None:
     with broker_server() as server:
-        queue = build_queue(server.url)
-        heard: asyncio.Queue[str] = asyncio.Queue()
+        async with open_queue(server.url) as queue:
+            heard: asyncio.Queue[str] = asyncio.Queue()
 
-        async def listen() -> None:
-            async for text in queue.kicks():
-                heard.put_nowait(text)
+            async def listen() -> None:
+                async for text in queue.kicks():
+                    heard.put_nowait(text)
 
-        listener = asyncio.create_task(listen())
-        await _until_heard(queue, heard)
-        server.restart()
-        await _until_heard(queue, heard)
-        listener.cancel()
-        await asyncio.gather(listener, return_exceptions=True)
-        await queue.close()
+            listener = asyncio.create_task(listen())
+            await _until_heard(queue, heard)
+            await asyncio.to_thread(server.restart)
+            await _until_heard(queue, heard)
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
 
 
 async def _until_heard(queue: CeleryTaskQueue, heard: asyncio.Queue[str]) -> None:

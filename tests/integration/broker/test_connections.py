@@ -1,0 +1,41 @@
+"""Listening on a connection whose other end is gone without a word."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from app.broker.connections import connect_for_listening, listen
+from tests.servers import HOST
+
+SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n"
+MESSAGE = b"*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n"
+OK = b"+OK\r\n"
+
+
+async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.broker.connections.SILENCE_SECONDS", 0.05)
+    subscriptions = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The first subscriber never hears anything; the second one hears a message."""
+        nonlocal subscriptions
+        while command := await reader.read(1000):
+            writer.write(OK * command.count(b"SETINFO"))
+            if b"SUBSCRIBE" not in command:
+                continue
+            subscriptions += 1
+            writer.write(SUBSCRIBED if subscriptions == 1 else SUBSCRIBED + MESSAGE)
+        writer.close()
+
+    async with await asyncio.start_server(serve, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        redis = connect_for_listening(SecretStr(f"redis://{HOST}:{port}/0"))
+        async with asyncio.timeout(10):
+            async for text in listen(redis, "ch"):
+                assert text == "hello"
+                break
+        await redis.aclose()
+    assert subscriptions == 2
