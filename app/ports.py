@@ -304,6 +304,15 @@ class SystemRepository(Protocol):
 
 
 @dataclass(frozen=True)
+class RecentFigures:
+    """What a worker saw lately: the service times of its last tasks, its model calls and those refused by 429."""
+
+    service_seconds: tuple[float, ...] = ()
+    model_calls: int = 0
+    rate_limited_calls: int = 0
+
+
+@dataclass(frozen=True)
 class WorkerPresence:
     """What a worker says of itself every two seconds. Ids are of tasks; reserved ones are fetched but not begun."""
 
@@ -317,6 +326,7 @@ class WorkerPresence:
     version: str
     at: datetime
     breakers: Mapping[str, str] = field(default_factory=dict)
+    recent: RecentFigures = RecentFigures()
 
 
 @dataclass(frozen=True)

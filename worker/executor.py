@@ -23,6 +23,7 @@ from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
 from app.domain.message import Message
 from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
+from app.domain.usage import ModelAttempt
 from app.errors import (
     AgentFault,
     AgentUnavailable,
@@ -45,6 +46,7 @@ from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp, after_failure
 from worker.patience import until_answered
+from worker.recent import RecentWork
 
 PINNED_REASON = "The caller chose this agent."
 OTHER_VERSION_SECONDS = 2.0
@@ -64,6 +66,7 @@ class ExecutorParts:
     bind_llm: Callable[[CallScope], BoundLLM]
     search: SearchTool
     finished: Callable[[Task], None]
+    recent: RecentWork
     settings: Settings
     metrics: Metrics
     tracing: Tracing
@@ -149,10 +152,11 @@ class Executor:
         except ClaimLost:
             _log.warning("run_discarded", epoch=task.epoch)
             return
+        seconds = self._parts.clock.monotonic() - began
         if status != REQUEUED:
             self._count_end(run, status)
-        duration_ms = (self._parts.clock.monotonic() - began) * 1000
-        _log.info(f"task_{status}", duration_ms=round(duration_ms, 1), total_tokens=run.journal.usage.total_tokens)
+            self._parts.recent.note_service(seconds)
+        _log.info(f"task_{status}", duration_ms=round(seconds * 1000, 1), total_tokens=run.journal.usage.total_tokens)
         self._parts.finished(task)
 
     def _count_end(self, run: Run, status: str) -> None:
@@ -307,6 +311,10 @@ class Executor:
         return history
 
     def _bind(self, run: Run, kind: str) -> BoundLLM:
+        def note(attempt: ModelAttempt) -> None:
+            run.journal.observe(attempt)
+            self._parts.recent.note_attempt(attempt)
+
         return self._parts.bind_llm(
             CallScope(
                 task_id=run.task.id,
@@ -315,7 +323,7 @@ class Executor:
                 workflow_type=kind,
                 allowance=run.allowance,
                 remaining_seconds=lambda: self._remaining_seconds(run),
-                on_attempt=run.journal.observe,
+                on_attempt=note,
             )
         )
 

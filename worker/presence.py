@@ -14,6 +14,7 @@ from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock, WorkerPresence
 from app.telemetry.logs import get_logger
 from worker.leases import Interruption, LeaseKeeper
+from worker.recent import RecentWork
 
 PUBLISH_AGENTS_SECONDS = 60.0
 
@@ -34,6 +35,7 @@ class PresenceLoop:
         version: str,
         clock: Clock,
         breakers: Callable[[], Mapping[str, str]],
+        recent: RecentWork,
         publish_agents: Callable[[], Awaitable[None]],
     ) -> None:
         self._redis = redis
@@ -44,6 +46,7 @@ class PresenceLoop:
         self._version = version
         self._clock = clock
         self._breakers = breakers
+        self._recent = recent
         self._publish_agents = publish_agents
         self.reserved: set[str] = set()
         self.draining = False
@@ -84,6 +87,7 @@ class PresenceLoop:
             version=self._version,
             at=self._clock.now(),
             breakers=dict(self._breakers()),
+            recent=self._recent.figures(),
         )
 
     async def withdraw(self) -> None:

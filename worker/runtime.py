@@ -41,6 +41,7 @@ from worker.leases import LeaseKeeper
 from worker.presence import PresenceLoop, announce_end, listen_for_cancels
 from worker.probe import ProbeServer
 from worker.projector import Projector
+from worker.recent import RecentWork
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 10.0
@@ -136,6 +137,7 @@ class Runtime:
         )
         self._web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
         search = WebSearch(settings.search, client=self._web, breaker=gateway.breaker, metrics=self._metrics)
+        recent = RecentWork(self._clock)
         self._executor = Executor(
             ExecutorParts(
                 claims=claims,
@@ -145,6 +147,7 @@ class Runtime:
                 bind_llm=gateway.bind,
                 search=search,
                 finished=self._finished,
+                recent=recent,
                 settings=settings,
                 metrics=self._metrics,
                 tracing=self._tracing,
@@ -161,6 +164,7 @@ class Runtime:
             version=__version__,
             clock=self._clock,
             breakers=gateway.breaker.states,
+            recent=recent,
             publish_agents=lambda: directory.publish(registry.cards()),
         )
         duties: dict[str, Callable[[], Awaitable[None]]] = {

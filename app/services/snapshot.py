@@ -6,6 +6,7 @@ that took long is followed by a pause ten times as long.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class _Arrival:
 
 
 class SnapshotPublisher:
-    """Counts and publishes. `expected_service_seconds` stands in until a task has finished."""
+    """Counts and publishes. `expected_service_seconds` stands in while no worker has finished a task lately."""
 
     def __init__(
         self,
@@ -65,6 +66,9 @@ class SnapshotPublisher:
         in_flight = sum(len(presence.running) + len(presence.reserved) for presence in presences)
         drift = counts.dispatched + counts.processing - listed - in_flight
         self._metrics.truth_drift.set(drift)
+        services = sorted(seconds for presence in presences for seconds in presence.recent.service_seconds)
+        calls = sum(presence.recent.model_calls for presence in presences)
+        rate_limited = sum(presence.recent.rate_limited_calls for presence in presences)
         open_breakers = sorted(
             {name for presence in presences for name, state in presence.breakers.items() if state != "closed"}
         )
@@ -75,13 +79,23 @@ class SnapshotPublisher:
             "processing": counts.processing,
             "oldest_age_seconds": round(counts.oldest_age_seconds, 3),
             "arrival_rate": round(self._arrival_rate(), 4),
-            "mean_service_seconds": self._expected_service_seconds,
+            "mean_service_seconds": round(self._mean(services), 3),
+            "p95_service_seconds": round(self._p95(services), 3),
+            "model_calls": calls,
+            "rate_limited_share": round(rate_limited / calls, 4) if calls else 0.0,
             "workers": len(presences),
             "slots": sum(presence.slots for presence in presences),
             "open_breakers": ",".join(open_breakers),
             "drift": drift,
             "at": self._clock.now().isoformat(),
         }
+
+    def _mean(self, services: Sequence[float]) -> float:
+        return sum(services) / len(services) if services else self._expected_service_seconds
+
+    def _p95(self, services: Sequence[float]) -> float:
+        """`services` ascending."""
+        return services[math.ceil(0.95 * len(services)) - 1] if services else self._expected_service_seconds
 
     def _arrival_rate(self) -> float:
         now = self._clock.monotonic()

@@ -22,6 +22,7 @@ from app.errors import (
     IntakePaused,
     InvalidRequest,
     RequestError,
+    SessionErased,
     TaskErased,
     TaskNotFound,
 )
@@ -144,9 +145,19 @@ class TaskService:
         task = await self._ports.tasks.insert(
             new_task, dispatched=dispatched, new_session=submission.session_id is None
         )
+        if submission.session_id is not None:
+            await self._refuse_if_erased_meanwhile(origin.tenant, submission.session_id)
         self._count_accepted()
         self._dispatch.after_insert(task, dispatched)
         return task
+
+    async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
+        """The erasure may have looked for tasks before this one was there; then it is this one's turn."""
+        try:
+            await self._ports.sessions.open(tenant, session_id)
+        except SessionErased:
+            await self._ports.tasks.erase_session(tenant, session_id)
+            raise
 
     def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
         limits = self._limits

@@ -18,6 +18,7 @@ from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, Reaped, WaitingTask
 from app.storage.claims import requeued
 from app.storage.mongo import Database, server_time, store_errors
+from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
 
 _WAITING_FIELDS = dict.fromkeys(
@@ -178,8 +179,7 @@ class MongoDispatchRepository:
         if not ids:
             return
         await self._tasks.delete_many({"_id": {"$in": ids}})
-        for collection in ("agent_runs", "messages", "logs"):
-            await self._db[collection].delete_many({"task_id": {"$in": ids}})
+        await remove_copies(self._db, ids)
 
     async def _remove_old_logs(self, now: datetime) -> None:
         if self._logs_due_at is not None and now < self._logs_due_at:

@@ -2,7 +2,8 @@
 
 Their entries never change once written (a step, a message, an event), so projecting is inserting what is missing and
 twice changes nothing. The mark that a task is projected names the revision that was read: one that moved on meanwhile
-stays marked. An erased task has nothing to project.
+stays marked. Of an erased task nothing is projected, and what was is removed: an erasure may come while a projection is
+under way, so each one looks again at its end, and the erasure itself asks for another.
 """
 
 from __future__ import annotations
@@ -46,11 +47,18 @@ class MongoProjectionRepository:
         with store_errors("project sessions and marks"):
             if present:
                 await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
+            await self._remove_copies_of_the_erased(task_ids)
             if tasks:
                 await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
             unread = {document["_id"] for document in documents} - {task.id for task in tasks}
             if unread:
                 await self._tasks.update_many({"_id": {"$in": sorted(unread)}}, _SET_ASIDE)
+
+    async def _remove_copies_of_the_erased(self, task_ids: Sequence[TaskId]) -> None:
+        kept = await self._tasks.find({"_id": {"$in": list(task_ids)}, "erased_at": None}, {"_id": 1}).to_list()
+        gone = sorted(set(task_ids) - {document["_id"] for document in kept})
+        if gone:
+            await remove_copies(self._db, gone)
 
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         with store_errors("find tasks to project"):
@@ -69,6 +77,12 @@ class MongoProjectionRepository:
                 problems = error.details.get("writeErrors", []) if error.details else []
                 if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                     raise
+
+
+async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:
+    """Removes whatever is projected of these tasks."""
+    for collection in ("agent_runs", "messages", "logs"):
+        await db[collection].delete_many({"task_id": {"$in": list(task_ids)}})
 
 
 def _readable(document: dict[str, Any]) -> Task | None:

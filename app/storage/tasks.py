@@ -23,6 +23,7 @@ from app.domain.task import NewTask, Task, TaskStatus, TaskSummary, parse_task
 from app.errors import InvalidRequest, TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.mongo import Database, store_errors
+from app.storage.projections import remove_copies
 from app.storage.writes import Expression, change, literal, task_ended
 
 PREVIEW_CHARACTERS = 200
@@ -133,14 +134,14 @@ class MongoTaskRepository:
         mine = {"tenant": tenant, "session_id": session_id}
         removed: dict[str, Expression] = dict.fromkeys(_TEXTS, "$$REMOVE")
         removed |= {"task": literal("(erased)"), "source": literal({}), "events": literal([]), "erased_at": "$$NOW"}
+        removed |= {"unprojected": literal(True)}  # a projection under way may leave copies: the sweep looks again
         with store_errors(f"erase session {session_id}"):
             ids = [document["_id"] for document in await self._tasks.find(mine, {"_id": 1}).to_list()]
             running = {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}}
             ended = {**task_ended(TaskStatus.CANCELLED.value), **removed, "lease": "$$REMOVE"}
             await self._tasks.update_many({**mine, **running}, change(ended))
             await self._tasks.update_many(mine, change(removed))
-            for collection in ("agent_runs", "messages", "logs"):
-                await self._db[collection].delete_many({"task_id": {"$in": ids}})
+            await remove_copies(self._db, ids)
         return ids
 
 

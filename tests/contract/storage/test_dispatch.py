@@ -202,6 +202,20 @@ async def test_an_erased_task_is_not_projected_again(indexed_database: Database)
         assert await indexed_database[collection].count_documents({}) == 0
 
 
+async def test_copies_that_a_late_projection_leaves_of_an_erased_task_go(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    await task_repository(indexed_database).erase_session(TENANT, task.session_id)
+    await indexed_database["messages"].insert_one({"_id": f"{task.id}:0", "task_id": task.id, "content": "secret"})
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+
+    assert await projections.find_stale(10) == [task.id]
+    await projections.project([task.id])
+
+    assert await indexed_database["messages"].count_documents({}) == 0
+    assert await projections.find_stale(10) == []
+
+
 async def test_a_document_that_cannot_be_read_does_not_stop_the_others(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database)
     await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)

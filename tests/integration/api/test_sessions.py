@@ -6,8 +6,11 @@ import json
 import uuid
 
 import httpx
+import pytest
 
+from app.domain.task import NewTask, Task
 from app.storage.mongo import Database
+from app.storage.tasks import MongoTaskRepository
 from tests.integration.api.callers import problem, submit
 from tests.tasks import claim
 
@@ -51,3 +54,20 @@ async def test_an_erased_session_is_not_continued(api: httpx.AsyncClient) -> Non
     again = await api.post("/v1/agent/execute", json={"task": "x", "session_id": accepted["session_id"]})
 
     problem(again, 410, "SESSION_ERASED")
+
+
+async def test_a_task_that_races_an_erasure_is_refused_and_leaves_no_text(
+    api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = (await submit(api))["session_id"]
+    insert = MongoTaskRepository.insert
+
+    async def insert_after_the_erasure(self: MongoTaskRepository, task: NewTask, **options: bool) -> Task:
+        await api.delete(f"/v1/sessions/{session_id}")
+        return await insert(self, task, **options)
+
+    monkeypatch.setattr(MongoTaskRepository, "insert", insert_after_the_erasure)
+    late = await api.post("/v1/agent/execute", json={"task": "late secret", "session_id": session_id})
+
+    problem(late, 410, "SESSION_ERASED")
+    assert "late secret" not in str(await database["tasks"].find().to_list())

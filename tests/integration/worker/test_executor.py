@@ -26,6 +26,7 @@ from tests.tasks import TENANT, claim_repository, new_task, task_repository
 from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
 from worker.executor import Executor, ExecutorParts
 from worker.leases import Interruption, LeaseKeeper
+from worker.recent import RecentWork
 
 ROUTED = {"agent_name": "CodeAgent", "confidence": 0.93, "reasoning": "It asks for code.", "alternatives": []}
 CODE = "Here it is:\n\n```python\nprint('tide')\n```\n"
@@ -74,6 +75,7 @@ class Bench:
             "bind_llm": self.bind,
             "search": FakeSearch(),
             "finished": self.finished.append,
+            "recent": RecentWork(SystemClock()),
             "settings": settings,
             "metrics": self.metrics,
             "tracing": Tracing(ProcessSettings(), process="worker", version="test"),

@@ -1,0 +1,56 @@
+"""The snapshot that the autoscaler and the API read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from app.ports import DispatchRepository, QueueCounts, RecentFigures
+from app.services.snapshot import SnapshotPublisher
+from app.telemetry.metrics import Metrics
+from tests.doubles import ManualClock, MemoryQueue, presence
+
+
+class Counts:
+    async def counts(self) -> QueueCounts:
+        return QueueCounts(waiting=3, dispatched=1, processing=2, oldest_age_seconds=1.5)
+
+
+async def published(queue: MemoryQueue) -> dict[str, Any]:
+    publisher = SnapshotPublisher(
+        cast("DispatchRepository", Counts()),
+        queue,
+        expected_service_seconds=20,
+        clock=ManualClock(),
+        metrics=Metrics(process="api", version="test"),
+    )
+    await publisher.publish()
+    return queue.published
+
+
+async def test_before_the_first_task_the_expected_service_time_stands_in() -> None:
+    snapshot = await published(MemoryQueue())
+
+    assert (snapshot["mean_service_seconds"], snapshot["p95_service_seconds"]) == (20, 20)
+    assert (snapshot["model_calls"], snapshot["rate_limited_share"]) == (0, 0)
+
+
+async def test_what_the_workers_saw_is_merged() -> None:
+    queue = MemoryQueue()
+    quick = RecentFigures(service_seconds=(1.0,) * 19, model_calls=30, rate_limited_calls=0)
+    slow = RecentFigures(service_seconds=(21.0,), model_calls=10, rate_limited_calls=10)
+    queue.workers = [replace(presence(), recent=quick), replace(presence(), worker_id="w2", recent=slow)]
+
+    snapshot = await published(queue)
+
+    assert (snapshot["mean_service_seconds"], snapshot["p95_service_seconds"]) == (2.0, 1.0)
+    assert (snapshot["model_calls"], snapshot["rate_limited_share"]) == (40, 0.25)
+
+
+async def test_waiting_in_flight_and_drift_are_told() -> None:
+    queue = MemoryQueue()
+    queue.workers = [presence(running=("a",))]
+
+    snapshot = await published(queue)
+
+    assert (snapshot["waiting"], snapshot["listed"], snapshot["in_flight"], snapshot["drift"]) == (3, 0, 1, 2)
