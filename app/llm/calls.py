@@ -88,7 +88,6 @@ class CallScope:
     allowance: Allowance
     remaining_seconds: Callable[[], float]
     on_attempt: Callable[[ModelAttempt], None]
-    user_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

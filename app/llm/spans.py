@@ -31,7 +31,7 @@ def call_attributes(scope: CallScope, role: ModelRole) -> dict[str, AttributeVal
     return {
         OPERATION: "chat",
         ROLE: role.value,
-        USER: scope.user_id,
+        USER: scope.tenant,
         WORKFLOW: scope.task_id,
         CORRELATION: scope.request_id,
     }

@@ -130,10 +130,12 @@ async def test_a_server_that_is_not_there_costs_nothing(ask: Ask, monkeypatch: p
     assert asked.allowance.open == 0
 
 
-async def test_a_cancelled_call_leaves_the_pool_usable(ask: Ask) -> None:
+async def test_a_cancelled_call_leaves_the_pool_usable(ask: Ask, control: Control) -> None:
     asked = ask("sim-slow-300")
     task: asyncio.Task[Completion[BaseModel]] = asyncio.create_task(asked.llm.complete(MESSAGES, role=ModelRole.PEER))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        while not (await control.calls())["calls"]:
+            continue
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
