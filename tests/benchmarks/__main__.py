@@ -12,9 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pymongo import MongoClient
 
+from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.load import burst, steady
 from tests.benchmarks.process import measured_cpu, resident_megabytes
@@ -44,11 +47,19 @@ def _cpu_lines() -> list[str]:
 
 
 def _worker_cpu_ms(stack: Stack, count: int) -> tuple[float, float, float]:
-    """CPU milliseconds a task of worker and API, and the seconds of the whole burst."""
+    """CPU milliseconds a task of worker and API, projections included, and the seconds of the whole burst."""
     asyncio.run(burst(stack.api_url, WARM_UP_TASKS))
+    _wait_for_projections(stack)
     with measured_cpu(stack.parts["worker"]) as worker, measured_cpu(stack.parts["api"]) as api:
         load = asyncio.run(burst(stack.api_url, count))
+        _wait_for_projections(stack)
     return worker.seconds * 1000 / count, api.seconds * 1000 / count, load.seconds
+
+
+def _wait_for_projections(stack: Stack) -> None:
+    with MongoClient[dict[str, Any]](stack.mongo_uri) as client:
+        tasks = client[StoreSettings().database]["tasks"]
+        stack.wait_until(lambda: tasks.find_one({"unprojected": True}, {"_id": 1}) is None, seconds=60)
 
 
 def _instant() -> Iterator[Row]:
