@@ -6,7 +6,7 @@
     │   ├── MalformedBody                ├── TaskErased, SessionErased
     │   ├── UnsupportedMediaType         ├── IdempotencyConflict
     │   ├── BodyTooLarge                 ├── UnknownAgent
-    │   ├── MethodNotAllowed             └── RateLimited
+    │   ├── MethodNotAllowed             └── RateLimited ── TenantQueueFull
     │   └── Unauthenticated, Forbidden
     ├── IntakePaused                 new tasks are refused for a while (503)
     ├── DependencyError              a server we need does not answer; trying again helps (503)
@@ -179,6 +179,12 @@ class RateLimited(RequestError):
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class TenantQueueFull(RateLimited):
+    """The tenant has as many tasks queued as it may have."""
+
+    code = "TENANT_QUEUE_FULL"
 
 
 class IntakePaused(AgentOrchestratorError):

@@ -35,6 +35,7 @@ from app.services.gate import IntakeGate
 from app.services.health import HealthService
 from app.services.keys import KeyService
 from app.services.leader import Leader, LeaderPorts
+from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.sessions import SessionService
 from app.services.snapshot import SnapshotPublisher
@@ -105,7 +106,8 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         clock=clock,
         metrics=metrics,
     )
-    dispatcher = Dispatcher(stores.dispatch, queue, window, clock)
+    policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
+    dispatcher = Dispatcher(stores.dispatch, queue, window, policies, clock)
     leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics)
     gate = IntakeGate(stores.system, clock)
     roster = AgentRoster(stores.agents, clock)
@@ -117,6 +119,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         roster=roster,
         gate=gate,
         dispatch=window,
+        policies=policies,
         completion=completion,
         limits=execution,
         clock=clock,

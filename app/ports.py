@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.domain.agent import AgentCard
+from app.domain.fairness import InFlight
 from app.domain.identity import ClaimId, Role, SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
 from app.domain.task import (
@@ -75,6 +76,9 @@ class TaskRepository(Protocol):
 
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         """Stable under inserts. Raises InvalidRequest for a cursor that this API did not make."""
+
+    async def count_queued(self, tenant: Tenant, *, up_to: int) -> int:
+        """How many tasks of the tenant are queued; counts no further than `up_to`."""
 
     async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
         """A queued task is cancelled at once, a running one flagged, a finished one left as it is."""
@@ -153,6 +157,7 @@ class WaitingTask:
     queued_at: datetime
     traceparent: str | None
     request_id: str
+    crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,17 @@ class QueueCounts:
 class DispatchRepository(Protocol):
     """Tasks as the leader sees them. Every act is a compare-and-set, so that two leaders are harmless."""
 
-    async def find_waiting(self, limit: int) -> Sequence[WaitingTask]: ...
+    async def waiting_tenants(self) -> Sequence[Tenant]:
+        """Tenants with tasks that wait to be dispatched."""
+
+    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
+        """The tenant's waiting and due tasks, by priority and age; without the quarantined ones."""
+
+    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
+        """Waiting and due tasks that crashed their workers so often that they run alone, oldest first."""
+
+    async def in_flight(self) -> InFlight:
+        """What is with workers, or dispatched and on its way to one."""
 
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         """Marks the tasks as dispatched under their next `dispatch_seq`; gives back those that were still waiting."""
@@ -243,6 +258,18 @@ class SessionRepository(Protocol):
 
 
 @dataclass(frozen=True)
+class KeyLimits:
+    """What a key says of its tenant, in place of the installation's defaults; None says nothing."""
+
+    weight: float | None = None
+    max_running: int | None = None
+    max_queued: int | None = None
+
+
+NO_LIMITS = KeyLimits()
+
+
+@dataclass(frozen=True)
 class ApiKey:
     """A key as stored; the secret itself is never kept, only its SHA-256."""
 
@@ -252,12 +279,15 @@ class ApiKey:
     role: Role
     created_at: datetime
     revoked_at: datetime | None = None
+    limits: KeyLimits = NO_LIMITS
 
 
 class ApiKeyRepository(Protocol):
     async def find_by_hash(self, sha256: str) -> ApiKey | None: ...
 
-    async def create(self, *, name: str, tenant: Tenant, role: Role, sha256: str) -> ApiKey:
+    async def create(
+        self, *, name: str, tenant: Tenant, role: Role, sha256: str, limits: KeyLimits = NO_LIMITS
+    ) -> ApiKey:
         """The same hash twice returns the stored key."""
 
     async def list_all(self) -> Sequence[ApiKey]: ...
@@ -353,11 +383,11 @@ class TaskQueue(Protocol):
 
     async def announce_cancel(self, task_id: TaskId) -> None: ...
 
-    async def kick(self) -> None:
-        """Wakes the leader: something waits."""
+    async def kick(self, tenant: Tenant) -> None:
+        """Wakes the leader: a task of this tenant waits."""
 
     def kicks(self) -> AsyncIterator[str]:
-        """Yields at every kick; ends never, survives reconnects."""
+        """Yields the tenant of every kick; ends never, survives reconnects."""
 
     def finished(self) -> AsyncIterator[str]:
         """Yields the id of every task that ends, as far as Redis is there; ends never."""

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.domain.fairness import TenantPolicy
 from app.errors import ConfigurationError
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
@@ -214,6 +215,20 @@ class ExecutionSettings(SettingsGroup):
         validation_alias="AGENT_TASK_MAX_ATTEMPTS",
         description="Crashes, and separately retries, after which a task fails; the default of a caller's number.",
     )
+    tenant_max_running: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        validation_alias="AGENT_TENANT_MAX_RUNNING",
+        description="Most tasks of one tenant with workers at once; its keys may say otherwise. Unset: no limit.",
+    )
+    tenant_max_queued: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_TENANT_MAX_QUEUED",
+        description="Most queued tasks of one tenant; its keys may say otherwise. Unset: no limit.",
+    )
     retry_base_seconds: float = Field(
         default=1.0,
         ge=0.01,
@@ -248,6 +263,11 @@ class ExecutionSettings(SettingsGroup):
         validation_alias="AGENT_SESSION_HISTORY_TOKENS",
         description="Most tokens of earlier turns of a session that an agent sees.",
     )
+
+    @property
+    def tenant_policy(self) -> TenantPolicy:
+        """What holds for a tenant whose keys say nothing else."""
+        return TenantPolicy(max_running=self.tenant_max_running, max_queued=self.tenant_max_queued)
 
 
 class WorkerSettings(SettingsGroup):

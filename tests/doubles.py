@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from app.domain.identity import TaskId
+from app.domain.identity import TaskId, Tenant
 from app.errors import BrokerUnavailable
 from app.ports import Ticket, WorkerPresence
 
@@ -33,7 +33,7 @@ class MemoryQueue:
         self.tickets: list[Ticket] = []
         self.publishes = 0
         self.workers: list[WorkerPresence] = []
-        self.kicked = 0
+        self.kicked: list[Tenant] = []
         self.down = False
         self.published: dict[str, str | int | float] = {}
         self.cancels: list[str] = []
@@ -64,9 +64,9 @@ class MemoryQueue:
         self._answer()
         self.cancels.append(task_id)
 
-    async def kick(self) -> None:
+    async def kick(self, tenant: Tenant) -> None:
         self._answer()
-        self.kicked += 1
+        self.kicked.append(tenant)
 
     async def kicks(self) -> AsyncIterator[str]:
         for text in self.heard:

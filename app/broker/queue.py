@@ -18,7 +18,7 @@ from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, KICK_CHANNEL, SNAP
 from app.broker.connections import listen, redis_command
 from app.broker.errors import broker_errors
 from app.broker.presence import read_presences
-from app.domain.identity import TaskId
+from app.domain.identity import TaskId, Tenant
 from app.ports import Ticket, WorkerPresence
 
 SNAPSHOT_TTL_SECONDS = 60
@@ -68,9 +68,9 @@ class CeleryTaskQueue:
         async with redis_command("announce a cancel"):
             await self._redis.publish(CANCEL_CHANNEL, task_id)
 
-    async def kick(self) -> None:
+    async def kick(self, tenant: Tenant) -> None:
         async with redis_command("wake the dispatcher"):
-            await self._redis.publish(KICK_CHANNEL, "")
+            await self._redis.publish(KICK_CHANNEL, tenant)
 
     def kicks(self) -> AsyncIterator[str]:
         return listen(self._listening, KICK_CHANNEL)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
+from app.ports import KeyLimits
 
 if TYPE_CHECKING:
     from app.services.keys import KeyService
@@ -29,10 +30,14 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what will use the key.")],
     role: Annotated[Role, typer.Option(help="What the key may do.")] = Role.CLIENT,
     tenant: Annotated[str, typer.Option(help="Whose tasks it sees.")] = DEFAULT_TENANT,
+    weight: Annotated[float | None, typer.Option(help="The tenant's part against others, 1 by default.")] = None,
+    max_running: Annotated[int | None, typer.Option(help="Most tasks of the tenant with workers at once.")] = None,
+    max_queued: Annotated[int | None, typer.Option(help="Most queued tasks of the tenant.")] = None,
     state: State = DEFAULT_FOLDER,
 ) -> None:
-    """Make a key and show it, this once."""
-    created = _run(state, lambda keys: keys.create(name=name, tenant=Tenant(tenant), role=role))
+    """Make a key and show it, this once. Its limits hold for all of its tenant."""
+    limits = KeyLimits(weight=weight, max_running=max_running, max_queued=max_queued)
+    created = _run(state, lambda keys: keys.create(name=name, tenant=Tenant(tenant), role=role, limits=limits))
     typer.echo(f"Key {created.key.id} for {name} ({role.value}, tenant {tenant}). It is not shown again:", err=True)
     typer.echo(created.secret)
 
@@ -43,11 +48,17 @@ def list_keys(state: State = DEFAULT_FOLDER) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("id", "name", "role", "tenant", "created", "revoked")
+    table = Table("id", "name", "role", "tenant", "weight", "running", "queued", "created", "revoked")
     for key in _run(state, lambda keys: keys.list_all()):
         revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
-        table.add_row(key.id, key.name, key.role.value, key.tenant, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+        limits = [_shown(value) for value in (key.limits.weight, key.limits.max_running, key.limits.max_queued)]
+        created = f"{key.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.id, key.name, key.role.value, key.tenant, *limits, created, revoked)
     Console().print(table)
+
+
+def _shown(limit: float | None) -> str:
+    return "" if limit is None else f"{limit:g}"
 
 
 @app.command()

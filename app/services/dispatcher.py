@@ -1,18 +1,24 @@
 """The dispatcher: releases waiting tasks into the ticket window, and sends lost tickets again.
 
-Runs in the leading API process. A ticket is lost when its task was dispatched a while ago, is still queued and due, and
-stands neither in the list nor with any worker. An error from Redis is not an empty answer: then nothing is decided.
+Runs in the leading API process. Fairness, priorities and limits live here alone. A ticket is lost when its task was
+dispatched a while ago, is still queued and due, and stands neither in the list nor with any worker. An error from Redis
+is not an empty answer: then nothing is decided.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from app.ports import Clock, DispatchRepository, TaskQueue, WaitingTask
+from app.domain.fairness import InFlight
+from app.domain.identity import Tenant
+from app.ports import Clock, DispatchRepository, TaskQueue
+from app.services.fair_share import Candidates, choose
+from app.services.policies import TenantPolicies
 from app.services.window import TicketWindow, ticket_for
 from app.telemetry.logs import get_logger
 
 BUFFER_TASKS = 500
+SMALLEST_BUFFER = 8
 BUFFER_SECONDS = 1.0
 LOST_AFTER_SECONDS = 5.0
 REPAIR_BATCH = 500
@@ -21,35 +27,58 @@ _log = get_logger(__name__)
 
 
 class Dispatcher:
-    """Keeps a short list of waiting tasks, so that a deep backlog is not sorted at every tick."""
+    """Keeps a short list of waiting tasks of every tenant, so that a deep backlog is not sorted at every tick."""
 
-    def __init__(self, tasks: DispatchRepository, queue: TaskQueue, window: TicketWindow, clock: Clock) -> None:
+    def __init__(
+        self,
+        tasks: DispatchRepository,
+        queue: TaskQueue,
+        window: TicketWindow,
+        policies: TenantPolicies,
+        clock: Clock,
+    ) -> None:
         self._tasks = tasks
         self._queue = queue
         self._window = window
+        self._policies = policies
         self._clock = clock
-        self._buffer: deque[WaitingTask] = deque()
+        self._candidates = Candidates()
         self._filled_at = float("-inf")
-        self._deep = False
+        self._more_behind = False
+
+    def note_waiting(self, tenant: str) -> None:
+        """A task of this tenant waits since now; a tenant that was not waiting is looked at in the next round."""
+        if tenant not in self._candidates.by_tenant:
+            self._filled_at = float("-inf")
 
     async def dispatch(self) -> bool:
         """Releases what fits the window; True when something still waits. Raises DependencyError."""
-        if not self._buffer or self._clock.monotonic() - self._filled_at >= BUFFER_SECONDS:
-            self._buffer = deque(await self._tasks.find_waiting(BUFFER_TASKS))
-            self._filled_at = self._clock.monotonic()
-            self._deep = len(self._buffer) == BUFFER_TASKS
-        self._window.backlog = bool(self._buffer)
-        if not self._buffer:
+        if not self._candidates or self._clock.monotonic() - self._filled_at >= BUFFER_SECONDS:
+            await self._fill()
+        self._window.backlog = bool(self._candidates)
+        if not self._candidates:
             return False
         room = await self._window.look()
         if room > 0:
-            chosen = [self._buffer.popleft() for _ in range(min(room, len(self._buffer)))]
+            contested = self._candidates.contested(self._policies.of)
+            in_flight = await self._tasks.in_flight() if contested else InFlight()
+            chosen = choose(self._candidates, in_flight, room=room, policy_of=self._policies.of)
             await self._window.send(await self._tasks.release(chosen))
-        return bool(self._buffer) or self._deep
+        return bool(self._candidates) or self._more_behind
+
+    async def _fill(self) -> None:
+        await self._policies.refresh()
+        tenants = await self._tasks.waiting_tenants()
+        share = max(SMALLEST_BUFFER, BUFFER_TASKS // max(1, len(tenants)))
+        by_tenant = {Tenant(tenant): deque(await self._tasks.find_waiting(tenant, share)) for tenant in tenants}
+        quarantined = deque(await self._tasks.find_quarantined(share)) if tenants else deque()
+        self._candidates = Candidates({tenant: tasks for tenant, tasks in by_tenant.items() if tasks}, quarantined)
+        self._filled_at = self._clock.monotonic()
+        self._more_behind = any(len(tasks) == share for tasks in by_tenant.values())
 
     def step_down(self) -> None:
         """Forgets what waits: another process dispatches now."""
-        self._buffer.clear()
+        self._candidates = Candidates()
         self._filled_at = float("-inf")
         self._window.backlog = None
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
-from app.ports import ApiKey, ApiKeyRepository, Clock
+from app.ports import NO_LIMITS, ApiKey, ApiKeyRepository, Clock, KeyLimits
 
 KEY_PREFIX = "ao_"
 TRUST_SECONDS = 10.0
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.01, 100.0
 _KEYS_REMEMBERED = 4096
 _PLAUSIBLE = re.compile(r"[\x21-\x7e]{16,256}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -39,12 +40,15 @@ class KeyService:
         self._clock = clock
         self._trusted: OrderedDict[str, tuple[ApiKey, float]] = OrderedDict()
 
-    async def create(self, *, name: str, tenant: Tenant, role: Role) -> CreatedKey:
-        """Raises InvalidRequest for a name or tenant that cannot be one."""
+    async def create(self, *, name: str, tenant: Tenant, role: Role, limits: KeyLimits = NO_LIMITS) -> CreatedKey:
+        """Raises InvalidRequest for a name, a tenant or a limit that cannot be one."""
+        _check_limits(limits)
         if not name.strip() or len(name) > 100:
             raise InvalidRequest("The key needs a name.", fields=[("name", "must have 1 to 100 characters")])
         secret = KEY_PREFIX + secrets.token_urlsafe(32)
-        key = await self._keys.create(name=name, tenant=parse_tenant(tenant), role=role, sha256=hash_secret(secret))
+        key = await self._keys.create(
+            name=name, tenant=parse_tenant(tenant), role=role, sha256=hash_secret(secret), limits=limits
+        )
         return CreatedKey(key=key, secret=secret)
 
     async def verify(self, secret: str) -> ApiKey:
@@ -87,6 +91,15 @@ class KeyService:
 def hash_secret(secret: str) -> str:
     """SHA-256, hexadecimal. A key has 256 random bits, so no salt and no slow hash is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _check_limits(limits: KeyLimits) -> None:
+    if limits.weight is not None and not SMALLEST_WEIGHT <= limits.weight <= LARGEST_WEIGHT:
+        allowed = f"must be between {SMALLEST_WEIGHT} and {LARGEST_WEIGHT}"
+        raise InvalidRequest("The weight is not valid.", fields=[("weight", allowed)])
+    for name, value in (("max_running", limits.max_running), ("max_queued", limits.max_queued)):
+        if value is not None and value < 1:
+            raise InvalidRequest("A limit is not valid.", fields=[(name, "must be at least 1")])
 
 
 def parse_tenant(text: str) -> Tenant:

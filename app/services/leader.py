@@ -119,7 +119,8 @@ class Leader:
             await asyncio.sleep(RENEW_SECONDS if acquired else 1.0)
 
     async def _listen(self) -> None:
-        async for _ in self._ports.queue.kicks():
+        async for tenant in self._ports.queue.kicks():
+            self._dispatcher.note_waiting(tenant)
             self._kicked.set()
 
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[float]]) -> None:

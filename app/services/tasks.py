@@ -25,6 +25,7 @@ from app.errors import (
     SessionErased,
     TaskErased,
     TaskNotFound,
+    TenantQueueFull,
 )
 from app.ports import (
     Clock,
@@ -38,11 +39,13 @@ from app.ports import (
 )
 from app.services.completion import CompletionWatch
 from app.services.gate import IntakeGate
+from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.submission import Dispatch, Origin, Submission
 from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
+QUEUE_FULL_RETRY_SECONDS = 5
 ANNOUNCE_SECONDS = 0.25
 
 _log = get_logger(__name__)
@@ -68,6 +71,7 @@ class TaskService:
         roster: AgentRoster,
         gate: IntakeGate,
         dispatch: Dispatch,
+        policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
         clock: Clock,
@@ -77,6 +81,7 @@ class TaskService:
         self._roster = roster
         self._gate = gate
         self._dispatch = dispatch
+        self._policies = policies
         self._completion = completion
         self._limits = limits
         self._clock = clock
@@ -85,8 +90,8 @@ class TaskService:
     async def submit(self, submission: Submission, origin: Origin) -> Task:
         """Accepts a task, or gives the one that the same idempotency key made before.
 
-        Raises IntakePaused, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased, IdempotencyConflict,
-        TaskErased, StoreUnavailable.
+        Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
+        IdempotencyConflict, TaskErased, StoreUnavailable.
         """
         if origin.idempotency_key is None:
             await self._check(submission, origin)
@@ -127,6 +132,7 @@ class TaskService:
 
     async def _check(self, submission: Submission, origin: Origin) -> None:
         await self._gate.require_open()
+        await self._require_room(origin.tenant)
         deadline = submission.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
             limit = self._limits.deadline_seconds
@@ -138,10 +144,20 @@ class TaskService:
         if submission.session_id is not None:
             await self._ports.sessions.open(origin.tenant, submission.session_id)
 
+    async def _require_room(self, tenant: Tenant) -> None:
+        await self._policies.refresh()
+        limit = self._policies.of(tenant).max_queued
+        if limit is not None and await self._ports.tasks.count_queued(tenant, up_to=limit) >= limit:
+            raise TenantQueueFull(
+                f"This tenant has {limit} tasks queued, as many as it may; try again when some of them have begun.",
+                retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
+            )
+
     async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
         new_task = self._build(task_id, submission, origin)
         due = new_task.run_at is None or new_task.run_at <= self._clock.now()
-        dispatched = await self._dispatch.should_dispatch_inline(due)
+        limited = self._policies.of(origin.tenant).max_running is not None
+        dispatched = await self._dispatch.should_dispatch_inline(due=due, limited=limited)
         task = await self._ports.tasks.insert(
             new_task, dispatched=dispatched, new_session=submission.session_id is None
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from app.domain.identity import Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
 from app.ports import Clock, TaskQueue, Ticket, WaitingTask
@@ -36,7 +37,7 @@ class TicketWindow:
         self._looked_at = float("-inf")
         self._skip_until = float("-inf")
         self._unsent: list[Ticket] = []
-        self._kick_due = False
+        self._kicks: dict[Tenant, None] = {}
         self._sending: asyncio.Task[None] | None = None
         self._leader_has_backlog = False
         self.backlog: bool | None = None
@@ -62,9 +63,9 @@ class TicketWindow:
         self._looked_at = self._clock.monotonic()
         return self._room
 
-    async def should_dispatch_inline(self, due: bool) -> bool:
-        """Whether a task may be sent to the queue as it is accepted: it is due, nobody waits, there is room."""
-        if not due or self.backlog or self._clock.monotonic() < self._skip_until:
+    async def should_dispatch_inline(self, *, due: bool, limited: bool) -> bool:
+        """Whether a task may be sent to the queue as it is accepted: due, no limit to heed, nobody waits, room."""
+        if not due or limited or self.backlog or self._clock.monotonic() < self._skip_until:
             return False
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
@@ -82,7 +83,7 @@ class TicketWindow:
             self._room -= 1
             self._unsent.append(_ticket_of(task))
         else:
-            self._kick_due = True
+            self._kicks[task.tenant] = None
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_gathered(), name="send-tickets")
 
@@ -93,20 +94,20 @@ class TicketWindow:
 
     async def _send_gathered(self) -> None:
         try:
-            while self._unsent or self._kick_due:
+            while self._unsent or self._kicks:
                 tickets, self._unsent = self._unsent, []
-                kick, self._kick_due = self._kick_due, False
-                await self._try_to_send(tickets, kick=kick)
+                kicks, self._kicks = self._kicks, {}
+                await self._try_to_send(tickets, list(kicks))
         finally:
             self._sending = None
 
-    async def _try_to_send(self, tickets: Sequence[Ticket], *, kick: bool) -> None:
+    async def _try_to_send(self, tickets: Sequence[Ticket], kicks: Sequence[Tenant]) -> None:
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):
                 if tickets:
                     await self._queue.publish(tickets)
-                if kick:
-                    await self._queue.kick()
+                for tenant in kicks:
+                    await self._queue.kick(tenant)
         except (BrokerUnavailable, TimeoutError):
             self._skip()
             _log.warning("tickets_not_sent", count=len(tickets))

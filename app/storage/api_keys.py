@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from pymongo import ASCENDING
@@ -12,11 +13,12 @@ from pymongo.errors import DuplicateKeyError
 
 from app.domain.identity import Role, Tenant
 from app.errors import StoreError
-from app.ports import ApiKey
+from app.ports import NO_LIMITS, ApiKey, KeyLimits
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import literal
 
 _ID_CHARACTERS = 16
+_LIMITS = tuple(field.name for field in fields(KeyLimits))
 
 
 class MongoApiKeyRepository:
@@ -30,10 +32,12 @@ class MongoApiKeyRepository:
             document = await self._keys.find_one({"sha256": sha256})
         return None if document is None else _parse(document)
 
-    async def create(self, *, name: str, tenant: Tenant, role: Role, sha256: str) -> ApiKey:
+    async def create(
+        self, *, name: str, tenant: Tenant, role: Role, sha256: str, limits: KeyLimits = NO_LIMITS
+    ) -> ApiKey:
         key_id = sha256[:_ID_CHARACTERS]
-        fields = {"name": name, "tenant": tenant, "role": role.value, "sha256": sha256}
-        document = {"$mergeObjects": ["$$ROOT", literal(fields), {"created_at": "$$NOW"}]}
+        said = {"name": name, "tenant": tenant, "role": role.value, "sha256": sha256, **asdict(limits)}
+        document = {"$mergeObjects": ["$$ROOT", literal(said), {"created_at": "$$NOW"}]}
         with store_errors(f"create API key {key_id}"), contextlib.suppress(DuplicateKeyError):
             await self._keys.update_one(
                 {"_id": key_id, "sha256": {"$exists": False}}, [{"$replaceWith": document}], upsert=True
@@ -64,4 +68,5 @@ def _parse(document: dict[str, Any]) -> ApiKey:
         role=Role(document["role"]),
         created_at=document["created_at"],
         revoked_at=document.get("revoked_at"),
+        limits=KeyLimits(**{name: document.get(name) for name in _LIMITS}),
     )

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain.fairness import QUARANTINE_CRASHES, InFlight
+from app.domain.identity import Tenant
 from app.domain.run import EventName
 from app.domain.task import Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
@@ -22,8 +24,15 @@ from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
 
 _WAITING_FIELDS = dict.fromkeys(
-    ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id"), 1
+    ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id", "crashes"), 1
 )
+# `None` matches what is not set. Each of these is a range of the index `dispatch`.
+_UNDISPATCHED = {"status": TaskStatus.QUEUED.value, "dispatched_at": None, "cancel_requested_at": None}
+_WITH_WORKERS = (
+    {"status": TaskStatus.PROCESSING.value},
+    {"status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}},
+)
+Order = list[tuple[str, int]]
 REAP_BATCH = 200
 LOG_SWEEP = timedelta(minutes=10)
 
@@ -40,18 +49,35 @@ class MongoDispatchRepository:
         self._log_retention = timedelta(seconds=log_retention_seconds)
         self._logs_due_at: datetime | None = None
 
-    async def find_waiting(self, limit: int) -> Sequence[WaitingTask]:
-        now = await server_time(self._db)
-        waiting = {
-            "status": TaskStatus.QUEUED.value,
-            "dispatched_at": None,
-            "cancel_requested_at": None,
-            "due_at": {"$lte": now},
-        }
+    async def waiting_tenants(self) -> Sequence[Tenant]:
+        with store_errors("find waiting tenants"):
+            tenants = await self._tasks.distinct("tenant", _UNDISPATCHED)
+        return [Tenant(tenant) for tenant in tenants]
+
+    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
+        calm = {"tenant": tenant, "crashes": {"$in": [None, *range(QUARANTINE_CRASHES)]}}
+        return await self._find_waiting(calm, [("priority", -1), ("queued_at", 1)], limit)
+
+    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
+        return await self._find_waiting({"crashes": {"$gte": QUARANTINE_CRASHES}}, [("queued_at", 1)], limit)
+
+    async def _find_waiting(self, which: Mapping[str, Any], order: Order, limit: int) -> Sequence[WaitingTask]:
+        waiting = {**_UNDISPATCHED, **which, "due_at": {"$lte": await server_time(self._db)}}
         with store_errors("find waiting tasks"):
-            found = self._tasks.find(waiting, _WAITING_FIELDS)
-            documents = await found.sort([("priority", -1), ("queued_at", 1)]).limit(limit).to_list()
+            documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(order).limit(limit).to_list()
         return [_waiting(document) for document in documents]
+
+    async def in_flight(self) -> InFlight:
+        by_tenant: Counter[Tenant] = Counter()
+        quarantined = 0
+        crashed = {"$cond": [{"$gte": [{"$ifNull": ["$crashes", 0]}, QUARANTINE_CRASHES]}, 1, 0]}
+        group = {"_id": "$tenant", "number": {"$sum": 1}, "crashed": {"$sum": crashed}}
+        with store_errors("count tasks in flight"):
+            for which in _WITH_WORKERS:
+                for found in await self._tasks.aggregate([{"$match": which}, {"$group": group}]).to_list():
+                    by_tenant[Tenant(found["_id"])] += found["number"]
+                    quarantined += found["crashed"]
+        return InFlight(by_tenant=by_tenant, quarantined=quarantined)
 
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         if not tasks:
@@ -219,4 +245,5 @@ def _waiting(document: dict[str, Any]) -> WaitingTask:
         queued_at=document["queued_at"],
         traceparent=document.get("traceparent"),
         request_id=document["request_id"],
+        crashes=document.get("crashes", 0),
     )

@@ -54,7 +54,16 @@ _UNAVAILABLE = (
 # what has run out among the tasks in processing, which the slots of all workers bound.
 INDEXES: dict[str, list[IndexModel]] = {
     "tasks": [
-        IndexModel([("status", ASCENDING), ("dispatched_at", ASCENDING), ("queued_at", ASCENDING)], name="queue"),
+        IndexModel(
+            [
+                ("status", ASCENDING),
+                ("dispatched_at", ASCENDING),
+                ("tenant", ASCENDING),
+                ("priority", DESCENDING),
+                ("queued_at", ASCENDING),
+            ],
+            name="dispatch",
+        ),
         IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="list"),
         IndexModel([("session_id", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)], name="session_owner"),
         IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),

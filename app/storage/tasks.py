@@ -114,6 +114,11 @@ class MongoTaskRepository:
             next_cursor=_encode_cursor(page[-1]["created_at"], page[-1]["_id"]) if more else None,
         )
 
+    async def count_queued(self, tenant: Tenant, *, up_to: int) -> int:
+        queued = {"tenant": tenant, "status": TaskStatus.QUEUED.value}
+        with store_errors("count queued tasks"):
+            return int(await self._tasks.count_documents(queued, limit=up_to))
+
     async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
         mine = {"_id": task_id, "tenant": tenant}
         ended = change(

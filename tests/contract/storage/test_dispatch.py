@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.identity import TaskId
+from app.domain.fairness import QUARANTINE_CRASHES, InFlight
+from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.errors import StoreError
 from app.ports import RunUpdate
@@ -17,6 +18,8 @@ from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository
 from tests.contract.storage.test_claims import RESULT
 from tests.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
+
+OTHER = Tenant("other")
 
 
 async def waiting(db: Database, **fields: Any) -> str:
@@ -29,7 +32,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
     urgent = await waiting(indexed_database, priority=9)
     await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
 
-    found = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).find_waiting(10)
+    found = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).find_waiting(TENANT, 10)
 
     assert [task.task_id for task in found] == [urgent, old, new]
 
@@ -38,11 +41,11 @@ async def test_a_task_is_released_once(indexed_database: Database) -> None:
     await waiting(indexed_database)
     await waiting(indexed_database)
     dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
-    both = await dispatch.find_waiting(10)
+    both = await dispatch.find_waiting(TENANT, 10)
 
     assert await dispatch.release(both[:1]) == both[:1]
     assert await dispatch.release(both) == both[1:]
-    assert await dispatch.find_waiting(10) == []
+    assert await dispatch.find_waiting(TENANT, 10) == []
 
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
@@ -68,7 +71,7 @@ async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(i
     assert (requeued.status, requeued.crashes) == (TaskStatus.QUEUED, 1)
     assert not await claim_repository(indexed_database).record(held, RunUpdate())
 
-    assert await dispatch.release(await dispatch.find_waiting(10))
+    assert await dispatch.release(await dispatch.find_waiting(TENANT, 10))
     claims = claim_repository(indexed_database, lease_seconds=-1)
     assert await claims.claim(task.id, owner="w", claim_id="second")
     reaped = await dispatch.reap(excuse_crashes=False)
@@ -145,6 +148,31 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         ("logs", "task_id"),
     ):
         assert {document[owner] for document in await indexed_database[collection].find().to_list()} == {kept.id}
+
+
+async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_database: Database) -> None:
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    tasks = task_repository(indexed_database)
+    await waiting(indexed_database)
+    other = new_task().model_copy(update={"tenant": OTHER})
+    await tasks.insert(other, dispatched=True, new_session=True)
+    claimed, _ = await claimed_task(indexed_database)
+    await indexed_database["tasks"].update_one({"_id": claimed.id}, {"$set": {"crashes": QUARANTINE_CRASHES}})
+
+    in_flight = await dispatch.in_flight()
+
+    assert await dispatch.waiting_tenants() == [TENANT]
+    assert in_flight == InFlight(by_tenant={TENANT: 1, OTHER: 1}, quarantined=1)
+
+
+async def test_quarantined_tasks_wait_apart(indexed_database: Database) -> None:
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    await waiting(indexed_database)
+    await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})
+    calm = await waiting(indexed_database)
+
+    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [calm]
+    assert [task.crashes for task in await dispatch.find_quarantined(10)] == [QUARANTINE_CRASHES]
 
 
 async def test_counts_tell_waiting_dispatched_and_processing_apart(indexed_database: Database) -> None:

@@ -8,6 +8,7 @@ import httpx
 
 from app.clock import SystemClock
 from app.domain.identity import Role, Tenant
+from app.ports import NO_LIMITS, KeyLimits
 from app.services.keys import KeyService
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.mongo import Database
@@ -31,8 +32,10 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-async def new_key(database: Database, role: Role, *, tenant: str = "acme") -> dict[str, str]:
+async def new_key(
+    database: Database, role: Role, *, tenant: str = "acme", limits: KeyLimits = NO_LIMITS
+) -> dict[str, str]:
     """Headers with a fresh key."""
     keys = KeyService(MongoApiKeyRepository(database), SystemClock())
-    created = await keys.create(name=f"test {role}", tenant=Tenant(tenant), role=role)
+    created = await keys.create(name=f"test {role}", tenant=Tenant(tenant), role=role, limits=limits)
     return {"Authorization": f"Bearer {created.secret}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -10,6 +12,7 @@ from app.broker.rate_limit import WINDOW_SECONDS
 from app.clock import SystemClock
 from app.domain.identity import Role
 from app.errors import ConfigurationError
+from app.ports import KeyLimits
 from app.services.keys import KeyService
 from app.settings import BrokerSettings
 from app.storage.api_keys import MongoApiKeyRepository
@@ -172,3 +175,36 @@ async def test_a_public_address_starts_with_a_key_or_when_told_to_be_open(start_
         problem(await api.get("/v1/tasks"), 401, "UNAUTHENTICATED")
     async with start_api(host="0.0.0.0") as api:
         problem(await api.get("/v1/tasks"), 401, "UNAUTHENTICATED")
+
+
+async def test_a_tenant_queues_no_more_than_it_may(keyed_api: httpx.AsyncClient, database: Database) -> None:
+    key = await new_key(database, Role.CLIENT, limits=KeyLimits(max_queued=2))
+    keyed_api.headers.update(key)
+    again = {"Idempotency-Key": "again"}
+    body = {"task": "Write about tides"}
+    first = await keyed_api.post("/v1/agent/execute", json=body, headers=again)
+    await submit(keyed_api)
+
+    refused = await keyed_api.post("/v1/agent/execute", json=body)
+
+    assert "2 tasks" in problem(refused, 429, "TENANT_QUEUE_FULL")["detail"]
+    assert int(refused.headers["retry-after"]) > 0
+    repeated = await keyed_api.post("/v1/agent/execute", json=body, headers=again)
+    assert repeated.json()["task_id"] == first.json()["task_id"]
+
+
+async def test_the_tasks_of_a_tenant_with_a_limit_wait_for_the_dispatcher(
+    keyed_api: httpx.AsyncClient, database: Database
+) -> None:
+    key = await new_key(database, Role.CLIENT, limits=KeyLimits(max_running=1))
+    keyed_api.headers.update(key)
+    accepted = [await submit(keyed_api) for _ in range(3)]
+
+    async def dispatched() -> int:
+        return await database["tasks"].count_documents({"dispatched_at": {"$ne": None}})
+
+    async with asyncio.timeout(10):
+        while await dispatched() == 0:
+            continue
+    assert len(accepted) == 3
+    assert await dispatched() == 1

@@ -25,14 +25,16 @@ from app.ports import Ticket
 from app.settings import BrokerSettings, ExecutionSettings, load_settings
 from tests.doubles import presence
 from tests.servers import broker_server
-from tests.tasks import new_task
+from tests.tasks import TENANT, new_task
 
 
 @asynccontextmanager
 async def open_queue(url: str) -> AsyncIterator[CeleryTaskQueue]:
     broker = Broker(load_settings(broker=BrokerSettings(redis_url=SecretStr(url))), SystemClock())
-    yield broker.queue
-    await broker.close()
+    try:
+        yield broker.queue
+    finally:
+        await broker.close()
 
 
 @pytest.fixture
@@ -62,9 +64,18 @@ async def test_a_broker_that_is_gone_is_an_error_not_an_empty_queue() -> None:
         async with open_queue(server.url) as queue:
             assert await queue.length() == 0
             server.stop()
-            for ask in (queue.length, queue.listed, queue.presences, queue.kick, queue.ping, queue.snapshot):
+            for ask in (
+                queue.length,
+                queue.listed,
+                queue.presences,
+                lambda: queue.kick(TENANT),
+                queue.ping,
+                queue.snapshot,
+            ):
                 with pytest.raises(BrokerUnavailable):
                     await ask()
+            with pytest.raises(BrokerUnavailable):
+                await queue.kick(TENANT)
             with pytest.raises(BrokerUnavailable):
                 await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
 
@@ -138,7 +149,7 @@ async def _until_heard(queue: CeleryTaskQueue, heard: asyncio.Queue[str]) -> Non
     async with asyncio.timeout(20):
         while True:
             try:
-                await queue.kick()
+                await queue.kick(TENANT)
                 async with asyncio.timeout(0.1):
                     await heard.get()
                     return

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from app.domain.fairness import QUARANTINE_CRASHES, TenantPolicy
+from app.domain.identity import Role, Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
+from app.ports import KeyLimits
 from app.services.dispatcher import Dispatcher
+from app.services.policies import TenantPolicies
 from app.services.window import SMALLEST_WINDOW, TicketWindow
+from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from tests.doubles import ManualClock, MemoryQueue, presence
@@ -20,12 +25,18 @@ class Bench:
         self.queue = MemoryQueue()
         self.clock = ManualClock()
         self.window = TicketWindow(self.queue, self.clock)
+        self.keys = MongoApiKeyRepository(db)
         self.dispatcher = Dispatcher(
-            MongoDispatchRepository(db, log_retention_seconds=604_800), self.queue, self.window, self.clock
+            MongoDispatchRepository(db, log_retention_seconds=604_800),
+            self.queue,
+            self.window,
+            TenantPolicies(self.keys, TenantPolicy(), self.clock),
+            self.clock,
         )
 
-    async def submit(self, *, dispatched: bool = False) -> Task:
-        return await task_repository(self.db).insert(new_task(), dispatched=dispatched, new_session=True)
+    async def submit(self, *, dispatched: bool = False, tenant: Tenant = TENANT) -> Task:
+        task = new_task().model_copy(update={"tenant": tenant})
+        return await task_repository(self.db).insert(task, dispatched=dispatched, new_session=True)
 
     async def age_tickets(self) -> None:
         """Makes every ticket look as if it had been sent a minute ago."""
@@ -118,3 +129,50 @@ async def test_no_answer_from_the_broker_is_not_an_empty_list(indexed_database: 
         await bench.dispatcher.repair()
 
     assert (await indexed_database["tasks"].find_one({}) or {})["dispatch_seq"] == 1
+
+
+async def test_a_small_tenant_does_not_wait_for_a_large_one(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    for _ in range(3 * SMALLEST_WINDOW):
+        await bench.submit(tenant=Tenant("large"))
+    await bench.dispatcher.dispatch()
+    single = await bench.submit(tenant=Tenant("small"))
+    bench.dispatcher.note_waiting("small")
+    bench.queue.tickets.clear()
+
+    await bench.dispatcher.dispatch()
+
+    assert bench.queue.tickets[0].task_id == single.id
+
+
+async def test_a_tenant_at_its_limit_waits_and_others_go_on(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    limits = KeyLimits(max_running=1)
+    await bench.keys.create(name="k", tenant=Tenant("narrow"), role=Role.CLIENT, sha256="a" * 64, limits=limits)
+    for _ in range(3):
+        await bench.submit(tenant=Tenant("narrow"))
+    other = await bench.submit()
+
+    assert await bench.dispatcher.dispatch()
+    sent = {ticket.task_id for ticket in bench.queue.tickets}
+    assert len(sent) == 2
+    assert other.id in sent
+
+    assert await bench.dispatcher.dispatch()
+    assert len(bench.queue.tickets) == 2
+
+
+async def test_of_the_tasks_that_crash_their_workers_one_runs_at_a_time(indexed_database: Database) -> None:
+    bench = Bench(indexed_database)
+    poison = [await bench.submit() for _ in range(2)]
+    await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})
+    calm = await bench.submit()
+
+    assert await bench.dispatcher.dispatch()
+    assert {ticket.task_id for ticket in bench.queue.tickets} == {poison[0].id, calm.id}
+    assert await bench.dispatcher.dispatch()
+    assert len(bench.queue.tickets) == 2
+
+    await indexed_database["tasks"].update_one({"_id": poison[0].id}, {"$set": {"status": "failed"}})
+    assert not await bench.dispatcher.dispatch()
+    assert bench.queue.tickets[-1].task_id == poison[1].id

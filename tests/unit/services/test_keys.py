@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
-from app.ports import ApiKey
+from app.ports import NO_LIMITS, ApiKey, KeyLimits
 from app.services.keys import TRUST_SECONDS, KeyService, hash_secret
 
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -38,8 +38,10 @@ class KeysInMemory:
         self.lookups += 1
         return self.by_hash.get(sha256)
 
-    async def create(self, *, name: str, tenant: Tenant, role: Role, sha256: str) -> ApiKey:
-        key = ApiKey(id=sha256[:16], name=name, tenant=tenant, role=role, created_at=MOMENT)
+    async def create(
+        self, *, name: str, tenant: Tenant, role: Role, sha256: str, limits: KeyLimits = NO_LIMITS
+    ) -> ApiKey:
+        key = ApiKey(id=sha256[:16], name=name, tenant=tenant, role=role, created_at=MOMENT, limits=limits)
         return self.by_hash.setdefault(sha256, key)
 
     async def list_all(self) -> Sequence[ApiKey]:
@@ -133,3 +135,19 @@ async def test_the_bootstrap_key_is_a_service_and_made_once(keys: KeyService, st
 async def test_a_key_needs_a_name_and_a_tenant(keys: KeyService, name: str, tenant: str) -> None:
     with pytest.raises(InvalidRequest):
         await keys.create(name=name, tenant=Tenant(tenant), role=Role.CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("limits", "field"),
+    [
+        (KeyLimits(weight=0), "weight"),
+        (KeyLimits(weight=1000), "weight"),
+        (KeyLimits(max_running=0), "max_running"),
+        (KeyLimits(max_queued=-1), "max_queued"),
+    ],
+)
+async def test_a_limit_that_cannot_be_one_is_named(keys: KeyService, limits: KeyLimits, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT, limits=limits)
+
+    assert [name for name, _ in caught.value.fields] == [field]

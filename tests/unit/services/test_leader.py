@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from app.domain.identity import TaskId
-from app.ports import QueueCounts, Reaped, WaitingTask
+from app.domain.fairness import TenantPolicy
+from app.domain.identity import TaskId, Tenant
+from app.ports import ApiKey, QueueCounts, Reaped, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import Leader, LeaderPorts
+from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
 from app.telemetry.metrics import Metrics
@@ -41,7 +43,10 @@ class DispatchDouble:
     def __init__(self) -> None:
         self.excused: list[bool] = []
 
-    async def find_waiting(self, limit: int) -> Sequence[WaitingTask]:
+    async def waiting_tenants(self) -> Sequence[Tenant]:
+        return []
+
+    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
         return []
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
@@ -70,6 +75,11 @@ class SystemDouble:
         self.rolled_up.set()
 
 
+class KeysDouble:
+    async def list_all(self) -> Sequence[ApiKey]:
+        return []
+
+
 class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -79,6 +89,8 @@ class Bench:
         self.metrics = Metrics(process="api", version="test")
         queue = MemoryQueue()
         store = cast("Any", self.store)
+        self.window = TicketWindow(queue, self.clock)
+        policies = TenantPolicies(cast("Any", KeysDouble()), TenantPolicy(), self.clock)
         self.leader = Leader(
             LeaderPorts(
                 lock=self.lock,
@@ -87,7 +99,7 @@ class Bench:
                 system=cast("Any", self.system),
                 queue=queue,
             ),
-            Dispatcher(store, queue, TicketWindow(queue, self.clock), self.clock),
+            Dispatcher(store, queue, self.window, policies, self.clock),
             SnapshotPublisher(store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics),
             owner="api-1",
             lease_seconds=LEASE_SECONDS,

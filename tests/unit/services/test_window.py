@@ -9,7 +9,7 @@ import pytest
 from app.domain.task import Task, TaskStatus
 from app.services.window import FRESH_SECONDS, SMALLEST_WINDOW, TicketWindow
 from tests.doubles import ManualClock, MemoryQueue, presence
-from tests.tasks import new_task
+from tests.tasks import TENANT, new_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,21 +35,21 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
     window = TicketWindow(queue, clock)
 
     for _ in range(SMALLEST_WINDOW):
-        assert await window.should_dispatch_inline(True)
+        assert await window.should_dispatch_inline(due=True, limited=False)
         window.after_insert(accepted(), True)
     await window.drain()
 
-    assert not await window.should_dispatch_inline(True)
+    assert not await window.should_dispatch_inline(due=True, limited=False)
     assert len(queue.tickets) == SMALLEST_WINDOW
 
 
 async def test_nobody_overtakes_a_backlog_or_its_due_time() -> None:
     window = TicketWindow(MemoryQueue(), ManualClock())
-    assert not await window.should_dispatch_inline(False)
+    assert not await window.should_dispatch_inline(due=False, limited=False)
 
     window.backlog = True
 
-    assert not await window.should_dispatch_inline(True)
+    assert not await window.should_dispatch_inline(due=True, limited=False)
 
 
 async def test_a_task_that_waits_wakes_the_leader() -> None:
@@ -59,7 +59,7 @@ async def test_a_task_that_waits_wakes_the_leader() -> None:
     window.after_insert(accepted(), False)
     await window.drain()
 
-    assert queue.kicked == 1
+    assert queue.kicked == [TENANT]
 
 
 async def test_while_the_broker_is_away_accepts_go_on_and_ask_it_once_a_second() -> None:
@@ -67,12 +67,12 @@ async def test_while_the_broker_is_away_accepts_go_on_and_ask_it_once_a_second()
     queue.down = True
     window = TicketWindow(queue, clock)
 
-    assert not await window.should_dispatch_inline(True)
+    assert not await window.should_dispatch_inline(due=True, limited=False)
     queue.down = False
-    assert not await window.should_dispatch_inline(True)
+    assert not await window.should_dispatch_inline(due=True, limited=False)
     clock.advance(FRESH_SECONDS)
 
-    assert await window.should_dispatch_inline(True)
+    assert await window.should_dispatch_inline(due=True, limited=False)
 
 
 async def test_a_ticket_that_cannot_be_sent_does_not_fail_the_accept() -> None:
@@ -105,7 +105,7 @@ async def test_where_another_process_leads_its_snapshot_tells_whether_somebody_w
     queue = MemoryQueue()
     queue.published = {"waiting": waiting}
 
-    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(True) is inline
+    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(due=True, limited=False) is inline
 
 
 async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
@@ -114,4 +114,4 @@ async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
     window = TicketWindow(queue, ManualClock())
     window.backlog = False
 
-    assert await window.should_dispatch_inline(True)
+    assert await window.should_dispatch_inline(due=True, limited=False)
