@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from app.telemetry.logs import get_logger, origin
 
@@ -17,6 +17,17 @@ async def keep_running(name: str, duty: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await duty()
+            _log.error("background_duty_ended", duty=name)
         except Exception as error:  # noqa: BLE001  # the edge of a duty: a fault in it must not end it for good
-            _log.error("background_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
+            for cause in _causes(error):
+                _log.error("background_duty_failed", duty=name, error_class=type(cause).__name__, where=origin(cause))
         await asyncio.sleep(RESTART_SECONDS)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions themselves where a group of tasks raised them together."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _causes(one)
+    else:
+        yield error

@@ -12,7 +12,7 @@ NEW_OBJECTS = 20_000
 
 
 def collect_rarely() -> None:
-    """Call once, when everything that a process needs for good is imported."""
+    """Call once, when what a process needs from its start is imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])

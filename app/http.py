@@ -1,4 +1,4 @@
-"""The one place where outgoing HTTP clients are made: same timeouts, same pool limits, no redirects, for every vendor.
+"""The one place where outgoing HTTP clients are made: the same limits for every vendor, and no redirects.
 
 Two libraries, because the vendors' packages use two: openai and anthropic take an httpx2 client, tavily an httpx one.
 The model SDKs bring an httpx2 client on top of aiohttp, which takes 0.4 ms of CPU for a call where httpx2 alone takes
@@ -33,11 +33,15 @@ class HttpTimeouts:
 
 
 def build_model_client(kind: type[httpx2.AsyncClient], timeouts: HttpTimeouts) -> httpx2.AsyncClient:
-    """A model vendor's client; `kind` is the SDK's own class on aiohttp."""
+    """A model vendor's client; `kind` is the SDK's own class on aiohttp.
+
+    aiohttp takes `pool` for all that it does until there is a connection, the look-up of the name included. It knows no
+    limit for writing: a server that stops reading is bounded by the call's own deadline.
+    """
     import httpx2
 
     return kind(
-        timeout=httpx2.Timeout(timeouts.read_seconds, connect=timeouts.connect_seconds),
+        timeout=httpx2.Timeout(timeouts.read_seconds, connect=timeouts.connect_seconds, pool=timeouts.connect_seconds),
         limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS),
         follow_redirects=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -27,11 +28,13 @@ class ManualClock:
 
 
 class MemoryQueue:
-    """A queue whose broker can be switched off."""
+    """A queue whose broker can be switched off; `hold` keeps tickets from being sent until it is set."""
 
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
         self.publishes = 0
+        self.hold: asyncio.Event | None = None
+        self.fault: Exception | None = None
         self.workers: list[WorkerPresence] = []
         self.kicked: list[Tenant] = []
         self.down = False
@@ -45,6 +48,10 @@ class MemoryQueue:
 
     async def publish(self, tickets: Sequence[Ticket]) -> None:
         self._answer()
+        if self.fault is not None:
+            raise self.fault
+        if self.hold is not None:
+            await self.hold.wait()
         self.tickets += tickets
         self.publishes += 1
 

@@ -155,6 +155,7 @@ class Executor:
         seconds = self._parts.clock.monotonic() - began
         if status != REQUEUED:
             self._count_end(run, status)
+        if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
             self._parts.recent.note_service(seconds)
         _log.info(f"task_{status}", duration_ms=round(seconds * 1000, 1), total_tokens=run.journal.usage.total_tokens)
         self._parts.finished(task)

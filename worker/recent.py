@@ -14,7 +14,6 @@ from app.ports import Clock, RecentFigures
 SERVICE_WINDOW_SECONDS = 300.0
 SERVICE_SAMPLES = 50
 CALL_WINDOW_SECONDS = 60.0
-_NO_CALL = frozenset({AttemptStatus.SKIPPED})
 
 
 class RecentWork:
@@ -31,7 +30,7 @@ class RecentWork:
 
     def note_attempt(self, attempt: ModelAttempt) -> None:
         """Counts a call; an attempt that was skipped made none."""
-        if attempt.status not in _NO_CALL:
+        if attempt.status is not AttemptStatus.SKIPPED:
             self._calls.append((self._clock.monotonic(), attempt.status is AttemptStatus.RATE_LIMITED))
 
     def figures(self) -> RecentFigures:

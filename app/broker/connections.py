@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionBroken
+from redis.exceptions import RedisError
 
 from app.broker.errors import broker_errors
 from app.errors import BrokerUnavailable
@@ -28,10 +29,11 @@ RECONNECT_SECONDS = 1.0
 
 
 def connect_for_commands(url: SecretStr) -> Redis:
-    """A client for use inside `redis_command`; a connection that broke is replaced once."""
+    """A client for use under `asyncio.timeout`, as in `redis_command`; a connection that broke is replaced once."""
     return Redis.from_url(
         url.get_secret_value(),
         decode_responses=True,
+        encoding_errors="replace",
         socket_connect_timeout=CONNECT_SECONDS,
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)),
     )
@@ -47,34 +49,47 @@ async def redis_command(action: str) -> AsyncIterator[None]:
 
 def connect_for_listening(url: SecretStr) -> Redis:
     """A client for `listen` alone."""
-    return Redis.from_url(url.get_secret_value(), decode_responses=True, socket_connect_timeout=CONNECT_SECONDS)
+    return Redis.from_url(
+        url.get_secret_value(),
+        decode_responses=True,
+        encoding_errors="replace",
+        socket_connect_timeout=CONNECT_SECONDS,
+    )
 
 
 async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:
-    """What is published on the channel, until cancelled; reconnects by itself, and misses what came meanwhile.
+    """What is published on the channel, until cancelled; connects again by itself, what came meanwhile is missed.
 
     A server that says nothing for five seconds is asked for a word, and left when it gives none for another five.
     """
     while True:
         try:
-            async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                with broker_errors("subscribe"):
-                    await pubsub.subscribe(channel)
-                async for text in _messages(pubsub):
-                    yield text
+            with broker_errors("listen"):
+                async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    async with asyncio.timeout(COMMAND_SECONDS):
+                        await pubsub.subscribe(channel)
+                    async for text in _messages(pubsub):
+                        yield text
         except BrokerUnavailable:
             await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _messages(pubsub: PubSub) -> AsyncIterator[str]:
+    """Ends when the server has fallen silent; then its connection is dropped without a goodbye."""
     asked = False
-    while True:
-        with broker_errors("listen"):
-            message = await pubsub.get_message(timeout=SILENCE_SECONDS)
-            if message is None:
-                if asked:
+    try:
+        while True:
+            async with asyncio.timeout(SILENCE_SECONDS + COMMAND_SECONDS):
+                message = await pubsub.get_message(timeout=SILENCE_SECONDS)
+                if message is None and asked:
                     raise BrokerUnavailable("Redis fell silent; connecting again")
-                await pubsub.ping()
-        asked = message is None
-        if message is not None and message["type"] == "message":
-            yield str(message["data"])
+                if message is None:
+                    await pubsub.ping()
+            asked = message is None
+            if message is not None and message["type"] == "message":
+                yield str(message["data"])
+    except (BrokerUnavailable, TimeoutError, OSError, RedisError):
+        connection: Connection | None = getattr(pubsub, "connection", None)
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+        raise

@@ -42,15 +42,16 @@ async def read_presences(redis: Redis) -> Sequence[WorkerPresence]:
         silent = [worker_id for worker_id, value in zip(worker_ids, values, strict=True) if value is None]
         if silent:
             await redis.execute_command("SREM", WORKERS_KEY, *silent)
-    return [presence for presence in map(_readable, values) if presence is not None]
+    found = [_readable(worker_id, value) for worker_id, value in zip(worker_ids, values, strict=True)]
+    return [presence for presence in found if presence is not None]
 
 
-def _readable(value: str | None) -> WorkerPresence | None:
+def _readable(worker_id: str, value: str | None) -> WorkerPresence | None:
     """None for a worker that is silent, and for one whose words this version does not understand."""
     if value is None:
         return None
     try:
         return _PRESENCE.validate_json(value)
     except ValidationError as error:
-        _log.warning("presence_not_understood", problems=error.error_count())
+        _log.warning("presence_not_understood", worker_id=worker_id, problems=error.error_count())
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from contextlib import AsyncExitStack
 
 from app.http import HttpTimeouts
 from app.llm.chains import Provider
@@ -72,6 +73,7 @@ class Transports:
                 return build_anthropic(key=key, base_url=base_url, timeouts=self._timeouts)
 
     async def aclose(self) -> None:
-        adapters, self._adapters = list(self._adapters.values()), {}
-        for adapter in adapters:
-            await adapter.aclose()
+        async with AsyncExitStack() as closing:
+            for adapter in self._adapters.values():
+                closing.push_async_callback(adapter.aclose)
+            self._adapters.clear()

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from app.background import keep_running
 from app.errors import DependencyError, StoreError
 from app.ports import (
     Clock,
@@ -93,11 +94,13 @@ class Leader:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_lock(), name="leader-lock")
-                group.create_task(self._listen(), name="leader-kicks")
+                group.create_task(keep_running("leader-kicks", self._listen), name="leader-kicks")
                 for name, duty in duties.items():
                     group.create_task(self._repeat(name, duty), name=f"leader-{name}")
         finally:
             if self.leading:
+                self._leading.clear()
+                self._dispatcher.step_down()
                 with contextlib.suppress(DependencyError, StoreError):
                     await self._ports.lock.release(self._owner)
 
@@ -145,10 +148,11 @@ class Leader:
         self._kicked.clear()
 
     async def _dispatch(self) -> float:
-        more = await self._dispatcher.dispatch()
-        if not self.leading:
-            self._dispatcher.step_down()  # the lock was lost meanwhile
-        return BUSY_TICK_SECONDS if more else IDLE_TICK_SECONDS
+        try:
+            return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
+        finally:
+            if not self.leading:
+                self._dispatcher.step_down()  # the lock was lost meanwhile
 
     async def _repair(self) -> float:
         await self._dispatcher.repair()

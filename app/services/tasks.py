@@ -18,11 +18,13 @@ from app.domain.run import AgentRun
 from app.domain.task import NewTask, Task
 from app.errors import (
     BrokerUnavailable,
+    DependencyError,
     IdempotencyConflict,
     IntakePaused,
     InvalidRequest,
     RequestError,
     SessionErased,
+    StoreError,
     TaskErased,
     TaskNotFound,
     TenantQueueFull,
@@ -168,12 +170,17 @@ class TaskService:
         return task
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
-        """The erasure may have looked for tasks before this one was there; then it is this one's turn."""
+        """The erasure may have looked for tasks before this one was there; then it is this one's turn.
+
+        The task is stored by now: a database that goes away in this moment does not undo that it was accepted.
+        """
         try:
             await self._ports.sessions.open(tenant, session_id)
         except SessionErased:
             await self._ports.tasks.erase_session(tenant, session_id)
             raise
+        except (DependencyError, StoreError) as error:
+            _log.warning("erasure_not_checked", session_id=session_id, code=error.code)
 
     def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
         limits = self._limits

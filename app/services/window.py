@@ -8,7 +8,9 @@ Tickets of accepted tasks are sent behind the caller's back, as many at once as 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 
 from app.domain.identity import Tenant
 from app.domain.task import Task
@@ -19,6 +21,7 @@ from app.telemetry.logs import get_logger
 SMALLEST_WINDOW = 4
 FRESH_SECONDS = 1.0
 PUBLISH_SECONDS = 0.25
+LARGEST_BATCH = 50
 
 _log = get_logger(__name__)
 
@@ -36,7 +39,8 @@ class TicketWindow:
         self._room = 0
         self._looked_at = float("-inf")
         self._skip_until = float("-inf")
-        self._unsent: list[Ticket] = []
+        self._unsent: deque[Ticket] = deque()
+        self._under_way = 0
         self._kicks: dict[Tenant, None] = {}
         self._sending: asyncio.Task[None] | None = None
         self._leader_has_backlog = False
@@ -59,7 +63,7 @@ class TicketWindow:
         if self.backlog is None:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
-        self._room = max(SMALLEST_WINDOW, free) - listed
+        self._room = max(SMALLEST_WINDOW, free) - listed - len(self._unsent) - self._under_way
         self._looked_at = self._clock.monotonic()
         return self._room
 
@@ -85,7 +89,8 @@ class TicketWindow:
         else:
             self._kicks[task.tenant] = None
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_gathered(), name="send-tickets")
+            # In a context of its own: what is sent belongs to many requests, not to the one that came first.
+            self._sending = asyncio.create_task(self._send_gathered(), name="send-tickets", context=Context())
 
     async def drain(self) -> None:
         """Returns when everything handed over was sent or given up."""
@@ -95,10 +100,12 @@ class TicketWindow:
     async def _send_gathered(self) -> None:
         try:
             while self._unsent or self._kicks:
-                tickets, self._unsent = self._unsent, []
+                tickets = [self._unsent.popleft() for _ in range(min(LARGEST_BATCH, len(self._unsent)))]
                 kicks, self._kicks = self._kicks, {}
+                self._under_way = len(tickets)
                 await self._try_to_send(tickets, list(kicks))
         finally:
+            self._under_way = 0
             self._sending = None
 
     async def _try_to_send(self, tickets: Sequence[Ticket], kicks: Sequence[Tenant]) -> None:
@@ -108,9 +115,9 @@ class TicketWindow:
                     await self._queue.publish(tickets)
                 for tenant in kicks:
                     await self._queue.kick(tenant)
-        except (BrokerUnavailable, TimeoutError):
+        except Exception as error:  # noqa: BLE001  # the edge of a background task; the tasks are stored and found again
             self._skip()
-            _log.warning("tickets_not_sent", count=len(tickets))
+            _log.warning("tickets_not_sent", count=len(tickets), error_class=type(error).__name__)
 
     def _skip(self) -> None:
         self._skip_until = self._clock.monotonic() + FRESH_SECONDS

@@ -72,7 +72,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "agent_runs": [IndexModel([("task_id", ASCENDING)], name="task")],
     "messages": [
-        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session")
+        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session"),
+        IndexModel([("task_id", ASCENDING)], name="task"),
     ],
     "logs": [IndexModel([("task_id", ASCENDING)], name="task"), IndexModel([("at", ASCENDING)], name="age")],
     "sessions": [IndexModel([("tenant", ASCENDING), ("updated_at", DESCENDING)], name="tenant")],

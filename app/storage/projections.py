@@ -47,9 +47,11 @@ class MongoProjectionRepository:
         with store_errors("project sessions and marks"):
             if present:
                 await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
+            if present:
+                await self._tasks.bulk_write([_mark(task) for task in present], ordered=False)
             await self._remove_copies_of_the_erased(task_ids)
-            if tasks:
-                await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
+            if erased := [task for task in tasks if task.erased_at is not None]:
+                await self._tasks.bulk_write([_mark(task) for task in erased], ordered=False)
             unread = {document["_id"] for document in documents} - {task.id for task in tasks}
             if unread:
                 await self._tasks.update_many({"_id": {"$in": sorted(unread)}}, _SET_ASIDE)

@@ -17,6 +17,8 @@ TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError)
 # The first class that fits counts; the second value says that the request may have reached the server.
 _BELOW: tuple[tuple[type[BaseException], FaultKind, bool], ...] = (
     (aiohttp.InvalidURL, FaultKind.BAD_REQUEST, False),
+    (aiohttp.NonHttpUrlClientError, FaultKind.BAD_REQUEST, False),
+    (aiohttp.ClientHttpProxyError, FaultKind.UNREACHABLE, False),
     (aiohttp.ConnectionTimeoutError, FaultKind.TIMEOUT, False),
     (aiohttp.ServerTimeoutError, FaultKind.TIMEOUT, True),
     (aiohttp.ClientConnectorError, FaultKind.UNREACHABLE, False),

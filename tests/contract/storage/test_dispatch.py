@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -233,15 +234,36 @@ async def test_an_erased_task_is_not_projected_again(indexed_database: Database)
 async def test_copies_that_a_late_projection_leaves_of_an_erased_task_go(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database)
     await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+    await projections.project([task.id])
     await task_repository(indexed_database).erase_session(TENANT, task.session_id)
     await indexed_database["messages"].insert_one({"_id": f"{task.id}:0", "task_id": task.id, "content": "secret"})
-    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
 
     assert await projections.find_stale(10) == [task.id]
     await projections.project([task.id])
 
     assert await indexed_database["messages"].count_documents({}) == 0
     assert await projections.find_stale(10) == []
+
+
+async def test_an_erasure_during_a_projection_leaves_no_copy(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, held = await claimed_task(indexed_database)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+    insert = projections._insert_missing
+
+    async def insert_after_the_erasure(collection: str, entries: Sequence[dict[str, Any]]) -> None:
+        if collection == "agent_runs":
+            await task_repository(indexed_database).erase_session(TENANT, task.session_id)
+        await insert(collection, entries)
+
+    monkeypatch.setattr(projections, "_insert_missing", insert_after_the_erasure)
+    await projections.project([task.id])
+
+    for collection in ("agent_runs", "messages", "logs"):
+        assert await indexed_database[collection].count_documents({}) == 0
 
 
 async def test_a_document_that_cannot_be_read_does_not_stop_the_others(indexed_database: Database) -> None:

@@ -15,19 +15,24 @@ MESSAGE = b"*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n"
 OK = b"+OK\r\n"
 
 
-async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.broker.connections.SILENCE_SECONDS", 0.05)
-    subscriptions = 0
+@pytest.mark.parametrize("mute", ["from its first byte", "once it has subscribed"])
+async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
+    for name in ("SILENCE_SECONDS", "COMMAND_SECONDS", "RECONNECT_SECONDS"):
+        monkeypatch.setattr(f"app.broker.connections.{name}", 0.05)
+    connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The first subscriber never hears anything; the second one hears a message."""
-        nonlocal subscriptions
+        """Who comes first never hears anything; who comes second hears a message."""
+        nonlocal connections
+        connections += 1
+        first = connections == 1
         while command := await reader.read(1000):
+            if first and mute == "from its first byte":
+                continue
             writer.write(OK * command.count(b"SETINFO"))
             if b"SUBSCRIBE" not in command:
                 continue
-            subscriptions += 1
-            writer.write(SUBSCRIBED if subscriptions == 1 else SUBSCRIBED + MESSAGE)
+            writer.write(SUBSCRIBED if first else SUBSCRIBED + MESSAGE)
         writer.close()
 
     async with await asyncio.start_server(serve, HOST, 0) as server:
@@ -38,4 +43,4 @@ async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: p
                 assert text == "hello"
                 break
         await redis.aclose()
-    assert subscriptions == 2
+    assert connections == 2

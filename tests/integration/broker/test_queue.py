@@ -93,9 +93,9 @@ async def test_a_broker_that_stands_still_is_an_error_soon() -> None:
                 server.signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("foreign", ["no json", "{}", "[1]", '{"headers": null}'])
+@pytest.mark.parametrize("foreign", ["no json", "{}", "[1]", '{"headers": null}', b"\xff\xfe"])
 async def test_an_entry_that_is_no_ticket_does_not_hide_the_others(
-    queue: CeleryTaskQueue, redis_client: Redis, foreign: str
+    queue: CeleryTaskQueue, redis_client: Redis, foreign: str | bytes
 ) -> None:
     task = new_task()
     await redis_client.execute_command("LPUSH", "agent_tasks", foreign)

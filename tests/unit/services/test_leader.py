@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -157,6 +157,27 @@ async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> No
         await run
 
     assert bench.lock.released
+
+
+async def test_who_loses_the_lock_forgets_the_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
+    bench = Bench()
+
+    async def until(reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not reached():
+                bench.lock.asked.clear()
+                await bench.lock.asked.wait()
+
+    run = asyncio.create_task(bench.leader.run())
+    await until(lambda: bench.window.backlog is False)
+    bench.lock.free = False
+    await until(lambda: not bench.leader.leading)
+
+    assert bench.window.backlog is None
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
 
 
 async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:

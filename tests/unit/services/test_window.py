@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -41,6 +42,45 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
 
     assert not await window.should_dispatch_inline(due=True, limited=False)
     assert len(queue.tickets) == SMALLEST_WINDOW
+
+
+async def test_what_is_being_sent_takes_up_room() -> None:
+    queue, clock = MemoryQueue(), ManualClock()
+    queue.hold = asyncio.Event()
+    window = TicketWindow(queue, clock)
+
+    inline = 0
+    for _ in range(3 * SMALLEST_WINDOW):
+        clock.advance(FRESH_SECONDS)
+        if await window.should_dispatch_inline(due=True, limited=False):
+            window.after_insert(accepted(), True)
+            inline += 1
+        await asyncio.sleep(0)
+    queue.hold.set()
+    await window.drain()
+
+    assert inline == len(queue.tickets) == SMALLEST_WINDOW
+
+
+async def test_an_unforeseen_fault_of_the_queue_does_not_stop_later_tickets() -> None:
+    queue, clock = MemoryQueue(), ManualClock()
+    window = TicketWindow(queue, clock)
+    queue.fault = KeyError("unforeseen")
+    window.after_insert(accepted(), True)
+    await window.drain()
+    queue.fault = None
+    clock.advance(FRESH_SECONDS)
+
+    window.after_insert(accepted(), True)
+    await window.drain()
+
+    assert len(queue.tickets) == 1
+
+
+async def test_a_tenant_with_a_limit_goes_through_the_dispatcher() -> None:
+    window = TicketWindow(MemoryQueue(), ManualClock())
+
+    assert not await window.should_dispatch_inline(due=True, limited=True)
 
 
 async def test_nobody_overtakes_a_backlog_or_its_due_time() -> None:

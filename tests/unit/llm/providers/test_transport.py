@@ -7,6 +7,8 @@ import httpx2
 import openai
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind
@@ -14,6 +16,7 @@ from app.llm.providers.transport import classify_transport
 from tests.servers import free_port
 
 KEY = ConnectionKey("vendor.test", 443, True, True, None, None, None)
+REFUSED = aiohttp.RequestInfo(URL("http://vendor.test"), "CONNECT", CIMultiDictProxy(CIMultiDict()))
 LINE = OSError(111, "refused")
 
 
@@ -28,6 +31,8 @@ LINE = OSError(111, "refused")
         (aiohttp.ClientOSError(104, "reset"), FaultKind.UNREACHABLE, True),
         (aiohttp.ClientPayloadError("x"), FaultKind.UNREACHABLE, True),
         (aiohttp.InvalidURL("x"), FaultKind.BAD_REQUEST, False),
+        (aiohttp.NonHttpUrlClientError("ftp://x"), FaultKind.BAD_REQUEST, False),
+        (aiohttp.ClientHttpProxyError(REFUSED, ()), FaultKind.UNREACHABLE, False),
     ],
 )
 def test_what_happened_on_the_line_counts_more_than_the_name_it_was_given(

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.background import keep_running
+
+
+async def until_logged(duty: object, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is logged until the duty has begun for the third time."""
+    monkeypatch.setattr("app.background.RESTART_SECONDS", 0)
+    begun = asyncio.Semaphore(0)
+
+    async def counted() -> None:
+        begun.release()
+        await duty()  # type: ignore[operator]  # each test hands in a coroutine function
+
+    with capture_logs() as lines:
+        running = asyncio.create_task(keep_running("dusting", counted))
+        for _ in range(3):
+            await begun.acquire()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    return [dict(line) for line in lines]
+
+
+async def test_a_duty_that_fails_is_begun_again_and_its_causes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        raise ExceptionGroup("both", [ValueError("a secret"), ExceptionGroup("deeper", [KeyError("another")])])
+
+    lines = await until_logged(fail, monkeypatch)
+
+    assert [line["error_class"] for line in lines[:2]] == ["ValueError", "KeyError"]
+    assert "secret" not in str(lines)
+
+
+async def test_a_duty_that_ends_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end() -> None:
+        return
+
+    assert (await until_logged(end, monkeypatch))[0]["event"] == "background_duty_ended"
