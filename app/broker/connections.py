@@ -30,12 +30,21 @@ RECONNECT_SECONDS = 1.0
 
 def connect_for_commands(url: SecretStr) -> Redis:
     """A client for use under `asyncio.timeout`, as in `redis_command`; a connection that broke is replaced once."""
+    return _connect(url, retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)))
+
+
+def connect_for_listening(url: SecretStr) -> Redis:
+    """A client for `listen` alone, which connects again by itself."""
+    return _connect(url, retry=Retry(NoBackoff(), 0))
+
+
+def _connect(url: SecretStr, *, retry: Retry) -> Redis:
     return Redis.from_url(
         url.get_secret_value(),
         decode_responses=True,
         encoding_errors="replace",
         socket_connect_timeout=CONNECT_SECONDS,
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)),
+        retry=retry,
     )
 
 
@@ -45,16 +54,6 @@ async def redis_command(action: str) -> AsyncIterator[None]:
     with broker_errors(action):
         async with asyncio.timeout(COMMAND_SECONDS):
             yield
-
-
-def connect_for_listening(url: SecretStr) -> Redis:
-    """A client for `listen` alone."""
-    return Redis.from_url(
-        url.get_secret_value(),
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_connect_timeout=CONNECT_SECONDS,
-    )
 
 
 async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:
