@@ -2,7 +2,7 @@
 
     AgentOrchestratorError
     ├── RequestError                 the caller can mend it (4xx)
-    │   ├── InvalidRequest               ├── NotFound ── TaskNotFound, SessionNotFound, RouteNotFound
+    │   ├── InvalidRequest               ├── NotFound ── TaskNotFound, SessionNotFound, WorkerNotFound, RouteNotFound
     │   ├── MalformedBody                ├── TaskErased, SessionErased
     │   ├── UnsupportedMediaType         ├── IdempotencyConflict
     │   ├── BodyTooLarge                 ├── UnknownAgent
@@ -125,6 +125,10 @@ class NotFound(RequestError):
 
 class TaskNotFound(NotFound):
     code = "TASK_NOT_FOUND"
+
+
+class WorkerNotFound(NotFound):
+    code = "WORKER_NOT_FOUND"
 
 
 class SessionNotFound(NotFound):

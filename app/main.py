@@ -42,6 +42,7 @@ from app.services.snapshot import SnapshotPublisher
 from app.services.system import SystemService
 from app.services.tasks import TaskPorts, TaskService
 from app.services.window import TicketWindow
+from app.services.workers import WorkerService
 from app.settings import Settings, load_settings
 from app.storage.stores import Stores
 from app.telemetry.logs import configure_logging, get_logger
@@ -132,6 +133,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         system=SystemService(stores.system, stores.dispatch, queue, gate=gate, health=health_service, clock=clock),
         health=health_service,
         roster=roster,
+        workers=WorkerService(queue, broker.drains),
         authenticator=Authenticator(keys, broker.rate_limiter, settings.api),
         metrics=metrics,
         tracing=tracing,

@@ -126,6 +126,9 @@ class ClaimRepository(Protocol):
     async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
         """Takes a queued, dispatched, due, uncancelled task; None when there is nothing to take."""
 
+    async def return_ticket(self, task_id: TaskId) -> None:
+        """Lets a task whose ticket is not used wait for another one, if nobody has claimed it."""
+
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
         """The messages of the session's completed earlier tasks, oldest first."""
 
@@ -357,6 +360,19 @@ class WorkerPresence:
     at: datetime
     breakers: Mapping[str, str] = field(default_factory=dict)
     recent: RecentFigures = RecentFigures()
+    condition: str = "ok"
+    memory_mb: float = 0.0
+
+
+class DrainLeases(Protocol):
+    """Which workers take nothing for a while. All methods raise BrokerUnavailable."""
+
+    async def begin(self, worker_id: str, *, seconds: int) -> None:
+        """From now on for so long, whatever was asked before."""
+
+    async def end(self, worker_id: str) -> None: ...
+
+    async def holds(self, worker_id: str) -> bool: ...
 
 
 @dataclass(frozen=True)

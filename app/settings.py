@@ -297,6 +297,12 @@ class WorkerSettings(SettingsGroup):
         validation_alias="AGENT_WORKER_GRACE_SECONDS",
         description="Time SIGTERM leaves running tasks before they are handed back, in seconds.",
     )
+    max_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        validation_alias="AGENT_WORKER_MAX_MEMORY_MB",
+        description="Resident memory, in MB, at which a worker stops as on SIGTERM, to be started anew. Unset: never.",
+    )
     name: str | None = Field(
         default=None,
         validation_alias="AGENT_WORKER_NAME",

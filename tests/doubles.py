@@ -95,6 +95,25 @@ class MemoryQueue:
         self._answer()
 
 
+class DrainsDouble:
+    """Drain leases that end when told to."""
+
+    def __init__(self) -> None:
+        self.drained: set[str] = set()
+        self.down = False
+
+    async def begin(self, worker_id: str, *, seconds: int) -> None:
+        self.drained.add(worker_id)
+
+    async def end(self, worker_id: str) -> None:
+        self.drained.discard(worker_id)
+
+    async def holds(self, worker_id: str) -> bool:
+        if self.down:
+            raise BrokerUnavailable("the broker is switched off")
+        return worker_id in self.drained
+
+
 def presence(*, slots: int = 8, running: tuple[str, ...] = (), draining: bool = False) -> WorkerPresence:
     return WorkerPresence(
         worker_id="w1",

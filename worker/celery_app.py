@@ -13,6 +13,8 @@ from app.broker.celery_app import PROCESS_TASK, build_celery
 from app.settings import Settings
 from worker.runtime import Runtime
 
+HUB_TICK_SECONDS = 1.0
+
 
 class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     """`process_task(task_id)`: a ticket. `runtime` is set before the worker starts."""
@@ -23,8 +25,21 @@ class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     runtime: Runtime
 
     def run(self, task_id: str) -> None:
-        self.runtime.begin(task_id)
-        self.runtime.run(task_id)
+        self.runtime.run(task_id, ticket_id=self.request.id)
+
+
+class QueueConsumer:
+    """Implements `worker.draining.Consuming`: Celery's consumer, told in its own thread what to do."""
+
+    def __init__(self, consumer: Any, queue: str) -> None:
+        self._consumer = consumer
+        self._queue = queue
+
+    def pause(self) -> None:
+        self._consumer.call_soon(self._consumer.cancel_task_queue, self._queue)
+
+    def resume(self) -> None:
+        self._consumer.call_soon(self._consumer.add_task_queue, self._queue)
 
 
 def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
@@ -36,7 +51,11 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
     task.backend = app.backend  # else each of the pool's threads looks the backend's class up for itself, 5 ms a thread
 
     def note_reserved(request: Any, **_: object) -> None:
-        runtime.reserve(request.args[0])
+        runtime.reserve(request.id)
+
+    def note_consumer(sender: Any, **_: object) -> None:
+        runtime.control(QueueConsumer(sender, settings.broker.queue))
+        sender.hub.call_repeatedly(HUB_TICK_SECONDS, runtime.hub_ticked)
 
     def note_shutdown(**_: object) -> None:
         runtime.drain()
@@ -46,6 +65,7 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
 
     signals.setup_logging.connect(keep_our_logging, weak=False)
     signals.task_received.connect(note_reserved, weak=False)
+    signals.worker_ready.connect(note_consumer, weak=False)
     signals.worker_shutting_down.connect(note_shutdown, weak=False)
     return app
 

@@ -42,6 +42,7 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing, current_trace_id
 from app.tools.search import SearchTool
 from worker.allowance import LeasedSearch, TaskAllowance
+from worker.draining import Draining
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp, after_failure
@@ -62,6 +63,7 @@ class ExecutorParts:
     claims: ClaimRepository
     directory: AgentDirectory
     leases: LeaseKeeper
+    draining: Draining
     registry: AgentRegistry
     bind_llm: Callable[[CallScope], BoundLLM]
     search: SearchTool
@@ -130,11 +132,11 @@ class Executor:
     async def _claim(self, task_id: TaskId, claim_id: ClaimId) -> Task | None:
         """Holds the ticket while the database is away: slots fill up and consumption stops by itself.
 
-        A worker that hands back takes nothing new; the leader finds the dropped ticket's task.
+        A worker that is drained takes nothing new: the task waits for another one.
         """
 
         async def take() -> Task | None:
-            if self._parts.leases.handing_back:
+            if await self._parts.draining.refuse(task_id):
                 return None
             return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
 

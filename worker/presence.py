@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from redis.asyncio import Redis
 
@@ -13,6 +13,8 @@ from app.broker.presence import announce_presence, withdraw_presence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock, WorkerPresence
 from app.telemetry.logs import get_logger
+from worker.draining import Draining
+from worker.health import Condition
 from worker.leases import Interruption, LeaseKeeper
 from worker.recent import RecentWork
 
@@ -36,6 +38,10 @@ class PresenceLoop:
         clock: Clock,
         breakers: Callable[[], Mapping[str, str]],
         recent: RecentWork,
+        draining: Draining,
+        condition: Callable[[], Condition],
+        memory_mb: Callable[[], float],
+        fetched: Callable[[], Collection[str]],
         publish_agents: Callable[[], Awaitable[None]],
     ) -> None:
         self._redis = redis
@@ -47,9 +53,11 @@ class PresenceLoop:
         self._clock = clock
         self._breakers = breakers
         self._recent = recent
+        self._draining = draining
+        self._condition = condition
+        self._memory_mb = memory_mb
+        self._fetched = fetched
         self._publish_agents = publish_agents
-        self.reserved: set[str] = set()
-        self.draining = False
         self.loop_lag_ms = 0.0
 
     async def run(self) -> None:
@@ -81,13 +89,15 @@ class PresenceLoop:
             name=self._name,
             slots=self._slots,
             running=running,
-            reserved=tuple(sorted(self.reserved - set(running))),
-            draining=self.draining,
+            reserved=tuple(sorted(set(self._fetched()) - set(running))),
+            draining=self._draining.announced,
             loop_lag_ms=round(self.loop_lag_ms, 1),
             version=self._version,
             at=self._clock.now(),
             breakers=dict(self._breakers()),
             recent=self._recent.figures(),
+            condition=self._condition().value,
+            memory_mb=round(self._memory_mb(), 1),
         )
 
     async def withdraw(self) -> None:

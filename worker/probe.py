@@ -1,6 +1,6 @@
 """`/metrics` and `/health` of the worker, on a port and a thread of their own.
 
-Healthy is a process whose event loop has spoken within the last 20 seconds: a loop that hangs cannot renew its leases.
+What healthy means, `worker.health` says.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.errors import ConfigurationError
 from app.telemetry.metrics import Metrics
-
-STALL_SECONDS = 20.0
+from worker.health import Condition, Signs, judge
 
 
 class ProbeServer:
-    """Serves until closed. `seconds_since_tick`: how long ago the event loop last ran."""
+    """Serves until closed."""
 
-    def __init__(self, host: str, port: int, *, metrics: Metrics, seconds_since_tick: Callable[[], float]) -> None:
+    def __init__(self, host: str, port: int, *, metrics: Metrics, signs: Callable[[], Signs]) -> None:
         """Raises ConfigurationError when the port is taken."""
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(metrics, seconds_since_tick))
+            self._server = ThreadingHTTPServer((host, port), _handler(metrics, signs))
         except OSError as error:
             message = f"AGENT_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
             raise ConfigurationError(message) from error
@@ -36,17 +36,18 @@ class ProbeServer:
         self._thread.join()
 
 
-def _handler(metrics: Metrics, seconds_since_tick: Callable[[], float]) -> type[BaseHTTPRequestHandler]:
+def _handler(metrics: Metrics, signs: Callable[[], Signs]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 body, content_type = metrics.exposition(self.headers.get("Accept", ""))
                 self._answer(200, body, content_type)
             elif self.path in ("/health", "/ready"):
-                stalled_seconds = seconds_since_tick()
-                healthy = stalled_seconds < STALL_SECONDS
-                report = {"status": "ok" if healthy else "stalled", "loop_silent_seconds": round(stalled_seconds, 1)}
-                self._answer(200 if healthy else 503, json.dumps(report).encode(), "application/json")
+                seen = signs()
+                condition = judge(seen)
+                report = {"status": condition} | {name: round(value, 1) for name, value in asdict(seen).items()}
+                status = 200 if condition is Condition.OK else 503
+                self._answer(status, json.dumps(report).encode(), "application/json")
             else:
                 self._answer(404, b"not found\n", "text/plain; charset=utf-8")
 

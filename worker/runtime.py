@@ -7,6 +7,8 @@ loop outlives every task, because pooled HTTP clients die with their loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
 import threading
 import uuid
@@ -14,16 +16,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+import psutil
 import uvloop
 from redis.asyncio import Redis
 
 from app import __version__
 from app.agents.registry import build_registry
 from app.background import keep_running
-from app.broker.connections import connect_for_commands, connect_for_listening
+from app.broker.channels import DRAIN_CHANNEL
+from app.broker.connections import connect_for_commands, connect_for_listening, listen, redis_command
+from app.broker.drains import RedisDrainLeases
 from app.clock import SystemClock
 from app.domain.identity import TaskId
 from app.domain.task import Task
+from app.errors import BrokerUnavailable
 from app.http import HttpTimeouts, build_web_client
 from app.llm.gateway import LLMGateway
 from app.ports import Clock
@@ -36,7 +42,9 @@ from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from app.tools.web_search import WebSearch
+from worker.draining import Consuming, Draining
 from worker.executor import Executor, ExecutorParts
+from worker.health import LoopWatchdog, Vitals, judge
 from worker.leases import LeaseKeeper
 from worker.presence import PresenceLoop, announce_end, listen_for_cancels
 from worker.probe import ProbeServer
@@ -44,6 +52,7 @@ from worker.projector import Projector
 from worker.recent import RecentWork
 
 TICK_SECONDS = 1.0
+VITALS_SECONDS = 2.0
 STOP_SECONDS = 10.0
 MODELS_FIRST_LOOK_SECONDS = 60.0
 MODELS_LOOK_SECONDS = 21_600.0
@@ -74,32 +83,44 @@ class Runtime:
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
         self._thread.start()
-        self._ticked_at = self._clock.monotonic()
+        self._consuming = asyncio.Event()
+        self._vitals = Vitals(self._clock)
+        self._process = psutil.Process()
+        self._tickets: set[str] = set()
         self._background: list[asyncio.Task[None]] = []
         self._call(self._open()).result()
         self._probe = ProbeServer(
             settings.worker.metrics_host,
             settings.worker.metrics_port,
             metrics=self._metrics,
-            seconds_since_tick=lambda: self._clock.monotonic() - self._ticked_at,
+            signs=self._vitals.signs,
         )
+        self._watchdog = LoopWatchdog(self._vitals, watched=lambda: self._thread.ident)
         _log.info("worker_started", worker_id=self.worker_id, slots=settings.worker.concurrency)
 
-    def run(self, task_id: str) -> None:
-        """Runs the task of a ticket; blocks the calling thread until its end is stored."""
-        self._call(self._executor.run(TaskId(task_id))).result()
+    def reserve(self, ticket_id: str) -> None:
+        """Notes a ticket that was fetched."""
+        self._tickets.add(ticket_id)
 
-    def reserve(self, task_id: str) -> None:
-        """Notes a ticket that was fetched and waits for a thread."""
-        self._presence.reserved.add(task_id)
+    def run(self, task_id: str, *, ticket_id: str) -> None:
+        """Runs the task of a fetched ticket; blocks the calling thread until its end is stored."""
+        try:
+            self._call(self._executor.run(TaskId(task_id))).result()
+        finally:
+            self._tickets.discard(ticket_id)
 
-    def begin(self, task_id: str) -> None:
-        """Notes that a fetched ticket is being worked on."""
-        self._presence.reserved.discard(task_id)
+    def hub_ticked(self) -> None:
+        """Celery's hub has turned; called by it about once a second."""
+        self._vitals.hub_ticked()
+
+    def control(self, consuming: Consuming) -> None:
+        """Hands over what fetches tickets, once it does."""
+        self._loop.call_soon_threadsafe(self._draining.control, consuming)
+        self._loop.call_soon_threadsafe(self._consuming.set)
 
     def drain(self) -> None:
         """Says that no more tickets are taken; after the grace, runs are handed back at their next node boundary."""
-        self._presence.draining = True
+        self._loop.call_soon_threadsafe(self._draining.stop)
         self._loop.call_soon_threadsafe(
             self._loop.call_later, self._settings.worker.grace_seconds, self._leases.hand_back_all
         )
@@ -107,6 +128,7 @@ class Runtime:
     def close(self) -> None:
         """Stops the loop and everything on it. Runs have ended by then."""
         self._probe.close()
+        self._watchdog.close()
         self._call(self._shut()).result(timeout=STOP_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=STOP_SECONDS)
@@ -130,6 +152,13 @@ class Runtime:
         )
         self._gateway = gateway
         self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
+        self._draining = Draining(
+            RedisDrainLeases(self._redis),
+            claims,
+            self._leases,
+            worker_id=self.worker_id,
+            fetched=self._fetched,
+        )
         self._projector = Projector(
             MongoProjectionRepository(db, patience_seconds=2 * settings.execution.lease_seconds),
             busy=lambda: bool(self._leases.held),
@@ -143,6 +172,7 @@ class Runtime:
                 claims=claims,
                 directory=directory,
                 leases=self._leases,
+                draining=self._draining,
                 registry=registry,
                 bind_llm=gateway.bind,
                 search=search,
@@ -165,14 +195,21 @@ class Runtime:
             clock=self._clock,
             breakers=gateway.breaker.states,
             recent=recent,
+            draining=self._draining,
+            fetched=self._fetched,
+            condition=lambda: judge(self._vitals.signs()),
+            memory_mb=self._memory_mb,
             publish_agents=lambda: directory.publish(registry.cards()),
         )
         duties: dict[str, Callable[[], Awaitable[None]]] = {
             "heartbeat": self._leases.run,
             "presence": self._presence.run,
             "projections": self._projector.run,
+            "drain": self._draining.run,
+            "drain-news": self._hear_of_drains,
             "cancels": lambda: listen_for_cancels(self._listening, self._leases),
             "tick": self._tick,
+            "vitals": self._watch_vitals,
             "models": self._watch_models,
         }
         for name, duty in duties.items():
@@ -180,8 +217,34 @@ class Runtime:
 
     async def _tick(self) -> None:
         while True:
-            self._ticked_at = self._clock.monotonic()
+            self._vitals.loop_ticked()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _fetched(self) -> frozenset[TaskId]:
+        """The tasks of all tickets in hand: those that wait for a thread or are being claimed, and those that run."""
+        return frozenset(TaskId(ticket_id.partition(":")[0]) for ticket_id in list(self._tickets))
+
+    async def _hear_of_drains(self) -> None:
+        async for worker_id in listen(self._listening, DRAIN_CHANNEL):
+            self._draining.hear(worker_id)
+
+    async def _watch_vitals(self) -> None:
+        """Looks whether tickets lie there and none is taken, and whether the memory has grown too far."""
+        await self._consuming.wait()
+        limit_mb = self._settings.worker.max_memory_mb
+        while True:
+            await asyncio.sleep(VITALS_SECONDS)
+            with contextlib.suppress(BrokerUnavailable):
+                async with redis_command("tell the queue's length"):
+                    listed = int(await self._redis.execute_command("LLEN", self._settings.broker.queue))
+                working = bool(self._tickets) or self._draining.announced
+                self._vitals.note_queue(listed=listed, working=working)
+            if limit_mb is not None and self._memory_mb() > limit_mb and not self._draining.announced:
+                _log.error("memory_limit_reached", memory_mb=round(self._memory_mb(), 1), limit_mb=limit_mb)
+                signal.raise_signal(signal.SIGTERM)
+
+    def _memory_mb(self) -> float:
+        return float(self._process.memory_info().rss) / 2**20
 
     async def _watch_models(self) -> None:
         """Looks now and then when the models in use end; not at once, so that a start stays cheap."""

@@ -43,6 +43,11 @@ class Caller:
         if self.role is not Role.ADMIN:
             raise Forbidden("This needs a key of the role admin.")
 
+    def require_operator(self) -> None:
+        """Raises Forbidden for those who only hand in tasks."""
+        if self.role is Role.CLIENT:
+            raise Forbidden("This needs a key of the role service or admin.")
+
     @property
     def statistics_of(self) -> Tenant | None:
         """Whose figures are shown: its own to a client, by default everybody's to those who run the system."""

@@ -14,6 +14,7 @@ from app.services.roster import AgentRoster
 from app.services.sessions import SessionService
 from app.services.system import SystemService
 from app.services.tasks import TaskService
+from app.services.workers import WorkerService
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
@@ -29,6 +30,7 @@ class ApiState:
     system: SystemService
     health: HealthService
     roster: AgentRoster
+    workers: WorkerService
     authenticator: Authenticator
     metrics: Metrics
     tracing: Tracing

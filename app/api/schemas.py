@@ -148,6 +148,14 @@ class ExecuteBody(_Body):
         )
 
 
+class DrainBody(_Body):
+    """For how long the worker takes no tasks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
+
+    seconds: Annotated[int, Field(ge=1, le=3600, strict=True)]
+
+
 class IntakeBody(_Body):
     """The intake switch; a reason is shown to everybody whose task is refused."""
 

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from app.api.answers import json_answer
 from app.api.dependencies import CurrentCaller, State
 from app.api.errors import problems
-from app.api.schemas import IntakeBody
-from app.api.system_views import IntakeView, MetricsView, metrics_view
+from app.api.schemas import DrainBody, IntakeBody
+from app.api.system_views import DrainView, IntakeView, MetricsView, metrics_view
 from app.ports import Intake
 from app.telemetry.logs import get_logger
 
@@ -36,3 +36,36 @@ async def set_intake(body: IntakeBody, caller: CurrentCaller, state: State) -> R
     intake = await state.system.set_intake(Intake(accepting=body.accepting, reason=body.reason))
     _log.warning("intake_switched", accepting=intake.accepting, key_id=caller.key_id)
     return json_answer(IntakeView.model_validate(intake))
+
+
+@router.post(
+    "/v1/system/workers/{worker_id}/drain",
+    status_code=202,
+    response_model=DrainView,
+    responses=problems(400, 404, 413, 415, 422),
+    summary="Drain a worker for a while",
+)
+async def drain_worker(worker_id: str, body: DrainBody, caller: CurrentCaller, state: State) -> Response:
+    """Role service or admin. The worker takes no more tasks and gives back what it has not begun; what it runs goes on.
+
+    It is drained when `/v1/system/metrics` shows it as draining with nothing running. Ask again before the time is over
+    to keep it so; left alone, it goes back to work by itself.
+    """
+    caller.require_operator()
+    await state.workers.drain(worker_id, seconds=body.seconds)
+    _log.warning("worker_drained", worker_id=worker_id, seconds=body.seconds, key_id=caller.key_id)
+    return json_answer(DrainView(worker_id=worker_id, seconds=body.seconds), 202)
+
+
+@router.delete(
+    "/v1/system/workers/{worker_id}/drain",
+    response_model=DrainView,
+    responses=problems(404, 422),
+    summary="Let a drained worker work again",
+)
+async def undrain_worker(worker_id: str, caller: CurrentCaller, state: State) -> Response:
+    """Role service or admin. Twice changes nothing."""
+    caller.require_operator()
+    await state.workers.undrain(worker_id)
+    _log.warning("worker_undrained", worker_id=worker_id, key_id=caller.key_id)
+    return json_answer(DrainView(worker_id=worker_id, seconds=0))

@@ -28,6 +28,13 @@ class IntakeView(Answer):
     reason: str
 
 
+class DrainView(Answer):
+    """The worker takes no tasks for so many seconds from now; 0: it takes them again."""
+
+    worker_id: str
+    seconds: int
+
+
 class QueueView(View):
     """Over all tenants: `length` is tickets in Redis plus tasks that wait in the database; ages in seconds."""
 
@@ -48,6 +55,8 @@ class TodayView(View):
 
 
 class WorkerView(View):
+    """`condition` is `ok`, or what the worker's health probe complains of; memory is resident."""
+
     worker_id: str
     name: str
     version: str
@@ -56,6 +65,8 @@ class WorkerView(View):
     reserved: int
     draining: bool
     loop_lag_ms: float
+    condition: str
+    memory_mb: float
     seen_at: AwareDatetime
 
 
@@ -158,5 +169,7 @@ def _worker(presence: WorkerPresence) -> WorkerView:
         reserved=len(presence.reserved),
         draining=presence.draining,
         loop_lag_ms=presence.loop_lag_ms,
+        condition=presence.condition,
+        memory_mb=presence.memory_mb,
         seen_at=presence.at,
     )

@@ -7,9 +7,14 @@ WORKERS_KEY = "ao:workers"
 KICK_CHANNEL = "ao:kick"
 CANCEL_CHANNEL = "ao:cancel"
 DONE_CHANNEL = "ao:done"
+DRAIN_CHANNEL = "ao:drain"
 PRESENCE_TTL_SECONDS = 10
 PRESENCE_INTERVAL_SECONDS = 2
 
 
 def worker_key(worker_id: str) -> str:
     return f"ao:worker:{worker_id}"
+
+
+def drain_key(worker_id: str) -> str:
+    return f"ao:drain:{worker_id}"

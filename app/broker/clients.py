@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.broker.celery_app import build_celery
 from app.broker.connections import connect_for_commands, connect_for_listening
+from app.broker.drains import RedisDrainLeases
 from app.broker.queue import CeleryTaskQueue
 from app.broker.rate_limit import RedisRateLimiter
 from app.ports import Clock
@@ -19,6 +20,7 @@ class Broker:
         self._commands = connect_for_commands(url)
         self._listening = connect_for_listening(url)
         self.queue = CeleryTaskQueue(celery, self._commands, self._listening, queue=settings.broker.queue)
+        self.drains = RedisDrainLeases(self._commands)
         self.rate_limiter = RedisRateLimiter(self._commands, clock)
 
     async def close(self) -> None:

@@ -61,6 +61,11 @@ class MongoClaimRepository:
         mine = document is not None and document.get("lease", {}).get("claim_id") == claim_id
         return parse_task(document) if document is not None and mine else None
 
+    async def return_ticket(self, task_id: TaskId) -> None:
+        sent = {"_id": task_id, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
+        with store_errors(f"give back the ticket of task {task_id}"):
+            await self._tasks.update_one(sent, change({"dispatched_at": "$$REMOVE"}))
+
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
         earlier = {
             "tenant": tenant,

@@ -96,6 +96,14 @@ async def test_only_an_admin_pauses_the_intake(keyed_api: httpx.AsyncClient, dat
     assert (await keyed_api.post("/v1/system/intake", json=pause, headers=admin)).status_code == 200
 
 
+async def test_a_client_drains_no_worker(keyed_api: httpx.AsyncClient, database: Database) -> None:
+    client = await new_key(database, Role.CLIENT)
+    for role, status, code in ((client, 403, "FORBIDDEN"), ({}, 404, "WORKER_NOT_FOUND")):
+        path = "/v1/system/workers/w1/drain"
+        problem(await keyed_api.post(path, json={"seconds": 60}, headers=role), status, code)
+        problem(await keyed_api.delete(path, headers=role), status, code)
+
+
 async def test_figures_are_the_clients_own_or_everybodys(keyed_api: httpx.AsyncClient, database: Database) -> None:
     acme, globex = [await new_key(database, Role.CLIENT, tenant=tenant) for tenant in ("acme", "globex")]
     await keyed_api.post("/v1/agent/execute", json={"task": "x"}, headers=acme)

@@ -10,6 +10,7 @@ from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
 from app.clock import SystemClock
 from app.domain.agent import AgentCard, AgentOutput
+from app.domain.identity import TaskId
 from app.domain.message import Message
 from app.domain.task import Budget, Requeue, Task, TaskStatus
 from app.domain.usage import ModelAttempt, Usage
@@ -22,8 +23,10 @@ from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
+from tests.doubles import DrainsDouble
 from tests.tasks import TENANT, claim_repository, new_task, task_repository
 from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
+from worker.draining import Draining
 from worker.executor import Executor, ExecutorParts
 from worker.leases import Interruption, LeaseKeeper
 from worker.recent import RecentWork
@@ -65,12 +68,16 @@ class Bench:
         self.claims = claim_repository(db)
         self.directory = MongoAgentDirectory(db)
         self.leases = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
+        self.drains = DrainsDouble()
+        self.draining = Draining(self.drains, self.claims, self.leases, worker_id="w1", fetched=lambda: self.fetched)
+        self.fetched: set[TaskId] = set()
         self.registry: AgentRegistry = build_registry(AgentSettings())
         self.metrics = Metrics(process="worker", version="test")
         self.parts: dict[str, Any] = {
             "claims": self.claims,
             "directory": self.directory,
             "leases": self.leases,
+            "draining": self.draining,
             "registry": self.registry,
             "bind_llm": self.bind,
             "search": FakeSearch(),
@@ -333,8 +340,7 @@ async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_res
     assert (handed_back.status, handed_back.handbacks, ran) == (TaskStatus.QUEUED, 1, ["first"])
 
     await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
-    another = LeaseKeeper(bench.claims, lease_seconds=30, clock=SystemClock())
-    await bench.executor(registry=registry, leases=another).run(task.id)
+    await Bench(indexed_database).executor(registry=registry).run(task.id)
 
     done = await bench.stored(task)
     assert (done.status, ran) == (TaskStatus.COMPLETED, ["first", "second"])

@@ -40,6 +40,8 @@ def test_the_calls_are_those_of_the_contract(document: dict[str, Any]) -> None:
         "DELETE /v1/sessions/{session_id}",
         "GET /v1/system/metrics",
         "POST /v1/system/intake",
+        "POST /v1/system/workers/{worker_id}/drain",
+        "DELETE /v1/system/workers/{worker_id}/drain",
         "GET /health",
         "GET /ready",
         "GET /metrics",
@@ -66,7 +68,7 @@ def test_nothing_points_nowhere(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-@pytest.mark.parametrize("schema", ["ExecuteBody", "IntakeBody", "AcceptedView", "ProblemView"])
+@pytest.mark.parametrize("schema", ["ExecuteBody", "IntakeBody", "DrainBody", "AcceptedView", "ProblemView"])
 def test_bodies_have_examples(document: dict[str, Any], schema: str) -> None:
     assert document["components"]["schemas"][schema]["examples"]
 

@@ -10,11 +10,15 @@ import pytest
 from app.errors import ConfigurationError
 from app.telemetry.metrics import Metrics
 from tests.servers import HOST, free_port
-from worker.probe import STALL_SECONDS, ProbeServer
+from worker.health import STALL_SECONDS, Signs
+from worker.probe import ProbeServer
 
 
 class Loop:
     silent_seconds = 0.5
+
+    def signs(self) -> Signs:
+        return Signs(self.silent_seconds, hub_silent_seconds=0, idle_beside_queue_seconds=0)
 
 
 @pytest.fixture
@@ -25,9 +29,7 @@ def port() -> int:
 @pytest.fixture
 def loop(port: int) -> Iterator[Loop]:
     loop = Loop()
-    server = ProbeServer(
-        HOST, port, metrics=Metrics(process="worker", version="1"), seconds_since_tick=lambda: loop.silent_seconds
-    )
+    server = ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=loop.signs)
     yield loop
     server.close()
 
@@ -38,7 +40,7 @@ def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: Loop, port: int) 
     stalled = httpx.get(f"http://{HOST}:{port}/health")
 
     assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
-    assert (stalled.status_code, stalled.json()["status"]) == (503, "stalled")
+    assert (stalled.status_code, stalled.json()["status"]) == (503, "loop_stalled")
 
 
 def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> None:
@@ -51,4 +53,4 @@ def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> No
 
 def test_a_taken_port_is_told_with_its_setting(loop: Loop, port: int) -> None:
     with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
-        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), seconds_since_tick=lambda: 0.0)
+        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=Loop().signs)

@@ -1,0 +1,119 @@
+"""Whether this worker works: its event loop runs, Celery's hub turns, and it does not idle beside a full queue.
+
+A consumer may lose its subscription and still answer every ping; that it takes nothing although tickets lie there is
+the only sign. A stalled event loop cannot tell of itself, so a thread watches it and writes down where it stands.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.ports import Clock
+from app.telemetry.logs import get_logger
+
+STALL_SECONDS = 20.0
+IDLE_SECONDS = 60.0
+DUMP_AFTER_SECONDS = 5.0
+WATCH_SECONDS = 1.0
+FRAMES_SHOWN = 20
+
+_log = get_logger(__name__)
+
+
+class Condition(StrEnum):
+    OK = "ok"
+    LOOP_STALLED = "loop_stalled"
+    HUB_STALLED = "hub_stalled"
+    IDLE_BESIDE_QUEUE = "idle_beside_queue"
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Seconds since each was last seen to work; the hub's is 0 before it turns for the first time."""
+
+    loop_silent_seconds: float
+    hub_silent_seconds: float
+    idle_beside_queue_seconds: float
+
+
+def judge(signs: Signs) -> Condition:
+    """The worst thing that the signs tell of."""
+    if signs.loop_silent_seconds >= STALL_SECONDS:
+        return Condition.LOOP_STALLED
+    if signs.hub_silent_seconds >= STALL_SECONDS:
+        return Condition.HUB_STALLED
+    if signs.idle_beside_queue_seconds >= IDLE_SECONDS:
+        return Condition.IDLE_BESIDE_QUEUE
+    return Condition.OK
+
+
+class Vitals:
+    """What the worker notices of itself; written by several threads, one plain value each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop_at = clock.monotonic()
+        self._hub_at: float | None = None
+        self._idle_since: float | None = None
+
+    def loop_ticked(self) -> None:
+        self._loop_at = self._clock.monotonic()
+
+    def hub_ticked(self) -> None:
+        self._hub_at = self._clock.monotonic()
+
+    def note_queue(self, *, listed: int, working: bool) -> None:
+        """`working`: a ticket is in hand, or none may be taken; then a full queue is nothing strange."""
+        if listed == 0 or working:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = self._clock.monotonic()
+
+    def signs(self) -> Signs:
+        now = self._clock.monotonic()
+        return Signs(
+            loop_silent_seconds=now - self._loop_at,
+            hub_silent_seconds=0.0 if self._hub_at is None else now - self._hub_at,
+            idle_beside_queue_seconds=0.0 if self._idle_since is None else now - self._idle_since,
+        )
+
+
+class LoopWatchdog:
+    """A thread that logs, once a stall, where the event loop's thread stands. Starts on construction."""
+
+    def __init__(self, vitals: Vitals, *, watched: Callable[[], int | None]) -> None:
+        """`watched` gives the identifier of the loop's thread."""
+        self._vitals = vitals
+        self._watched = watched
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        told = False
+        while not self._over.wait(WATCH_SECONDS):
+            silent_seconds = self._vitals.signs().loop_silent_seconds
+            stalled = silent_seconds >= DUMP_AFTER_SECONDS
+            if stalled and not told:
+                stack = stack_of(self._watched())
+                _log.error("event_loop_stalled", silent_seconds=round(silent_seconds, 1), stack=stack)
+            told = stalled
+
+
+def stack_of(thread_id: int | None) -> list[str]:
+    """Where the thread stands, innermost last: files, lines and functions, no values."""
+    frames = sys._current_frames()  # noqa: SLF001  # documented; the only way to see another thread's stack
+    frame = None if thread_id is None else frames.get(thread_id)
+    if frame is None:
+        return []
+    places = traceback.extract_stack(frame)[-FRAMES_SHOWN:]
+    return [f"{place.filename}:{place.lineno} {place.name}" for place in places]
