@@ -46,19 +46,20 @@ def create(
 def list_keys(state: State = DEFAULT_FOLDER) -> None:
     """Show all keys; the secrets themselves are not stored."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("id", "name", "role", "tenant", "weight", "running", "queued", "created", "revoked")
+    limits = Column("limits", no_wrap=True)
+    table = Table(Column("id", no_wrap=True), "name", "role", "tenant", limits, "created", "revoked")
     for key in _run(state, lambda keys: keys.list_all()):
-        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}"
-        limits = [_shown(value) for value in (key.limits.weight, key.limits.max_running, key.limits.max_queued)]
-        created = f"{key.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(key.id, key.name, key.role.value, key.tenant, *limits, created, revoked)
+        revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d}"
+        created = f"{key.created_at:%Y-%m-%d}"
+        table.add_row(key.id, key.name, key.role.value, key.tenant, _shown(key.limits), created, revoked)
     Console().print(table)
 
 
-def _shown(limit: float | None) -> str:
-    return "" if limit is None else f"{limit:g}"
+def _shown(limits: KeyLimits) -> str:
+    named = (("weight", limits.weight), ("running", limits.max_running), ("queued", limits.max_queued))
+    return "\n".join(f"{name} {value:g}" for name, value in named if value is not None)
 
 
 @app.command()

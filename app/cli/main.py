@@ -11,7 +11,7 @@ import typer
 from app.cli import keys, tasks
 from app.cli.embedded.state import DEFAULT_FOLDER
 from app.cli.failure import CommandFailed
-from app.errors import AgentOrchestratorError
+from app.errors import AgentOrchestratorError, InvalidRequest
 
 app = typer.Typer(
     name="agent-orchestrator",
@@ -82,7 +82,8 @@ def main() -> None:
     try:
         app()
     except (AgentOrchestratorError, CommandFailed) as error:
-        sys.stderr.write(f"{error}\n")
+        wrong = error.fields if isinstance(error, InvalidRequest) else ()
+        sys.stderr.write("\n  ".join([str(error), *(f"{field} {problem}" for field, problem in wrong)]) + "\n")
         sys.exit(1)
 
 

@@ -67,10 +67,15 @@ def test_unknown_task_is_explained_on_standard_error(shell: Shell) -> None:
 
 
 def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
-    created = shell.run("keys", "create", "reader")
+    created = shell.run("keys", "create", "reader", "--max-running", "5", "--weight", "0.5")
     assert created.stdout.startswith("ao_")
     key_id = created.stderr.split()[1]
-    assert key_id in shell.ok("keys", "list")
+    listed = shell.ok("keys", "list")
+    assert key_id in listed
+    assert "running 5" in listed
+    refused = shell.run("keys", "create", "reader", "--max-running", "0")
+    assert refused.returncode == 1
+    assert "max_running must be at least 1" in refused.stderr
     shell.ok("keys", "revoke", key_id)
     refused = shell.run("list", "--key", created.stdout.strip())
     assert refused.returncode == 1
