@@ -345,6 +345,34 @@ class LLMSettings(SettingsGroup):
     max_tokens: int = Field(
         default=4_000, ge=100, le=32_000, validation_alias="AGENT_MAX_TOKENS", description="Most tokens of one answer."
     )
+    openai_calls_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        validation_alias="AGENT_OPENAI_CALLS_AT_ONCE",
+        description="Most calls of OpenAI at once, of all workers together. Unset: no limit.",
+    )
+    openai_calls_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_OPENAI_CALLS_PER_MINUTE",
+        description="Most calls of OpenAI in a minute, of all workers together. Unset: no limit.",
+    )
+    anthropic_calls_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        validation_alias="AGENT_ANTHROPIC_CALLS_AT_ONCE",
+        description="Most calls of Anthropic at once, of all workers together. Unset: no limit.",
+    )
+    anthropic_calls_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_ANTHROPIC_CALLS_PER_MINUTE",
+        description="Most calls of Anthropic in a minute, of all workers together. Unset: no limit.",
+    )
     http_max_retries: int = Field(
         default=3,
         ge=1,

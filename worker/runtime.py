@@ -211,6 +211,7 @@ class Runtime:
             "tick": self._tick,
             "vitals": self._watch_vitals,
             "models": self._watch_models,
+            "permits": gateway.limits.run,
         }
         for name, duty in duties.items():
             self._background.append(asyncio.create_task(keep_running(name, duty), name=name))

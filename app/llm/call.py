@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol
 
@@ -20,6 +21,7 @@ from app.llm.breaker_state import BreakerState
 from app.llm.calls import CallScope, Completion, Parsed
 from app.llm.chains import Hop, Provider
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, most_telling
+from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
 from app.llm.providers.base import ProviderAdapter, ProviderAnswer, ProviderRequest
@@ -46,6 +48,7 @@ class CallParts:
     settings: LLMSettings
     transports: Adapters
     breaker: CircuitBreaker
+    limits: ProviderLimits
     meter: Meter
     metrics: Metrics
     rng: random.Random
@@ -99,7 +102,7 @@ class ChainCall(Generic[Parsed]):
             if not await self._parts.breaker.allow(hop.name):
                 return fault or self._skip(hop)
             try:
-                return await self._try(hop, request)
+                return await self._permitted(hop, request)
             except InvalidOutput as error:
                 fault, invalid = error, invalid + 1
                 another = self._plan.next(error, invalid=invalid)
@@ -137,6 +140,19 @@ class ChainCall(Generic[Parsed]):
             delay = max(delay, parts.breaker.blocked_seconds(hop.name)) + _TIMER_MARGIN_SECONDS
         await parts.sleep(delay)
         return True
+
+    async def _permitted(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
+        """One try, under the provider's limits; one that finds the provider full makes no call."""
+        async with AsyncExitStack() as held:
+            permit = self._parts.limits.permit(hop.provider, remaining_seconds=self._scope.remaining_seconds())
+            try:
+                await held.enter_async_context(permit)
+            except BaseException as refused:  # full, or cancelled meanwhile: the breaker's probe must not stay taken
+                await self._parts.breaker.abandoned(hop.name)
+                if isinstance(refused, ProviderFault):
+                    self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), refused)
+                raise
+            return await self._try(hop, request)
 
     async def _try(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
         meter, allowance = self._parts.meter, self._scope.allowance

@@ -58,6 +58,7 @@ class FaultKind(StrEnum):
     RATE_LIMITED = "rate_limited"
     BREAKER_OPEN = "breaker_open"
     COOLING = "cooling"
+    LIMITED = "limited"
     AUTH = "auth"
     QUOTA = "quota"
     MODEL_NOT_FOUND = "model_not_found"
@@ -87,6 +88,7 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
     FaultKind.RATE_LIMITED: Consequence(LLMRateLimited, AttemptStatus.RATE_LIMITED, Action.RETRY, Verdict.BUSY),
     FaultKind.BREAKER_OPEN: Consequence(LLMUnavailable, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
     FaultKind.COOLING: Consequence(LLMRateLimited, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
+    FaultKind.LIMITED: Consequence(LLMRateLimited, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
     FaultKind.AUTH: Consequence(LLMAuthFailed, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
     FaultKind.QUOTA: Consequence(LLMQuotaExceeded, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
     FaultKind.MODEL_NOT_FOUND: Consequence(LLMModelNotFound, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),

@@ -19,6 +19,7 @@ from app.llm.call import Adapters, CallParts, ChainCall
 from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.chains import Provider, build_chains
 from app.llm.faults import ProviderFault
+from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
@@ -53,6 +54,7 @@ class LLMGateway:
         *,
         transports: Vendors,
         breaker: CircuitBreaker,
+        limits: ProviderLimits,
         prices: PriceTable,
         metrics: Metrics,
         tracing: Tracing,
@@ -61,6 +63,7 @@ class LLMGateway:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.breaker = breaker
+        self.limits = limits
         self._transports = transports
         self.settings = settings
         self.chains = build_chains(settings, agents, usable=transports.usable())
@@ -69,6 +72,7 @@ class LLMGateway:
             settings=settings,
             transports=transports,
             breaker=breaker,
+            limits=limits,
             meter=Meter(prices=prices, metrics=metrics, clock=clock),
             metrics=metrics,
             rng=rng or random.Random(),
@@ -172,6 +176,7 @@ def build_gateway(
         settings.agents,
         transports=Transports(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
+        limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides),
         metrics=metrics,
         tracing=tracing,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from app.llm.breaker import CircuitBreaker
 from app.llm.call import CallParts
 from app.llm.calls import CallScope
 from app.llm.chains import Provider
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.providers.base import ProviderAnswer, ProviderRequest
@@ -67,6 +70,20 @@ class MemoryTransports:
         self.closed = True
 
 
+class FullLimits(ProviderLimits):
+    """Every provider named here is full."""
+
+    def __init__(self, *full: Provider) -> None:
+        super().__init__(LLMSettings(), redis=None, clock=ManualClock())
+        self._full = full
+
+    @asynccontextmanager
+    async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
+        if provider in self._full:
+            raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=2.0)
+        yield
+
+
 @dataclass
 class RecordingAllowance:
     """Permits everything until `refusal` is set."""
@@ -105,6 +122,7 @@ class Bench:
         self.breaker = CircuitBreaker(
             self.settings, redis=None, metrics=self.metrics, clock=self.clock, rng=random.Random(1)
         )
+        self.limits = ProviderLimits(self.settings, redis=None, clock=self.clock)
         self.deadline = self.clock.monotonic() + self.remaining
 
     def scope(self) -> CallScope:
@@ -124,6 +142,7 @@ class Bench:
             settings=self.settings,
             transports=MemoryTransports(self.adapters),
             breaker=self.breaker,
+            limits=self.limits,
             meter=Meter(prices=PriceTable(), metrics=self.metrics, clock=self.clock),
             metrics=self.metrics,
             rng=random.Random(1),

@@ -26,7 +26,7 @@ from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.providers.base import ProviderAnswer, ProviderRequest, SchemaMode
 from app.settings import LLMSettings
-from tests.unit.llm.doubles import Bench, ScriptedAdapter, answer, statuses
+from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses
 
 FIRST, SECOND = Hop(Provider.OPENAI, "gpt-4.1-mini"), Hop(Provider.ANTHROPIC, "claude-sonnet-5")
 SERVER = ProviderFault(FaultKind.SERVER, "503")
@@ -169,6 +169,25 @@ async def test_an_open_breaker_is_not_asked() -> None:
     assert statuses(completion.attempts) == ["gpt-4.1-mini skipped", "claude-sonnet-5 ok"]
     assert len(made.adapters[Provider.OPENAI].requests) == 3
     assert made.allowance.open == 0
+
+
+async def test_a_provider_that_is_full_is_passed_over_and_costs_nothing() -> None:
+    made = bench([answer("Paris")], [answer("Rome")])
+    made.limits = FullLimits(Provider.OPENAI)
+
+    completion = await run(made)
+
+    assert completion.text == "Rome"
+    assert [attempt.status for attempt in made.heard] == [AttemptStatus.SKIPPED, AttemptStatus.OK]
+    assert made.adapters[Provider.OPENAI].requests == []
+    assert made.allowance.open == 0
+
+
+async def test_where_every_provider_is_full_the_task_is_told_when_to_come_back() -> None:
+    made = bench([answer("Paris")], [answer("Rome")])
+    made.limits = FullLimits(*Provider)
+
+    assert (await fails(made, LLMRateLimited)).retry_after_seconds == 2.0
 
 
 async def test_a_breaker_that_opens_between_two_tries_ends_them() -> None:

@@ -47,6 +47,7 @@ class Made:
             AgentSettings(llm_fallback=False),
             transports=self.transports,
             breaker=self.bench.breaker,
+            limits=self.bench.limits,
             prices=PriceTable(),
             metrics=self.bench.metrics,
             tracing=self.tracing,

@@ -1,0 +1,181 @@
+"""Limits of a provider that all workers share through Redis: calls at once, and calls a minute.
+
+A call in progress holds a permit, which expires by itself when its worker dies and is renewed while it lives. The rate
+is a leaky bucket that takes ten seconds' worth at once. Who finds a provider full waits a little, then the chain goes
+on to its next model; where every model is full, the task comes back later. Without Redis nothing is limited: the
+provider's own 429 still is heeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.llm.chains import Provider
+from app.llm.faults import FaultKind, ProviderFault
+from app.ports import Clock
+from app.settings import LLMSettings
+from app.telemetry.logs import get_logger
+
+PERMIT_SECONDS = 60.0
+RENEW_SECONDS = 20.0
+PATIENCE_SECONDS = 5.0
+_SHORTEST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 0.5
+_REDIS_PATIENCE_SECONDS = 0.25
+_REDIS_PAUSE_SECONDS = 2.0
+
+# KEYS: a sorted set of permits by their end, and the time (ms) at which the bucket will be empty again. ARGV: the
+# permit, most calls at once, calls a minute (0: no limit), how long a permit lasts (ms). Gives {granted, wait in ms}.
+_ACQUIRE = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local calls, rate = tonumber(ARGV[2]), tonumber(ARGV[3])
+if calls > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+  if redis.call('ZCARD', KEYS[1]) >= calls then return {0, 0} end
+end
+if rate > 0 then
+  local gap = 60000 / rate
+  local empty_at = math.max(now, tonumber(redis.call('GET', KEYS[2]) or '0'))
+  local wait = empty_at + gap - now - math.max(gap, 10000)
+  if wait > 0 then return {0, math.ceil(wait)} end
+  redis.call('SET', KEYS[2], string.format('%.3f', empty_at + gap), 'PX', 120000)
+end
+if calls > 0 then
+  redis.call('ZADD', KEYS[1], now + tonumber(ARGV[4]), ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[4]))
+end
+return {1, 0}
+"""
+
+# KEYS: the permits. ARGV: how long they last from now (ms), then the permits; one that has expired stays gone.
+_RENEW = """
+local t = redis.call('TIME')
+local ends = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + tonumber(ARGV[1])
+for at = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', ends, ARGV[at]) end
+redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[1]))
+return 1
+"""
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """0: no limit."""
+
+    calls_at_once: int = 0
+    calls_per_minute: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.calls_at_once or self.calls_per_minute)
+
+
+class ProviderLimits:
+    """All limits of one process. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        settings: LLMSettings,
+        *,
+        redis: Redis | None,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._limits = {
+            Provider.OPENAI: Limit(settings.openai_calls_at_once or 0, settings.openai_calls_per_minute or 0),
+            Provider.ANTHROPIC: Limit(settings.anthropic_calls_at_once or 0, settings.anthropic_calls_per_minute or 0),
+        }
+        self._redis = redis
+        self._acquire = redis.register_script(_ACQUIRE) if redis is not None else None
+        self._renew = redis.register_script(_RENEW) if redis is not None else None
+        self._clock = clock
+        self._sleep = sleep
+        self._rng = rng or random.Random()
+        self._held: dict[Provider, set[str]] = {provider: set() for provider in Provider}
+        self._redis_paused_until = float("-inf")
+
+    @asynccontextmanager
+    async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
+        """Waits for a permit and holds it. Raises ProviderFault (`limited`) where there is none for a while."""
+        limit = self._limits[provider]
+        if not limit:
+            yield
+            return
+        permit = uuid.uuid4().hex
+        await self._wait_for(provider, limit, permit, give_up_after=min(PATIENCE_SECONDS, remaining_seconds))
+        self._held[provider].add(permit)
+        try:
+            yield
+        finally:
+            self._held[provider].discard(permit)
+            await self._release(provider, limit, permit)
+
+    async def run(self) -> None:
+        """Renews what is held, until cancelled."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Lets the permits of calls in progress last for another while."""
+        for provider, permits in self._held.items():
+            if self._renew is None or not permits or not self._limits[provider].calls_at_once:
+                continue
+            try:
+                async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
+                    arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
+                    await self._renew(keys=[_permits(provider)], args=arguments)
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.warning("permits_not_renewed", provider=provider.value, error_class=type(error).__name__)
+
+    async def _wait_for(self, provider: Provider, limit: Limit, permit: str, *, give_up_after: float) -> None:
+        give_up_at = self._clock.monotonic() + give_up_after
+        while True:
+            granted, wait_seconds = await self._ask(provider, limit, permit)
+            if granted:
+                return
+            pause = min(max(wait_seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+            pause *= 1 + self._rng.random()  # waiters of all workers must not come back in step
+            if self._clock.monotonic() + pause >= give_up_at:
+                raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=max(wait_seconds, 1.0))
+            await self._sleep(pause)
+
+    async def _ask(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
+        if self._acquire is None or self._clock.monotonic() < self._redis_paused_until:
+            return True, 0.0
+        arguments = [permit, limit.calls_at_once, limit.calls_per_minute, round(PERMIT_SECONDS * 1000)]
+        try:
+            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
+                granted, wait_ms = await self._acquire(keys=[_permits(provider), _rate(provider)], args=arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._redis_paused_until = self._clock.monotonic() + _REDIS_PAUSE_SECONDS
+            _log.warning("limits_without_redis", provider=provider.value, error_class=type(error).__name__)
+            return True, 0.0
+        return bool(granted), int(wait_ms) / 1000
+
+    async def _release(self, provider: Provider, limit: Limit, permit: str) -> None:
+        if self._redis is None or not limit.calls_at_once:
+            return
+        try:
+            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
+                await self._redis.zrem(_permits(provider), permit)
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("permit_not_released", provider=provider.value, error_class=type(error).__name__)
+
+
+def _permits(provider: Provider) -> str:
+    return f"ao:limit:{{{provider.value}}}:calls"
+
+
+def _rate(provider: Provider) -> str:
+    return f"ao:limit:{{{provider.value}}}:rate"

@@ -1,0 +1,118 @@
+"""Limits that several workers share on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from app.broker.connections import connect_for_commands
+from app.clock import SystemClock
+from app.llm.chains import Provider
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.limits import ProviderLimits
+from app.settings import LLMSettings
+from tests.servers import HOST, free_port
+
+LONG = 30.0
+
+
+def worker(redis: Redis, *, at_once: int | None = None, per_minute: int | None = None) -> ProviderLimits:
+    settings = LLMSettings(openai_calls_at_once=at_once, openai_calls_per_minute=per_minute)
+    return ProviderLimits(settings, redis=redis, clock=SystemClock())
+
+
+async def refused(limits: ProviderLimits, provider: Provider = Provider.OPENAI) -> ProviderFault | None:
+    """What somebody hears who does not wait."""
+    try:
+        async with limits.permit(provider, remaining_seconds=0):
+            return None
+    except ProviderFault as fault:
+        return fault
+
+
+async def test_all_workers_together_make_so_many_calls_at_once(redis_client: Redis) -> None:
+    first, second = worker(redis_client, at_once=2), worker(redis_client, at_once=2)
+    async with AsyncExitStack() as held:
+        for limits in (first, second):
+            await held.enter_async_context(limits.permit(Provider.OPENAI, remaining_seconds=LONG))
+
+        fault = await refused(first)
+        assert fault is not None
+        assert fault.kind is FaultKind.LIMITED
+        assert fault.retry_after == 1.0
+        assert await refused(first, Provider.ANTHROPIC) is None
+
+    assert await refused(second) is None
+
+
+async def test_who_waits_gets_the_permit_that_comes_free(redis_client: Redis) -> None:
+    limits = worker(redis_client, at_once=1)
+    running = most = 0
+
+    async def call() -> None:
+        nonlocal running, most
+        async with limits.permit(Provider.OPENAI, remaining_seconds=LONG):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(call() for _ in range(5)))
+
+    assert most == 1
+
+
+async def test_the_permit_of_a_dead_worker_expires_and_a_live_ones_is_renewed(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.llm.limits.PERMIT_SECONDS", 0.2)
+    limits, other = worker(redis_client, at_once=1), worker(redis_client, at_once=1)
+    began = asyncio.get_running_loop().time()
+    async with limits.permit(Provider.OPENAI, remaining_seconds=LONG):
+        while asyncio.get_running_loop().time() - began < 0.5:
+            await limits.renew()
+            assert await refused(other) is not None
+        async with asyncio.timeout(5):
+            while await refused(other) is not None:  # nobody renews any more
+                continue
+
+
+async def test_a_cancelled_call_gives_its_permit_back(redis_client: Redis) -> None:
+    limits = worker(redis_client, at_once=1)
+    holding = asyncio.Event()
+
+    async def call() -> None:
+        async with limits.permit(Provider.OPENAI, remaining_seconds=LONG):
+            holding.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await holding.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await refused(limits) is None
+
+
+async def test_a_minute_has_so_many_calls_and_ten_seconds_worth_come_at_once(redis_client: Redis) -> None:
+    limits = worker(redis_client, per_minute=60)
+
+    answers = [await refused(limits) for _ in range(12)]
+
+    assert [fault is None for fault in answers] == [True] * 10 + [False] * 2
+    fault = answers[-1]
+    assert fault is not None
+    assert fault.retry_after == pytest.approx(1.0, abs=0.2)
+
+
+async def test_without_redis_nothing_is_limited() -> None:
+    nobody = connect_for_commands(SecretStr(f"redis://{HOST}:{free_port()}/0"))
+    limits = worker(nobody, at_once=1)
+
+    async with limits.permit(Provider.OPENAI, remaining_seconds=LONG):
+        assert await refused(limits) is None
+    await nobody.aclose()
