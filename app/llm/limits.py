@@ -153,7 +153,8 @@ class ProviderLimits:
     async def _ask(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
         if self._acquire is None or self._clock.monotonic() < self._redis_paused_until:
             return True, 0.0
-        arguments = [permit, limit.calls_at_once, limit.calls_per_minute, round(PERMIT_SECONDS * 1000)]
+        lasting_ms = round(PERMIT_SECONDS * 1000)
+        arguments: list[str | int] = [permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms]
         try:
             async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
                 granted, wait_ms = await self._acquire(keys=[_permits(provider), _rate(provider)], args=arguments)
