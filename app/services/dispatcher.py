@@ -47,8 +47,8 @@ class Dispatcher:
         self._more_behind = False
 
     def note_waiting(self, tenant: str) -> None:
-        """A task of this tenant waits since now; a tenant that was not waiting is looked at in the next round."""
-        if tenant not in self._candidates.by_tenant:
+        """A task of this tenant waits since now; where none of its tasks is at hand, the next round looks for them."""
+        if not self._candidates.by_tenant.get(Tenant(tenant)):
             self._filled_at = float("-inf")
 
     async def dispatch(self) -> bool:

@@ -144,6 +144,14 @@ async def test_a_small_tenant_does_not_wait_for_a_large_one(indexed_database: Da
 
     assert bench.queue.tickets[0].task_id == single.id
 
+    another = await bench.submit(tenant=Tenant("small"))
+    bench.dispatcher.note_waiting("small")
+    await indexed_database["tasks"].update_one({"_id": single.id}, {"$set": {"status": "completed"}})
+    bench.queue.tickets.clear()
+    await bench.dispatcher.dispatch()
+
+    assert bench.queue.tickets[0].task_id == another.id
+
 
 async def test_a_tenant_at_its_limit_waits_and_others_go_on(indexed_database: Database) -> None:
     bench = Bench(indexed_database)
