@@ -102,7 +102,7 @@ class ChainCall(Generic[Parsed]):
             if not await self._parts.breaker.allow(hop.name):
                 return fault or self._skip(hop)
             try:
-                return await self._permitted(hop, request)
+                return await self._try(hop, request)
             except InvalidOutput as error:
                 fault, invalid = error, invalid + 1
                 another = self._plan.next(error, invalid=invalid)
@@ -121,8 +121,11 @@ class ChainCall(Generic[Parsed]):
         wait = self._parts.breaker.blocked_seconds(hop.name)
         kind = FaultKind.COOLING if cooling else FaultKind.BREAKER_OPEN
         fault = ProviderFault(kind, retry_after=wait or None)
-        self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), fault)
+        self._note_skipped(hop, fault)
         return fault
+
+    def _note_skipped(self, hop: Hop, fault: ProviderFault) -> None:
+        self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), fault)
 
     async def _may_retry(self, hop: Hop, fault: ProviderFault, *, failed: int) -> bool:
         """Waits and says yes, where asking the same model again makes sense."""
@@ -141,43 +144,41 @@ class ChainCall(Generic[Parsed]):
         await parts.sleep(delay)
         return True
 
-    async def _permitted(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
-        """One try, under the provider's limits; one that finds the provider full makes no call."""
-        async with AsyncExitStack() as held:
-            permit = self._parts.limits.permit(hop.provider, remaining_seconds=self._scope.remaining_seconds())
-            try:
-                await held.enter_async_context(permit)
-            except BaseException as refused:  # full, or cancelled meanwhile: the breaker's probe must not stay taken
-                await self._parts.breaker.abandoned(hop.name)
-                if isinstance(refused, ProviderFault):
-                    self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), refused)
-                raise
-            return await self._try(hop, request)
-
     async def _try(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
-        meter, allowance = self._parts.meter, self._scope.allowance
-        bound = meter.upper_bound(hop, request)
-        try:
+        """One try, under the provider's limits; one that finds the provider full makes no call.
+
+        What ends without a verdict (cancelled, no budget, full) is told to the breaker as abandoned, or its probe would
+        stay taken.
+        """
+        meter, allowance, breaker = self._parts.meter, self._scope.allowance, self._parts.breaker
+        async with AsyncExitStack() as without_verdict, AsyncExitStack() as held:
+            without_verdict.push_async_callback(breaker.abandoned, hop.name)
+            await self._enter_limits(held, hop)
+            bound = meter.upper_bound(hop, request)
             await allowance.reserve(bound)
-        except BaseException:  # no budget left, or cancelled: the breaker's probe must not stay taken
-            await self._parts.breaker.abandoned(hop.name)
-            raise
-        attempt = meter.begin(hop, self._scope, self.attempts)
+            attempt = meter.begin(hop, self._scope, self.attempts)
+            without_verdict.callback(meter.cancelled, attempt)
+            try:
+                answer, parsed = await self._answer(hop, request)
+            except ProviderFault as fault:
+                without_verdict.pop_all()
+                done = meter.failed(attempt, fault)
+                if not fault.maybe_billed:
+                    allowance.settle(bound, done.usage)
+                await self._report(hop, fault.consequence.verdict)
+                raise
+            without_verdict.pop_all()
+            allowance.settle(bound, meter.succeeded(attempt, answer).usage)
+            await breaker.succeeded(hop.name)
+            return answer, parsed
+
+    async def _enter_limits(self, held: AsyncExitStack, hop: Hop) -> None:
+        remaining_seconds = self._scope.remaining_seconds()
         try:
-            answer, parsed = await self._answer(hop, request)
-        except ProviderFault as fault:
-            done = meter.failed(attempt, fault)
-            if not fault.maybe_billed:
-                allowance.settle(bound, done.usage)
-            await self._report(hop, fault.consequence.verdict)
+            await held.enter_async_context(self._parts.limits.permit(hop.provider, remaining_seconds=remaining_seconds))
+        except ProviderFault as full:
+            self._note_skipped(hop, full)
             raise
-        except BaseException:  # cancelled, or a fault of ours: the breaker's probe must not stay taken
-            meter.cancelled(attempt)
-            await self._parts.breaker.abandoned(hop.name)
-            raise
-        allowance.settle(bound, meter.succeeded(attempt, answer).usage)
-        await self._parts.breaker.succeeded(hop.name)
-        return answer, parsed
 
     async def _answer(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
         adapter = await self._parts.transports.adapter(hop.provider)
