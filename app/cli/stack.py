@@ -76,7 +76,7 @@ def announcement(plan: StackPlan) -> str:
         f"Agent Orchestrator is ready: {plan.api_url}",
         "Try it:",
         f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json' -d '{body}'",
-        "Stop it with: agent-orchestrator down",
+        "Stop it with: make down (or agent-orchestrator down)",
     ]
     if plan.simulated:
         simulated = ", ".join(plan.simulated)
@@ -107,8 +107,10 @@ def _print_table(status: StackStatus) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("process", "pid", "ready", "restarts", "last end", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("address", no_wrap=True, overflow="ellipsis")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    for column in ("process", "pid", "ready", "restarts", "last end"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("address", no_wrap=True, overflow="ellipsis", ratio=1)
     for process in status.processes:
         waiting = process.restart_delay_seconds
         table.add_row(

@@ -85,10 +85,10 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 def task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     """One line per task, also on a narrow terminal: only the text that was asked is cut."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column, characters in (("task", 36), ("status", 10), ("agent", 12)):
-        table.add_column(column, no_wrap=True, min_width=characters)
-    table.add_column("asked", no_wrap=True, overflow="ellipsis")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    for column in ("task", "status", "agent"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("asked", no_wrap=True, overflow="ellipsis", ratio=1)
     for summary in summaries:
         asked = Text(shorten(summary["task_preview"]))
         table.add_row(summary["task_id"], status_text(summary["status"]), Text(summary["selected_agent"] or "-"), asked)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from app.cli.demo.scenes import SCENES, Trick, answered_by_fallback, completed, ran_once, turned_down, with_code
 from app.cli.demo.stage import EXCERPT_LINES, excerpt
-from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten
+from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, task_table
 
 
 def _task(**fields: Any) -> dict[str, Any]:
@@ -81,3 +82,17 @@ def test_scene_says_when_a_task_is_not_as_promised(judge: Any, task: dict[str, A
 def test_first_scene_is_one_that_the_follow_up_can_use() -> None:
     assert SCENES[0].trick is None
     assert [scene.trick for scene in SCENES if scene.trick] == [Trick.FOLLOW_UP, Trick.OUTAGE, Trick.TWICE]
+
+
+def test_a_long_task_leaves_every_other_column_whole() -> None:
+    summary = {
+        "task_id": "3b532d5d-e8a8-4b66-a1b6-0ddfc613cb33",
+        "status": "processing",
+        "selected_agent": "ContentAgent",
+        "task_preview": "Write about tidal energy, with sources. " * 5,
+    }
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(task_table([summary]))
+
+    assert all(part in shown.get() for part in (summary["task_id"], "processing", "ContentAgent", "Write"))
