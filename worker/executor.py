@@ -327,6 +327,7 @@ class Executor:
                 allowance=run.allowance,
                 remaining_seconds=lambda: self._remaining_seconds(run),
                 on_attempt=note,
+                step=run.journal.current_step,
             )
         )
 

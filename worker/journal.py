@@ -20,9 +20,10 @@ from worker.patience import until_answered
 
 
 class AttemptMeter:
-    """The model attempts of one node. Implements `app.agents.base.StepMeter`."""
+    """The model attempts of one node, which runs as the step `key`. Implements `app.agents.base.StepMeter`."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
+        self.key = key
         self._attempts: list[ModelAttempt] = []
 
     def add(self, attempt: ModelAttempt) -> None:
@@ -60,10 +61,15 @@ class TaskJournal:
         step = self._known.get(key)
         return step if step is not None and step.input_hash == input_hash else None
 
-    def collect(self) -> AttemptMeter:
-        meter = AttemptMeter()
+    def collect(self, key: str) -> AttemptMeter:
+        meter = AttemptMeter(key)
         _meter.set(meter)
         return meter
+
+    def current_step(self) -> str:
+        """The key of the step that the running code belongs to; empty outside of one."""
+        meter = _meter.get()
+        return "" if meter is None else meter.key
 
     def observe(self, attempt: ModelAttempt) -> None:
         """Adds an attempt to the step that runs now and to the task's usage, whether the step succeeds or not."""

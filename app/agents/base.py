@@ -47,8 +47,8 @@ class Journal(Protocol):
 
     def find(self, key: str, input_hash: str) -> Step | None: ...
 
-    def collect(self) -> StepMeter:
-        """Starts to collect the model attempts of the node that begins now."""
+    def collect(self, key: str) -> StepMeter:
+        """Starts to collect the model attempts of the node that begins now as the step `key`."""
 
     async def record(self, step: Step, *, flush: bool) -> None:
         """Adds the step; `flush` writes it at once, else with the next write. Raises ClaimLost."""
@@ -147,7 +147,7 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
         if known is not None:
             return dict(known.output)
         started_at: datetime = context.clock.now()
-        meter = journal.collect()
+        meter = journal.collect(key)
 
         def step(step_key: str, output: dict[str, Any]) -> Step:
             attempts = tuple(meter.attempts())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -78,7 +78,8 @@ class Allowance(Protocol):
 class CallScope:
     """On whose behalf calls are made. `remaining_seconds` is the time until the task's deadline, read at every use.
 
-    `workflow_type` names the agent's kind on spans; `on_attempt` hears every attempt as it ends, failed ones too.
+    `workflow_type` names the agent's kind on spans; `step` is the key of the step that runs now, empty outside of one;
+    `on_attempt` hears every attempt as it ends, failed ones too.
     """
 
     task_id: str
@@ -88,7 +89,7 @@ class CallScope:
     allowance: Allowance
     remaining_seconds: Callable[[], float]
     on_attempt: Callable[[ModelAttempt], None]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    step: Callable[[], str] = str
 
 
 class BoundLLM(Protocol):

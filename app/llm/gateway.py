@@ -33,6 +33,7 @@ from app.telemetry.tracing import Tracing, current_traceparent
 
 REQUEST_ID_HEADER = "X-Request-ID"
 TASK_ID_HEADER = "X-Task-Id"
+STEP_HEADER = "X-Step"
 _log = get_logger(__name__)
 
 
@@ -164,7 +165,9 @@ class GatewayLLM:
         traceparent = current_traceparent()
         if traceparent is not None:
             headers["traceparent"] = traceparent
-        return {**headers, **self._scope.headers}
+        if step := self._scope.step():
+            headers[STEP_HEADER] = step
+        return headers
 
 
 def build_gateway(

@@ -5,6 +5,7 @@ A test proves with it that nothing was called twice. The newest `TASK_LIMIT` tas
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -17,7 +18,10 @@ OK = "ok"
 
 @dataclass(slots=True)
 class Call:
-    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, a fault's name, or how it ended."""
+    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, a fault's name, or how it ended.
+
+    `began_at` and `ended_at` are seconds since 1970, the latter 0 while the call is open.
+    """
 
     number: int
     provider: str
@@ -27,6 +31,8 @@ class Call:
     request_id: str
     step: str
     fingerprint: str
+    began_at: float = field(default_factory=time.time)
+    ended_at: float = 0.0
     outcome: str = OPEN
     input_tokens: int = 0
     output_tokens: int = 0
@@ -63,6 +69,7 @@ class Ledger:
         if call.outcome != OPEN:
             return
         call.outcome = outcome
+        call.ended_at = time.time()
         call.input_tokens = input_tokens
         call.output_tokens = output_tokens
         self.by_outcome[outcome] += 1

@@ -71,7 +71,7 @@ async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
     journal, _ = await bench.start()
 
     async def node(tokens: int) -> int:
-        meter = journal.collect()
+        meter = journal.collect(f"node#{tokens}")
         await asyncio.sleep(0)
         journal.observe(
             ModelAttempt(
@@ -82,10 +82,12 @@ async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
                 started_at=datetime.now(UTC),
             )
         )
+        assert journal.current_step() == f"node#{tokens}"
         return sum(attempt.usage.input_tokens for attempt in meter.attempts())
 
     assert await asyncio.gather(*(asyncio.create_task(node(tokens)) for tokens in (1, 10, 100))) == [1, 10, 100]
     assert journal.usage.input_tokens == 111
+    assert journal.current_step() == ""
 
 
 async def test_a_write_is_repeated_until_the_database_answers(bench: Bench) -> None:

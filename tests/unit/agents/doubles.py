@@ -126,7 +126,7 @@ class MemoryJournal:
         step = Step.model_validate_json(stored) if stored is not None else None
         return step if step is not None and step.input_hash == input_hash else None
 
-    def collect(self) -> MemoryMeter:
+    def collect(self, key: str) -> MemoryMeter:
         self._meter = MemoryMeter()
         return self._meter
 

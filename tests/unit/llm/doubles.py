@@ -134,7 +134,7 @@ class Bench:
             allowance=self.allowance,
             remaining_seconds=lambda: self.deadline - self.clock.monotonic(),
             on_attempt=self.heard.append,
-            headers={"X-Step": "classify#1"},
+            step=lambda: "classify#1",
         )
 
     def parts(self) -> CallParts:
