@@ -1,7 +1,8 @@
 """The whole system for a test: real API, workers and simulator as processes, on servers that the test may kill.
 
 Every process is started with the environment that a person would give it, logs JSON into its own file, and is stopped
-by its own id. `Stack.kill` is SIGKILL; `Stack.start` brings the same part back on the same port.
+by its own id. `Stack.kill` is SIGKILL; `Stack.start` brings the same part back on the same port. A `Link` puts a proxy
+between a part and a server, so that the network between the two can fail.
 """
 
 from __future__ import annotations
@@ -14,19 +15,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+from pymongo import MongoClient
 
+from app.settings import StoreSettings
+from tests.proxy import TcpProxy, running_proxy
 from tests.servers import HOST, Server, broker_server, free_port, store_server
 
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
+
+
+@dataclass(frozen=True)
+class Link:
+    """What lies between a part and the server that one of its environment variables names."""
+
+    part: str
+    variable: str
 
 
 @dataclass
@@ -41,6 +54,11 @@ class Part:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Starts the process and does not wait for it: it may be meant to die soon."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
                 [sys.executable, "-m", *self.module],
@@ -50,7 +68,6 @@ class Part:
                 stderr=log,
                 start_new_session=True,
             )
-        self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
@@ -65,6 +82,16 @@ class Part:
             return httpx.get(self.probe, timeout=2).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send_signal(self, signal_number: int) -> None:
+        """SIGSTOP, SIGCONT and the like."""
+        if self.process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        self.process.send_signal(signal_number)
 
     def stop(self, signal_number: int = signal.SIGTERM, *, seconds: float = 30) -> None:
         process, self.process = self.process, None
@@ -85,10 +112,11 @@ class Part:
 
 @dataclass
 class Stack:
-    """API, workers, simulator, Valkey and store; `client` speaks to the API."""
+    """APIs, workers, simulator, Valkey and store; `client` speaks to the first API."""
 
     parts: dict[str, Part]
     servers: dict[str, Server]
+    links: dict[Link, TcpProxy]
     api_url: str
     simulator_url: str
     mongo_uri: str
@@ -133,6 +161,12 @@ class Stack:
         query = {"task_id": task_id} if task_id else {}
         return httpx.get(f"{self.simulator_url}/simulator/calls", params=query, timeout=10).json()
 
+    @contextmanager
+    def database(self) -> Iterator[Any]:
+        """The product's database, not through any link."""
+        with MongoClient[dict[str, Any]](self.mongo_uri) as client:
+            yield client[StoreSettings().database]
+
     def kill(self, name: str) -> None:
         if name in self.parts:
             self.parts[name].stop(signal.SIGKILL)
@@ -146,13 +180,31 @@ class Stack:
             self.servers[name].start()
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a stack is made of. `settings` are further environment variables of all parts.
+
+    `modules` names other modules than the product's own for the kinds `api` and `worker`.
+    """
+
+    workers: int = 1
+    apis: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    simulator: Sequence[str] = ()
+    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    links: Sequence[Link] = ()
+
+
 @contextmanager
-def running_stack(
-    *, workers: int = 1, settings: Mapping[str, str] | None = None, simulator: Sequence[str] = ()
-) -> Iterator[Stack]:
-    """Everything, started in order, stopped at the end. `settings` are further environment variables of all parts."""
-    with tempfile.TemporaryDirectory(prefix="ao-stack-") as folder, store_server() as store, broker_server() as broker:
-        stack = _build(Path(folder), store, broker, workers=workers, settings=settings or {}, simulator=simulator)
+def running_stack(plan: Plan = Plan(), *, store: Server | None = None) -> Iterator[Stack]:
+    """Everything, started in order, stopped at the end; `store` is one that runs already."""
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ao-stack-")))
+        store = store or cleanup.enter_context(store_server())
+        broker = cleanup.enter_context(broker_server())
+        stack = _build(folder, store, broker, plan)
+        for link in plan.links:
+            _lay(stack, link, cleanup)
         try:
             for part in stack.parts.values():
                 part.start()
@@ -163,16 +215,22 @@ def running_stack(
                 part.stop(signal.SIGKILL)
 
 
-def _build(
-    folder: Path, store: Server, broker: Server, *, workers: int, settings: Mapping[str, str], simulator: Sequence[str]
-) -> Stack:
-    api_port, simulator_port = free_port(), free_port()
+def _lay(stack: Stack, link: Link, cleanup: ExitStack) -> None:
+    part = stack.parts[link.part]
+    url = part.environment[link.variable]
+    address = urlsplit(url)
+    proxy = cleanup.enter_context(running_proxy(str(address.hostname), int(address.port or 0)))
+    stack.links[link] = proxy
+    part.environment = {**part.environment, link.variable: url.replace(f":{address.port}", f":{proxy.port}", 1)}
+
+
+def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
+    simulator_port = free_port()
     simulator_url = f"http://{HOST}:{simulator_port}"
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= {
         "MONGO_URI": store.url,
         "REDIS_URL": broker.url,
-        "AGENT_API_PORT": str(api_port),
         "API_RATE_LIMIT_PER_MINUTE": "1000000",
         "OPENAI_API_KEY": "simulated",
         "OPENAI_BASE_URL": f"{simulator_url}/v1",
@@ -183,29 +241,40 @@ def _build(
         "LOG_FORMAT": "json",
         "AGENT_LEASE_SECONDS": "3",
         "AGENT_TASK_RETRY_BASE_SECONDS": "0.1",
-        **settings,
+        **plan.settings,
     }
     parts = {
         "simulator": Part(
             "simulator",
-            ["app.simulator", "--host", HOST, "--port", str(simulator_port), *simulator],
+            ["app.simulator", "--host", HOST, "--port", str(simulator_port), *plan.simulator],
             environment,
             f"{simulator_url}/health",
             folder / "simulator.log",
-        ),
-        "api": Part("api", ["app.main"], environment, f"http://{HOST}:{api_port}/ready", folder / "api.log"),
+        )
     }
-    for number in range(1, workers + 1):
+    for name in _names("api", plan.apis):
         port = free_port()
-        name = "worker" if number == 1 else f"worker-{number}"
+        own = {"AGENT_API_PORT": str(port)}
+        module = plan.modules.get("api", ["app.main"])
+        url = f"http://{HOST}:{port}/ready"
+        parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
+    for name in _names("worker", plan.workers):
+        port = free_port()
         own = {"AGENT_METRICS_PORT": str(port), "AGENT_WORKER_NAME": name}
+        module = plan.modules.get("worker", ["worker"])
         url = f"http://{HOST}:{port}/health"
-        parts[name] = Part(name, ["worker"], {**environment, **own}, url, folder / f"{name}.log")
+        parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
+    api_url = f"http://{HOST}:{parts['api'].environment['AGENT_API_PORT']}"
     return Stack(
         parts=parts,
         servers={"store": store, "broker": broker},
-        api_url=f"http://{HOST}:{api_port}",
+        links={},
+        api_url=api_url,
         simulator_url=simulator_url,
         mongo_uri=store.url,
-        client=httpx.Client(base_url=f"http://{HOST}:{api_port}", timeout=30),
+        client=httpx.Client(base_url=api_url, timeout=30),
     )
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind if number == 1 else f"{kind}-{number}" for number in range(1, count + 1)]

@@ -23,7 +23,7 @@ from tests.benchmarks.load import burst, steady
 from tests.benchmarks.process import measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
 from tests.servers import broker_server
-from tests.stack import Part, Stack, running_stack
+from tests.stack import Part, Plan, Stack, running_stack
 
 WARM_UP_TASKS = 200  # as many as there are slots: each has its thread, and every connection is open
 MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
@@ -63,7 +63,7 @@ def _wait_for_projections(stack: Stack) -> None:
 
 
 def _instant() -> Iterator[Row]:
-    with running_stack(settings=MANY_SLOTS) as stack:
+    with running_stack(Plan(settings=MANY_SLOTS)) as stack:
         part = stack.parts["worker"]
         part.stop()
         part.module = ["tests.benchmarks.instant_worker"]
@@ -74,7 +74,7 @@ def _instant() -> Iterator[Row]:
 
 def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
     bare_ms, bare_seconds = baseline
-    with running_stack(settings=MANY_SLOTS) as stack:
+    with running_stack(Plan(settings=MANY_SLOTS)) as stack:
         idle = resident_megabytes(stack.parts["worker"])
         whole = sum(resident_megabytes(part) for name, part in stack.parts.items() if name != "simulator")
         stores = sum(_store_megabytes(stack))
@@ -100,7 +100,7 @@ def _store_megabytes(stack: Stack) -> Iterator[float]:
 
 
 def _slow_calls() -> Iterator[Row]:
-    with running_stack(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"]) as stack:
+    with running_stack(Plan(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"])) as stack:
         asyncio.run(burst(stack.api_url, 4))  # what the first task loads is no cost of a further one
         before = resident_megabytes(stack.parts["worker"])
         load, peak = _burst_with_peak(stack, 200)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.simulator.injections import FOREIGN_HOSTS
-from tests.stack import Stack, running_stack
+from tests.stack import Plan, Stack, running_stack
 
 ONE_TRY = {
     "FF_AGENTS_LLM_FALLBACK": "false",
@@ -22,7 +22,7 @@ ROUTER, CODER, WRITER = "gpt-4.1-mini", "gpt-6.1-terra", "gpt-4.1"
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Stack]:
-    with running_stack(settings=ONE_TRY) as stack:
+    with running_stack(Plan(settings=ONE_TRY)) as stack:
         yield stack
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Stack, running_stack
+from tests.stack import Plan, Stack, running_stack
 
 CODE = "Write a Python function that drains."
 
 
 @pytest.fixture
 def pair() -> Iterator[Stack]:
-    with running_stack(workers=2, simulator=["--latency-ms", "700"]) as stack:
+    with running_stack(Plan(workers=2, simulator=["--latency-ms", "700"])) as stack:
         yield stack
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_is_not_there_cannot_be_drained(pair: Stack) -> None:
 
 
 def test_a_worker_that_has_grown_too_large_stops_as_if_told_to() -> None:
-    with running_stack(settings={"AGENT_WORKER_MAX_MEMORY_MB": "64"}) as stack:
+    with running_stack(Plan(settings={"AGENT_WORKER_MAX_MEMORY_MB": "64"})) as stack:
         worker = stack.parts["worker"]
         process = worker.process
         assert process is not None

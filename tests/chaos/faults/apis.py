@@ -1,0 +1,99 @@
+"""API processes that die between two steps of accepting, clients that repeat themselves, two leaders at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from tests.chaos.faults.workers import once
+from tests.chaos.lab import CODE, LEASE_SECONDS, Lab, fault, reckon, sit_through, statuses, submit_many, wait_for_calls
+from tests.chaos.switches import Switch
+from tests.stack import Stack
+
+TASKS = 10
+POSTS = 50
+
+
+@fault(Switch.REPAIR)
+def an_api_dies_between_insert_and_publish(lab: Lab, _: float) -> None:
+    with once() as mark, lab.stack(api=["--die-at", "publishing", "--once", str(mark)]) as stack:
+        keys = [f"key-{number}" for number in range(TASKS)]
+        tasks = [_submit_with_key(stack, key) for key in keys]
+        assert mark.exists()
+        assert statuses(reckon(stack, tasks)) == {"completed"}
+        assert len(set(tasks)) == TASKS
+
+
+@fault(Switch.IDEMPOTENCY_KEY)
+def an_api_dies_before_it_answers(lab: Lab, _: float) -> None:
+    with once() as mark, lab.stack(api=["--die-at", "inserted", "--once", str(mark)]) as stack:
+        task = _submit_with_key(stack, "key")
+        assert mark.exists()
+        with stack.database() as db:
+            assert [found["_id"] for found in db["tasks"].find({}, {"_id": 1})] == [task]
+        assert statuses(reckon(stack, [task])) == {"completed"}
+
+
+def _submit_with_key(stack: Stack, key: str) -> str:
+    """Submits as a careful client does: the same request again until there is an answer. A dead API is restarted."""
+    while True:
+        try:
+            return str(stack.submit(CODE.format(number=key), headers={"Idempotency-Key": key})["task_id"])
+        except httpx.TransportError:
+            stack.wait_until(lambda: not stack.parts["api"].alive, seconds=10)
+            stack.start("api")
+
+
+@fault(Switch.IDEMPOTENCY_KEY)
+def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
+    with lab.stack() as stack, ThreadPoolExecutor(POSTS) as clients:
+
+        def post(_: int) -> Any:
+            return stack.submit(CODE.format(number=1), headers={"Idempotency-Key": "one"})["task_id"]
+
+        tasks = set(clients.map(post, range(POSTS)))
+        assert len(tasks) == 1
+        assert statuses(reckon(stack, list(tasks))) == {"completed"}
+        with stack.database() as db:
+            assert db["tasks"].count_documents({}) == 1
+
+
+@fault(Switch.COMPARE_AND_SET)
+def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
+    """Both look before either acts. Each crash is counted once, and nobody loses what he has just claimed."""
+    with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "2500"]) as stack:
+        sit_through(2 * LEASE_SECONDS)  # a new leader excuses what it finds in its first round
+        stack.parts["worker-2"].stop()
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS)
+        stack.parts["worker-2"].start()
+        stack.kill("worker")
+        ended = reckon(stack, tasks, seconds=60)
+        assert statuses(ended) == {"completed"}
+        assert {task["crashes"] for task in ended} == {1}
+        assert {task["attempts"] for task in ended} == {2}
+
+
+@fault(Switch.REAPER)
+def the_leader_dies_and_another_takes_over(lab: Lab, _: float) -> None:
+    with lab.stack(apis=2, workers=2, simulator=["--latency-ms", "1500"]) as stack:
+        leader, other = _leader_and_other(stack)
+        stack.client.base_url = httpx.URL(f"http://127.0.0.1:{stack.parts[other].environment['AGENT_API_PORT']}")
+        stack.parts["worker-2"].stop()
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS)
+        stack.parts["worker-2"].start()
+        stack.kill("worker")
+        stack.kill(leader)
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}
+
+
+def _leader_and_other(stack: Stack) -> tuple[str, str]:
+    def leads(name: str) -> bool:
+        return any(line["message"] == "leadership_taken" for line in stack.parts[name].log_lines())
+
+    stack.wait_until(lambda: leads("api") or leads("api-2"), seconds=20)
+    return ("api", "api-2") if leads("api") else ("api-2", "api")

@@ -1,0 +1,43 @@
+"""Vendors that refuse, hang or break off; budgets that hold through a crash."""
+
+from __future__ import annotations
+
+from tests.chaos.lab import Lab, fault, reckon, script, statuses, submit_many, wait_for_calls
+from tests.chaos.switches import Switch
+
+TASKS = 10
+HASTY = {"AGENT_LLM_TIMEOUT_SECONDS": "1"}
+
+
+@fault(Switch.RETRIES)
+def all_vendors_answer_429_for_a_while(lab: Lab, _: float) -> None:
+    with lab.stack() as stack, script(stack, {"fault": "429", "times": 8 * TASKS}):
+        tasks = submit_many(stack, TASKS, max_attempts=1)
+        ended = reckon(stack, tasks, seconds=120)
+        assert statuses(ended) == {"completed"}
+        assert {task.get("retries", 0) for task in ended} == {0}
+
+
+@fault(Switch.RETRIES)
+def all_vendors_hang_once(lab: Lab, _: float) -> None:
+    with lab.stack(settings=HASTY) as stack, script(stack, {"fault": "hang-once"}):
+        assert statuses(reckon(stack, submit_many(stack, TASKS))) == {"completed"}
+
+
+@fault(Switch.RETRIES)
+def all_answers_break_off_once(lab: Lab, _: float) -> None:
+    with lab.stack(settings=HASTY) as stack, script(stack, {"fault": "reset-once"}):
+        assert statuses(reckon(stack, submit_many(stack, TASKS))) == {"completed"}
+
+
+@fault(Switch.RESERVATIONS)
+def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
+    """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
+    with lab.stack(simulator=["--latency-ms", "1500"]) as stack:
+        tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000})
+        wait_for_calls(stack, TASKS)
+        stack.kill("worker")
+        stack.start("worker")
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert all(task["spending"]["settled"]["input_tokens"] > task["usage"]["input_tokens"] for task in ended)

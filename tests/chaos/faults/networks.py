@@ -1,0 +1,133 @@
+"""Networks that cut, lose or hold back what goes through them: a proxy stands between the parts and the servers."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+
+from tests.chaos.lab import Lab, fault, reckon, script, sit_through, statuses, submit_many, wait_for_calls
+from tests.chaos.switches import Switch
+from tests.stack import Link, Stack
+
+STORE = Link("worker", "MONGO_URI")
+BROKER = Link("worker", "REDIS_URL")
+MODELS = Link("worker", "OPENAI_BASE_URL")
+API_STORE = Link("api", "MONGO_URI")
+PATIENT = {"AGENT_LLM_TIMEOUT_SECONDS": "20", "AGENT_HTTP_MAX_RETRIES": "3"}
+TASKS = 5
+
+
+def _wait_until_over(stack: Stack, tasks: list[str]) -> None:
+    for task in tasks:
+        stack.wait(task, seconds=30)
+
+
+def _first_worker_alone(stack: Stack, rule: dict[str, Any]) -> list[str]:
+    """Tasks whose first calls are open in the first worker; the second has just come."""
+    stack.parts["worker-2"].stop()
+    with script(stack, rule):
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS)
+    stack.parts["worker-2"].start()
+    return tasks
+
+
+@fault(Switch.LEASE)
+def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: float) -> None:
+    """Its first call fails late, when another worker has finished the task: a second try would be paid for nothing."""
+    with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
+        tasks = _first_worker_alone(stack, {"fault": "slow-12000-once+down-once"})
+        stack.links[STORE].half_open()
+        _wait_until_over(stack, tasks)
+        sit_through(6)  # the late failures, and the time in which tries would follow them
+        stack.links[STORE].heal()
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task["crashes"] for task in ended} == {1}
+
+
+@fault(Switch.FENCING)
+def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
+    """What the first worker records is on its way for longer than the second needs to finish the task."""
+    with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
+        tasks = _first_worker_alone(stack, {"fault": "slow-1500-once"})
+        stack.links[STORE].delay(12)
+        _wait_until_over(stack, tasks)
+        sit_through(10)
+        stack.links[STORE].heal()
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task["crashes"] for task in ended} == {1}
+
+
+@fault(Switch.REPAIR)
+def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
+    """Redis has given them away, the worker never sees them."""
+    with lab.stack(links=[BROKER]) as stack:
+        stack.links[BROKER].half_open()
+        tasks = submit_many(stack, TASKS)
+        sit_through(15)
+        stack.links[BROKER].heal()
+        assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}
+
+
+@fault(Switch.REAPER)
+def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
+    with lab.stack(workers=2, links=[STORE, BROKER, MODELS], settings=PATIENT) as stack:
+        tasks = _first_worker_alone(stack, {"fault": "slow-1500-once"})
+        for proxy in stack.links.values():
+            proxy.cut()
+        _wait_until_over(stack, tasks)
+        for proxy in stack.links.values():
+            proxy.heal()
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks)) == {"completed"}
+
+
+@fault(Switch.RETRIES)
+def the_way_to_the_models_is_cut(lab: Lab, _: float) -> None:
+    links = [MODELS, Link("worker", "ANTHROPIC_BASE_URL")]
+    with lab.stack(links=links, simulator=["--latency-ms", "1000"]) as stack:
+        tasks = submit_many(stack, TASKS, max_attempts=50)
+        wait_for_calls(stack, TASKS)
+        for proxy in stack.links.values():
+            proxy.cut()
+        sit_through(4)
+        for proxy in stack.links.values():
+            proxy.heal()
+        assert statuses(reckon(stack, tasks, seconds=90)) == {"completed"}
+
+
+@fault(Switch.IDEMPOTENCY_KEY)
+def answers_of_the_database_never_reach_the_api(lab: Lab, _: float) -> None:
+    """The client gets no word, sends the same request with its key until it does, and has one task."""
+    with lab.stack(links=[API_STORE], settings={"MONGO_TIMEOUT_SECONDS": "1"}) as stack:
+        tasks = [_submit_until_accepted(stack, number) for number in range(TASKS)]
+        assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}
+        with stack.database() as db:
+            assert db["tasks"].count_documents({}) == TASKS
+
+
+def _submit_until_accepted(stack: Stack, number: int) -> str:
+    key = uuid.uuid4().hex
+    proxy = stack.links[API_STORE]
+    proxy.delay(0.7)  # the answer takes 1.4 s, the driver waits for one
+    for _ in range(20):
+        answer = _try_to_submit(stack, number, key)
+        if answer is not None and answer.status_code == httpx.codes.ACCEPTED:
+            return str(answer.json()["task_id"])
+        proxy.heal()
+    raise AssertionError("never accepted")
+
+
+def _try_to_submit(stack: Stack, number: int, key: str) -> httpx.Response | None:
+    try:
+        return stack.client.post(
+            "/v1/agent/execute",
+            json={"task": f"Write a Python function that returns {number}."},
+            headers={"Idempotency-Key": key},
+        )
+    except httpx.HTTPError:
+        return None

@@ -1,0 +1,61 @@
+"""A database that dies or answers late. An outage costs no attempt: runs wait for it and go on."""
+
+from __future__ import annotations
+
+from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many, wait_for_calls
+from tests.chaos.switches import Switch
+from tests.stack import Link
+
+TASKS = 10
+SLOW = ["--latency-ms", "700"]
+LINKS = [Link("worker", "MONGO_URI"), Link("api", "MONGO_URI")]
+
+
+@fault(Switch.PATIENCE, quick=[5], long=[60])
+def the_database_dies_and_comes_back(lab: Lab, seconds: float) -> None:
+    with lab.stack(simulator=SLOW) as stack:
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS // 2)
+        stack.kill("store")
+        refused = stack.client.post("/v1/agent/execute", json={"task": "Write about outages."})
+        sit_through(seconds)
+        stack.start("store")
+        ended = reckon(stack, tasks, seconds=60)
+        assert (refused.status_code, refused.json()["code"]) == (503, "STORE_UNAVAILABLE")
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended} == {1}
+
+
+@fault(Switch.PATIENCE, quick=[10])
+def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> None:
+    """Writes arrive, their answers come too late: each is repeated, and counts once."""
+    settings = {"MONGO_TIMEOUT_SECONDS": "1", "AGENT_LEASE_SECONDS": "30"}
+    with lab.stack(simulator=SLOW, settings=settings, links=LINKS) as stack:
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS // 2)
+        for proxy in stack.links.values():
+            proxy.delay(2)
+        sit_through(seconds)
+        for proxy in stack.links.values():
+            proxy.heal()
+        ended = reckon(stack, tasks, seconds=90)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended} == {1}
+
+
+@fault(Switch.REAPER, quick=[2])
+def the_database_is_slow(lab: Lab, delay_seconds: float) -> None:
+    """Every answer takes twice the delay, and a worker dies meanwhile; nothing is hurried into a mistake."""
+    settings = {"MONGO_TIMEOUT_SECONDS": "10", "AGENT_LEASE_SECONDS": "15"}
+    with lab.stack(simulator=SLOW, settings=settings, links=LINKS) as stack:
+        tasks = submit_many(stack, TASKS)
+        for proxy in stack.links.values():
+            proxy.delay(delay_seconds)
+        wait_for_calls(stack, 2)
+        stack.kill("worker")
+        stack.parts["worker"].launch()
+        sit_through(20)
+        for proxy in stack.links.values():
+            proxy.heal()
+        stack.parts["worker"].wait_until_ready()
+        assert statuses(reckon(stack, tasks, seconds=120)) == {"completed"}

@@ -1,0 +1,54 @@
+"""Tickets that come twice, late, for nobody, or are none."""
+
+from __future__ import annotations
+
+import uuid
+
+from tests.chaos.lab import Lab, fault, reckon, statuses, submit_many
+from tests.chaos.switches import Switch
+from tests.chaos.tickets import send_ticket
+
+COPIES = 10
+
+
+@fault(Switch.IDEMPOTENT_CLAIM)
+def ten_tickets_come_for_one_task(lab: Lab, _: float) -> None:
+    with lab.stack(workers=2, simulator=["--latency-ms", "500"]) as stack:
+        tasks = submit_many(stack, 3)
+        for task in tasks:
+            for number in range(COPIES):
+                send_ticket(stack, task, number=number + 2)
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended} == {1}
+
+
+@fault(Switch.IDEMPOTENT_CLAIM)
+def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) -> None:
+    with lab.stack() as stack:
+        finished, cancelled = submit_many(stack, 1)[0], submit_many(stack, 1, run_at="2100-01-01T00:00:00Z")[0]
+        stack.client.post(f"/v1/tasks/{cancelled}/cancel").raise_for_status()
+        for task in (finished, cancelled):
+            stack.wait(task)
+        before = [stack.get(task) for task in (finished, cancelled)]
+        for task in (finished, cancelled, str(uuid.uuid4()), "no-id-at-all"):
+            for number in range(COPIES):
+                send_ticket(stack, task, number=number + 2)
+        last = submit_many(stack, 3)
+        ended = reckon(stack, [finished, cancelled, *last])
+        assert statuses(ended[2:]) == {"completed"}
+        assert [stack.get(task) for task in (finished, cancelled)] == before
+
+
+@fault()
+def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
+    """Of another version, of another product, or with arguments that make no sense: dropped, and work goes on."""
+    with lab.stack() as stack:
+        send_ticket(stack, "a", name="process_task_v2")
+        send_ticket(stack, "b", args=())
+        send_ticket(stack, "c", args=("c", {"further": "argument of a newer version"}))
+        send_ticket(stack, "d", args=({"not": "an id"},))
+        send_ticket(stack, "e", args=(17,))
+        tasks = submit_many(stack, 3)
+        assert statuses(reckon(stack, tasks)) == {"completed"}
+        assert stack.parts["worker"].alive

@@ -1,0 +1,220 @@
+"""Safety rules switched off by name, so that the suite can show that it would notice.
+
+Each switch replaces one method of the product, in the process that `tests.chaos.process` runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any
+from unittest.mock import patch
+
+from app.domain.task import TaskError
+from app.errors import StoreUnavailable
+from app.ports import IdempotencyRecord, Reaped
+from app.services.dispatcher import Dispatcher
+from app.storage import dispatch
+from app.storage.claims import MongoClaimRepository
+from app.storage.dispatch import MongoDispatchRepository
+from app.storage.idempotency import MongoIdempotencyRepository
+from worker import draining, executor, journal
+from worker.allowance import TaskAllowance
+from worker.celery_app import ProcessTask
+from worker.journal import TaskJournal
+from worker.leases import HeldClaim, Interruption, LeaseKeeper
+from worker.outcome import GiveUp
+
+
+class Switch(Enum):
+    """What is switched off, or done wrongly."""
+
+    FENCING = "fencing"
+    LEASE = "lease"
+    IDEMPOTENT_CLAIM = "idempotent-claim"
+    JOURNAL = "journal"
+    REAPER = "reaper"
+    REPAIR = "repair"
+    DISPATCHER = "dispatcher"
+    PATIENCE = "patience"
+    RETRIES = "retries"
+    CANCEL = "cancel"
+    HAND_BACK = "hand-back"
+    IDEMPOTENCY_KEY = "idempotency-key"
+    ATTEMPT_LIMIT = "attempt-limit"
+    QUARANTINE = "quarantine"
+    COMPARE_AND_SET = "compare-and-set"
+    RESERVATIONS = "reservations"
+    LATE_ACKS = "late-acks"
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    patch.object(owner, name, value).start()
+
+
+class LaxCollection:
+    """A collection whose updates forget conditions: `loosen` gives the filter that is used instead."""
+
+    def __init__(self, collection: Any, loosen: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        self._collection = collection
+        self._loosen = loosen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def update_one(self, condition: Mapping[str, Any], change: Any) -> Any:
+        return await self._collection.update_one(self._loosen(condition), change)
+
+
+def _loosen(repository: type[Any], loosen: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    build = repository.__init__
+
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        build(self, *args, **options)
+        self._tasks = LaxCollection(self._tasks, loosen)
+
+    _replace(repository, "__init__", init)
+
+
+def _without(condition: Mapping[str, Any], *names: str, where: str) -> Mapping[str, Any]:
+    if where not in condition:
+        return condition
+    return {name: value for name, value in condition.items() if name not in names}
+
+
+def _fencing() -> None:
+    _loosen(MongoClaimRepository, lambda found: _without(found, "epoch", "status", where="last_write"))
+
+
+def _idempotent_claim() -> None:
+    names = ("status", "dispatched_at", "cancel_requested_at")
+    _loosen(MongoClaimRepository, lambda found: _without(found, *names, where="cancel_requested_at"))
+
+
+def _compare_and_set() -> None:
+    names = ("epoch", "status", "lease.expires_at")
+    _loosen(MongoDispatchRepository, lambda found: _without(found, *names, where="lease.expires_at"))
+
+
+async def _permit(self: HeldClaim) -> None:
+    """Looks at no lease."""
+
+
+def _lease() -> None:
+    _replace(HeldClaim, "check", _permit)
+
+
+def _journal() -> None:
+    _replace(TaskJournal, "find", lambda *_: None)
+
+
+async def _reap_nothing(self: MongoDispatchRepository, *, excuse_crashes: bool) -> Reaped:
+    return Reaped(requeued={}, failed={}, cancelled=0)
+
+
+def _reaper() -> None:
+    _replace(MongoDispatchRepository, "reap", _reap_nothing)
+
+
+async def _repair_nothing(self: Dispatcher) -> int:
+    return 0
+
+
+async def _release_nothing(self: Dispatcher) -> bool:
+    return False
+
+
+def _dispatcher() -> None:
+    _replace(Dispatcher, "dispatch", _release_nothing)
+
+
+def _repair() -> None:
+    _replace(Dispatcher, "repair", _repair_nothing)
+
+
+async def _ask_once(operation: Callable[[], Awaitable[Any]], *, action: str, task_id: str) -> Any:
+    try:
+        return await operation()
+    except StoreUnavailable:
+        raise asyncio.CancelledError from None
+
+
+def _patience() -> None:
+    for module in (executor, journal, draining):
+        _replace(module, "until_answered", _ask_once)
+
+
+def _retries() -> None:
+    def give_up(failure: Any, *args: Any, **options: Any) -> GiveUp:
+        return GiveUp(TaskError(type=failure.code, message=failure.message))
+
+    _replace(executor, "after_failure", give_up)
+
+
+def _cancel() -> None:
+    interrupt = HeldClaim.interrupt
+
+    def deaf(self: HeldClaim, reason: Interruption) -> None:
+        if reason is not Interruption.CANCELLED:
+            interrupt(self, reason)
+
+    _replace(HeldClaim, "interrupt", deaf)
+
+
+def _hand_back() -> None:
+    _replace(LeaseKeeper, "hand_back_all", lambda *_: None)
+
+
+async def _reserve_anew(self: Any, tenant: Any, key: str, *, body_hash: str, task_id: Any) -> IdempotencyRecord:
+    return IdempotencyRecord(task_id=task_id, body_hash=body_hash, accepted=False)
+
+
+def _idempotency_key() -> None:
+    _replace(MongoIdempotencyRepository, "reserve", _reserve_anew)
+
+
+def _attempt_limit() -> None:
+    judge = dispatch._verdict
+    _replace(dispatch, "_verdict", lambda document, **_: judge(document, excuse_crashes=True))
+
+
+def _quarantine() -> None:
+    _replace(dispatch, "QUARANTINE_CRASHES", 1_000)
+
+
+def _reservations() -> None:
+    async def reserve(self: TaskAllowance, upper_bound: Any) -> None:
+        await self._held.check()
+
+    _replace(TaskAllowance, "reserve", reserve)
+
+
+def _late_acks() -> None:
+    """Messages are acknowledged as they come, as bare Celery does by default."""
+    _replace(ProcessTask, "acks_late", False)
+
+
+_OFF: Mapping[Switch, Callable[[], None]] = {
+    Switch.FENCING: _fencing,
+    Switch.LEASE: _lease,
+    Switch.IDEMPOTENT_CLAIM: _idempotent_claim,
+    Switch.JOURNAL: _journal,
+    Switch.REAPER: _reaper,
+    Switch.REPAIR: _repair,
+    Switch.DISPATCHER: _dispatcher,
+    Switch.PATIENCE: _patience,
+    Switch.RETRIES: _retries,
+    Switch.CANCEL: _cancel,
+    Switch.HAND_BACK: _hand_back,
+    Switch.IDEMPOTENCY_KEY: _idempotency_key,
+    Switch.ATTEMPT_LIMIT: _attempt_limit,
+    Switch.QUARANTINE: _quarantine,
+    Switch.COMPARE_AND_SET: _compare_and_set,
+    Switch.RESERVATIONS: _reservations,
+    Switch.LATE_ACKS: _late_acks,
+}
+
+
+def turn_off(switch: Switch) -> None:
+    _OFF[switch]()

@@ -1,0 +1,35 @@
+"""Every fault is survived, and would be noticed if the product did not survive it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+from tests.chaos import faults
+from tests.chaos.lab import FAULTS, Fault, Lab
+from tests.chaos.switches import Switch
+
+for _module in pkgutil.iter_modules(faults.__path__):
+    importlib.import_module(f"{faults.__name__}.{_module.name}")
+
+BROKEN = [(fault, switch) for fault in FAULTS for switch in fault.needs]
+
+
+def _marks(fault: Fault) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.long] if fault.long else []
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=_marks(fault)) for fault in FAULTS])
+def test_survives(fault: Fault) -> None:
+    fault.story(Lab(), fault.seconds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("fault", "switch"), [pytest.param(fault, switch, id=f"{fault.name}-{switch.value}") for fault, switch in BROKEN]
+)
+def test_would_notice(fault: Fault, switch: Switch) -> None:
+    with pytest.raises(AssertionError):
+        fault.story(Lab(off=switch), fault.seconds)
