@@ -347,7 +347,10 @@ class RecentFigures:
 
 @dataclass(frozen=True)
 class WorkerPresence:
-    """What a worker says of itself every two seconds. Ids are of tasks; reserved ones are fetched but not begun."""
+    """What a worker says of itself every two seconds. Ids are of tasks; reserved ones are fetched but not begun.
+
+    `paused` workers fetch no tickets: they are drained, or cannot reach the database.
+    """
 
     worker_id: str
     name: str
@@ -362,6 +365,7 @@ class WorkerPresence:
     recent: RecentFigures = RecentFigures()
     condition: str = "ok"
     memory_mb: float = 0.0
+    paused: bool = False
 
 
 class DrainLeases(Protocol):

@@ -9,26 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from typing import Protocol
 
 from app.domain.identity import TaskId
 from app.errors import BrokerUnavailable
 from app.ports import ClaimRepository, DrainLeases
 from app.telemetry.logs import get_logger
+from worker.consumption import Consumption, Objection
 from worker.leases import LeaseKeeper
 from worker.patience import until_answered
 
 LOOK_SECONDS = 2.0
 
 _log = get_logger(__name__)
-
-
-class Consuming(Protocol):
-    """What fetches tickets from the queue; safe to call from any thread."""
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
 
 
 class Draining:
@@ -42,6 +34,7 @@ class Draining:
         drains: DrainLeases,
         claims: ClaimRepository,
         leases: LeaseKeeper,
+        consumption: Consumption,
         *,
         worker_id: str,
         fetched: Callable[[], Collection[TaskId]],
@@ -51,18 +44,12 @@ class Draining:
         self._leases = leases
         self._worker_id = worker_id
         self._fetched = fetched
-        self._consuming: Consuming | None = None
+        self._consumption = consumption
         self._given_back: set[TaskId] = set()
         self._changed = asyncio.Event()
         self._drained = False
         self._stopping = False
         self.announced = False
-
-    def control(self, consuming: Consuming) -> None:
-        """The consumer is there; from now on it is paused and resumed."""
-        self._consuming = consuming
-        if self._drained:
-            consuming.pause()
 
     def stop(self) -> None:
         """The process is told to end: Celery has stopped consuming, what was fetched is still run."""
@@ -104,8 +91,7 @@ class Draining:
 
     async def _begin(self) -> None:
         self._drained = True
-        if self._consuming is not None:
-            self._consuming.pause()
+        self._consumption.object(Objection.DRAINED)
         for task_id in self._fetched():
             await self._give_back(task_id)
         self.announced = True
@@ -114,8 +100,7 @@ class Draining:
     def _end(self) -> None:
         self._drained = self.announced = False
         self._given_back.clear()
-        if self._consuming is not None:
-            self._consuming.resume()
+        self._consumption.withdraw(Objection.DRAINED)
         _log.info("drain_ended")
 
     async def _give_back(self, task_id: TaskId) -> None:

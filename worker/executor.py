@@ -32,6 +32,7 @@ from app.errors import (
     Postponed,
     ResultTooLarge,
     StoreError,
+    StoreUnavailable,
     TaskFailure,
 )
 from app.llm.calls import BoundLLM, CallScope
@@ -48,9 +49,11 @@ from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp, after_failure
 from worker.patience import until_answered
 from worker.recent import RecentWork
+from worker.store_watch import StoreWatch
 
 PINNED_REASON = "The caller chose this agent."
 OTHER_VERSION_SECONDS = 2.0
+HOLD_TICKET_SECONDS = 3.0
 REQUEUED = "requeued"
 
 _log = get_logger(__name__)
@@ -64,6 +67,7 @@ class ExecutorParts:
     directory: AgentDirectory
     leases: LeaseKeeper
     draining: Draining
+    store_watch: StoreWatch
     registry: AgentRegistry
     bind_llm: Callable[[CallScope], BoundLLM]
     search: SearchTool
@@ -130,7 +134,7 @@ class Executor:
             self._parts.leases.drop(claim_id)
 
     async def _claim(self, task_id: TaskId, claim_id: ClaimId) -> Task | None:
-        """Holds the ticket while the database is away: slots fill up and consumption stops by itself.
+        """Holds the ticket through a short outage of the database; after that, lets it go and fetches no more.
 
         A worker that is drained takes nothing new: the task waits for another one.
         """
@@ -140,7 +144,11 @@ class Executor:
                 return None
             return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
 
-        return await until_answered(take, action="claim", task_id=task_id)
+        try:
+            return await until_answered(take, action="claim", task_id=task_id, for_seconds=HOLD_TICKET_SECONDS)
+        except StoreUnavailable:
+            self._parts.store_watch.note_silence()
+            return None
 
     async def _run_claimed(self, task: Task, held: HeldClaim) -> None:
         began = self._parts.clock.monotonic()

@@ -30,6 +30,12 @@ class Condition(StrEnum):
     LOOP_STALLED = "loop_stalled"
     HUB_STALLED = "hub_stalled"
     IDLE_BESIDE_QUEUE = "idle_beside_queue"
+    STORE_AWAY = "store_away"
+
+    @property
+    def restart_helps(self) -> bool:
+        """Whether the process is to blame, so that a probe had better have it restarted."""
+        return self not in (Condition.OK, Condition.STORE_AWAY)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Signs:
     loop_silent_seconds: float
     hub_silent_seconds: float
     idle_beside_queue_seconds: float
+    store_away: bool = False
 
 
 def judge(signs: Signs) -> Condition:
@@ -49,6 +56,8 @@ def judge(signs: Signs) -> Condition:
         return Condition.HUB_STALLED
     if signs.idle_beside_queue_seconds >= IDLE_SECONDS:
         return Condition.IDLE_BESIDE_QUEUE
+    if signs.store_away:
+        return Condition.STORE_AWAY
     return Condition.OK
 
 
@@ -74,12 +83,13 @@ class Vitals:
         elif self._idle_since is None:
             self._idle_since = self._clock.monotonic()
 
-    def signs(self) -> Signs:
+    def signs(self, *, store_away: bool = False) -> Signs:
         now = self._clock.monotonic()
         return Signs(
             loop_silent_seconds=now - self._loop_at,
             hub_silent_seconds=0.0 if self._hub_at is None else now - self._hub_at,
             idle_beside_queue_seconds=0.0 if self._idle_since is None else now - self._idle_since,
+            store_away=store_away,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -16,13 +17,21 @@ Answer = TypeVar("Answer")
 _log = get_logger(__name__)
 
 
-async def until_answered(operation: Callable[[], Awaitable[Answer]], *, action: str, task_id: str) -> Answer:
-    """Repeats the operation, with growing pauses, as long as it raises StoreUnavailable."""
+async def until_answered(
+    operation: Callable[[], Awaitable[Answer]], *, action: str, task_id: str, for_seconds: float = float("inf")
+) -> Answer:
+    """Repeats the operation, with growing pauses, as long as it raises StoreUnavailable.
+
+    Raises the last StoreUnavailable that comes after `for_seconds`.
+    """
+    give_up_at = time.monotonic() + for_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
         try:
             return await operation()
         except StoreUnavailable:
+            if time.monotonic() >= give_up_at:
+                raise
             _log.warning("database_asked_again", action=action, task_id=task_id)
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)

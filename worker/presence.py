@@ -39,6 +39,7 @@ class PresenceLoop:
         breakers: Callable[[], Mapping[str, str]],
         recent: RecentWork,
         draining: Draining,
+        paused: Callable[[], bool],
         condition: Callable[[], Condition],
         memory_mb: Callable[[], float],
         fetched: Callable[[], Collection[str]],
@@ -54,6 +55,7 @@ class PresenceLoop:
         self._breakers = breakers
         self._recent = recent
         self._draining = draining
+        self._paused = paused
         self._condition = condition
         self._memory_mb = memory_mb
         self._fetched = fetched
@@ -83,14 +85,18 @@ class PresenceLoop:
         return True
 
     def presence(self) -> WorkerPresence:
-        running = tuple(sorted(held.claim.task_id for held in self._leases.held.values()))
+        # A claim whose lease has run out says nothing of where its task is; nor does its ticket, still in hand.
+        claims = list(self._leases.held.values())
+        running = tuple(sorted(held.claim.task_id for held in claims if not held.lapsed))
+        begun = {held.claim.task_id for held in claims}
         return WorkerPresence(
             worker_id=self._worker_id,
             name=self._name,
             slots=self._slots,
             running=running,
-            reserved=tuple(sorted(set(self._fetched()) - set(running))),
+            reserved=tuple(sorted(set(self._fetched()) - begun)),
             draining=self._draining.announced,
+            paused=self._paused(),
             loop_lag_ms=round(self.loop_lag_ms, 1),
             version=self._version,
             at=self._clock.now(),

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.errors import ConfigurationError
 from app.telemetry.metrics import Metrics
-from worker.health import Condition, Signs, judge
+from worker.health import Signs, judge
 
 
 class ProbeServer:
@@ -36,6 +36,10 @@ class ProbeServer:
         self._thread.join()
 
 
+def _rounded(signs: list[tuple[str, float | bool]]) -> dict[str, float | bool]:
+    return {name: value if isinstance(value, bool) else round(value, 1) for name, value in signs}
+
+
 def _handler(metrics: Metrics, signs: Callable[[], Signs]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -45,8 +49,8 @@ def _handler(metrics: Metrics, signs: Callable[[], Signs]) -> type[BaseHTTPReque
             elif self.path in ("/health", "/ready"):
                 seen = signs()
                 condition = judge(seen)
-                report = {"status": condition} | {name: round(value, 1) for name, value in asdict(seen).items()}
-                status = 200 if condition is Condition.OK else 503
+                report = {"status": condition, **asdict(seen, dict_factory=_rounded)}
+                status = 503 if condition.restart_helps else 200
                 self._answer(status, json.dumps(report).encode(), "application/json")
             else:
                 self._answer(404, b"not found\n", "text/plain; charset=utf-8")

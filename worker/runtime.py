@@ -38,18 +38,21 @@ from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import connect, database
 from app.storage.projections import MongoProjectionRepository
+from app.storage.system import MongoSystemRepository
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from app.tools.web_search import WebSearch
-from worker.draining import Consuming, Draining
+from worker.consumption import Consuming, Consumption
+from worker.draining import Draining
 from worker.executor import Executor, ExecutorParts
-from worker.health import LoopWatchdog, Vitals, judge
+from worker.health import LoopWatchdog, Signs, Vitals, judge
 from worker.leases import LeaseKeeper
 from worker.presence import PresenceLoop, announce_end, listen_for_cancels
 from worker.probe import ProbeServer
 from worker.projector import Projector
 from worker.recent import RecentWork
+from worker.store_watch import StoreWatch
 
 TICK_SECONDS = 1.0
 VITALS_SECONDS = 2.0
@@ -93,7 +96,7 @@ class Runtime:
             settings.worker.metrics_host,
             settings.worker.metrics_port,
             metrics=self._metrics,
-            signs=self._vitals.signs,
+            signs=self._signs,
         )
         self._watchdog = LoopWatchdog(self._vitals, watched=lambda: self._thread.ident)
         _log.info("worker_started", worker_id=self.worker_id, slots=settings.worker.concurrency)
@@ -115,7 +118,7 @@ class Runtime:
 
     def control(self, consuming: Consuming) -> None:
         """Hands over what fetches tickets, once it does."""
-        self._loop.call_soon_threadsafe(self._draining.control, consuming)
+        self._loop.call_soon_threadsafe(self._consumption.control, consuming)
         self._loop.call_soon_threadsafe(self._consuming.set)
 
     def drain(self) -> None:
@@ -152,10 +155,13 @@ class Runtime:
         )
         self._gateway = gateway
         self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
+        self._consumption = Consumption()
+        self._store_watch = StoreWatch(MongoSystemRepository(db).ping, self._consumption)
         self._draining = Draining(
             RedisDrainLeases(self._redis),
             claims,
             self._leases,
+            self._consumption,
             worker_id=self.worker_id,
             fetched=self._fetched,
         )
@@ -173,6 +179,7 @@ class Runtime:
                 directory=directory,
                 leases=self._leases,
                 draining=self._draining,
+                store_watch=self._store_watch,
                 registry=registry,
                 bind_llm=gateway.bind,
                 search=search,
@@ -197,7 +204,8 @@ class Runtime:
             recent=recent,
             draining=self._draining,
             fetched=self._fetched,
-            condition=lambda: judge(self._vitals.signs()),
+            paused=lambda: self._consumption.paused,
+            condition=lambda: judge(self._signs()),
             memory_mb=self._memory_mb,
             publish_agents=lambda: directory.publish(registry.cards()),
         )
@@ -206,6 +214,7 @@ class Runtime:
             "presence": self._presence.run,
             "projections": self._projector.run,
             "drain": self._draining.run,
+            "store": self._store_watch.run,
             "drain-news": self._hear_of_drains,
             "cancels": lambda: listen_for_cancels(self._listening, self._leases),
             "tick": self._tick,
@@ -238,11 +247,14 @@ class Runtime:
             with contextlib.suppress(BrokerUnavailable):
                 async with redis_command("tell the queue's length"):
                     listed = int(await self._redis.execute_command("LLEN", self._settings.broker.queue))
-                working = bool(self._tickets) or self._draining.announced
+                working = bool(self._tickets) or self._draining.announced or self._consumption.paused
                 self._vitals.note_queue(listed=listed, working=working)
             if limit_mb is not None and self._memory_mb() > limit_mb and not self._draining.announced:
                 _log.error("memory_limit_reached", memory_mb=round(self._memory_mb(), 1), limit_mb=limit_mb)
                 signal.raise_signal(signal.SIGTERM)
+
+    def _signs(self) -> Signs:
+        return self._vitals.signs(store_away=self._store_watch.away)
 
     def _memory_mb(self) -> float:
         return float(self._process.memory_info().rss) / 2**20

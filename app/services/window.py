@@ -59,7 +59,7 @@ class TicketWindow:
         """Asks Redis anew."""
         listed = await self._queue.length()
         presences = await self._queue.presences()
-        free = sum(p.slots - len(p.running) - len(p.reserved) for p in presences if not p.draining)
+        free = sum(p.slots - len(p.running) - len(p.reserved) for p in presences if not (p.draining or p.paused))
         if self.backlog is None:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"

@@ -61,7 +61,8 @@ def redis_is_flushed(lab: Lab, count: float) -> None:
 @fault(Switch.REPAIR, quick=[5], long=[30])
 def redis_is_full(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
-        tasks = submit_many(stack, 2)
+        tasks = submit_many(stack, 1)
+        stack.wait(tasks[0])
         with _client(stack) as redis:
             redis.config_set("maxmemory", "1mb")
             tasks += submit_many(stack, TASKS)

@@ -22,7 +22,7 @@ def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
         wait_for_calls(stack, 20)
         waiting = submit_many(stack, 20)
         delayed = submit_many(stack, 5, run_at="2100-01-01T00:00:00Z")
-        for task in [*running, *waiting, *delayed]:
+        for task in [*waiting, *delayed, *running]:
             _cancel(stack, task)
         assert statuses(reckon(stack, [*running, *waiting, *delayed])) == {"cancelled"}
         assert stack.calls()["calls"] == len(running)

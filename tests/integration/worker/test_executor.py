@@ -21,15 +21,18 @@ from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load
 from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
+from app.storage.system import MongoSystemRepository
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from tests.doubles import DrainsDouble
 from tests.tasks import TENANT, claim_repository, new_task, task_repository
 from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
+from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.executor import Executor, ExecutorParts
 from worker.leases import Interruption, LeaseKeeper
 from worker.recent import RecentWork
+from worker.store_watch import StoreWatch
 
 ROUTED = {"agent_name": "CodeAgent", "confidence": 0.93, "reasoning": "It asks for code.", "alternatives": []}
 CODE = "Here it is:\n\n```python\nprint('tide')\n```\n"
@@ -69,7 +72,11 @@ class Bench:
         self.directory = MongoAgentDirectory(db)
         self.leases = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
         self.drains = DrainsDouble()
-        self.draining = Draining(self.drains, self.claims, self.leases, worker_id="w1", fetched=lambda: self.fetched)
+        self.consumption = Consumption()
+        self.store_watch = StoreWatch(MongoSystemRepository(db).ping, self.consumption)
+        self.draining = Draining(
+            self.drains, self.claims, self.leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
+        )
         self.fetched: set[TaskId] = set()
         self.registry: AgentRegistry = build_registry(AgentSettings())
         self.metrics = Metrics(process="worker", version="test")
@@ -78,6 +85,7 @@ class Bench:
             "directory": self.directory,
             "leases": self.leases,
             "draining": self.draining,
+            "store_watch": self.store_watch,
             "registry": self.registry,
             "bind_llm": self.bind,
             "search": FakeSearch(),

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from app.domain.identity import TaskId
 from tests.doubles import DrainsDouble, ManualClock
+from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
 
@@ -33,10 +34,16 @@ class Bench:
         self.said_while_returning: list[bool] = []
         self.leases = LeaseKeeper(cast("Any", self), lease_seconds=30, clock=ManualClock())
         self.consumer = Consumer()
+        self.consumption = Consumption()
+        self.consumption.control(self.consumer)
         self.draining = Draining(
-            self.drains, cast("Any", self), self.leases, worker_id=WORKER, fetched=lambda: self.fetched
+            self.drains,
+            cast("Any", self),
+            self.leases,
+            self.consumption,
+            worker_id=WORKER,
+            fetched=lambda: self.fetched,
         )
-        self.draining.control(self.consumer)
 
     async def return_ticket(self, task_id: TaskId) -> None:
         self.said_while_returning.append(self.draining.announced)
@@ -107,7 +114,7 @@ async def test_a_consumer_that_comes_late_is_paused_at_once() -> None:
     await bench.look()
     late = Consumer()
 
-    bench.draining.control(late)
+    bench.consumption.control(late)
 
     assert late.paused
 

@@ -28,6 +28,8 @@ from worker.health import (
         (Signs(STALL_SECONDS, 0, 0), Condition.LOOP_STALLED),
         (Signs(0, STALL_SECONDS, 0), Condition.HUB_STALLED),
         (Signs(0, 0, IDLE_SECONDS), Condition.IDLE_BESIDE_QUEUE),
+        (Signs(0, 0, 0, store_away=True), Condition.STORE_AWAY),
+        (Signs(0, 0, IDLE_SECONDS, store_away=True), Condition.IDLE_BESIDE_QUEUE),
         (Signs(STALL_SECONDS - 1, STALL_SECONDS - 1, IDLE_SECONDS - 1), Condition.OK),
     ],
 )

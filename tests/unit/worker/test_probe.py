@@ -16,9 +16,10 @@ from worker.probe import ProbeServer
 
 class Loop:
     silent_seconds = 0.5
+    store_away = False
 
     def signs(self) -> Signs:
-        return Signs(self.silent_seconds, hub_silent_seconds=0, idle_beside_queue_seconds=0)
+        return Signs(self.silent_seconds, hub_silent_seconds=0, idle_beside_queue_seconds=0, store_away=self.store_away)
 
 
 @pytest.fixture
@@ -41,6 +42,15 @@ def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: Loop, port: int) 
 
     assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
     assert (stalled.status_code, stalled.json()["status"]) == (503, "loop_stalled")
+
+
+def test_a_worker_without_a_database_is_not_restarted_for_it(loop: Loop, port: int) -> None:
+    loop.store_away = True
+
+    told = httpx.get(f"http://{HOST}:{port}/health")
+
+    assert (told.status_code, told.json()["status"]) == (200, "store_away")
+    assert told.json()["store_away"] is True
 
 
 def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> None:
