@@ -87,7 +87,7 @@ class Server:
         self.start()
 
 
-def _store_answers(url: str) -> bool:
+def store_answers(url: str) -> bool:
     try:
         with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=500) as client:
             client.admin.command("ping")
@@ -119,12 +119,13 @@ def _running(build: Callable[[Path, int], Server], prefix: str) -> Iterator[Serv
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build_store(folder: Path, port: int) -> Server:
+def build_store(folder: Path, port: int) -> Server:
+    """A MongoDB-compatible server that keeps its data in the folder; not started."""
     binary = Path(sys.executable).with_name("secantusd-py")
     command = [str(binary), "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
     # `directConnection`: the server announces a replica set under a name that tests need not resolve.
     url = f"mongodb://{HOST}:{port}/?directConnection=true"
-    return Server([*command, "--cache-size", "64M", "--log-level", "WARNING"], folder, url, _store_answers)
+    return Server([*command, "--cache-size", "64M", "--log-level", "WARNING"], folder, url, store_answers)
 
 
 def _build_broker(folder: Path, port: int) -> Server:
@@ -134,7 +135,7 @@ def _build_broker(folder: Path, port: int) -> Server:
 
 def store_server() -> AbstractContextManager[Server]:
     """A MongoDB-compatible server with an empty data folder."""
-    return _running(_build_store, "ao-store-")
+    return _running(build_store, "ao-store-")
 
 
 def broker_server() -> AbstractContextManager[Server]:

@@ -120,7 +120,9 @@ class Stack:
     api_url: str
     simulator_url: str
     mongo_uri: str
+    database_name: str
     client: httpx.Client
+    simulator: httpx.Client
 
     def submit(self, text: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> dict[str, Any]:
         answer = self.client.post("/v1/agent/execute", json={"task": text, **fields}, headers=dict(headers or {}))
@@ -159,13 +161,13 @@ class Stack:
     def calls(self, task_id: str | None = None) -> Any:
         """What the simulator counted."""
         query = {"task_id": task_id} if task_id else {}
-        return httpx.get(f"{self.simulator_url}/simulator/calls", params=query, timeout=10).json()
+        return self.simulator.get("/simulator/calls", params=query).json()
 
     @contextmanager
     def database(self) -> Iterator[Any]:
         """The product's database, not through any link."""
         with MongoClient[dict[str, Any]](self.mongo_uri) as client:
-            yield client[StoreSettings().database]
+            yield client[self.database_name]
 
     def kill(self, name: str) -> None:
         if name in self.parts:
@@ -211,6 +213,7 @@ def running_stack(plan: Plan = Plan(), *, store: Server | None = None) -> Iterat
             yield stack
         finally:
             stack.client.close()
+            stack.simulator.close()
             for part in reversed(stack.parts.values()):
                 part.stop(signal.SIGKILL)
 
@@ -272,7 +275,9 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
         api_url=api_url,
         simulator_url=simulator_url,
         mongo_uri=store.url,
+        database_name=plan.settings.get("MONGO_DB_NAME", StoreSettings().database),
         client=httpx.Client(base_url=api_url, timeout=30),
+        simulator=httpx.Client(base_url=simulator_url, timeout=30),
     )
 
 

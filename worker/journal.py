@@ -79,7 +79,8 @@ class TaskJournal:
         self.usage = self.usage + attempt.usage
 
     async def record(self, step: Step, *, flush: bool) -> None:
-        numbered = step.model_copy(update={"sequence": len(self._known) + 1})
+        last = max((known.sequence for known in self._known.values()), default=0)
+        numbered = step.model_copy(update={"sequence": last + 1})
         self._known[step.key] = numbered
         self._pending.append(numbered)
         if flush:

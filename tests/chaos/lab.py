@@ -158,9 +158,8 @@ def statuses(documents: Sequence[Document]) -> set[str]:
 @contextmanager
 def script(stack: Stack, rule: Mapping[str, Any]) -> Iterator[None]:
     """A fault of the simulator for as long as the block lasts."""
-    address = f"{stack.simulator_url}/simulator/faults"
-    stack.client.post(address, json=dict(rule)).raise_for_status()
+    stack.simulator.post("/simulator/faults", json=dict(rule)).raise_for_status()
     try:
         yield
     finally:
-        stack.client.delete(address).raise_for_status()
+        stack.simulator.delete("/simulator/faults").raise_for_status()

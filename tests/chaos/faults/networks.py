@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import httpx
+from redis import Redis
 
 from tests.chaos.lab import Lab, fault, reckon, script, sit_through, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
@@ -66,6 +67,8 @@ def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
 def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
     """Redis has given them away, the worker never sees them."""
     with lab.stack(links=[BROKER]) as stack:
+        with Redis.from_url(stack.servers["broker"].url) as redis:
+            stack.wait_until(lambda: redis.info("clients")["blocked_clients"] > 0, seconds=20)  # it waits for a ticket
         stack.links[BROKER].half_open()
         tasks = submit_many(stack, TASKS)
         sit_through(15)

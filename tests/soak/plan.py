@@ -1,0 +1,83 @@
+"""What a soak does: how many tasks, in waves, and how often what is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+VICTIMS = ("worker", "broker", "store", "api")
+
+
+@dataclass(frozen=True)
+class SoakPlan:
+    """`kills` counts, for each kind of victim, the SIGKILLs in the whole soak."""
+
+    tasks: int
+    waves: int
+    kills: Mapping[str, int]
+    seed: int = 1
+
+    def wave_sizes(self) -> list[int]:
+        return [len(range(number, self.tasks, self.waves)) for number in range(self.waves)]
+
+    def kills_of_wave(self, wave: int) -> list[tuple[int, str]]:
+        """When the wave's kills come, as numbers of tasks of the wave that have ended, and who is hit; in order."""
+        size = self.wave_sizes()[wave]
+        dice = random.Random(f"{self.seed}:{wave}")
+        struck = [
+            (dice.randrange(size), victim)
+            for victim in VICTIMS
+            for _ in range(len(range(wave, self.kills.get(victim, 0), self.waves)))
+        ]
+        return sorted(struck)
+
+
+@dataclass
+class Wave:
+    """What was seen in one wave. `reruns` are claims beyond each task's first."""
+
+    number: int
+    tasks: int
+    seconds: float
+    statuses: Mapping[str, int]
+    kills: Mapping[str, int]
+    reruns: int
+    crashes: int
+    calls: int
+    calls_recorded: int
+    violations: list[str]
+
+
+@dataclass
+class Progress:
+    """The waves that are done; kept in a file, so that a soak that was broken off goes on where it was."""
+
+    plan: SoakPlan
+    waves: list[Wave] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path, plan: SoakPlan) -> Progress:
+        """The progress in the file, or none. Raises ValueError where the file belongs to another plan."""
+        if not path.exists():
+            return cls(plan)
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if kept["plan"] != asdict(plan):
+            raise ValueError(f"{path} belongs to another soak: {kept['plan']}; choose another folder or remove it")
+        return cls(plan, [Wave(**wave) for wave in kept["waves"]])
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    def remaining(self) -> Iterator[int]:
+        return iter(range(len(self.waves), self.plan.waves))
+
+    def total(self, name: str) -> Any:
+        values = [getattr(wave, name) for wave in self.waves]
+        if values and isinstance(values[0], Mapping):
+            return dict(sum((Counter(value) for value in values), Counter()))
+        return sum(values, [] if name == "violations" else 0)

@@ -1,0 +1,126 @@
+"""One wave: tasks go in, processes and servers are killed, everything ends, and is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from app.domain.task import TaskStatus
+from tests.invariants import BATCH, Document, violations
+from tests.soak.clients import submit_all
+from tests.soak.plan import SoakPlan, Wave
+from tests.stack import Stack
+
+LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 600.0
+UNFINISHED = {"status": {"$in": [status.value for status in TaskStatus if not status.terminal]}}
+
+
+class Clients(threading.Thread):
+    """Submits the wave's tasks beside everything else; `accepted` grows, the tasks' ids by their keys."""
+
+    def __init__(self, api_url: str, keys: Sequence[str]) -> None:
+        super().__init__(name="clients", daemon=True)
+        self._api_url = api_url
+        self._keys = keys
+        self.accepted: dict[str, str] = {}
+
+    @property
+    def done(self) -> bool:
+        return len(self.accepted) == len(self._keys)
+
+    def run(self) -> None:
+        asyncio.run(submit_all(self._api_url, self._keys, self.accepted))
+
+
+def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
+    """Raises AssertionError where tasks do not end; what else is wrong stands in the wave's violations."""
+    began = time.monotonic()
+    size = plan.wave_sizes()[number]
+    stack.simulator.delete("/simulator/calls").raise_for_status()
+    clients = Clients(stack.api_url, [f"{uuid.uuid4().hex}-{task}" for task in range(size)])
+    clients.start()
+    kills = plan.kills_of_wave(number)
+    _strike_while_it_works(stack, clients, kills, dice=random.Random(f"{plan.seed}:{number}:who"))
+    task_ids = list(clients.accepted.values())
+    documents = _read(stack, task_ids)
+    return Wave(
+        number=number,
+        tasks=len(set(task_ids)),
+        seconds=round(time.monotonic() - began, 1),
+        statuses=dict(Counter(document["status"] for document in documents)),
+        kills=dict(Counter(victim for _, victim in kills)),
+        reruns=sum(document.get("attempts", 0) - 1 for document in documents),
+        crashes=sum(document.get("crashes", 0) for document in documents),
+        calls=stack.calls()["calls"],
+        calls_recorded=sum(_recorded_calls(document) for document in documents),
+        violations=_violations(stack, task_ids, size),
+    )
+
+
+def _violations(stack: Stack, task_ids: Sequence[str], size: int) -> list[str]:
+    found = violations(stack, task_ids, orphans=False)
+    if len(set(task_ids)) != size:
+        found.append(f"{size} keys made {len(set(task_ids))} tasks")
+    return found
+
+
+def _recorded_calls(document: Document) -> int:
+    return sum(len(step["attempts"]) for step in document["steps"].values())
+
+
+def _strike_while_it_works(
+    stack: Stack, clients: Clients, kills: Sequence[tuple[int, str]], *, dice: random.Random
+) -> None:
+    """Kills each victim when so many tasks have ended; returns when all have ended and are projected."""
+    left = list(kills)
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    with stack.database() as db:
+        while True:
+            _revive_parts(stack)
+            unfinished = db["tasks"].count_documents(UNFINISHED)
+            if left and len(clients.accepted) - unfinished >= left[0][0]:
+                _strike(stack, left.pop(0)[1], dice)
+            elif clients.done and not left and unfinished == 0 and _projected(db):
+                return
+            assert clients.is_alive() or clients.done, "the clients gave up"
+            assert time.monotonic() < give_up_at, f"{unfinished} tasks have not ended, {len(left)} kills are to come"
+            time.sleep(LOOK_SECONDS)
+
+
+def _projected(db: Any) -> bool:
+    return db["tasks"].find_one({"unprojected": True}, {"_id": 1}) is None
+
+
+def _revive_parts(stack: Stack) -> None:
+    """Starts again what has died, as a supervisor would."""
+    for part in stack.parts.values():
+        if not part.alive:
+            part.launch()
+
+
+def _strike(stack: Stack, victim: str, dice: random.Random) -> None:
+    """SIGKILL. A server comes back at once, a part with the next look."""
+    if victim in stack.servers:
+        stack.kill(victim)
+        stack.start(victim)
+        return
+    alive = [name for name, part in stack.parts.items() if name.partition("-")[0] == victim and part.alive]
+    if alive:
+        stack.kill(dice.choice(alive))
+
+
+def _read(stack: Stack, task_ids: Sequence[str]) -> list[Document]:
+    fields = {"status": 1, "attempts": 1, "crashes": 1, "steps": 1}
+    with stack.database() as db:
+        return [
+            document
+            for begin in range(0, len(task_ids), BATCH)
+            for document in db["tasks"].find({"_id": {"$in": list(task_ids[begin : begin + BATCH])}}, fields)
+        ]
