@@ -55,7 +55,10 @@ class TodayView(View):
 
 
 class WorkerView(View):
-    """`condition` is `ok`, or what the worker's health probe complains of; memory is resident."""
+    """`condition` is `ok`, or what is wrong with the worker; memory is resident.
+
+    A `paused` worker fetches nothing: it is drained, or cannot reach the database.
+    """
 
     worker_id: str
     name: str
@@ -64,6 +67,7 @@ class WorkerView(View):
     running: int
     reserved: int
     draining: bool
+    paused: bool
     loop_lag_ms: float
     condition: str
     memory_mb: float
@@ -168,6 +172,7 @@ def _worker(presence: WorkerPresence) -> WorkerView:
         running=len(presence.running),
         reserved=len(presence.reserved),
         draining=presence.draining,
+        paused=presence.paused,
         loop_lag_ms=presence.loop_lag_ms,
         condition=presence.condition,
         memory_mb=presence.memory_mb,

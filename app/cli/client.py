@@ -45,10 +45,10 @@ def find_api(asked: str | None, state: Path) -> str:
 class ApiClient:
     """Use as a context manager. Every method raises ApiFailed."""
 
-    def __init__(self, url: str, *, key: str | None = None) -> None:
+    def __init__(self, url: str, *, key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self.url = url
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +69,9 @@ class ApiClient:
 
     def cancel(self, task_id: str) -> Json:
         return self._ask("POST", f"/v1/tasks/{task_id}/cancel")
+
+    def system_metrics(self) -> Json:
+        return self._ask("GET", "/v1/system/metrics")
 
     def follow(self, task_id: str) -> Iterator[Json]:
         """The task each time it has changed, until it has ended. Asks often at first, every two seconds later."""

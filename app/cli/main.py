@@ -53,12 +53,14 @@ def down(state: State = DEFAULT_FOLDER) -> None:
 @app.command()
 def status(
     state: State = DEFAULT_FOLDER,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: tasks.AsJson = False,
+    api: tasks.Api = None,
+    key: tasks.Key = None,
 ) -> None:
-    """Show the processes of the system: name, pid, address, whether they answer, how often they were restarted."""
+    """Show the processes of the local stack, the queue, and how each worker does (with --api: of that system)."""
     from app.cli import stack
 
-    stack.show_status(state, as_json=as_json)
+    stack.show_status(state, as_json=as_json, api=api, key=key)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +16,11 @@ from app.cli.embedded.ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.settings import load_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from app.cli.client import Json
 
 PREFERRED_PORT = 8080
 
@@ -91,20 +97,46 @@ def down(path: Path) -> None:
         typer.echo("Nothing was running.")
 
 
-def show_status(path: Path, *, as_json: bool) -> None:
-    status = StateFolder(path.absolute()).read_status()
+def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) -> None:
+    """The local stack's processes, and the system behind its API or behind the one that is named."""
+    from app.cli.client import ApiFailed
+    from app.cli.system import read_system
+
+    status = StateFolder(path.absolute()).read_status() if api is None else None
+    url = api or (None if status is None else status.api_url)
+    system, problem = None, None
+    if url is not None:
+        try:
+            system = read_system(url, key=key)
+        except ApiFailed as failure:
+            problem = str(failure)
     if as_json:
-        document = {"processes": []} if status is None else asdict(status)
+        processes = {"processes": []} if status is None else asdict(status)
+        document = processes if url is None else {**processes, "system": system}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    elif status is None:
+    elif url is None:
         typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")
     else:
-        _print_table(status)
+        _print_status(url, status, system, problem)
 
 
-def _print_table(status: StackStatus) -> None:
-    from rich.box import SIMPLE_HEAD
+def _print_status(url: str, status: StackStatus | None, system: Json | None, problem: str | None) -> None:
     from rich.console import Console
+
+    from app.cli.system import print_system
+
+    console = Console()
+    if status is not None:
+        typer.echo(f"The stack is {status.phase}: {url}")
+        console.print(_process_table(status))
+    if system is not None:
+        print_system(console, system)
+    else:
+        typer.echo(problem)
+
+
+def _process_table(status: StackStatus) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
@@ -121,5 +153,4 @@ def _print_table(status: StackStatus) -> None:
             process.last_exit or "-",
             process.url,
         )
-    typer.echo(f"The stack is {status.phase}: {status.api_url}")
-    Console().print(table)
+    return table

@@ -31,6 +31,24 @@ def test_status_names_every_process_with_its_address(shell: Shell) -> None:
     assert all(process["ready"] and process["pid"] and process["url"] for process in processes)
 
 
+def test_status_tells_of_the_queue_and_of_each_worker(shell: Shell) -> None:
+    wait_until("the worker has spoken", lambda: bool(shell.json("status")["system"]["workers"]))
+
+    (worker,) = shell.json("status")["system"]["workers"]
+    shown = shell.ok("status")
+
+    assert (worker["name"], worker["condition"], worker["paused"]) == ("worker-1", "ok", False)
+    assert worker["memory_mb"] > 0
+    assert "0 tasks wait; 0 run." in shown
+    assert shown.splitlines()[-2].split()[:2] == ["worker-1", "ok"]
+
+
+def test_status_of_an_api_that_does_not_answer_says_so(shell: Shell) -> None:
+    shown = shell.ok("status", "--api", "http://127.0.0.1:9")
+
+    assert "No answer from http://127.0.0.1:9" in shown
+
+
 def test_submitted_task_is_answered_and_shown(shell: Shell) -> None:
     answer = shell.json("submit", "Write a Python function that reverses a string", "--wait")
     assert answer["status"] == "completed"

@@ -1,0 +1,50 @@
+"""The system's state on a terminal: whatever is wrong is named."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
+
+from app.cli.system import print_system
+
+UP = {"status": "up", "latency_ms": 1.0, "detail": None}
+QUEUE = {"length": 12, "waiting": 9, "listed": 3, "processing": 4, "oldest_age_seconds": 7.4}
+
+
+def worker(**fields: Any) -> dict[str, Any]:
+    usual = {"name": "w1", "condition": "ok", "draining": False, "paused": False, "running": 4, "reserved": 0}
+    return {**usual, "slots": 64, "loop_lag_ms": 0.4, "memory_mb": 97.2, **fields}
+
+
+def shown(**fields: Any) -> str:
+    system = {
+        "intake": {"accepting": True, "reason": None},
+        "queue": QUEUE,
+        "workers": [worker()],
+        "dependencies": {"mongodb": UP, "redis": UP},
+    }
+    console = Console(file=StringIO(), width=100)
+    print_system(console, {**system, **fields})
+    told = console.file
+    assert isinstance(told, StringIO)
+    return told.getvalue()
+
+
+def test_a_system_that_works() -> None:
+    told = shown()
+
+    assert "12 tasks wait, the oldest for 7 s; 4 run." in told
+    assert told.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
+
+
+def test_conditions_drains_and_missing_servers_are_named() -> None:
+    down = {"status": "down", "latency_ms": None, "detail": "no answer"}
+
+    assert "store_away" in shown(workers=[worker(condition="store_away", paused=True)])
+    assert "draining" in shown(workers=[worker(draining=True, paused=True)])
+    assert "mongodb is down: no answer" in shown(dependencies={"mongodb": down})
+    assert "No worker is there" in shown(workers=[])
+    assert "while Redis does not answer" in shown(workers=None, queue=None)
+    assert "No tasks are accepted: moving house" in shown(intake={"accepting": False, "reason": "moving house"})
