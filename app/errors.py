@@ -145,6 +145,14 @@ class TaskErased(RequestError):
     category = ErrorCategory.NOT_FOUND
 
 
+class TaskUnreadable(AgentOrchestratorError):
+    """While versions are mixed: another process of the same installation may read it."""
+
+    code = "TASK_UNREADABLE"
+    http_status = 503
+    retryable = True
+
+
 class SessionErased(RequestError):
     code = "SESSION_ERASED"
     http_status = 410

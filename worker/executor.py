@@ -22,7 +22,7 @@ from app.agents.summary import summarise
 from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
 from app.domain.message import Message
-from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
+from app.domain.task import OTHER_VERSION_SECONDS, RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
 from app.domain.usage import ModelAttempt
 from app.errors import (
     AgentFault,
@@ -52,7 +52,6 @@ from worker.recent import RecentWork
 from worker.store_watch import StoreWatch
 
 PINNED_REASON = "The caller chose this agent."
-OTHER_VERSION_SECONDS = 2.0
 HOLD_TICKET_SECONDS = 3.0
 REQUEUED = "requeued"
 

@@ -7,7 +7,6 @@ rebuilt from it. Which status may follow which stands in `TRANSITIONS` and nowhe
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -19,6 +18,7 @@ from app.domain.usage import NO_USAGE, ModelAttempt, Usage
 
 TASK_TEXT_LIMIT = 32_768
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
+OTHER_VERSION_SECONDS = 2.0  # after which a task that only a worker of another version can run is offered again
 
 
 class TaskStatus(StrEnum):
@@ -236,11 +236,3 @@ class TaskSummary(BaseModel):
     completed_at: AwareDatetime | None = None
     error: TaskError | None = None
     usage: Usage = NO_USAGE
-
-
-def parse_task(document: dict[str, Any]) -> Task:
-    """Builds a task from its stored form; `_id` becomes `id`, fields this version does not know are kept.
-
-    Raises `pydantic.ValidationError` where the document was written by a version this one cannot read.
-    """
-    return Task.model_validate({**document, "id": document["_id"]})

@@ -14,9 +14,11 @@ from typing import Any
 from app.domain.identity import ClaimId, SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName
-from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, parse_task
+from app.domain.task import OTHER_VERSION_SECONDS, Requeue, Task, TaskError, TaskResult, TaskStatus
+from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.mongo import Database, store_errors
+from app.storage.reading import read_messages, read_task
 from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
 
 _COUNTER = {
@@ -58,8 +60,18 @@ class MongoClaimRepository:
         with store_errors(f"claim task {task_id}"):
             await self._tasks.update_one(claimable, taken)
             document = await self._tasks.find_one({"_id": task_id})
-        mine = document is not None and document.get("lease", {}).get("claim_id") == claim_id
-        return parse_task(document) if document is not None and mine else None
+        if document is None or document.get("lease", {}).get("claim_id") != claim_id:
+            return None
+        try:
+            return read_task(document)
+        except TaskUnreadable:
+            await self._hand_back(Claim(task_id=task_id, claim_id=ClaimId(claim_id), epoch=document["epoch"]))
+            return None
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """A worker of the version that wrote it may understand the task."""
+        update = RunUpdate(steps=[])
+        await self.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=OTHER_VERSION_SECONDS, error=None)
 
     async def return_ticket(self, task_id: TaskId) -> None:
         sent = {"_id": task_id, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
@@ -77,11 +89,7 @@ class MongoClaimRepository:
         with store_errors(f"read session {session_id}"):
             found = self._tasks.find(earlier, {"messages": 1}).sort("created_at", -1).limit(HISTORY_TASKS)
             documents = await found.to_list()
-        return [
-            Message.model_validate(message)
-            for document in reversed(documents)
-            for message in document.get("messages", [])
-        ]
+        return [message for document in reversed(documents) for message in read_messages(document)]
 
     async def record(self, claim: Claim, update: RunUpdate) -> bool:
         event = EventName.ROUTED if update.routing is not None else None

@@ -15,7 +15,7 @@ from typing import Any
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import Tenant
 from app.domain.run import EventName
-from app.domain.task import Requeue, TaskError, TaskStatus
+from app.domain.task import NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, Reaped, WaitingTask
 from app.storage.claims import requeued
@@ -224,7 +224,8 @@ def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, li
     if document.get("cancel_requested_at") is not None:
         return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
     crashes = document.get("crashes", 0)
-    if not excuse_crashes and crashes + 1 >= document["max_attempts"]:
+    most = document.get("max_attempts", NewTask.model_fields["max_attempts"].default)
+    if not excuse_crashes and crashes + 1 >= most:
         message = f"The worker that ran the task died or stalled {crashes + 1} times; it is not tried again."
         error = TaskError(type=AttemptsExhausted.code, message=message)
         failed = ended | task_ended(TaskStatus.FAILED.value)

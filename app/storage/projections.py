@@ -12,20 +12,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from pydantic import ValidationError
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.domain.identity import TaskId
 from app.domain.journal import agent_runs
-from app.domain.task import Task, parse_task
+from app.domain.task import Task
+from app.errors import TaskUnreadable
 from app.storage.mongo import Database, server_time, store_errors
-from app.telemetry.logs import get_logger
+from app.storage.reading import read_task
 
 _DUPLICATE_KEY = 11000
 # A document that cannot be read must not be looked at again and again, before all that can.
 _SET_ASIDE = {"$unset": {"unprojected": ""}, "$set": {"projection_failed": True}}
-_log = get_logger(__name__)
 
 
 class MongoProjectionRepository:
@@ -90,9 +89,8 @@ async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:
 def _readable(document: dict[str, Any]) -> Task | None:
     """The task, None where another version wrote what this one cannot read: it is set aside, nothing in it is lost."""
     try:
-        return parse_task(document)
-    except ValidationError as error:
-        _log.warning("task_not_projected", task_id=document["_id"], problems=error.error_count())
+        return read_task(document)
+    except TaskUnreadable:
         return None
 
 

@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName, TaskEvent
-from app.domain.task import NewTask, Task, TaskStatus, TaskSummary, parse_task
+from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
 from app.errors import InvalidRequest, TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
+from app.storage.reading import read_task, unreadable
 from app.storage.writes import Expression, change, literal, task_ended
 
 PREVIEW_CHARACTERS = 200
@@ -97,7 +99,7 @@ class MongoTaskRepository:
             raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
         if document.get("erased_at") is not None:
             raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
-        return parse_task(document)
+        return read_task(document)
 
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         query = _query(tenant, task_filter)
@@ -110,7 +112,7 @@ class MongoTaskRepository:
         page = documents[:limit]
         more = len(documents) > limit
         return TaskPage(
-            items=[_summary(document) for document in page],
+            items=[summary for summary in map(_summary, page) if summary is not None],
             next_cursor=_encode_cursor(page[-1]["created_at"], page[-1]["_id"]) if more else None,
         )
 
@@ -185,9 +187,14 @@ def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:
     return query
 
 
-def _summary(document: dict[str, Any]) -> TaskSummary:
+def _summary(document: dict[str, Any]) -> TaskSummary | None:
+    """None for a task of another version that this one does not understand; it is left out of lists."""
     preview = document.pop("task", "")[:PREVIEW_CHARACTERS]
-    return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
+    try:
+        return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
+    except ValidationError as error:
+        unreadable(document, error)
+        return None
 
 
 def _encode_cursor(created_at: datetime, task_id: str) -> str:

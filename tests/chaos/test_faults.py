@@ -14,6 +14,7 @@ from tests.chaos.switches import Switch
 for _module in pkgutil.iter_modules(faults.__path__):
     importlib.import_module(f"{faults.__name__}.{_module.name}")
 
+WITHOUT_TICKETS = ("a_worker_dies_right_after_its_claim", "a_worker_dies_while_models_answer")
 BROKEN = [(fault, switch) for fault in FAULTS for switch in fault.needs]
 
 
@@ -24,6 +25,13 @@ def _marks(fault: Fault) -> list[pytest.MarkDecorator]:
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name, marks=_marks(fault)) for fault in FAULTS])
 def test_survives(fault: Fault) -> None:
     fault.story(Lab(), fault.seconds)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in WITHOUT_TICKETS], ids=WITHOUT_TICKETS)
+def test_acknowledging_early_changes_nothing(fault: Fault) -> None:
+    """A ticket is a hint: whether a broker keeps it until the task has ended decides nothing."""
+    fault.story(Lab(off=Switch.LATE_ACKS), fault.seconds)
 
 
 @pytest.mark.long

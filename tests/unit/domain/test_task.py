@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.task import TERMINAL, TRANSITIONS, TaskStatus, parse_task
+from app.domain.task import TERMINAL, TRANSITIONS, TaskStatus
 from app.domain.usage import Usage
+from app.storage.reading import read_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 costs = st.none() | st.integers(0, 10**12)
@@ -39,8 +40,8 @@ def test_a_document_of_an_older_and_of_a_newer_version_is_read() -> None:
     }
     newer = {**oldest, "mood": "new field", "lease": {"owner": "w", "claim_id": "c", "expires_at": NOW, "zone": "b"}}
 
-    assert parse_task(oldest).steps == {}
-    task = parse_task(newer)
+    assert read_task(oldest).steps == {}
+    task = read_task(newer)
     assert task.model_dump()["mood"] == "new field"
     assert task.lease is not None
     assert task.lease.model_dump()["zone"] == "b"

@@ -1,0 +1,46 @@
+"""Documents as tasks. Other versions may have written them: what this one does not know is kept, or left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.domain.message import Message
+from app.domain.task import Task
+from app.errors import TaskUnreadable
+from app.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+def read_task(document: dict[str, Any]) -> Task:
+    """The task of a stored document; fields that this version does not know stay in it.
+
+    Raises TaskUnreadable where another version wrote what this one does not understand.
+    """
+    try:
+        return Task.model_validate({**document, "id": document["_id"]})
+    except ValidationError as error:
+        raise unreadable(document, error) from None  # the validation error quotes what was asked and answered
+
+
+def read_messages(document: dict[str, Any]) -> list[Message]:
+    """What was said in a stored task, without messages of a kind that this version does not know."""
+    messages = []
+    for message in document.get("messages", []):
+        try:
+            messages.append(Message.model_validate(message))
+        except ValidationError as error:
+            unreadable(document, error)
+    return messages
+
+
+def unreadable(document: dict[str, Any], error: ValidationError) -> TaskUnreadable:
+    """What to say of a document that this version does not understand; where it fails stands in the log."""
+    fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
+    _log.warning("task_not_understood", task_id=document["_id"], fields=fields[:10])
+    return TaskUnreadable(
+        f"Task {document['_id']} was written by another version of this program, which this one does not understand; "
+        "nothing of it is lost. Ask again when the upgrade is complete."
+    )
