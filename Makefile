@@ -5,11 +5,14 @@ PYTHON := .venv/bin/python
 CLI := .venv/bin/agent-orchestrator
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 
+# Stories of faults mostly wait, so more of them run at once than there are cores.
+CHAOS_PROCESSES := 3
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit lint types bench docs clean
+.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with everything in requirements.lock (uv when it is there, else pip)
 
@@ -26,12 +29,19 @@ up: setup ## Start the whole system and leave it running (PORT=… for another p
 down: setup ## Stop what `make up` started; the data stays
 	@$(CLI) down
 
-test: setup ## Lint, types and every test that needs no cluster
+test: setup ## Lint, types and every test that needs no cluster, but for those of `make chaos` that take minutes
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q
+	@$(PYTHON) -m pytest -q --ignore=tests/chaos
+	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 unit: setup ## The tests that need no server
 	@$(PYTHON) -m pytest -q tests/unit
+
+chaos: setup ## Every fault that must be survived, and the proof that each test would notice (half an hour)
+	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
+
+soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)
+	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
 
 lint: setup ## Style, layering and workflow checks
 	@$(PYTHON) -m ruff check .
@@ -45,10 +55,13 @@ types: setup ## mypy, strict
 bench: setup ## Measure throughput and latency on this machine
 	@$(PYTHON) -m tests.benchmarks
 
+bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost in time (STORE=… as for soak)
+	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))
+
 docs: setup ## Write docs/configuration.md anew from the settings
 	@$(CLI) settings-reference > docs/configuration.md
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi
-	@rm -rf .venv .agent-orchestrator .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .agent-orchestrator .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

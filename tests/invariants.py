@@ -83,7 +83,7 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
             yield f"{key}: {answered} answers recorded, {len(own)} calls counted"
         if FAILED_MARK in key:
             continue
-        finished_at = step["finished_at"].replace(tzinfo=UTC).timestamp() - skew_seconds
+        finished_at = step["finished_at"].timestamp() - skew_seconds
         recorded_at = finished_at + STORED_PRECISION_SECONDS
         for call in own:
             if call["began_at"] > recorded_at:

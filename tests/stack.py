@@ -166,7 +166,7 @@ class Stack:
     @contextmanager
     def database(self) -> Iterator[Any]:
         """The product's database, not through any link."""
-        with MongoClient[dict[str, Any]](self.mongo_uri) as client:
+        with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
             yield client[self.database_name]
 
     def kill(self, name: str) -> None:

@@ -1,0 +1,45 @@
+"""The soak on a small scale: two thousand tasks, twenty SIGKILLs, and nothing lost, repeated or left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.__main__ import soak
+from tests.soak.evidence import page
+from tests.soak.plan import Progress, SoakPlan
+from tests.soak.stores import embedded_store
+
+PLAN = SoakPlan(tasks=2_000, waves=2, kills={"worker": 15, "broker": 2, "store": 2, "api": 1})
+
+
+@pytest.mark.timeout(900)
+def test_two_thousand_tasks_survive_twenty_kills(tmp_path: Path) -> None:
+    with embedded_store(tmp_path / "store") as store:
+        progress = soak(PLAN, store, tmp_path)
+
+    assert progress.total("violations") == []
+    assert progress.total("tasks") == PLAN.tasks
+    assert sum(progress.total("kills").values()) == 20
+    assert sum(progress.total("statuses").values()) == PLAN.tasks
+    assert progress.total("statuses")["completed"] == PLAN.tasks
+    assert "| ends | completed 2000 |" in page(progress)
+
+
+def test_a_soak_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    progress = Progress(PLAN)
+    state = tmp_path / "progress.json"
+    progress.save(state)
+
+    assert list(Progress.load(state, PLAN).remaining()) == [0, 1]
+    with pytest.raises(ValueError, match="another soak"):
+        Progress.load(state, SoakPlan(tasks=1, waves=1, kills={}))
+
+
+def test_all_kills_of_a_plan_fall_into_its_waves() -> None:
+    struck = [kill for wave in range(PLAN.waves) for kill in PLAN.kills_of_wave(wave)]
+
+    assert sum(PLAN.wave_sizes()) == PLAN.tasks
+    assert len(struck) == sum(PLAN.kills.values())
+    assert all(moment < max(PLAN.wave_sizes()) for moment, _ in struck)
