@@ -126,6 +126,9 @@ class ClaimRepository(Protocol):
     async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
         """Takes a queued, dispatched, due, uncancelled task; None when there is nothing to take."""
 
+    async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+        """Puts the task back where this claim, whose answer never came, was granted after all; it counts no crash."""
+
     async def return_ticket(self, task_id: TaskId) -> None:
         """Lets a task whose ticket is not used wait for another one, if nobody has claimed it."""
 
@@ -349,7 +352,8 @@ class RecentFigures:
 class WorkerPresence:
     """What a worker says of itself every two seconds. Ids are of tasks; reserved ones are fetched but not begun.
 
-    `paused` workers fetch no tickets: they are drained, or cannot reach the database.
+    `paused` workers fetch no tickets: they are drained, or cannot reach the database. `lapsed` are runs that still take
+    a slot although their lease has run out: where their tasks are now, they cannot tell.
     """
 
     worker_id: str
@@ -366,6 +370,7 @@ class WorkerPresence:
     condition: str = "ok"
     memory_mb: float = 0.0
     paused: bool = False
+    lapsed: tuple[str, ...] = ()
 
 
 class DrainLeases(Protocol):

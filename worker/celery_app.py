@@ -11,9 +11,12 @@ from celery import Celery, Task, signals
 
 from app.broker.celery_app import PROCESS_TASK, build_celery
 from app.settings import Settings
+from app.telemetry.logs import get_logger
 from worker.runtime import Runtime
 
 HUB_TICK_SECONDS = 1.0
+
+_log = get_logger(__name__)
 
 
 class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
@@ -24,22 +27,44 @@ class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     acks_late = True
     runtime: Runtime
 
-    def run(self, task_id: str) -> None:
-        self.runtime.run(task_id, ticket_id=self.request.id)
+    def run(self, task_id: object, *_: object, **__: object) -> None:
+        """Runs the task; a message whose first argument is no id is none of ours. A newer version may add arguments."""
+        if isinstance(task_id, str):
+            self.runtime.run(task_id, ticket_id=self.request.id)
+        else:
+            _log.warning("ticket_not_understood", ticket_id=self.request.id)
 
 
 class QueueConsumer:
-    """Implements `worker.draining.Consuming`: Celery's consumer, told in its own thread what to do."""
+    """Implements `worker.consumption.Consuming`: Celery's consumer, told in its own thread what to do.
+
+    Connections come and go, and what is told to one that breaks is lost; so `settle` is called again and again.
+    """
 
     def __init__(self, consumer: Any, queue: str) -> None:
         self._consumer = consumer
         self._queue = queue
+        self._wanted = True
 
     def pause(self) -> None:
-        self._consumer.call_soon(self._consumer.cancel_task_queue, self._queue)
+        self._wanted = False
+        self._consumer.call_soon(self.settle)
 
     def resume(self) -> None:
-        self._consumer.call_soon(self._consumer.add_task_queue, self._queue)
+        self._wanted = True
+        self._consumer.call_soon(self.settle)
+
+    def settle(self) -> None:
+        """Makes Celery fetch, or not, as it was last told. For the hub's thread."""
+        consumer = self._consumer
+        if consumer.task_consumer is None:
+            return  # between two connections
+        fetching = bool(consumer.task_consumer.consuming_from(self._queue))
+        if self._wanted and not fetching:
+            consumer.app.amqp.queues.select(self._queue)  # without it, the next connection would fetch nothing
+            consumer.add_task_queue(self._queue)
+        elif fetching and not self._wanted:
+            consumer.cancel_task_queue(self._queue)
 
 
 def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
@@ -54,8 +79,14 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
         runtime.reserve(request.id)
 
     def note_consumer(sender: Any, **_: object) -> None:
-        runtime.control(QueueConsumer(sender, settings.broker.queue))
-        sender.hub.call_repeatedly(HUB_TICK_SECONDS, runtime.hub_ticked)
+        consumer = QueueConsumer(sender, settings.broker.queue)
+
+        def tick() -> None:
+            runtime.hub_ticked()
+            consumer.settle()
+
+        runtime.control(consumer)
+        sender.hub.call_repeatedly(HUB_TICK_SECONDS, tick)
 
     def note_shutdown(**_: object) -> None:
         runtime.drain()

@@ -61,10 +61,14 @@ class Draining:
             self._changed.set()
 
     async def refuse(self, task_id: TaskId) -> bool:
-        """Whether a fetched ticket is not to be run here; its task then waits for another worker."""
+        """Whether a fetched ticket is not to be run here; its task then waits for another worker.
+
+        Raises StoreUnavailable where the ticket could not be given back.
+        """
         if not (self._drained or self._leases.handing_back):
             return False
-        await self._give_back(task_id)
+        if task_id not in self._given_back:
+            await self._claims.return_ticket(task_id)
         self._given_back.discard(task_id)
         return True
 

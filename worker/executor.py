@@ -146,7 +146,7 @@ class Executor:
         try:
             return await until_answered(take, action="claim", task_id=task_id, for_seconds=HOLD_TICKET_SECONDS)
         except StoreUnavailable:
-            self._parts.store_watch.note_silence()
+            self._parts.store_watch.note_silence(task_id, claim_id)
             return None
 
     async def _run_claimed(self, task: Task, held: HeldClaim) -> None:

@@ -63,11 +63,8 @@ class PresenceLoop:
         self.loop_lag_ms = 0.0
 
     async def run(self) -> None:
-        """Runs until cancelled."""
-        publish_at = float("-inf")
+        """Speaks until cancelled, also while the database is away."""
         while True:
-            if self._clock.monotonic() >= publish_at and await self._published():
-                publish_at = self._clock.monotonic() + PUBLISH_AGENTS_SECONDS
             try:
                 await announce_presence(self._redis, self.presence())
             except BrokerUnavailable as error:
@@ -76,24 +73,27 @@ class PresenceLoop:
             await asyncio.sleep(PRESENCE_INTERVAL_SECONDS)
             self.loop_lag_ms = max(0.0, (self._clock.monotonic() - before - PRESENCE_INTERVAL_SECONDS) * 1000)
 
-    async def _published(self) -> bool:
-        try:
-            await self._publish_agents()
-        except (DependencyError, StoreError) as error:
-            _log.warning("agents_not_published", code=error.code)
-            return False
-        return True
+    async def publish(self) -> None:
+        """Publishes the agents now and then, until cancelled."""
+        while True:
+            try:
+                await self._publish_agents()
+            except (DependencyError, StoreError) as error:
+                _log.warning("agents_not_published", code=error.code)
+                await asyncio.sleep(PRESENCE_INTERVAL_SECONDS)
+            else:
+                await asyncio.sleep(PUBLISH_AGENTS_SECONDS)
 
     def presence(self) -> WorkerPresence:
-        # A claim whose lease has run out says nothing of where its task is; nor does its ticket, still in hand.
-        claims = list(self._leases.held.values())
-        running = tuple(sorted(held.claim.task_id for held in claims if not held.lapsed))
-        begun = {held.claim.task_id for held in claims}
+        held = list(self._leases.held.values())
+        begun = {claim.claim.task_id for claim in held}
+        running = sorted(claim.claim.task_id for claim in held if not claim.lapsed)
         return WorkerPresence(
             worker_id=self._worker_id,
             name=self._name,
             slots=self._slots,
-            running=running,
+            running=tuple(running),
+            lapsed=tuple(sorted(begun - set(running))),
             reserved=tuple(sorted(set(self._fetched()) - begun)),
             draining=self._draining.announced,
             paused=self._paused(),

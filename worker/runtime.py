@@ -38,7 +38,6 @@ from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import connect, database
 from app.storage.projections import MongoProjectionRepository
-from app.storage.system import MongoSystemRepository
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
@@ -156,7 +155,7 @@ class Runtime:
         self._gateway = gateway
         self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
         self._consumption = Consumption()
-        self._store_watch = StoreWatch(MongoSystemRepository(db).ping, self._consumption)
+        self._store_watch = StoreWatch(claims, self._consumption)
         self._draining = Draining(
             RedisDrainLeases(self._redis),
             claims,
@@ -212,6 +211,7 @@ class Runtime:
         duties: dict[str, Callable[[], Awaitable[None]]] = {
             "heartbeat": self._leases.run,
             "presence": self._presence.run,
+            "agents": self._presence.publish,
             "projections": self._projector.run,
             "drain": self._draining.run,
             "store": self._store_watch.run,

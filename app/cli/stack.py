@@ -112,7 +112,7 @@ def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) 
             problem = str(failure)
     if as_json:
         processes = {"processes": []} if status is None else asdict(status)
-        document = processes if url is None else {**processes, "system": system}
+        document = processes if url is None else {**processes, "system": system, "problem": problem}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     elif url is None:
         typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")

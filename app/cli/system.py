@@ -54,7 +54,7 @@ def _worker_table(workers: list[dict[str, Any]]) -> Table:
         told = "draining" if worker["draining"] and condition == "ok" else condition
         table.add_row(
             Text(plain(worker["name"])),
-            Text(told, style={"ok": "green", "draining": "yellow"}.get(told, "red")),
+            Text(plain(told), style={"ok": "green", "draining": "yellow"}.get(told, "red")),
             str(worker["running"]),
             str(worker["reserved"]),
             str(worker["slots"]),

@@ -84,7 +84,7 @@ class SnapshotPublisher:
             "model_calls": calls,
             "rate_limited_share": round(rate_limited / calls, 4) if calls else 0.0,
             "workers": len(presences),
-            "slots": sum(presence.slots for presence in presences),
+            "slots": sum(presence.slots for presence in presences if not presence.paused),
             "open_breakers": ",".join(open_breakers),
             "drift": drift,
             "at": self._clock.now().isoformat(),

@@ -59,11 +59,13 @@ class TicketWindow:
         """Asks Redis anew."""
         listed = await self._queue.length()
         presences = await self._queue.presences()
-        free = sum(p.slots - len(p.running) - len(p.reserved) for p in presences if not (p.draining or p.paused))
+        fetching = [presence for presence in presences if not (presence.draining or presence.paused)]
+        slots = sum(presence.slots for presence in fetching)
+        free = slots - sum(len(p.running) + len(p.lapsed) + len(p.reserved) for p in fetching)
         if self.backlog is None:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
-        self._room = max(SMALLEST_WINDOW, free) - listed - len(self._unsent) - self._under_way
+        self._room = max(smallest_window(slots), free) - listed - len(self._unsent) - self._under_way
         self._looked_at = self._clock.monotonic()
         return self._room
 
@@ -126,6 +128,11 @@ class TicketWindow:
         """Sends a ticket for each. Raises BrokerUnavailable."""
         self._room -= len(tasks)
         await self._queue.publish([ticket_for(task) for task in tasks])
+
+
+def smallest_window(slots: int) -> int:
+    """Tickets that may lie ready while all slots are busy: few, because whoever comes next waits for them, too."""
+    return min(SMALLEST_WINDOW, max(1, slots // 2)) if slots else SMALLEST_WINDOW
 
 
 def ticket_for(task: WaitingTask) -> Ticket:

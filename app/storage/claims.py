@@ -60,7 +60,7 @@ class MongoClaimRepository:
         with store_errors(f"claim task {task_id}"):
             await self._tasks.update_one(claimable, taken)
             document = await self._tasks.find_one({"_id": task_id})
-        if document is None or document.get("lease", {}).get("claim_id") != claim_id:
+        if document is None or (document.get("lease") or {}).get("claim_id") != claim_id:
             return None
         try:
             return read_task(document)
@@ -72,6 +72,13 @@ class MongoClaimRepository:
         """A worker of the version that wrote it may understand the task."""
         update = RunUpdate(steps=[])
         await self.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=OTHER_VERSION_SECONDS, error=None)
+
+    async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+        mine = {"_id": task_id, "lease.claim_id": claim_id, "status": TaskStatus.PROCESSING.value}
+        reason = Requeue.HANDBACK
+        pipeline = change(requeued(reason, delay_seconds=0), event=EventName.REQUEUED, detail={"reason": reason.value})
+        with store_errors(f"abandon a claim of task {task_id}"):
+            await self._tasks.update_one(mine, pipeline)
 
     async def return_ticket(self, task_id: TaskId) -> None:
         sent = {"_id": task_id, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
@@ -105,7 +112,7 @@ class MongoClaimRepository:
         }
         fields = run_ended() | task_ended(TaskStatus.COMPLETED.value)
         fields["result"] = literal(result.model_dump())
-        fields["messages"] = {"$concatArrays": ["$messages", [answer]]}
+        fields["messages"] = {"$concatArrays": [{"$ifNull": ["$messages", []]}, [answer]]}
         return await self._write(claim, update, fields, event=EventName.COMPLETED)
 
     async def fail(self, claim: Claim, update: RunUpdate, error: TaskError, partial: TaskResult | None) -> bool:

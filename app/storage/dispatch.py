@@ -22,6 +22,7 @@ from app.storage.claims import requeued
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
+from app.telemetry.logs import get_logger
 
 _WAITING_FIELDS = dict.fromkeys(
     ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id", "crashes"), 1
@@ -35,6 +36,8 @@ _WITH_WORKERS = (
 Order = list[tuple[str, int]]
 REAP_BATCH = 200
 LOG_SWEEP = timedelta(minutes=10)
+
+_log = get_logger(__name__)
 
 
 class MongoDispatchRepository:
@@ -65,7 +68,7 @@ class MongoDispatchRepository:
         waiting = {**_UNDISPATCHED, **which, "due_at": {"$lte": await server_time(self._db)}}
         with store_errors("find waiting tasks"):
             documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(order).limit(limit).to_list()
-        return [_waiting(document) for document in documents]
+        return _readable(documents)
 
     async def in_flight(self) -> InFlight:
         by_tenant: Counter[Tenant] = Counter()
@@ -105,7 +108,7 @@ class MongoDispatchRepository:
         }
         with store_errors("find dispatched tasks"):
             documents = await self._tasks.find(sent, _WAITING_FIELDS).limit(limit).to_list()
-        return [_waiting(document) for document in documents]
+        return _readable(documents)
 
     async def redispatch(self, task: WaitingTask) -> bool:
         seen = {
@@ -178,7 +181,7 @@ class MongoDispatchRepository:
         for document in await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list():
             seen = {
                 "_id": document["_id"],
-                "epoch": document["epoch"],
+                "epoch": document.get("epoch"),
                 "status": TaskStatus.PROCESSING.value,
                 "lease.expires_at": document["lease"]["expires_at"],
             }
@@ -223,8 +226,8 @@ def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, li
     ended = run_ended("$lease.expires_at")
     if document.get("cancel_requested_at") is not None:
         return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-    crashes = document.get("crashes", 0)
-    most = document.get("max_attempts", NewTask.model_fields["max_attempts"].default)
+    crashes = document.get("crashes") or 0
+    most = document.get("max_attempts") or NewTask.model_fields["max_attempts"].default
     if not excuse_crashes and crashes + 1 >= most:
         message = f"The worker that ran the task died or stalled {crashes + 1} times; it is not tried again."
         error = TaskError(type=AttemptsExhausted.code, message=message)
@@ -236,15 +239,27 @@ def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, li
     return reason.value, change(fields, event=EventName.REQUEUED, detail={"reason": reason.value})
 
 
+def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:
+    """What can be dispatched; a document that lacks what it takes must not keep the others waiting."""
+    readable = []
+    for document in documents:
+        try:
+            readable.append(_waiting(document))
+        except KeyError as missing:
+            _log.warning("task_not_dispatched", task_id=document["_id"], missing=str(missing))
+    return readable
+
+
 def _waiting(document: dict[str, Any]) -> WaitingTask:
+    """Raises KeyError."""
     return WaitingTask(
         task_id=document["_id"],
         tenant=document["tenant"],
         rev=document["rev"],
-        dispatch_seq=document.get("dispatch_seq", 0),
-        priority=document.get("priority", 0),
+        dispatch_seq=document.get("dispatch_seq") or 0,
+        priority=document.get("priority") or 0,
         queued_at=document["queued_at"],
         traceparent=document.get("traceparent"),
         request_id=document["request_id"],
-        crashes=document.get("crashes", 0),
+        crashes=document.get("crashes") or 0,
     )

@@ -22,25 +22,25 @@ def read_task(document: dict[str, Any]) -> Task:
     try:
         return Task.model_validate({**document, "id": document["_id"]})
     except ValidationError as error:
-        raise unreadable(document, error) from None  # the validation error quotes what was asked and answered
+        note_unreadable(document, error)
+        raise TaskUnreadable(
+            f"Task {document['_id']} was written by another version of this program, which this one does not "
+            "understand; nothing of it is lost. Ask again when the upgrade is complete."
+        ) from None  # the validation error quotes what was asked and answered
 
 
 def read_messages(document: dict[str, Any]) -> list[Message]:
     """What was said in a stored task, without messages of a kind that this version does not know."""
     messages = []
-    for message in document.get("messages", []):
+    for message in document.get("messages") or ():
         try:
             messages.append(Message.model_validate(message))
         except ValidationError as error:
-            unreadable(document, error)
+            note_unreadable(document, error)
     return messages
 
 
-def unreadable(document: dict[str, Any], error: ValidationError) -> TaskUnreadable:
-    """What to say of a document that this version does not understand; where it fails stands in the log."""
-    fields = sorted({".".join(str(part) for part in problem["loc"]) for problem in error.errors()})
-    _log.warning("task_not_understood", task_id=document["_id"], fields=fields[:10])
-    return TaskUnreadable(
-        f"Task {document['_id']} was written by another version of this program, which this one does not understand; "
-        "nothing of it is lost. Ask again when the upgrade is complete."
-    )
+def note_unreadable(document: dict[str, Any], error: ValidationError) -> None:
+    """Logs which of the document's own fields this version does not understand; nothing of what stands in them."""
+    fields = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False) if problem["loc"]})
+    _log.warning("task_not_understood", task_id=document["_id"], fields=fields)

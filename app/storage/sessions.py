@@ -17,6 +17,7 @@ from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
 from app.errors import SessionErased, SessionNotFound
 from app.storage.mongo import Database, store_errors
+from app.storage.reading import read_messages
 from app.storage.writes import literal
 
 _TASKS_SHOWN = 1000
@@ -67,8 +68,8 @@ class MongoSessionRepository:
         with store_errors(f"read the messages of session {session_id}"):
             found = self._tasks.find(mine, {"messages": 1, "created_at": 1})
             tasks = await found.sort("created_at", DESCENDING).limit(limit).to_list()
-        turns = [turn for task in reversed(tasks) for turn in task.get("messages", [])]
-        return [Message.model_validate(turn) for turn in turns[-limit:]]
+        turns = [turn for task in reversed(tasks) for turn in read_messages(task)]
+        return turns[-limit:]
 
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
         tombstone = literal({"tenant": tenant})

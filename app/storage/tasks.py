@@ -25,7 +25,7 @@ from app.errors import InvalidRequest, TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
-from app.storage.reading import read_task, unreadable
+from app.storage.reading import note_unreadable, read_task
 from app.storage.writes import Expression, change, literal, task_ended
 
 PREVIEW_CHARACTERS = 200
@@ -193,7 +193,7 @@ def _summary(document: dict[str, Any]) -> TaskSummary | None:
     try:
         return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
     except ValidationError as error:
-        unreadable(document, error)
+        note_unreadable(document, error)
         return None
 
 

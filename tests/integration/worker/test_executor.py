@@ -21,7 +21,6 @@ from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load
 from app.storage.agents import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
-from app.storage.system import MongoSystemRepository
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
 from tests.doubles import DrainsDouble
@@ -73,7 +72,7 @@ class Bench:
         self.leases = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
         self.drains = DrainsDouble()
         self.consumption = Consumption()
-        self.store_watch = StoreWatch(MongoSystemRepository(db).ping, self.consumption)
+        self.store_watch = StoreWatch(self.claims, self.consumption)
         self.draining = Draining(
             self.drains, self.claims, self.leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
         )

@@ -1,24 +1,28 @@
-"""A worker that cannot reach the database fetches nothing until it answers again."""
+"""A worker that cannot reach the database fetches nothing until it answers, and puts back what it may have claimed."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
+from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreUnavailable
 from worker.consumption import Consumption
 from worker.store_watch import StoreWatch
 
 
-class Store:
-    def __init__(self) -> None:
-        self.answers = asyncio.Event()
-        self.asked = 0
+class Claims:
+    """Does not answer the first time."""
 
-    async def ping(self) -> None:
+    def __init__(self) -> None:
+        self.asked = 0
+        self.abandoned: set[tuple[str, str]] = set()
+
+    async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
         self.asked += 1
         if self.asked == 1:
             raise StoreUnavailable("away")
-        await self.answers.wait()
+        self.abandoned.add((task_id, claim_id))
 
 
 class Consumer:
@@ -32,19 +36,19 @@ class Consumer:
         self.resumed.set()
 
 
-async def test_fetching_pauses_until_the_database_answers() -> None:
-    store, consumption, consumer = Store(), Consumption(), Consumer()
+async def test_fetching_pauses_until_the_database_answers_and_has_every_unanswered_claim_back() -> None:
+    claims, consumption, consumer = Claims(), Consumption(), Consumer()
     consumption.control(consumer)
-    watch = StoreWatch(store.ping, consumption, look_seconds=0)
-    running = asyncio.create_task(watch.run())
+    watch = StoreWatch(cast("Any", claims), consumption, look_seconds=0)
 
-    watch.note_silence()
-    watch.note_silence()
+    watch.note_silence(TaskId("t1"), ClaimId("c1"))
+    watch.note_silence(TaskId("t2"), ClaimId("c2"))
     assert (watch.away, consumption.paused) == (True, True)
 
-    store.answers.set()
+    running = asyncio.create_task(watch.run())
     async with asyncio.timeout(5):
         await consumer.resumed.wait()
-    assert (watch.away, consumption.paused, store.asked) == (False, False, 2)
+    assert (watch.away, consumption.paused) == (False, False)
+    assert claims.abandoned == {("t1", "c1"), ("t2", "c2")}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
