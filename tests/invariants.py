@@ -7,18 +7,34 @@ them. Times of calls and of steps come from processes of one machine, so they ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app.agents.base import FAILED_MARK
 from app.domain.run import EventName
+from app.domain.task import Requeue
+from app.errors import AttemptsExhausted
 from app.storage.writes import EVENTS_KEPT
 from tests.stack import TERMINAL, Stack
 
 Document = dict[str, Any]
 BATCH = 500
 STORED_PRECISION_SECONDS = 0.001
+MOST_TRIES = 8
+SEARCH = "search"
+REQUEUE_COUNTERS = {
+    Requeue.CRASH: "crashes",
+    Requeue.RETRY: "retries",
+    Requeue.POSTPONED: "postponed",
+    Requeue.HANDBACK: "handbacks",
+}
+# Of each collection of copies: what of a task is copied, under which name, and a time that tells versions apart.
+COPIES: dict[str, tuple[Callable[[Document], list[tuple[str, Document]]], str]] = {
+    "agent_runs": (lambda task: list(task["steps"].items()), "finished_at"),
+    "messages": (lambda task: [(str(number), part) for number, part in enumerate(task["messages"])], "created_at"),
+    "logs": (lambda task: [(f"{event['rev']}:{event['name']}", event) for event in task["events"]], "at"),
+}
 _ENDS = {EventName.COMPLETED: "completed", EventName.FAILED: "failed", EventName.CANCELLED: "cancelled"}
 
 
@@ -66,16 +82,38 @@ def _history_problems(task: Document) -> Iterator[str]:
         ended = _ENDS.get(EventName(name), ended)
     if ended != task["status"]:
         yield f"is {task['status']}, but its events end with {ended}"
+    yield from _end_problems(task)
     if len(task["events"]) < EVENTS_KEPT and not claims == task.get("epoch", 0) == task.get("attempts", 0):
         yield f"{claims} claims, epoch {task.get('epoch')}, {task.get('attempts')} attempts"
-    answers = sum(message["role"] == "assistant" for message in task["messages"])
-    if answers != (task["status"] == "completed"):
-        yield f"{answers} answers of a task that is {task['status']}"
+
+
+def _end_problems(task: Document) -> Iterator[str]:
+    """Result, error, messages and counters must fit the end and the events."""
+    completed = task["status"] == "completed"
+    answers = [message["content"] for message in task["messages"] if message["role"] == "assistant"]
+    if answers != ([task.get("result", {}).get("raw_output")] if completed else []):
+        yield f"{len(answers)} answers of a task that is {task['status']}, or not its result"
+    if bool(task.get("error")) != (task["status"] == "failed"):
+        yield f"error {task.get('error')} of a task that is {task['status']}"
+    left = [name for name in ("lease", "dispatched_at", "claimed_at") if task.get(name) is not None]
+    if left:
+        yield f"ended with {', '.join(left)}"
+    if len(task["events"]) < EVENTS_KEPT:
+        reasons = Counter(event["detail"]["reason"] for event in task["events"] if event["name"] == EventName.REQUEUED)
+        for reason, counter in REQUEUE_COUNTERS.items():
+            at_the_end = int(
+                reason == Requeue.CRASH and (task.get("error") or {}).get("type") == AttemptsExhausted.code
+            )
+            if task.get(counter, 0) != reasons[reason.value] + at_the_end:
+                yield f"{task.get(counter, 0)} {counter}, {reasons[reason.value]} in its events"
 
 
 def _call_problems(task: Document, counted: Document, skew_seconds: float) -> Iterator[str]:
     """No call of a recorded step comes after its record; what is recorded was counted; costs lie in their bounds."""
-    calls = [call for call in counted["entries"] if call["step"]]
+    calls = [call for call in counted["entries"] if call["endpoint"] != SEARCH]
+    nameless = sum(not call["step"] for call in calls)
+    if nameless:
+        yield f"{nameless} calls without a step"
     for key, step in task.get("steps", {}).items():
         own = [call for call in calls if call["step"] == key.partition(FAILED_MARK)[0]]
         answered = sum(attempt["status"] == "ok" for attempt in step["attempts"])
@@ -85,18 +123,31 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
             continue
         finished_at = step["finished_at"].timestamp() - skew_seconds
         recorded_at = finished_at + STORED_PRECISION_SECONDS
+        tries = sum(len(task["steps"][known]["attempts"]) for known in task["steps"] if _same_step(known, key))
+        interrupted = task.get("attempts", 0) - 1
+        if len(own) > tries + interrupted * MOST_TRIES:
+            yield f"{key}: {len(own)} calls, {tries} recorded, {interrupted} runs interrupted"
         for call in own:
             if call["began_at"] > recorded_at:
                 yield f"{key}: called again at {_clock(call['began_at'])}, recorded at {_clock(recorded_at)}"
     yield from _steps_back(task, calls)
     tokens = sum(call["input_tokens"] + call["output_tokens"] for call in calls)
     settled = _tokens(task.get("usage"))
+    recorded = sum(_tokens(attempt["usage"]) for step in task["steps"].values() for attempt in step["attempts"])
+    if task["status"] == "completed" and settled != recorded:
+        yield f"{settled} tokens settled, {recorded} in the journal: an answer that was recorded was replaced"
     if settled > tokens:
         yield f"{settled} tokens settled, {tokens} counted"
     if task.get("budget"):
         most = _tokens(task["spending"]["settled"]) + _tokens(task["spending"]["reserved"])
         if tokens > most:
             yield f"{tokens} tokens counted, {most} settled or reserved"
+        if task["budget"].get("max_tokens") is not None and tokens > task["budget"]["max_tokens"]:
+            yield f"{tokens} tokens counted, {task['budget']['max_tokens']} allowed"
+
+
+def _same_step(known: str, key: str) -> bool:
+    return known.partition(FAILED_MARK)[0] == key
 
 
 def _steps_back(task: Document, calls: Sequence[Document]) -> Iterator[str]:
@@ -122,19 +173,17 @@ def _clock(seconds: float) -> str:
 
 
 def _projection_problems(db: Any, documents: dict[str, Document]) -> Iterator[str]:
-    """`agent_runs`, `messages` and `logs` hold exactly what the documents do."""
-    expected = {
-        "agent_runs": Counter({task_id: len(task.get("steps", {})) for task_id, task in documents.items()}),
-        "messages": Counter({task_id: len(task["messages"]) for task_id, task in documents.items()}),
-        "logs": Counter({task_id: len(task["events"]) for task_id, task in documents.items()}),
-    }
-    for collection, wanted in expected.items():
-        copies = db[collection].find({"task_id": {"$in": list(documents)}}, {"task_id": 1})
-        there = Counter(copy["task_id"] for copy in copies)
-        for task_id in documents:
-            kept = len(documents[task_id]["events"]) < EVENTS_KEPT or collection != "logs"
-            if kept and there[task_id] != wanted[task_id]:
-                yield f"{task_id}: {there[task_id]} of {wanted[task_id]} in {collection}"
+    """`agent_runs`, `messages` and `logs` have one entry of the right time for each part of the documents, no other."""
+    for collection, (parts, time) in COPIES.items():
+        copies: dict[str, dict[str, Any]] = {task_id: {} for task_id in documents}
+        for copy in db[collection].find({"task_id": {"$in": list(documents)}}, {"task_id": 1, time: 1}):
+            copies[copy["task_id"]][copy["_id"]] = copy[time]
+        for task_id, task in documents.items():
+            wanted = {f"{task_id}:{name}": part[time] for name, part in parts(task)}
+            complete = collection != "logs" or len(task["events"]) < EVENTS_KEPT
+            if complete and copies[task_id] != wanted:
+                differing = sorted(dict(copies[task_id].items() ^ wanted.items()))
+                yield f"{task_id}: {collection} differs from the document in {differing[:3]}"
 
 
 def _orphans(db: Any) -> list[str]:

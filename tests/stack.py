@@ -34,6 +34,10 @@ TERMINAL = frozenset({"completed", "failed", "cancelled"})
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 
 
+class NotInTime(Exception):
+    """What a test waits for does not come. No AssertionError: a story whose set-up fails proves nothing."""
+
+
 @dataclass(frozen=True)
 class Link:
     """What lies between a part and the server that one of its environment variables names."""
@@ -137,11 +141,11 @@ class Stack:
         return body
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Looks until the condition holds; fails the test when it does not in time."""
+        """Looks until the condition holds. Raises NotInTime when it does not."""
         give_up_at = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up_at:
-                raise AssertionError(f"the condition did not hold within {seconds} s")
+                raise NotInTime(f"the condition did not hold within {seconds} s")
             time.sleep(LOOK_SECONDS)
 
     def wait(self, task_id: str, *, seconds: float = 60) -> dict[str, Any]:

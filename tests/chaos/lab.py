@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.switches import Switch
-from tests.invariants import Document, violations
+from tests.invariants import SEARCH, Document, violations
 from tests.stack import TERMINAL, Link, Plan, Stack, running_stack
 
 LEASE_SECONDS = 3.0
@@ -24,7 +24,6 @@ USUAL = {
     "AGENT_BREAKER_FAILURES": "1000",
     "AGENT_HTTP_MAX_RETRIES": "1",
 }
-SEARCH = "search"
 _LOOK_SECONDS = 0.1
 
 
@@ -115,7 +114,7 @@ def wait_for_calls(stack: Stack, count: int) -> None:
         calls = stack.calls()
         return bool(calls["calls"] - calls["by_endpoint"].get(SEARCH, 0) >= count)
 
-    stack.wait_until(begun, seconds=20)
+    stack.wait_until(begun, seconds=60)
 
 
 def reckon(stack: Stack, task_ids: Sequence[str], *, seconds: float = 30, skew_seconds: float = 0) -> list[Document]:

@@ -6,25 +6,35 @@ Each switch replaces one method of the product, in the process that `tests.chaos
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 from unittest.mock import patch
 
-from app.domain.task import TaskError
+from app.broker import connections
+from app.clock import SystemClock
+from app.domain.run import EventName
+from app.domain.task import TaskError, TaskStatus
 from app.errors import StoreUnavailable
 from app.ports import IdempotencyRecord, Reaped
+from app.services import window
 from app.services.dispatcher import Dispatcher
-from app.storage import dispatch
+from app.storage import claims, dispatch
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.idempotency import MongoIdempotencyRepository
-from worker import draining, executor, journal
+from app.storage.leadership import MongoLeaderLock
+from app.storage.tasks import MongoTaskRepository
+from app.storage.writes import change, literal, task_ended
+from worker import executor, journal
 from worker.allowance import TaskAllowance
-from worker.celery_app import ProcessTask
+from worker.celery_app import ProcessTask, QueueConsumer
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp
+from worker.runtime import Runtime
 
 
 class Switch(Enum):
@@ -36,7 +46,6 @@ class Switch(Enum):
     JOURNAL = "journal"
     REAPER = "reaper"
     REPAIR = "repair"
-    DISPATCHER = "dispatcher"
     PATIENCE = "patience"
     RETRIES = "retries"
     CANCEL = "cancel"
@@ -47,6 +56,14 @@ class Switch(Enum):
     COMPARE_AND_SET = "compare-and-set"
     RESERVATIONS = "reservations"
     LATE_ACKS = "late-acks"
+    LETTING_GO = "letting-go"
+    TICKET_CHECK = "ticket-check"
+    SERVER_CLOCK = "server-clock"
+    LEADER_LOCK_EXPIRY = "leader-lock-expiry"
+    BROKER_TIMEOUTS = "broker-timeouts"
+    GRACE = "grace"
+    LAST_END = "last-end"
+    RECONNECT = "reconnect"
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -121,19 +138,11 @@ async def _repair_nothing(self: Dispatcher) -> int:
     return 0
 
 
-async def _release_nothing(self: Dispatcher) -> bool:
-    return False
-
-
-def _dispatcher() -> None:
-    _replace(Dispatcher, "dispatch", _release_nothing)
-
-
 def _repair() -> None:
     _replace(Dispatcher, "repair", _repair_nothing)
 
 
-async def _ask_once(operation: Callable[[], Awaitable[Any]], *, action: str, task_id: str) -> Any:
+async def _ask_once(operation: Callable[[], Awaitable[Any]], **_: Any) -> Any:
     try:
         return await operation()
     except StoreUnavailable:
@@ -141,7 +150,7 @@ async def _ask_once(operation: Callable[[], Awaitable[Any]], *, action: str, tas
 
 
 def _patience() -> None:
-    for module in (executor, journal, draining):
+    for module in (executor, journal):
         _replace(module, "until_answered", _ask_once)
 
 
@@ -195,6 +204,70 @@ def _late_acks() -> None:
     _replace(ProcessTask, "acks_late", False)
 
 
+def _letting_go() -> None:
+    """A ticket is held as long as the database is away."""
+    _replace(executor, "HOLD_TICKET_SECONDS", float("inf"))
+
+
+def _ticket_check() -> None:
+    _replace(ProcessTask, "run", lambda task, task_id, *_: task.runtime.run(task_id, ticket_id=task.request.id))
+
+
+def _server_clock() -> None:
+    """Leases end by the worker's own clock."""
+
+    def later(seconds: float) -> Any:
+        return literal(SystemClock().now() + timedelta(seconds=seconds))
+
+    _replace(claims, "later", later)
+
+
+def _leader_lock_expiry() -> None:
+    """Who does not let go of the lock leads for ever."""
+    acquire = MongoLeaderLock.acquire
+
+    async def acquire_for_ever(self: MongoLeaderLock, owner: str, *, seconds: float) -> bool:
+        return await acquire(self, owner, seconds=1_000_000)
+
+    _replace(MongoLeaderLock, "acquire", acquire_for_ever)
+
+
+def _broker_timeouts() -> None:
+    _replace(window, "PUBLISH_SECONDS", 1_000.0)
+    _replace(connections, "COMMAND_SECONDS", 1_000.0)
+
+
+def _grace() -> None:
+    """A stop is a kill."""
+    _replace(Runtime, "drain", lambda _: os._exit(0))
+
+
+def _last_end() -> None:
+    """A cancel ends what has ended."""
+    names = ("status",)
+    _loosen(MongoTaskRepository, lambda found: _without(found, *names, where="status"))
+
+    async def request_cancel(self: Any, tenant: Any, task_id: Any) -> Any:
+        ended = change(task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
+        await self._tasks.update_one({"_id": task_id, "tenant": tenant, "status": TaskStatus.QUEUED.value}, ended)
+        return await self.get(tenant, task_id)
+
+    _replace(MongoTaskRepository, "request_cancel", request_cancel)
+
+
+def _reconnect() -> None:
+    """A consumer is told once, and the next connection does not know of it."""
+    told: dict[int, bool] = {}
+
+    def settle(self: QueueConsumer) -> None:
+        if told.get(id(self), True) is not self._wanted:
+            told[id(self)] = self._wanted
+            consumer = self._consumer
+            (consumer.add_task_queue if self._wanted else consumer.cancel_task_queue)(self._queue)
+
+    _replace(QueueConsumer, "settle", settle)
+
+
 _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.FENCING: _fencing,
     Switch.LEASE: _lease,
@@ -202,7 +275,6 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.JOURNAL: _journal,
     Switch.REAPER: _reaper,
     Switch.REPAIR: _repair,
-    Switch.DISPATCHER: _dispatcher,
     Switch.PATIENCE: _patience,
     Switch.RETRIES: _retries,
     Switch.CANCEL: _cancel,
@@ -213,6 +285,14 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.COMPARE_AND_SET: _compare_and_set,
     Switch.RESERVATIONS: _reservations,
     Switch.LATE_ACKS: _late_acks,
+    Switch.LETTING_GO: _letting_go,
+    Switch.TICKET_CHECK: _ticket_check,
+    Switch.SERVER_CLOCK: _server_clock,
+    Switch.LEADER_LOCK_EXPIRY: _leader_lock_expiry,
+    Switch.BROKER_TIMEOUTS: _broker_timeouts,
+    Switch.GRACE: _grace,
+    Switch.LAST_END: _last_end,
+    Switch.RECONNECT: _reconnect,
 }
 
 

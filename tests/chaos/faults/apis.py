@@ -63,7 +63,7 @@ def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
 @fault(Switch.COMPARE_AND_SET)
 def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
     """Both look before either acts. Each crash is counted once, and nobody loses what he has just claimed."""
-    with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "2500"]) as stack:
+    with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "4000"]) as stack:
         sit_through(2 * LEASE_SECONDS)  # a new leader excuses what it finds in its first round
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
@@ -76,9 +76,9 @@ def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
         assert {task["attempts"] for task in ended} == {2}
 
 
-@fault(Switch.REAPER)
+@fault(Switch.LEADER_LOCK_EXPIRY)
 def the_leader_dies_and_another_takes_over(lab: Lab, _: float) -> None:
-    with lab.stack(apis=2, workers=2, simulator=["--latency-ms", "1500"]) as stack:
+    with lab.stack(apis=2, workers=2, simulator=["--latency-ms", "4000"]) as stack:
         leader, other = _leader_and_other(stack)
         stack.client.base_url = httpx.URL(f"http://127.0.0.1:{stack.parts[other].environment['AGENT_API_PORT']}")
         stack.parts["worker-2"].stop()
@@ -88,7 +88,9 @@ def the_leader_dies_and_another_takes_over(lab: Lab, _: float) -> None:
         stack.kill("worker")
         stack.kill(leader)
         tasks += submit_many(stack, TASKS)
-        assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}
+        ended = reckon(stack, tasks, seconds=60)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended[:TASKS]} == {2}
 
 
 def _leader_and_other(stack: Stack) -> tuple[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
+from typing import Any
 
 from redis import Redis
 
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many
 from tests.chaos.switches import Switch
+from tests.chaos.tickets import send_ticket
 from tests.stack import Stack
 
 # Few slots and slow models, so that tickets lie in the list.
@@ -37,13 +40,15 @@ def redis_restarts_empty(lab: Lab, seconds: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 
-@fault(Switch.DISPATCHER, quick=[8], long=[40])
+@fault(Switch.BROKER_TIMEOUTS, quick=[8], long=[40])
 def redis_stands_still(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, TASKS)
         _wait_for_listed_tickets(stack)
         stack.servers["broker"].signal(signal.SIGSTOP)
+        began = time.monotonic()
         tasks += submit_many(stack, TASKS)
+        assert time.monotonic() - began < seconds, "nothing was accepted while Redis stood still"
         sit_through(seconds)
         stack.servers["broker"].signal(signal.SIGCONT)
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
@@ -69,3 +74,45 @@ def redis_is_full(lab: Lab, seconds: float) -> None:
             sit_through(seconds)
             redis.config_set("maxmemory", "0")
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+
+
+@fault(Switch.RECONNECT)
+def redis_restarts_after_a_drain(lab: Lab, _: float) -> None:
+    """The consumer was paused and resumed; it must be consuming on the next connection, too."""
+    with lab.stack(simulator=SLOW) as stack:
+        tasks = submit_many(stack, 1)
+        stack.wait(tasks[0])
+        worker = _only_worker(stack)
+        stack.client.post(f"/v1/system/workers/{worker['worker_id']}/drain", json={"seconds": 60}).raise_for_status()
+        stack.wait_until(lambda: bool(_only_worker(stack)["draining"]), seconds=20)
+        stack.client.delete(f"/v1/system/workers/{worker['worker_id']}/drain").raise_for_status()
+        stack.wait_until(lambda: not _only_worker(stack)["draining"], seconds=20)
+        stack.kill("broker")
+        stack.start("broker")
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+
+
+@fault(Switch.RECONNECT)
+def redis_restarts_after_the_database_did(lab: Lab, _: float) -> None:
+    with lab.stack(simulator=SLOW, settings={"MONGO_TIMEOUT_SECONDS": "1"}) as stack:
+        tasks = submit_many(stack, 1)
+        stack.wait(tasks[0])
+        stack.kill("store")
+        send_ticket(stack, tasks[0], number=9)
+        stack.wait_until(lambda: _told(stack, "database_lost"), seconds=20)
+        stack.start("store")
+        stack.wait_until(lambda: _told(stack, "database_found_again"), seconds=20)
+        stack.kill("broker")
+        stack.start("broker")
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+
+
+def _only_worker(stack: Stack) -> dict[str, Any]:
+    found: list[dict[str, Any]] = stack.client.get("/v1/system/metrics").json()["workers"]
+    return found[0]
+
+
+def _told(stack: Stack, message: str) -> bool:
+    return any(line["message"] == message for line in stack.parts["worker"].log_lines())

@@ -17,6 +17,7 @@ BROKER = Link("worker", "REDIS_URL")
 MODELS = Link("worker", "OPENAI_BASE_URL")
 API_STORE = Link("api", "MONGO_URI")
 PATIENT = {"AGENT_LLM_TIMEOUT_SECONDS": "20", "AGENT_HTTP_MAX_RETRIES": "3"}
+NARROW = {"AGENT_WORKER_CONCURRENCY": "4", "MONGO_TIMEOUT_SECONDS": "2"}
 TASKS = 5
 
 
@@ -53,7 +54,7 @@ def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: f
 def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
     """What the first worker records is on its way for longer than the second needs to finish the task."""
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
-        tasks = _first_worker_alone(stack, {"fault": "slow-1500-once"})
+        tasks = _first_worker_alone(stack, {"fault": "slow-4000-once"})
         stack.links[STORE].delay(12)
         _wait_until_over(stack, tasks)
         sit_through(10)
@@ -79,14 +80,29 @@ def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
 @fault(Switch.REAPER)
 def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
     with lab.stack(workers=2, links=[STORE, BROKER, MODELS], settings=PATIENT) as stack:
-        tasks = _first_worker_alone(stack, {"fault": "slow-1500-once"})
+        tasks = _first_worker_alone(stack, {"fault": "slow-6000-once"})
         for proxy in stack.links.values():
             proxy.cut()
         _wait_until_over(stack, tasks)
         for proxy in stack.links.values():
             proxy.heal()
         tasks += submit_many(stack, TASKS)
-        assert statuses(reckon(stack, tasks)) == {"completed"}
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended[:TASKS]} == {2}
+
+
+@fault(Switch.LETTING_GO)
+def one_of_two_workers_loses_the_database(lab: Lab, _: float) -> None:
+    """It has fetched tickets that it cannot claim: the other one gets them, while the first is still lost."""
+    with lab.stack(workers=2, links=[STORE], settings=NARROW) as stack:
+        stack.links[STORE].half_open()
+        tasks = submit_many(stack, 4 * TASKS)
+        _wait_until_over(stack, tasks)
+        stack.links[STORE].heal()
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task.get("crashes", 0) for task in ended} == {0}
 
 
 @fault(Switch.RETRIES)

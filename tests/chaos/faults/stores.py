@@ -7,7 +7,7 @@ from tests.chaos.switches import Switch
 from tests.stack import Link
 
 TASKS = 10
-SLOW = ["--latency-ms", "700"]
+SLOW = ["--latency-ms", "2000"]
 LINKS = [Link("worker", "MONGO_URI"), Link("api", "MONGO_URI")]
 
 
@@ -15,7 +15,7 @@ LINKS = [Link("worker", "MONGO_URI"), Link("api", "MONGO_URI")]
 def the_database_dies_and_comes_back(lab: Lab, seconds: float) -> None:
     with lab.stack(simulator=SLOW) as stack:
         tasks = submit_many(stack, TASKS)
-        wait_for_calls(stack, TASKS // 2)
+        wait_for_calls(stack, TASKS)
         stack.kill("store")
         refused = stack.client.post("/v1/agent/execute", json={"task": "Write about outages."})
         sit_through(seconds)
@@ -32,7 +32,7 @@ def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> N
     settings = {"MONGO_TIMEOUT_SECONDS": "1", "AGENT_LEASE_SECONDS": "30"}
     with lab.stack(simulator=SLOW, settings=settings, links=LINKS) as stack:
         tasks = submit_many(stack, TASKS)
-        wait_for_calls(stack, TASKS // 2)
+        wait_for_calls(stack, TASKS)
         for proxy in stack.links.values():
             proxy.delay(2)
         sit_through(seconds)

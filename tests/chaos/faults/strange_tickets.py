@@ -40,15 +40,20 @@ def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) ->
         assert [stack.get(task) for task in (finished, cancelled)] == before
 
 
-@fault()
+@fault(Switch.TICKET_CHECK)
 def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
-    """Of another version, of another product, or with arguments that make no sense: dropped, and work goes on."""
-    with lab.stack() as stack:
+    """Of another version, of another product, with arguments that make no sense or would match any task."""
+    with lab.stack(simulator=["--latency-ms", "500"], settings={"AGENT_WORKER_CONCURRENCY": "2"}) as stack:
+        tasks = submit_many(stack, 20)
         send_ticket(stack, "a", name="process_task_v2")
         send_ticket(stack, "b", args=())
         send_ticket(stack, "c", args=("c", {"further": "argument of a newer version"}))
         send_ticket(stack, "d", args=({"not": "an id"},))
         send_ticket(stack, "e", args=(17,))
-        tasks = submit_many(stack, 3)
-        assert statuses(reckon(stack, tasks)) == {"completed"}
+        for number in range(COPIES):
+            send_ticket(stack, "f", number=number, args=({"$ne": None},))
+        tasks += submit_many(stack, 3)
+        ended = reckon(stack, tasks)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended} == {1}
         assert stack.parts["worker"].alive

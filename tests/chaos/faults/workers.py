@@ -83,7 +83,7 @@ def a_worker_dies_before_it_acknowledges_a_ticket(lab: Lab, _: float) -> None:
         assert statuses(reckon(stack, tasks)) == {"completed"}
 
 
-@fault()
+@fault(Switch.GRACE)
 def a_worker_with_short_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
     settings = {"AGENT_WORKER_GRACE_SECONDS": "20"}
     with lab.stack(workers=2, simulator=SLOW, settings=settings) as stack:

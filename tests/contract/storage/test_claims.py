@@ -184,3 +184,27 @@ async def test_history_is_the_sessions_completed_earlier_turns(indexed_database:
     history = await claims.history(TENANT, session, before=later)
 
     assert [message.content for message in history] == ["one", "long $text"]
+
+
+async def test_a_claim_whose_answer_never_came_is_put_back_and_is_no_crash(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    claims = claim_repository(indexed_database)
+
+    await claims.abandon(task.id, ClaimId("another"))
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.PROCESSING
+
+    await claims.abandon(task.id, held.claim_id)
+    await claims.abandon(task.id, held.claim_id)
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert (stored.status, stored.crashes, stored.handbacks) == (TaskStatus.QUEUED, 0, 1)
+    assert (stored.lease, stored.dispatched_at) == (None, None)
+
+
+async def test_a_task_without_messages_can_be_completed(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    await indexed_database["tasks"].update_one({"_id": task.id}, {"$unset": {"messages": ""}})
+
+    assert await claim_repository(indexed_database).complete(held, RunUpdate(), RESULT)
+
+    stored = await task_repository(indexed_database).get(TENANT, task.id)
+    assert [message.content for message in stored.messages] == [RESULT.raw_output]

@@ -300,3 +300,26 @@ async def test_lifecycle_events_go_after_their_retention(indexed_database: Datab
     await MongoDispatchRepository(indexed_database, log_retention_seconds=3_600).reap(excuse_crashes=False)
 
     assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]
+
+
+@pytest.mark.parametrize("field", ["request_id", "queued_at", "rev"])
+async def test_a_document_that_lacks_a_field_keeps_no_other_waiting(indexed_database: Database, field: str) -> None:
+    strange = await waiting(indexed_database)
+    usual = await waiting(indexed_database)
+    await indexed_database["tasks"].update_one({"_id": strange}, {"$unset": {field: ""}})
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+
+    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [usual]
+
+
+async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_database: Database) -> None:
+    strange, _ = await claimed_task(indexed_database, lease_seconds=-1)
+    usual, _ = await claimed_task(indexed_database, lease_seconds=-1)
+    bare = {"$unset": {"epoch": "", "max_attempts": ""}, "$set": {"crashes": None}}
+    await indexed_database["tasks"].update_one({"_id": strange.id}, bare)
+
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+
+    assert reaped.requeued == {"crash": 2}
+    stored = [await task_repository(indexed_database).get(TENANT, task.id) for task in (strange, usual)]
+    assert [(task.status, task.crashes) for task in stored] == [(TaskStatus.QUEUED, 1)] * 2

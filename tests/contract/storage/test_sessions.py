@@ -87,3 +87,13 @@ async def test_an_erased_session_stays_erased(
         await sessions.open(TENANT, session_id)
     with pytest.raises(SessionNotFound):
         await sessions.open(OTHER, session_id)
+
+
+async def test_messages_of_a_kind_that_is_not_known_are_left_out(indexed_database: Database) -> None:
+    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    strange = {"role": "oracle", "content": "42", "created_at": task.created_at}
+    await indexed_database["tasks"].update_one({"_id": task.id}, {"$push": {"messages": strange}})
+
+    said = await MongoSessionRepository(indexed_database).messages(TENANT, task.session_id, limit=10)
+
+    assert [message.content for message in said] == [task.task]
