@@ -168,7 +168,7 @@ class WaitingTask:
 
 @dataclass(frozen=True)
 class Reaped:
-    """What one round of the reaper did, by reason."""
+    """What one round of the reaper, or one sweep, did, by reason."""
 
     requeued: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
@@ -210,7 +210,10 @@ class DispatchRepository(Protocol):
         """Marks a lost ticket's task as dispatched anew; False when it has moved on since."""
 
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
-        """Ends or requeues what cannot go on: expired leases, flags on queued tasks, deadlines, ages, TTL."""
+        """Ends or requeues the runs whose lease has expired."""
+
+    async def sweep(self) -> Reaped:
+        """Ends what waits and need not any more: cancelled tasks, too old ones; removes what has outlived its time."""
 
     async def counts(self) -> QueueCounts: ...
 

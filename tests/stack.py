@@ -75,13 +75,14 @@ class Part:
 
     def wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not self.ready:
             if self.process is None or self.process.poll() is not None or time.monotonic() > give_up_at:
                 tail = self.log.read_text(errors="replace")[-3000:]
                 raise RuntimeError(f"{self.name} does not get ready:\n{tail}")
             time.sleep(0.02)
 
-    def _answers(self) -> bool:
+    @property
+    def ready(self) -> bool:
         try:
             return httpx.get(self.probe, timeout=2).status_code == httpx.codes.OK
         except httpx.HTTPError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.domain.identity import ClaimId, RequestId, SessionId, TaskId, Tenant
+from app.domain.identity import DEFAULT_TENANT, ClaimId, RequestId, SessionId, TaskId, Tenant
+from app.domain.run import EventName
 from app.domain.task import NewTask, Step, Task
 from app.ports import Claim
 from app.storage.claims import MongoClaimRepository
@@ -25,6 +26,26 @@ def new_task(text: str = "Write about tides", **fields: Any) -> NewTask:
         "request_id": RequestId(uuid.uuid4().hex),
     }
     return NewTask(**{**defaults, **fields})
+
+
+def waiting_document(text: str, **fields: Any) -> dict[str, Any]:
+    """A queued task as the API stores it, for tests that put many or strange ones into the database themselves."""
+    now = datetime.now(UTC)
+    task = new_task(text, **{"tenant": DEFAULT_TENANT, **fields})
+    return {
+        **task.model_dump(exclude={"id", "run_at"}, exclude_none=True),
+        **dict.fromkeys(("created_at", "queued_at", "updated_at", "changed_at", "due_at"), now),
+        "_id": task.id,
+        "expires_at": now + timedelta(days=1),
+        "status": "queued",
+        "rev": 1,
+        "steps": {},
+        "history": [],
+        "dispatch_seq": 0,
+        "messages": [{"role": "user", "content": text, "created_at": now}],
+        "events": [{"rev": 1, "name": EventName.QUEUED.value, "at": now, "detail": {}}],
+        "unprojected": True,
+    }
 
 
 def task_repository(db: Database, *, expiry_seconds: int = 86_400) -> MongoTaskRepository:

@@ -22,7 +22,7 @@ from app.agents.summary import summarise
 from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
 from app.domain.message import Message
-from app.domain.task import OTHER_VERSION_SECONDS, RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus
+from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Routing, Task, TaskResult, TaskStatus, other_version_delay
 from app.domain.usage import ModelAttempt
 from app.errors import (
     AgentFault,
@@ -235,7 +235,7 @@ class Executor:
 
     def _handed_back(self, run: Run, reason: Postponed) -> Ending:
         claims, claim, update = self._parts.claims, run.held.claim, run.journal.take_update()
-        delay_seconds = 0.0 if run.held.hand_back else OTHER_VERSION_SECONDS
+        delay_seconds = 0.0 if run.held.hand_back else other_version_delay(run.task.handbacks)
         _log.info("task_handed_back", reason=reason.message)
         return Ending(
             REQUEUED,

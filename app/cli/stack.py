@@ -118,6 +118,8 @@ def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) 
         typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")
     else:
         _print_status(url, status, system, problem)
+    if problem is not None and status is None:
+        raise typer.Exit(1)
 
 
 def _print_status(url: str, status: StackStatus | None, system: Json | None, problem: str | None) -> None:

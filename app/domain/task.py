@@ -18,7 +18,8 @@ from app.domain.usage import NO_USAGE, ModelAttempt, Usage
 
 TASK_TEXT_LIMIT = 32_768
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
-OTHER_VERSION_SECONDS = 2.0  # after which a task that only a worker of another version can run is offered again
+OTHER_VERSION_SECONDS = 2.0
+LONGEST_OTHER_VERSION_SECONDS = 60.0
 
 
 class TaskStatus(StrEnum):
@@ -236,3 +237,8 @@ class TaskSummary(BaseModel):
     completed_at: AwareDatetime | None = None
     error: TaskError | None = None
     usage: Usage = NO_USAGE
+
+
+def other_version_delay(handbacks: int) -> float:
+    """Seconds after which a task that only a worker of another version can run is offered again; ever more."""
+    return min(LONGEST_OTHER_VERSION_SECONDS, OTHER_VERSION_SECONDS * 2.0 ** min(handbacks, 10))

@@ -18,6 +18,7 @@ from app.ports import (
     DispatchRepository,
     LeaderLock,
     ProjectionRepository,
+    Reaped,
     SystemRepository,
     TaskQueue,
 )
@@ -33,6 +34,8 @@ IDLE_TICK_SECONDS = 1.0
 REPAIR_TICK_SECONDS = 1.0
 PROJECTION_TICK_SECONDS = 2.0
 PROJECTION_BATCH = 100
+SWEEP_TICK_SECONDS = 1.0
+SWEEP_SHARE = 50  # at most a fiftieth of the time is spent sweeping
 ROLL_UP_SECONDS = 300.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 
@@ -87,6 +90,7 @@ class Leader:
             "dispatch": self._dispatch,
             "repair": self._repair,
             "reap": self.reap,
+            "sweep": self._sweep,
             "project": self._project,
             "snapshot": self._snapshots.publish,
             "roll_up": self._roll_up,
@@ -177,9 +181,14 @@ class Leader:
         if reaped.requeued:
             _log.warning("tasks_reaped", **reaped.requeued)
             self._kicked.set()
-        for code, count in reaped.failed.items():
-            _log.warning("tasks_given_up", error_type=code, count=count)
+        _tell_failed(reaped)
         return tick_seconds
+
+    async def _sweep(self) -> float:
+        """Reads all that waits, so the deeper the backlog, the more rarely it is done."""
+        began = self._clock.monotonic()
+        _tell_failed(await self._ports.dispatch.sweep())
+        return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:
         """Reaps nothing for one lease, and does not count as crashes what the round after it requeues."""
@@ -195,3 +204,8 @@ class Leader:
     async def _roll_up(self) -> float:
         await self._ports.system.roll_up()
         return ROLL_UP_SECONDS
+
+
+def _tell_failed(reaped: Reaped) -> None:
+    for code, count in reaped.failed.items():
+        _log.warning("tasks_given_up", error_type=code, count=count)

@@ -14,7 +14,7 @@ from typing import Any
 from app.domain.identity import ClaimId, SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName
-from app.domain.task import OTHER_VERSION_SECONDS, Requeue, Task, TaskError, TaskResult, TaskStatus
+from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, other_version_delay
 from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.mongo import Database, store_errors
@@ -65,13 +65,11 @@ class MongoClaimRepository:
         try:
             return read_task(document)
         except TaskUnreadable:
-            await self._hand_back(Claim(task_id=task_id, claim_id=ClaimId(claim_id), epoch=document["epoch"]))
+            # A worker of the version that wrote it may understand it.
+            claim = Claim(task_id=task_id, claim_id=ClaimId(claim_id), epoch=document["epoch"])
+            delay_seconds = other_version_delay(document.get("handbacks") or 0)
+            await self.requeue(claim, RunUpdate(), reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None)
             return None
-
-    async def _hand_back(self, claim: Claim) -> None:
-        """A worker of the version that wrote it may understand the task."""
-        update = RunUpdate(steps=[])
-        await self.requeue(claim, update, reason=Requeue.HANDBACK, delay_seconds=OTHER_VERSION_SECONDS, error=None)
 
     async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
         mine = {"_id": task_id, "lease.claim_id": claim_id, "status": TaskStatus.PROCESSING.value}

@@ -124,20 +124,22 @@ class MongoDispatchRepository:
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
         now = await server_time(self._db)
         with store_errors("reap tasks"):
-            crashes = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
+            outcomes = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
+        exhausted = outcomes["failed"]
+        return Reaped(
+            requeued={reason: outcomes[reason] for reason in ("crash", "outage") if outcomes[reason]},
+            failed={AttemptsExhausted.code: exhausted} if exhausted else {},
+            cancelled=outcomes["cancelled"],
+        )
+
+    async def sweep(self) -> Reaped:
+        now = await server_time(self._db)
+        with store_errors("sweep tasks"):
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
             await self._remove_outlived(now)
             await self._remove_old_logs(now)
-        return Reaped(
-            requeued={reason: crashes[reason] for reason in ("crash", "outage") if crashes[reason]},
-            failed={
-                code: count
-                for code, count in ((AttemptsExhausted.code, crashes["failed"]), (Expired.code, expired))
-                if count
-            },
-            cancelled=cancelled + crashes["cancelled"],
-        )
+        return Reaped(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
 
     async def counts(self) -> QueueCounts:
         now = await server_time(self._db)

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tests.benchmarks.table import Row, percentile, render
 from tests.servers import Server
 from tests.soak.stores import embedded_store, scripted_store
 from tests.stack import Plan, Stack, running_stack
-from tests.tasks import new_task
+from tests.tasks import waiting_document
 
 CODE = "Write a Python function that adds {number} to a number."
 RUNNING = 50
@@ -211,28 +211,9 @@ def _resident(stack: Stack) -> int:
 def _fill(db: Any, count: int, *, tenant: str = "default") -> None:
     """Adds waiting tasks past the API, as it would have stored them."""
     for begin in range(0, count, BATCH):
-        now = datetime.now(UTC)
-        db["tasks"].insert_many(
-            [_waiting(tenant, number, now) for number in range(begin, min(count, begin + BATCH))], ordered=False
-        )
-
-
-def _waiting(tenant: str, number: int, now: datetime) -> dict[str, Any]:
-    text = CODE.format(number=number)
-    return {
-        **new_task(text, tenant=Tenant(tenant)).model_dump(exclude={"id", "run_at"}, exclude_none=True),
-        **dict.fromkeys(("created_at", "queued_at", "updated_at", "changed_at", "due_at"), now),
-        "_id": str(uuid.uuid4()),
-        "expires_at": now + timedelta(days=1),
-        "status": "queued",
-        "rev": 1,
-        "steps": {},
-        "history": [],
-        "dispatch_seq": 0,
-        "messages": [{"role": "user", "content": text, "created_at": now}],
-        "events": [{"rev": 1, "name": EventName.QUEUED.value, "at": now, "detail": {}}],
-        "unprojected": True,
-    }
+        numbers = range(begin, min(count, begin + BATCH))
+        waiting = [waiting_document(CODE.format(number=number), tenant=Tenant(tenant)) for number in numbers]
+        db["tasks"].insert_many(waiting, ordered=False)
 
 
 FIGURES: dict[str, Figure] = {

@@ -80,8 +80,8 @@ class LaxCollection:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._collection, name)
 
-    async def update_one(self, condition: Mapping[str, Any], change: Any) -> Any:
-        return await self._collection.update_one(self._loosen(condition), change)
+    async def update_one(self, condition: Mapping[str, Any], change: Any, **options: Any) -> Any:
+        return await self._collection.update_one(self._loosen(condition), change, **options)
 
 
 def _loosen(repository: type[Any], loosen: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:

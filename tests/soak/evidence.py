@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
 
@@ -39,7 +37,7 @@ def page(progress: Progress) -> str:
         "of these recorded": progress.total("calls_recorded"),
         "hours": f"{progress.total('seconds') / 3600:.2f}",
         "command": f"`{_command(progress.plan)}`",
-        "commit": f"`{_commit()}`",
+        "commit": ", ".join(sorted({f"`{wave.commit}`" for wave in progress.waves})),
         "machine": f"{psutil.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}",
         "finished": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -57,14 +55,3 @@ def _counts(counts: dict[str, int]) -> str:
 def _command(plan: SoakPlan) -> str:
     kills = " ".join(f"--{victim}-kills {plan.kills[victim]}" for victim in VICTIMS)
     return f"python -m tests.soak --tasks {plan.tasks} --waves {plan.waves} {kills} --seed {plan.seed}"
-
-
-def _commit() -> str:
-    told = subprocess.run(
-        ["git", "rev-parse", "HEAD"],  # noqa: S607  whichever git is there
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    return told.stdout.strip() or "unknown"

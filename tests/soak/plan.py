@@ -39,7 +39,7 @@ class SoakPlan:
 
 @dataclass
 class Wave:
-    """What was seen in one wave. `reruns` are claims beyond each task's first."""
+    """What was seen in one wave. `kills` hit processes that were ready; `reruns` are claims beyond a task's first."""
 
     number: int
     tasks: int
@@ -51,6 +51,7 @@ class Wave:
     calls: int
     calls_recorded: int
     violations: list[str]
+    commit: str
 
 
 @dataclass
@@ -71,7 +72,10 @@ class Progress:
         return cls(plan, [Wave(**wave) for wave in kept["waves"]])
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=1))
+        """At once or not at all."""
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps(asdict(self), indent=1))
+        written.replace(path)
 
     def remaining(self) -> Iterator[int]:
         return iter(range(len(self.waves), self.plan.waves))

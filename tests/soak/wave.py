@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from app.domain.task import TaskStatus
@@ -44,10 +46,11 @@ def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
     began = time.monotonic()
     size = plan.wave_sizes()[number]
     stack.simulator.delete("/simulator/calls").raise_for_status()
-    clients = Clients(stack.api_url, [f"{uuid.uuid4().hex}-{task}" for task in range(size)])
+    prefix = uuid.uuid4().hex
+    clients = Clients(stack.api_url, [f"{prefix}-{task}" for task in range(size)])
     clients.start()
-    kills = plan.kills_of_wave(number)
-    _strike_while_it_works(stack, clients, kills, dice=random.Random(f"{plan.seed}:{number}:who"))
+    dice = random.Random(f"{plan.seed}:{number}:who")
+    kills = _strike_while_it_works(stack, clients, plan.kills_of_wave(number), dice=dice)
     task_ids = list(clients.accepted.values())
     documents = _read(stack, task_ids)
     return Wave(
@@ -55,20 +58,34 @@ def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
         tasks=len(set(task_ids)),
         seconds=round(time.monotonic() - began, 1),
         statuses=dict(Counter(document["status"] for document in documents)),
-        kills=dict(Counter(victim for _, victim in kills)),
+        kills=dict(kills),
         reruns=sum(document.get("attempts", 0) - 1 for document in documents),
         crashes=sum(document.get("crashes", 0) for document in documents),
         calls=stack.calls()["calls"],
         calls_recorded=sum(_recorded_calls(document) for document in documents),
-        violations=_violations(stack, task_ids, size),
+        violations=_violations(stack, task_ids, prefix),
+        commit=_commit(),
     )
 
 
-def _violations(stack: Stack, task_ids: Sequence[str], size: int) -> list[str]:
+def _violations(stack: Stack, task_ids: Sequence[str], prefix: str) -> list[str]:
     found = violations(stack, task_ids, orphans=False)
-    if len(set(task_ids)) != size:
-        found.append(f"{size} keys made {len(set(task_ids))} tasks")
+    with stack.database() as db:
+        made = db["tasks"].count_documents({"idempotency_key": {"$regex": f"^{prefix}-"}})
+    if len(set(task_ids)) != len(task_ids) or made != len(task_ids):
+        found.append(f"{len(task_ids)} keys made {made} tasks, {len(set(task_ids))} were answered")
     return found
+
+
+def _commit() -> str:
+    told = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607  whichever git is there
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    return told.stdout.strip() or "unknown"
 
 
 def _recorded_calls(document: Document) -> int:
@@ -77,18 +94,21 @@ def _recorded_calls(document: Document) -> int:
 
 def _strike_while_it_works(
     stack: Stack, clients: Clients, kills: Sequence[tuple[int, str]], *, dice: random.Random
-) -> None:
-    """Kills each victim when so many tasks have ended; returns when all have ended and are projected."""
-    left = list(kills)
+) -> Counter[str]:
+    """Kills each victim when so many tasks have ended; gives the kills when all have ended and are projected."""
+    left, struck = list(kills), Counter[str]()
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     with stack.database() as db:
         while True:
             _revive_parts(stack)
             unfinished = db["tasks"].count_documents(UNFINISHED)
             if left and len(clients.accepted) - unfinished >= left[0][0]:
-                _strike(stack, left.pop(0)[1], dice)
+                victim = left[0][1]
+                if _strike(stack, victim, dice):
+                    left.pop(0)
+                    struck[victim] += 1
             elif clients.done and not left and unfinished == 0 and _projected(db):
-                return
+                return struck
             assert clients.is_alive() or clients.done, "the clients gave up"
             assert time.monotonic() < give_up_at, f"{unfinished} tasks have not ended, {len(left)} kills are to come"
             time.sleep(LOOK_SECONDS)
@@ -105,15 +125,16 @@ def _revive_parts(stack: Stack) -> None:
             part.launch()
 
 
-def _strike(stack: Stack, victim: str, dice: random.Random) -> None:
-    """SIGKILL. A server comes back at once, a part with the next look."""
+def _strike(stack: Stack, victim: str, dice: random.Random) -> bool:
+    """SIGKILL; False where nobody is ready to be hit. A server comes back at once, a part with the next look."""
     if victim in stack.servers:
         stack.kill(victim)
         stack.start(victim)
-        return
-    alive = [name for name, part in stack.parts.items() if name.partition("-")[0] == victim and part.alive]
-    if alive:
-        stack.kill(dice.choice(alive))
+        return True
+    ready = [name for name, part in stack.parts.items() if name.partition("-")[0] == victim and part.ready]
+    if ready:
+        stack.kill(dice.choice(ready))
+    return bool(ready)
 
 
 def _read(stack: Stack, task_ids: Sequence[str]) -> list[Document]:

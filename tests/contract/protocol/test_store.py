@@ -95,6 +95,7 @@ class StoredTasks:
 
     def reap(self) -> None:
         self._do(self._dispatch.reap(excuse_crashes=False))
+        self._do(self._dispatch.sweep())
 
     def cancel(self, task_id: str) -> None:
         self._do(self._tasks.request_cancel(TENANT, TaskId(task_id)))

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import TaskId, Tenant
-from app.domain.task import TaskStatus
+from app.domain.task import Requeue, TaskStatus
 from app.errors import StoreError
 from app.ports import RunUpdate
 from app.storage.dispatch import MongoDispatchRepository
@@ -112,6 +112,18 @@ async def test_a_flagged_task_whose_worker_died_is_cancelled(indexed_database: D
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
 
 
+async def test_a_flagged_task_that_was_requeued_is_cancelled(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    await task_repository(indexed_database).request_cancel(TENANT, task.id)
+    claims = claim_repository(indexed_database)
+    await claims.requeue(held, RunUpdate(), reason=Requeue.RETRY, delay_seconds=0, error=None)
+
+    swept = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
+
+    assert swept.cancelled == 1
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
+
+
 async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database, expiry_seconds=-60)
     overdue = await tasks.insert(new_task(), dispatched=False, new_session=True)
@@ -119,7 +131,7 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
         new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
     )
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
 
     expired = await tasks.get(TENANT, overdue.id)
     assert reaped.failed == {"EXPIRED": 1}
@@ -140,7 +152,7 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
     )
 
-    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
 
     for collection, owner in (
         ("tasks", "_id"),
@@ -297,7 +309,7 @@ async def test_lifecycle_events_go_after_their_retention(indexed_database: Datab
         [{"_id": "old", "at": now - timedelta(hours=3)}, {"_id": "new", "at": now}]
     )
 
-    await MongoDispatchRepository(indexed_database, log_retention_seconds=3_600).reap(excuse_crashes=False)
+    await MongoDispatchRepository(indexed_database, log_retention_seconds=3_600).sweep()
 
     assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]
 

@@ -44,9 +44,10 @@ def test_status_tells_of_the_queue_and_of_each_worker(shell: Shell) -> None:
 
 
 def test_status_of_an_api_that_does_not_answer_says_so(shell: Shell) -> None:
-    shown = shell.ok("status", "--api", "http://127.0.0.1:9")
+    done = shell.run("status", "--api", "http://127.0.0.1:9")
 
-    assert "No answer from http://127.0.0.1:9" in shown
+    assert done.returncode == 1
+    assert "No answer from http://127.0.0.1:9" in done.stdout
 
 
 def test_submitted_task_is_answered_and_shown(shell: Shell) -> None:

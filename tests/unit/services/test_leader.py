@@ -59,6 +59,9 @@ class DispatchDouble:
         self.excused.append(excuse_crashes)
         return Reaped(requeued={"crash": 2})
 
+    async def sweep(self) -> Reaped:
+        return Reaped()
+
 
 class ProjectionDouble:
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
