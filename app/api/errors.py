@@ -26,6 +26,7 @@ from app.errors import (
     MethodNotAllowed,
     RateLimited,
     RouteNotFound,
+    TaskUnreadable,
     Unauthenticated,
     UnknownAgent,
 )
@@ -133,7 +134,7 @@ def _extras(error: AgentOrchestratorError) -> dict[str, Any]:
 def _headers(error: AgentOrchestratorError) -> dict[str, str]:
     if isinstance(error, RateLimited | IntakePaused):
         return {"Retry-After": str(error.retry_after_seconds)}
-    if isinstance(error, DependencyError):
+    if isinstance(error, DependencyError | TaskUnreadable):
         return {"Retry-After": str(DEPENDENCY_RETRY_SECONDS)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="agent-orchestrator"'}
