@@ -14,7 +14,7 @@ RULE = "|---" * 10 + "|"
 
 
 def line(wave: Wave) -> str:
-    completed = wave.statuses.get("completed", 0)
+    completed = wave.ends.get("completed", 0)
     kills = " ".join(f"{victim} {wave.kills[victim]}" for victim in VICTIMS if wave.kills.get(victim))
     rate = wave.tasks / wave.seconds if wave.seconds else 0
     unrecorded = wave.calls - wave.calls_recorded
@@ -28,7 +28,7 @@ def page(progress: Progress) -> str:
     """The whole evidence, in Markdown."""
     figures = {
         "tasks accepted": progress.total("tasks"),
-        "ends": _counts(progress.total("statuses")),
+        "ends": _counts(progress.total("ends")),
         "SIGKILLs": _counts(progress.total("kills")),
         "lost, committed twice, or otherwise against the promise": len(progress.total("violations")),
         "runs beyond each task's first": progress.total("reruns"),

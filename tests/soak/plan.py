@@ -39,12 +39,16 @@ class SoakPlan:
 
 @dataclass
 class Wave:
-    """What was seen in one wave. `kills` hit processes that were ready; `reruns` are claims beyond a task's first."""
+    """What was seen in one wave.
+
+    `ends` counts statuses, and codes of errors in place of `failed`; `kills` hit processes that were ready; `reruns`
+    are claims beyond a task's first.
+    """
 
     number: int
     tasks: int
     seconds: float
-    statuses: Mapping[str, int]
+    ends: Mapping[str, int]
     kills: Mapping[str, int]
     reruns: int
     crashes: int

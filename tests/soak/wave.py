@@ -57,7 +57,7 @@ def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
         number=number,
         tasks=len(set(task_ids)),
         seconds=round(time.monotonic() - began, 1),
-        statuses=dict(Counter(document["status"] for document in documents)),
+        ends=dict(Counter(map(_end, documents))),
         kills=dict(kills),
         reruns=sum(document.get("attempts", 0) - 1 for document in documents),
         crashes=sum(document.get("crashes", 0) for document in documents),
@@ -86,6 +86,11 @@ def _commit() -> str:
         cwd=Path(__file__).parent,
     )
     return told.stdout.strip() or "unknown"
+
+
+def _end(document: Document) -> str:
+    """The status, and why it failed if it did."""
+    return document["error"]["type"] if document["status"] == "failed" else str(document["status"])
 
 
 def _recorded_calls(document: Document) -> int:
@@ -138,7 +143,7 @@ def _strike(stack: Stack, victim: str, dice: random.Random) -> bool:
 
 
 def _read(stack: Stack, task_ids: Sequence[str]) -> list[Document]:
-    fields = {"status": 1, "attempts": 1, "crashes": 1, "steps": 1}
+    fields = {"status": 1, "attempts": 1, "crashes": 1, "steps": 1, "error": 1}
     with stack.database() as db:
         return [
             document
