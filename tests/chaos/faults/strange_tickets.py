@@ -47,9 +47,11 @@ def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
     """Of another version, of another product, with arguments that make no sense or would match any task."""
     with lab.stack(simulator=["--latency-ms", "500"], settings={"AGENT_WORKER_CONCURRENCY": "2"}) as stack:
         lost = {**waiting_document("Write a Python function that was lost."), "dispatched_at": datetime.now(UTC)}
+        tasks = submit_many(stack, 1)
+        stack.wait(tasks[0])
         with stack.database() as db:
             db["tasks"].insert_one(lost)
-        tasks = [lost["_id"]]
+        tasks.append(lost["_id"])
         send_ticket(stack, "a", name="process_task_v2")
         send_ticket(stack, "b", args=())
         send_ticket(stack, "c", args=("c", {"further": "argument of a newer version"}))
