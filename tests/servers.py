@@ -77,7 +77,7 @@ class Server:
             process.kill()
             process.wait()
 
-    def signal(self, signal_number: int) -> None:
+    def send_signal(self, signal_number: int) -> None:
         """SIGSTOP, SIGCONT and the like."""
         if self.process is not None:
             self.process.send_signal(signal_number)

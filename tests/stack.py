@@ -83,6 +83,7 @@ class Part:
 
     @property
     def ready(self) -> bool:
+        """Whether its probe answers 200 now."""
         try:
             return httpx.get(self.probe, timeout=2).status_code == httpx.codes.OK
         except httpx.HTTPError:
@@ -140,6 +141,11 @@ class Stack:
         answer.raise_for_status()
         body: dict[str, Any] = answer.json()
         return body
+
+    def heal(self) -> None:
+        """Makes every link whole again."""
+        for proxy in self.links.values():
+            proxy.heal()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Looks until the condition holds. Raises NotInTime when it does not."""

@@ -14,7 +14,7 @@ from tests.chaos.switches import Switch
 for _module in pkgutil.iter_modules(faults.__path__):
     importlib.import_module(f"{faults.__name__}.{_module.name}")
 
-WITHOUT_TICKETS = ("a_worker_dies_right_after_its_claim", "a_worker_dies_while_models_answer")
+EARLY_ACKS = ("a_worker_dies_right_after_its_claim", "a_worker_dies_while_models_answer")
 BROKEN = [(fault, switch) for fault in FAULTS for switch in fault.needs]
 
 
@@ -28,7 +28,7 @@ def test_survives(fault: Fault) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in WITHOUT_TICKETS], ids=WITHOUT_TICKETS)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in EARLY_ACKS], ids=EARLY_ACKS)
 def test_acknowledging_early_changes_nothing(fault: Fault) -> None:
     """A ticket is a hint: whether a broker keeps it until the task has ended decides nothing."""
     fault.story(Lab(off=Switch.LATE_ACKS), fault.seconds)

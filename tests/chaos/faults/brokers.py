@@ -45,13 +45,13 @@ def redis_stands_still(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])  # nothing waits: the next one's ticket would be sent as it is accepted
-        stack.servers["broker"].signal(signal.SIGSTOP)
+        stack.servers["broker"].send_signal(signal.SIGSTOP)
         try:
             tasks += submit_many(stack, TASKS)
         except httpx.TimeoutException as late:
             raise AssertionError("nothing is accepted while Redis stands still") from late
         sit_through(seconds)
-        stack.servers["broker"].signal(signal.SIGCONT)
+        stack.servers["broker"].send_signal(signal.SIGCONT)
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 

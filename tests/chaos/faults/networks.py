@@ -84,8 +84,7 @@ def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
         for proxy in stack.links.values():
             proxy.cut()
         _wait_until_over(stack, tasks)
-        for proxy in stack.links.values():
-            proxy.heal()
+        stack.heal()
         tasks += submit_many(stack, TASKS)
         ended = reckon(stack, tasks)
         assert statuses(ended) == {"completed"}
@@ -114,8 +113,7 @@ def the_way_to_the_models_is_cut(lab: Lab, _: float) -> None:
         for proxy in stack.links.values():
             proxy.cut()
         sit_through(4)
-        for proxy in stack.links.values():
-            proxy.heal()
+        stack.heal()
         assert statuses(reckon(stack, tasks, seconds=90)) == {"completed"}
 
 

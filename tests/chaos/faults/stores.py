@@ -36,8 +36,7 @@ def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> N
         for proxy in stack.links.values():
             proxy.delay(2)
         sit_through(seconds)
-        for proxy in stack.links.values():
-            proxy.heal()
+        stack.heal()
         ended = reckon(stack, tasks, seconds=90)
         assert statuses(ended) == {"completed"}
         assert {task["attempts"] for task in ended} == {1}
@@ -55,7 +54,6 @@ def the_database_is_slow(lab: Lab, delay_seconds: float) -> None:
         stack.kill("worker")
         stack.parts["worker"].launch()
         sit_through(20)
-        for proxy in stack.links.values():
-            proxy.heal()
+        stack.heal()
         stack.parts["worker"].wait_until_ready()
         assert statuses(reckon(stack, tasks, seconds=120)) == {"completed"}

@@ -84,13 +84,13 @@ async def test_a_broker_that_stands_still_is_an_error_soon() -> None:
     with broker_server() as server:
         async with open_queue(server.url) as queue:
             assert await queue.length() == 0
-            server.signal(signal.SIGSTOP)
+            server.send_signal(signal.SIGSTOP)
             try:
                 async with asyncio.timeout(2 * COMMAND_SECONDS):
                     with pytest.raises(BrokerUnavailable):
                         await queue.length()
             finally:
-                server.signal(signal.SIGCONT)
+                server.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("foreign", ["no json", "{}", "[1]", '{"headers": null}', b"\xff\xfe"])
