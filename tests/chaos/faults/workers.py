@@ -124,7 +124,6 @@ def _stall(lab: Lab, seconds: float, stall: Callable[[Stack], None]) -> None:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
         wait_for_calls(stack, TASKS)
-        stack.parts["worker-2"].start()
         stall(stack)
         tasks += submit_many(stack, 1)
         ended = reckon(stack, tasks, seconds=seconds + 2 * lease_seconds + 20)
@@ -136,6 +135,7 @@ def _stall(lab: Lab, seconds: float, stall: Callable[[Stack], None]) -> None:
 def a_worker_stands_still(lab: Lab, seconds: float) -> None:
     def stall(stack: Stack) -> None:
         stack.parts["worker"].send_signal(signal.SIGSTOP)
+        stack.parts["worker-2"].start()
         sit_through(seconds)
         stack.parts["worker"].send_signal(signal.SIGCONT)
         _wait_for_log(stack, "worker", "run_discarded")
@@ -147,6 +147,7 @@ def a_worker_stands_still(lab: Lab, seconds: float) -> None:
 def an_event_loop_blocks(lab: Lab, seconds: float) -> None:
     def stall(stack: Stack) -> None:
         stack.parts["worker"].send_signal(signal.SIGUSR2)
+        stack.parts["worker-2"].start()
         sit_through(seconds)
         _wait_for_log(stack, "worker", "run_discarded")
 
