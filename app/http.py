@@ -48,7 +48,7 @@ def build_model_client(kind: type[httpx2.AsyncClient], timeouts: HttpTimeouts) -
 
 
 def build_web_client(timeouts: HttpTimeouts) -> httpx.AsyncClient:
-    """The client for everything else: web search, webhooks."""
+    """The client for everything else: web search, lists of models."""
     import httpx
 
     return httpx.AsyncClient(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -41,6 +42,9 @@ class Vendors(Adapters, Protocol):
     """The adapters, who of them may be asked, and their end."""
 
     def usable(self) -> Collection[Provider]: ...
+
+    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
+        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
 
     async def aclose(self) -> None: ...
 
@@ -88,7 +92,7 @@ class LLMGateway:
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
-                dates = await (await self._transports.adapter(provider)).shutdown_dates()
+                dates = await self._transports.shutdown_dates(provider)
             except ProviderFault as fault:
                 _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
                 continue

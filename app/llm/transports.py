@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 
-from app.http import HttpTimeouts
+from app.http import HttpTimeouts, build_web_client
 from app.llm.chains import Provider
 from app.llm.keys import ProviderKey
 from app.llm.providers.base import ProviderAdapter
+from app.llm.providers.endpoints import ANTHROPIC, OPENAI
+from app.llm.providers.model_list import read_shutdown_dates
 from app.settings import LLMSettings
 from app.telemetry.metrics import Metrics
+
+ENDPOINTS = {Provider.OPENAI: OPENAI, Provider.ANTHROPIC: ANTHROPIC}
 
 
 class Transports:
@@ -71,6 +77,13 @@ class Transports:
                 from app.llm.providers.anthropic import build_anthropic
 
                 return build_anthropic(key=key, base_url=base_url, timeouts=self._timeouts)
+
+    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
+        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
+        async with build_web_client(self._timeouts) as client:
+            return await read_shutdown_dates(
+                ENDPOINTS[provider], base_url=self._base_urls[provider], key=self._keys[provider], client=client
+            )
 
     async def aclose(self) -> None:
         async with AsyncExitStack() as closing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import anthropic
@@ -11,12 +10,12 @@ from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.keys import ProviderKey
 from app.llm.providers.anthropic_messages import Messages
-from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor
+from app.llm.providers.endpoints import ANTHROPIC, NO_KEY
+from app.llm.providers.sdk import SdkAdapter, Vendor
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 
-DEFAULT_BASE_URL = "https://api.anthropic.com"
 _MESSAGES = Messages()
 
 # Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
@@ -100,7 +99,7 @@ def build_anthropic(*, key: ProviderKey, base_url: str | None, timeouts: HttpTim
     http = build_model_client(anthropic.DefaultAioHttpClient, timeouts)
     client = anthropic.AsyncAnthropic(
         api_key=NO_KEY,
-        base_url=base_url or DEFAULT_BASE_URL,
+        base_url=base_url or ANTHROPIC.default_base_url,
         max_retries=0,
         timeout=http.timeout,
         http_client=http,
@@ -109,18 +108,12 @@ def build_anthropic(*, key: ProviderKey, base_url: str | None, timeouts: HttpTim
         Vendor(
             client=client,
             key=key,
-            to_key_header=_to_key_header,
+            endpoint=ANTHROPIC,
             errors=anthropic.AnthropicError,
             classify=classify_anthropic,
             choose_format=_messages_format,
-            shutdown_field="retires_at",
-            models_path="/v1/models",
         )
     )
-
-
-def _to_key_header(key: str) -> Mapping[str, str]:
-    return {"X-Api-Key": key}
 
 
 def _messages_format(_model: str) -> WireFormat:

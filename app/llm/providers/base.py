@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
@@ -89,9 +88,6 @@ class ProviderAdapter(Protocol):
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         """A usable answer. Raises ProviderFault for everything that can go wrong, and lets a cancellation through."""
-
-    async def shutdown_dates(self) -> Mapping[str, datetime]:
-        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
 
     async def aclose(self) -> None:
         """Closes its connections; calls under way end with a ProviderFault."""

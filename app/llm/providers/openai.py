@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
@@ -12,14 +12,13 @@ from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.keys import ProviderKey
 from app.llm.pricing import TokenCounts
+from app.llm.providers.endpoints import NO_KEY, OPENAI
 from app.llm.providers.openai_chat import ChatCompletions, to_tokens
 from app.llm.providers.openai_responses import Responses
-from app.llm.providers.sdk import NO_KEY, SdkAdapter, Vendor
+from app.llm.providers.sdk import SdkAdapter, Vendor
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
-
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 # Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {
@@ -100,7 +99,7 @@ def build_openai(
     http = build_model_client(openai.DefaultAioHttpClient, timeouts)
     client = openai.AsyncOpenAI(
         api_key=NO_KEY,
-        base_url=base_url or DEFAULT_BASE_URL,
+        base_url=base_url or OPENAI.default_base_url,
         max_retries=0,
         timeout=http.timeout,
         http_client=http,
@@ -109,15 +108,9 @@ def build_openai(
         Vendor(
             client=client,
             key=key,
-            to_key_header=_to_key_header,
+            endpoint=OPENAI,
             errors=openai.OpenAIError,
             classify=classify_openai,
             choose_format=FormatChoice(responses_models),
-            shutdown_field="shutdown_date",
-            models_path="/models",
         )
     )
-
-
-def _to_key_header(key: str) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {key}"}

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.keys import ProviderKey
 from app.llm.providers.base import JsonObject, ProviderAnswer, ProviderRequest, require_usable
+from app.llm.providers.endpoints import NO_KEY, Endpoint
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import TRANSPORT_ERRORS
 from app.llm.providers.wire import WireFormat
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
     from openai import AsyncOpenAI
 
-NO_KEY = "none"
 # A body of another shape than the vendor documents shows as one of these where it is read.
 _WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 
@@ -37,12 +36,10 @@ class Vendor:
 
     client: AsyncOpenAI | AsyncAnthropic
     key: ProviderKey
-    to_key_header: Callable[[str], Mapping[str, str]]
+    endpoint: Endpoint
     errors: type[Exception]
     classify: Callable[[Exception], ProviderFault]
     choose_format: Callable[[str], WireFormat]
-    shutdown_field: str
-    models_path: str
 
 
 class SdkAdapter:
@@ -74,7 +71,7 @@ class SdkAdapter:
         return await self._send(path, body, request, self._vendor.key.current())
 
     async def _send(self, path: str, body: JsonObject, request: ProviderRequest, key: str | None) -> httpx2.Response:
-        headers = {**request.headers, **self._vendor.to_key_header(key or NO_KEY)}
+        headers = {**request.headers, **self._vendor.endpoint.to_key_header(key or NO_KEY)}
         response = await self._vendor.client.post(
             path, cast_to=httpx2.Response, body=body, options={"headers": headers}, stream=request.stream
         )
@@ -95,27 +92,5 @@ class SdkAdapter:
             await response.aclose()
         return stream.finish()
 
-    async def shutdown_dates(self) -> Mapping[str, datetime]:
-        headers = self._vendor.to_key_header(self._vendor.key.current() or NO_KEY)
-        try:
-            response = await self._vendor.client.get(
-                self._vendor.models_path, cast_to=httpx2.Response, options={"headers": headers}
-            )
-            models = json.loads(response.content)["data"]
-            return {
-                model["id"]: _to_moment(model[self._vendor.shutdown_field])
-                for model in models
-                if model.get(self._vendor.shutdown_field)
-            }
-        except (self._vendor.errors, *TRANSPORT_ERRORS) as error:
-            raise self._vendor.classify(error) from None
-        except _WRONG_SHAPE as error:
-            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__) from None
-
     async def aclose(self) -> None:
         await self._vendor.client.close()
-
-
-def _to_moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -46,9 +46,6 @@ class ScriptedAdapter:
         step(request)
         return answer()
 
-    async def shutdown_dates(self) -> Mapping[str, datetime]:
-        return {}
-
     async def aclose(self) -> None:
         """There is nothing to close."""
 
@@ -65,6 +62,9 @@ class MemoryTransports:
 
     async def adapter(self, provider: Provider) -> ScriptedAdapter:
         return self.adapters[provider]
+
+    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
+        return {}
 
     async def aclose(self) -> None:
         self.closed = True

@@ -1,0 +1,43 @@
+"""When models end, as far as their vendor says: read from its list of models by plain HTTP.
+
+Importing an SDK takes some 20 MB and a second of CPU, which a vendor that only stands by is not worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.keys import ProviderKey
+from app.llm.providers.endpoints import NO_KEY, Endpoint
+
+
+async def read_shutdown_dates(
+    endpoint: Endpoint, *, base_url: str | None, key: ProviderKey, client: httpx.AsyncClient
+) -> Mapping[str, datetime]:
+    """By the model's id. Raises ProviderFault."""
+    url = (base_url or endpoint.default_base_url).rstrip("/") + endpoint.models_path
+    headers = {**endpoint.models_headers, **endpoint.to_key_header(key.current() or NO_KEY)}
+    try:
+        response = await client.get(url, headers=headers)
+        if response.status_code != httpx.codes.OK:
+            status = response.status_code
+            raise ProviderFault(classify(status, codes=()), describe(status, ()))
+        return {
+            model["id"]: _to_moment(model[endpoint.shutdown_field])
+            for model in response.json()["data"]
+            if model.get(endpoint.shutdown_field)
+        }
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ProviderFault(FaultKind.UNREACHABLE, type(error).__name__) from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__) from None
+
+
+def _to_moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,64 @@
+"""When models end, out of what vendors answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.keys import ProviderKey
+from app.llm.providers.endpoints import ANTHROPIC, OPENAI, Endpoint
+from app.llm.providers.model_list import read_shutdown_dates
+from app.telemetry.metrics import Metrics
+
+
+async def _read(endpoint: Endpoint, answer: httpx.Response | Exception) -> tuple[dict[str, datetime], httpx.Request]:
+    asked: list[httpx.Request] = []
+
+    def give(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    metrics = Metrics(process="worker", version="0")
+    key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
+        dates = await read_shutdown_dates(endpoint, base_url="http://vendor/", key=key, client=client)
+    return dict(dates), asked[0]
+
+
+async def test_dates_are_read_as_each_vendor_names_them() -> None:
+    models = [{"id": "old", "shutdown_date": "2027-01-14"}, {"id": "new", "shutdown_date": None}, {"id": "newer"}]
+    dates, request = await _read(OPENAI, httpx.Response(200, json={"data": models}))
+    assert dates == {"old": datetime(2027, 1, 14, tzinfo=UTC)}
+    assert (str(request.url), request.headers["Authorization"]) == ("http://vendor/models", "Bearer sk-1")
+    models = [{"id": "old", "retires_at": "2027-01-14T12:00:00Z"}]
+    dates, request = await _read(ANTHROPIC, httpx.Response(200, json={"data": models}))
+    assert dates == {"old": datetime(2027, 1, 14, 12, tzinfo=UTC)}
+    assert request.url.path == "/v1/models"
+    assert request.headers["X-Api-Key"] == "sk-1"
+    assert "anthropic-version" in request.headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(401, json={}), FaultKind.AUTH),
+        (httpx.Response(503, text="busy"), FaultKind.SERVER),
+        (httpx.Response(302, headers={"Location": "http://elsewhere/"}), FaultKind.BAD_REQUEST),
+        (httpx.Response(200, text="<html>"), FaultKind.BROKEN_ANSWER),
+        (httpx.Response(200, json=[]), FaultKind.BROKEN_ANSWER),
+        (httpx.Response(200, json={"data": [{"id": "old", "shutdown_date": "soon"}]}), FaultKind.BROKEN_ANSWER),
+        (httpx.ConnectError("no"), FaultKind.UNREACHABLE),
+        (httpx.ReadTimeout("slow"), FaultKind.UNREACHABLE),
+    ],
+    ids=str,
+)
+async def test_what_is_no_list_is_a_fault(answer: httpx.Response | Exception, kind: FaultKind) -> None:
+    with pytest.raises(ProviderFault) as caught:
+        await _read(OPENAI, answer)
+    assert caught.value.kind is kind
