@@ -37,7 +37,7 @@ test: setup ## Lint, types and every test that needs no cluster, but for those o
 unit: setup ## The tests that need no server
 	@$(PYTHON) -m pytest -q tests/unit
 
-chaos: setup ## Every fault that must be survived, and the proof that each test would notice (half an hour)
+chaos: setup ## Every fault that must be survived, and the proof that each test would notice (twenty minutes)
 	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
 
 soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)

@@ -15,6 +15,7 @@ from app.agents.base import FAILED_MARK
 from app.domain.run import EventName
 from app.domain.task import Requeue
 from app.errors import AttemptsExhausted
+from app.llm.pricing import PriceTable, TokenCounts
 from app.storage.writes import EVENTS_KEPT
 from tests.stack import TERMINAL, Stack
 
@@ -23,6 +24,7 @@ BATCH = 500
 STORED_PRECISION_SECONDS = 0.001
 MOST_TRIES = 8
 SEARCH = "search"
+PRICES = PriceTable()
 REQUEUE_COUNTERS = {
     Requeue.CRASH: "crashes",
     Requeue.RETRY: "retries",
@@ -131,17 +133,29 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
             if call["began_at"] > recorded_at:
                 yield f"{key}: called again at {_clock(call['began_at'])}, recorded at {_clock(recorded_at)}"
     yield from _steps_back(task, calls)
+    yield from _cost_problems(task, calls)
+
+
+def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
+    """Settled ≤ counted, and counted ≤ settled and reserved where a budget asks for reservations."""
     tokens = sum(call["input_tokens"] + call["output_tokens"] for call in calls)
+    cost = sum(_microusd_of_call(call) for call in calls)
     settled = _tokens(task.get("usage"))
     recorded = sum(_tokens(attempt["usage"]) for step in task["steps"].values() for attempt in step["attempts"])
     if task["status"] == "completed" and settled != recorded:
         yield f"{settled} tokens settled, {recorded} in the journal: an answer that was recorded was replaced"
     if settled > tokens:
         yield f"{settled} tokens settled, {tokens} counted"
+    if _microusd(task.get("usage")) > cost:
+        yield f"{_microusd(task['usage'])} micro-USD settled, {cost} counted"
     if task.get("budget"):
-        most = _tokens(task["spending"]["settled"]) + _tokens(task["spending"]["reserved"])
+        settled_part, reserved_part = task["spending"]["settled"], task["spending"]["reserved"]
+        most = _tokens(settled_part) + _tokens(reserved_part)
         if tokens > most:
             yield f"{tokens} tokens counted, {most} settled or reserved"
+        most = _microusd(settled_part) + _microusd(reserved_part)
+        if cost > most:
+            yield f"{cost} micro-USD counted, {most} settled or reserved"
         if task["budget"].get("max_tokens") is not None and tokens > task["budget"]["max_tokens"]:
             yield f"{tokens} tokens counted, {task['budget']['max_tokens']} allowed"
 
@@ -166,6 +180,18 @@ def _steps_back(task: Document, calls: Sequence[Document]) -> Iterator[str]:
 
 def _tokens(usage: Document | None) -> int:
     return 0 if usage is None else usage["input_tokens"] + usage["output_tokens"]
+
+
+def _microusd(usage: Document | None) -> int:
+    return 0 if usage is None else usage["cost_microusd"]
+
+
+def _microusd_of_call(call: Document) -> int:
+    tokens = TokenCounts(input=call["input_tokens"], output=call["output_tokens"])
+    price = PRICES.price(call["provider"], call["model"], tokens, at=datetime.fromtimestamp(call["began_at"], UTC))
+    if price.microusd is None:
+        raise ValueError(f"{call['model']} has no price")
+    return price.microusd
 
 
 def _clock(seconds: float) -> str:

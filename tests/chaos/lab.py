@@ -69,12 +69,13 @@ Story = Callable[[Lab, float], None]
 class Fault:
     """A story, and how long the fault in it lasts: `seconds` (or another size; the story says).
 
-    `needs` are the rules without which the story ends badly. A `long` one is told by `make chaos` alone.
+    `needs` are the rules without which the story ends badly, each with a pattern of how it then ends. A `long` one is
+    told by `make chaos` alone.
     """
 
     story: Story
     seconds: float
-    needs: Sequence[Switch]
+    needs: Mapping[Switch, str]
     long: bool
 
     @property
@@ -86,13 +87,15 @@ class Fault:
 FAULTS: list[Fault] = []
 
 
-def fault(*needs: Switch, quick: Sequence[float] = (), long: Sequence[float] = ()) -> Callable[[Story], Story]:
+def fault(
+    needs: Mapping[Switch, str], quick: Sequence[float] = (), long: Sequence[float] = ()
+) -> Callable[[Story], Story]:
     """Registers a story once for each size. The rules are tried with the first size."""
 
     def register(story: Story) -> Story:
         sizes = [(seconds, False) for seconds in quick] + [(seconds, True) for seconds in long]
         for number, (seconds, is_long) in enumerate(sizes or [(0.0, False)]):
-            FAULTS.append(Fault(story, seconds, needs if number == 0 else (), is_long))
+            FAULTS.append(Fault(story, seconds, needs if number == 0 else {}, is_long))
         return story
 
     return register

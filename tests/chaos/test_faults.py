@@ -15,7 +15,7 @@ for _module in pkgutil.iter_modules(faults.__path__):
     importlib.import_module(f"{faults.__name__}.{_module.name}")
 
 EARLY_ACKS = ("a_worker_dies_right_after_its_claim", "a_worker_dies_while_models_answer")
-BROKEN = [(fault, switch) for fault in FAULTS for switch in fault.needs]
+BROKEN = [(fault, switch, symptom) for fault in FAULTS for switch, symptom in fault.needs.items()]
 
 
 def _marks(fault: Fault) -> list[pytest.MarkDecorator]:
@@ -36,8 +36,9 @@ def test_acknowledging_early_changes_nothing(fault: Fault) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("fault", "switch"), [pytest.param(fault, switch, id=f"{fault.name}-{switch.value}") for fault, switch in BROKEN]
+    ("fault", "switch", "symptom"),
+    [pytest.param(*broken, id=f"{broken[0].name}-{broken[1].value}") for broken in BROKEN],
 )
-def test_would_notice(fault: Fault, switch: Switch) -> None:
-    with pytest.raises(AssertionError):
+def test_would_notice(fault: Fault, switch: Switch, symptom: str) -> None:
+    with pytest.raises(AssertionError, match=symptom):
         fault.story(Lab(off=switch), fault.seconds)

@@ -16,7 +16,7 @@ TASKS = 10
 POSTS = 50
 
 
-@fault(Switch.REPAIR)
+@fault({Switch.REPAIR: r"queued \(queued\)"})
 def an_api_dies_between_insert_and_publish(lab: Lab, _: float) -> None:
     with once() as mark, lab.stack(api=["--die-at", "publishing", "--once", str(mark)]) as stack:
         keys = [f"key-{number}" for number in range(TASKS)]
@@ -26,7 +26,7 @@ def an_api_dies_between_insert_and_publish(lab: Lab, _: float) -> None:
         assert len(set(tasks)) == TASKS
 
 
-@fault(Switch.IDEMPOTENCY_KEY)
+@fault({Switch.IDEMPOTENCY_KEY: "one more item"})
 def an_api_dies_before_it_answers(lab: Lab, _: float) -> None:
     with once() as mark, lab.stack(api=["--die-at", "inserted", "--once", str(mark)]) as stack:
         task = _submit_with_key(stack, "key")
@@ -46,7 +46,7 @@ def _submit_with_key(stack: Stack, key: str) -> str:
             stack.start("api")
 
 
-@fault(Switch.IDEMPOTENCY_KEY)
+@fault({Switch.IDEMPOTENCY_KEY: r"\d+ == 1"})
 def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
     with lab.stack() as stack, ThreadPoolExecutor(POSTS) as clients:
 
@@ -60,7 +60,7 @@ def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
             assert db["tasks"].count_documents({}) == 1
 
 
-@fault(Switch.COMPARE_AND_SET)
+@fault({Switch.COMPARE_AND_SET: "requeued requeued|requeued while nobody ran it"})
 def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
     """Both look before either acts. Each crash is counted once, and nobody loses what he has just claimed."""
     with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "4000"]) as stack:
@@ -76,7 +76,7 @@ def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
         assert {task["attempts"] for task in ended} == {2}
 
 
-@fault(Switch.LEADER_LOCK_EXPIRY)
+@fault({Switch.LEADER_LOCK_EXPIRY: "did not end"})
 def the_leader_dies_and_another_takes_over(lab: Lab, _: float) -> None:
     with lab.stack(apis=2, workers=2, simulator=["--latency-ms", "4000"]) as stack:
         leader, other = _leader_and_other(stack)

@@ -28,7 +28,7 @@ def _client(stack: Stack) -> Redis:
     return Redis.from_url(stack.servers["broker"].url, socket_timeout=5)
 
 
-@fault(Switch.REPAIR, quick=[1], long=[20, 60])
+@fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[1], long=[20, 60])
 def redis_restarts_empty(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, TASKS)
@@ -40,7 +40,7 @@ def redis_restarts_empty(lab: Lab, seconds: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 
-@fault(Switch.BROKER_TIMEOUTS, quick=[8], long=[40])
+@fault({Switch.BROKER_TIMEOUTS: "nothing is accepted"}, quick=[8], long=[40])
 def redis_stands_still(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
@@ -55,16 +55,18 @@ def redis_stands_still(lab: Lab, seconds: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 
-@fault(Switch.REPAIR, quick=[50], long=[1000])
+@fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[50], long=[1000])
 def redis_is_flushed(lab: Lab, count: float) -> None:
-    with lab.stack(simulator=SLOW) as stack:
+    slots = {"AGENT_WORKER_CONCURRENCY": str(max(2, int(count) // 100))}
+    with lab.stack(settings=slots, simulator=SLOW) as stack:
         tasks = submit_many(stack, int(count))
+        _wait_for_listed_tickets(stack)
         with _client(stack) as redis:
             redis.flushall()
         assert statuses(reckon(stack, tasks, seconds=120)) == {"completed"}
 
 
-@fault(Switch.REPAIR, quick=[5], long=[30])
+@fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[5], long=[30])
 def redis_is_full(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
@@ -77,7 +79,7 @@ def redis_is_full(lab: Lab, seconds: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 
-@fault(Switch.RECONNECT)
+@fault({Switch.RECONNECT: r"queued \(queued\)"})
 def redis_restarts_after_a_drain(lab: Lab, _: float) -> None:
     """The consumer was paused and resumed; it must be consuming on the next connection, too."""
     with lab.stack(simulator=SLOW) as stack:
@@ -94,7 +96,7 @@ def redis_restarts_after_a_drain(lab: Lab, _: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
 
 
-@fault(Switch.RECONNECT)
+@fault({Switch.RECONNECT: r"queued \(queued\)"})
 def redis_restarts_after_the_database_did(lab: Lab, _: float) -> None:
     with lab.stack(simulator=SLOW, settings={"MONGO_TIMEOUT_SECONDS": "1"}) as stack:
         tasks = submit_many(stack, 1)

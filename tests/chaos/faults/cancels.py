@@ -14,7 +14,7 @@ TASKS = 40
 LONGEST_SECONDS = 2.0
 
 
-@fault(Switch.CANCEL)
+@fault({Switch.CANCEL: "did not end .*cancel_requested"})
 def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
     settings = {"AGENT_WORKER_CONCURRENCY": "20", "AGENT_LLM_TIMEOUT_SECONDS": "30"}
     with lab.stack(settings=settings, simulator=["--latency-ms", "4000"]) as stack:
@@ -28,7 +28,7 @@ def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
         assert stack.calls()["calls"] == len(running)
 
 
-@fault(Switch.LAST_END)
+@fault({Switch.LAST_END: "cancelled after completed"})
 def cancels_race_the_ends_of_tasks(lab: Lab, _: float) -> None:
     """Each is cancelled at a moment of its own, before or after its end; either way it ends once."""
     with lab.stack(simulator=["--latency-ms", "400"]) as stack:

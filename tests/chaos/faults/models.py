@@ -9,7 +9,7 @@ TASKS = 10
 HASTY = {"AGENT_LLM_TIMEOUT_SECONDS": "1"}
 
 
-@fault(Switch.RETRIES)
+@fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
 def all_vendors_answer_429_for_a_while(lab: Lab, _: float) -> None:
     with lab.stack() as stack, script(stack, {"fault": "429", "times": 8 * TASKS}):
         tasks = submit_many(stack, TASKS, max_attempts=1)
@@ -18,19 +18,19 @@ def all_vendors_answer_429_for_a_while(lab: Lab, _: float) -> None:
         assert {task.get("retries", 0) for task in ended} == {0}
 
 
-@fault(Switch.RETRIES)
+@fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
 def all_vendors_hang_once(lab: Lab, _: float) -> None:
     with lab.stack(settings=HASTY) as stack, script(stack, {"fault": "hang-once"}):
         assert statuses(reckon(stack, submit_many(stack, TASKS))) == {"completed"}
 
 
-@fault(Switch.RETRIES)
+@fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
 def all_answers_break_off_once(lab: Lab, _: float) -> None:
     with lab.stack(settings=HASTY) as stack, script(stack, {"fault": "reset-once"}):
         assert statuses(reckon(stack, submit_many(stack, TASKS))) == {"completed"}
 
 
-@fault(Switch.RESERVATIONS)
+@fault({Switch.RESERVATIONS: "settled or reserved"})
 def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
     """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
     with lab.stack(simulator=["--latency-ms", "1500"]) as stack:

@@ -36,7 +36,7 @@ def _first_worker_alone(stack: Stack, rule: dict[str, Any]) -> list[str]:
     return tasks
 
 
-@fault(Switch.LEASE)
+@fault({Switch.LEASE: "called again at"})
 def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: float) -> None:
     """Its first call fails late, when another worker has finished the task: a second try would be paid for nothing."""
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
@@ -50,7 +50,7 @@ def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: f
         assert {task["attempts"] for task in ended} == {2}
 
 
-@fault(Switch.FENCING)
+@fault({Switch.FENCING: "after completed"})
 def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
     """What the first worker records is on its way for longer than the second needs to finish the task."""
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
@@ -64,7 +64,7 @@ def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
         assert {task["attempts"] for task in ended} == {2}
 
 
-@fault(Switch.REPAIR)
+@fault({Switch.REPAIR: r"queued \(queued\)"})
 def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
     """Redis has given them away, the worker never sees them."""
     with lab.stack(links=[BROKER]) as stack:
@@ -77,7 +77,7 @@ def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}
 
 
-@fault(Switch.REAPER)
+@fault({Switch.REAPER: "did not end"})
 def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
     with lab.stack(workers=2, links=[STORE, BROKER, MODELS], settings=PATIENT) as stack:
         tasks = _first_worker_alone(stack, {"fault": "slow-6000-once"})
@@ -91,7 +91,7 @@ def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
         assert {task["attempts"] for task in ended[:TASKS]} == {2}
 
 
-@fault(Switch.LETTING_GO)
+@fault({Switch.LETTING_GO: "did not end .*queued"})
 def one_of_two_workers_loses_the_database(lab: Lab, _: float) -> None:
     """It has fetched tickets that it cannot claim: the other one gets them, while the first is still lost."""
     with lab.stack(workers=2, links=[STORE], settings=NARROW) as stack:
@@ -104,7 +104,7 @@ def one_of_two_workers_loses_the_database(lab: Lab, _: float) -> None:
         assert {task.get("crashes", 0) for task in ended} == {0}
 
 
-@fault(Switch.RETRIES)
+@fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
 def the_way_to_the_models_is_cut(lab: Lab, _: float) -> None:
     links = [MODELS, Link("worker", "ANTHROPIC_BASE_URL")]
     with lab.stack(links=links, simulator=["--latency-ms", "1000"]) as stack:
@@ -117,7 +117,7 @@ def the_way_to_the_models_is_cut(lab: Lab, _: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=90)) == {"completed"}
 
 
-@fault(Switch.IDEMPOTENCY_KEY)
+@fault({Switch.IDEMPOTENCY_KEY: r"\d+ == 5"})
 def answers_of_the_database_never_reach_the_api(lab: Lab, _: float) -> None:
     """The client gets no word, sends the same request with its key until it does, and has one task."""
     with lab.stack(links=[API_STORE], settings={"MONGO_TIMEOUT_SECONDS": "1"}) as stack:

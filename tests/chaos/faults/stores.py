@@ -11,7 +11,7 @@ SLOW = ["--latency-ms", "2000"]
 LINKS = [Link("worker", "MONGO_URI"), Link("api", "MONGO_URI")]
 
 
-@fault(Switch.PATIENCE, quick=[5], long=[60])
+@fault({Switch.PATIENCE: r"2\} == \{1\}"}, quick=[5], long=[60])
 def the_database_dies_and_comes_back(lab: Lab, seconds: float) -> None:
     with lab.stack(simulator=SLOW) as stack:
         tasks = submit_many(stack, TASKS)
@@ -26,7 +26,7 @@ def the_database_dies_and_comes_back(lab: Lab, seconds: float) -> None:
         assert {task["attempts"] for task in ended} == {1}
 
 
-@fault(Switch.PATIENCE, quick=[10])
+@fault({Switch.PATIENCE: r"2\} == \{1\}"}, quick=[10])
 def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> None:
     """Writes arrive, their answers come too late: each is repeated, and counts once."""
     settings = {"MONGO_TIMEOUT_SECONDS": "1", "AGENT_LEASE_SECONDS": "30"}
@@ -42,7 +42,7 @@ def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> N
         assert {task["attempts"] for task in ended} == {1}
 
 
-@fault(Switch.REAPER, quick=[2])
+@fault({Switch.REAPER: "did not end"}, quick=[2])
 def the_database_is_slow(lab: Lab, delay_seconds: float) -> None:
     """Every answer takes twice the delay, and a worker dies meanwhile; nothing is hurried into a mistake."""
     settings = {"MONGO_TIMEOUT_SECONDS": "10", "AGENT_LEASE_SECONDS": "15"}

@@ -13,7 +13,7 @@ from tests.tasks import waiting_document
 COPIES = 10
 
 
-@fault(Switch.IDEMPOTENT_CLAIM)
+@fault({Switch.IDEMPOTENT_CLAIM: "claimed while it was claimed"})
 def ten_tickets_come_for_one_task(lab: Lab, _: float) -> None:
     with lab.stack(workers=2, simulator=["--latency-ms", "500"]) as stack:
         tasks = submit_many(stack, 3)
@@ -25,7 +25,7 @@ def ten_tickets_come_for_one_task(lab: Lab, _: float) -> None:
         assert {task["attempts"] for task in ended} == {1}
 
 
-@fault(Switch.IDEMPOTENT_CLAIM)
+@fault({Switch.IDEMPOTENT_CLAIM: "claimed after"})
 def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) -> None:
     with lab.stack() as stack:
         finished, cancelled = submit_many(stack, 1)[0], submit_many(stack, 1, run_at="2100-01-01T00:00:00Z")[0]
@@ -42,7 +42,7 @@ def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) ->
         assert [stack.get(task) for task in (finished, cancelled)] == before
 
 
-@fault(Switch.TICKET_CHECK)
+@fault({Switch.TICKET_CHECK: r"2\} == \{1\}"})
 def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
     """Of another version, of another product, with arguments that make no sense or would match any task."""
     with lab.stack(simulator=["--latency-ms", "500"], settings={"AGENT_WORKER_CONCURRENCY": "2"}) as stack:
