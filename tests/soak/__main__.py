@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.servers import Server
 from tests.soak.evidence import HEADER, RULE, line, page
 from tests.soak.plan import Progress, SoakPlan
 from tests.soak.stores import embedded_store, scripted_store
-from tests.soak.wave import run_wave
+from tests.soak.wave import finish_what_is_left, run_wave
 from tests.stack import Plan, running_stack
 
 WORKERS = 2
@@ -25,6 +26,7 @@ SETTINGS = {
 
 def main(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that it ends what it started
     plan = SoakPlan(
         tasks=chosen.tasks,
         waves=chosen.waves,
@@ -51,10 +53,10 @@ def soak(plan: SoakPlan, store: Server, folder: Path) -> Progress:
     """Runs the waves that the folder's progress file does not have yet, printing a line for each."""
     state = folder / "progress.json"
     progress = Progress.load(state, plan)
-    print(f"{HEADER}\n{RULE}", flush=True)
-    for wave in progress.waves:
-        print(line(wave), flush=True)
     with running_stack(Plan(workers=WORKERS, settings=SETTINGS), store=store) as stack:
+        if left := finish_what_is_left(stack):
+            print(f"{left} tasks of a wave that was broken off have ended now.\n", flush=True)
+        print("\n".join([HEADER, RULE, *map(line, progress.waves)]), flush=True)
         for number in progress.remaining():
             progress.waves.append(run_wave(stack, plan, number))
             progress.save(state)

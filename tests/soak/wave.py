@@ -68,6 +68,17 @@ def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
     )
 
 
+def finish_what_is_left(stack: Stack) -> int:
+    """Waits for the ends of tasks that a soak left behind when it was broken off; gives how many there were."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    with stack.database() as db:
+        found = int(db["tasks"].count_documents(UNFINISHED))
+        while (left := db["tasks"].count_documents(UNFINISHED)) or not _projected(db):
+            assert time.monotonic() < give_up_at, f"{left} of {found} tasks left behind have not ended"
+            time.sleep(LOOK_SECONDS)
+        return found
+
+
 def _violations(stack: Stack, task_ids: Sequence[str], prefix: str) -> list[str]:
     found = violations(stack, task_ids, orphans=False)
     with stack.database() as db:
