@@ -123,7 +123,6 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         policies=policies,
         completion=completion,
         limits=execution,
-        clock=clock,
         count_accepted=snapshots.task_accepted,
     )
     state = ApiState(

@@ -168,11 +168,12 @@ class WaitingTask:
 
 @dataclass(frozen=True)
 class Reaped:
-    """What one round of the reaper, or one sweep, did, by reason."""
+    """What one round of the reaper, or one sweep, did, by reason. `more`: it left some for the next round."""
 
     requeued: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     cancelled: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True)

@@ -357,7 +357,7 @@ class LLMSettings(SettingsGroup):
         ge=1,
         le=10_000_000,
         validation_alias="AGENT_OPENAI_CALLS_PER_MINUTE",
-        description="Most calls of OpenAI in a minute, of all workers together. Unset: no limit.",
+        description="Calls of OpenAI a minute, of all workers together; ten seconds' worth may come at once.",
     )
     anthropic_calls_at_once: int | None = Field(
         default=None,
@@ -371,7 +371,7 @@ class LLMSettings(SettingsGroup):
         ge=1,
         le=10_000_000,
         validation_alias="AGENT_ANTHROPIC_CALLS_PER_MINUTE",
-        description="Most calls of Anthropic in a minute, of all workers together. Unset: no limit.",
+        description="Calls of Anthropic a minute, of all workers together; ten seconds' worth may come at once.",
     )
     http_max_retries: int = Field(
         default=3,

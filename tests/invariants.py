@@ -40,11 +40,13 @@ COPIES: dict[str, tuple[Callable[[Document], list[tuple[str, Document]]], str]] 
 _ENDS = {EventName.COMPLETED: "completed", EventName.FAILED: "failed", EventName.CANCELLED: "cancelled"}
 
 
-def violations(stack: Stack, task_ids: Sequence[str], *, skew_seconds: float = 0, orphans: bool = True) -> list[str]:
+def violations(
+    stack: Stack, task_ids: Sequence[str], *, skew_seconds: float = 0, orphans: bool = True, counted: bool = True
+) -> list[str]:
     """Every broken promise, one sentence each; tasks must have ended and been projected before.
 
     `skew_seconds` is how far the workers' clocks are ahead of the simulator's. Looking for `orphans` reads the ids of
-    the whole database.
+    the whole database. Calls are compared where this simulator `counted` all of them.
     """
     found: list[str] = []
     with stack.database() as db:
@@ -53,8 +55,9 @@ def violations(stack: Stack, task_ids: Sequence[str], *, skew_seconds: float = 0
             documents = {document["_id"]: document for document in db["tasks"].find({"_id": {"$in": ids}})}
             found += [f"{task_id}: lost" for task_id in ids if task_id not in documents]
             for document in documents.values():
-                calls = stack.calls(document["_id"])
-                problems = [*_history_problems(document), *_call_problems(document, calls, skew_seconds)]
+                problems = list(_history_problems(document))
+                if counted:
+                    problems += _call_problems(document, stack.calls(document["_id"]), skew_seconds)
                 found += [f"{document['_id']}: {problem}" for problem in problems]
             found += _projection_problems(db, documents)
         if orphans:
@@ -158,6 +161,8 @@ def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
             yield f"{cost} micro-USD counted, {most} settled or reserved"
         if task["budget"].get("max_tokens") is not None and tokens > task["budget"]["max_tokens"]:
             yield f"{tokens} tokens counted, {task['budget']['max_tokens']} allowed"
+        if task["budget"].get("max_cost_microusd") is not None and cost > task["budget"]["max_cost_microusd"]:
+            yield f"{cost} micro-USD counted, {task['budget']['max_cost_microusd']} allowed"
 
 
 def _same_step(known: str, key: str) -> bool:

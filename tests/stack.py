@@ -197,7 +197,7 @@ class Stack:
 class Plan:
     """What a stack is made of. `settings` are further environment variables of all parts.
 
-    `modules` names other modules than the product's own for the kinds `api` and `worker`.
+    `modules` names other modules than the product's own, for the kinds `api` and `worker` or for a part by its name.
     """
 
     workers: int = 1
@@ -269,13 +269,13 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
     for name in _names("api", plan.apis):
         port = free_port()
         own = {"AGENT_API_PORT": str(port)}
-        module = plan.modules.get("api", ["app.main"])
+        module = plan.modules.get(name, plan.modules.get("api", ["app.main"]))
         url = f"http://{HOST}:{port}/ready"
         parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
     for name in _names("worker", plan.workers):
         port = free_port()
         own = {"AGENT_METRICS_PORT": str(port), "AGENT_WORKER_NAME": name}
-        module = plan.modules.get("worker", ["worker"])
+        module = plan.modules.get(name, plan.modules.get("worker", ["worker"]))
         url = f"http://{HOST}:{port}/health"
         parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
     api_url = f"http://{HOST}:{parts['api'].environment['AGENT_API_PORT']}"

@@ -41,6 +41,7 @@ class TaskAllowance:
             except Postponed:
                 self.settle(upper_bound, NO_USAGE)
                 raise
+        await self._held.check()  # the write may have taken longer than the lease lasts
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
         if self._task.budget is None:

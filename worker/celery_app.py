@@ -27,12 +27,14 @@ class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     acks_late = True
     runtime: Runtime
 
-    def run(self, task_id: object, *_: object, **__: object) -> None:
+    def run(self, *arguments: object, **_: object) -> None:
         """Runs the task; a message whose first argument is no id is none of ours. A newer version may add arguments."""
+        task_id = arguments[0] if arguments else None
         if isinstance(task_id, str):
             self.runtime.run(task_id, ticket_id=self.request.id)
         else:
             _log.warning("ticket_not_understood", ticket_id=self.request.id)
+            self.runtime.let_go(self.request.id)
 
 
 class QueueConsumer:

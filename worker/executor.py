@@ -205,16 +205,21 @@ class Executor:
         return ending.name
 
     async def _store(self, run: Run, ending: Ending) -> None:
-        """Writes the end in a task of its own: a cancel that comes now is too late. Raises ClaimLost."""
+        """Writes the end in a task of its own: a cancel that comes now is too late, and whether the claim is lost, or
+        the task has ended by this very write, the fence decides. Raises ClaimLost.
+        """
         writing = asyncio.create_task(run.journal.write(ending.write))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
-            if run.held.interruption is not Interruption.CANCELLED:
+            if run.held.interruption not in (Interruption.CANCELLED, Interruption.LOST):
                 writing.cancel()
                 self._raise_interruption(run)
             run.held.run.uncancel()
-            await writing
+            try:
+                await writing
+            except asyncio.CancelledError:
+                self._raise_interruption(run)
 
     async def _ending(self, run: Run) -> Ending:
         """Runs the task and decides how it ends; writes nothing but steps. Raises ClaimLost."""
@@ -250,8 +255,8 @@ class Executor:
         return Ending(TaskStatus.CANCELLED.value, lambda: claims.cancel(claim, update))
 
     def _raise_interruption(self, run: Run) -> NoReturn:
-        if run.held.interruption is Interruption.LOST:
-            raise ClaimLost(f"task {run.task.id}: another worker owns it")
+        if run.held.interruption in (Interruption.LOST, Interruption.ABANDONED):
+            raise ClaimLost(f"task {run.task.id}: another worker may own it")
         raise asyncio.CancelledError
 
     async def _run_within_deadline(self, run: Run) -> AgentOutput:

@@ -6,6 +6,7 @@ repeated, the same write, until the database answers: an outage delays a run, it
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -45,6 +46,7 @@ class TaskJournal:
         self._claims = claims
         self._known = dict(task.steps)
         self._pending: list[Step] = []
+        self._writing = asyncio.Lock()
         self._occurrences: Counter[str] = Counter()
         self._routing: Routing | None = None
         self._agent_type: str | None = None
@@ -104,9 +106,17 @@ class TaskJournal:
         return None
 
     async def flush(self) -> None:
-        """Writes what is pending. Raises ClaimLost, or Postponed where the worker is asked to hand the task back."""
-        update = self.take_update()
-        await self.write(lambda: self._claims.record(self._held.claim, update))
+        """Writes what is pending; one write at a time, so that none overtakes another that is repeated.
+
+        Raises ClaimLost, or Postponed where the worker is asked to hand the task back.
+        """
+        async with self._writing:
+            update = self.take_update()
+            try:
+                await self.write(lambda: self._claims.record(self._held.claim, update))
+            except asyncio.CancelledError:
+                self._give_back(update)
+                raise
         if self._held.hand_back:
             raise Postponed(f"task {self._task.id} is handed back: the worker stops")
 
@@ -123,6 +133,13 @@ class TaskJournal:
         )
         self._pending, self._routing, self._agent_type, self._history = [], None, None, None
         return update
+
+    def _give_back(self, update: RunUpdate) -> None:
+        """After a write was cut off. Nobody knows whether it reached the database; adding it twice changes nothing."""
+        self._pending = [*update.steps, *self._pending]
+        self._routing = self._routing or update.routing
+        self._agent_type = self._agent_type or update.agent_type
+        self._history = update.history if self._history is None else self._history
 
     async def write(self, operation: Callable[[], Awaitable[bool]]) -> None:
         """Repeats the operation until the database answers. Raises ClaimLost when the fence did not let it pass."""

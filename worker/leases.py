@@ -25,6 +25,7 @@ class Interruption(StrEnum):
 
     LOST = "lost"
     CANCELLED = "cancelled"
+    ABANDONED = "abandoned"  # the worker stops, and the database does not answer
 
 
 @dataclass(eq=False)
@@ -41,8 +42,8 @@ class HeldClaim:
     _verdict: asyncio.Event = field(default_factory=asyncio.Event)
 
     def interrupt(self, reason: Interruption) -> None:
-        """Stops the run at its next await; the first reason stays."""
-        if self.interruption is None:
+        """Stops the run at its next await; the first reason stays, but nothing more is waited for once abandoned."""
+        if self.interruption is None or (reason is Interruption.ABANDONED and self.interruption is not reason):
             self.interruption = reason
             self.run.cancel(reason.value)
             self._verdict.set()
@@ -60,7 +61,7 @@ class HeldClaim:
         while self.lapsed and self.interruption is None:
             self._verdict.clear()
             await self._verdict.wait()
-        if self.interruption is Interruption.LOST:
+        if self.interruption in (Interruption.LOST, Interruption.ABANDONED):
             raise ClaimLost(f"task {self.claim.task_id}: another worker may own it")
 
 
@@ -124,6 +125,7 @@ class LeaseKeeper:
             answer = await self._claims.heartbeat([held.claim for held in beating.values()])
         except (DependencyError, StoreError) as error:
             _log.warning("heartbeat_failed", code=error.code, claims=len(beating))
+            self._abandon_lapsed()
             return
         for claim_id, held in beating.items():
             if claim_id in answer.lost and claim_id in self._held:
@@ -133,3 +135,10 @@ class LeaseKeeper:
                 held.interrupt(Interruption.CANCELLED)
             else:
                 held.renewed(sent_at)
+
+    def _abandon_lapsed(self) -> None:
+        """A worker that is to stop waits for the database no longer than its leases last: others may run these then."""
+        for held in list(self._held.values()) if self.handing_back else ():
+            if held.lapsed:
+                _log.warning("claim_abandoned", task_id=held.claim.task_id)
+                held.interrupt(Interruption.ABANDONED)

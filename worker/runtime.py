@@ -109,7 +109,11 @@ class Runtime:
         try:
             self._call(self._executor.run(TaskId(task_id))).result()
         finally:
-            self._tickets.discard(ticket_id)
+            self.let_go(ticket_id)
+
+    def let_go(self, ticket_id: str) -> None:
+        """Forgets a ticket that was fetched; where its task still waits, the leader finds it without one."""
+        self._tickets.discard(ticket_id)
 
     def hub_ticked(self) -> None:
         """Celery's hub has turned; called by it about once a second."""

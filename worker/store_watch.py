@@ -50,11 +50,19 @@ class StoreWatch:
             await self._lost.wait()
             try:
                 while self._unanswered:
-                    await self._claims.abandon(*self._unanswered[-1])
-                    self._unanswered.pop()
+                    await self._abandon_one()
             except StoreUnavailable:
                 await asyncio.sleep(self._look_seconds)
                 continue
             self._lost.clear()
             self._consumption.withdraw(Objection.STORE_AWAY)
             _log.info("database_found_again")
+
+    async def _abandon_one(self) -> None:
+        """More silences may be noted meanwhile."""
+        unanswered = self._unanswered.pop()
+        try:
+            await self._claims.abandon(*unanswered)
+        except StoreUnavailable:
+            self._unanswered.append(unanswered)
+            raise

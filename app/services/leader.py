@@ -166,7 +166,7 @@ class Leader:
     async def reap(self) -> float:
         """Reaps, but not before a lease has passed since a take-over, an outage or a gap of our own.
 
-        What that first round requeues had no chance to renew its lease, so it does not count as a crash.
+        What had run out by then had no chance to renew its lease, so it does not count as a crash.
         """
         tick_seconds = self._lease_seconds / 6
         now = self._clock.monotonic()
@@ -175,15 +175,15 @@ class Leader:
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        excused, self._excuse_next = self._excuse_next, False
-        reaped = await self._ports.dispatch.reap(excuse_crashes=excused)
+        reaped = await self._ports.dispatch.reap(excuse_crashes=self._excuse_next)
+        self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():
             self._metrics.reaper_requeued.labels(reason=reason).inc(count)
         if reaped.requeued:
             _log.warning("tasks_reaped", **reaped.requeued)
             self._kicked.set()
         _tell_failed(reaped)
-        return tick_seconds
+        return 0.0 if reaped.more else tick_seconds
 
     async def _sweep(self) -> float:
         """Reads all that waits, so the deeper the backlog, the more rarely it is done."""
@@ -192,7 +192,7 @@ class Leader:
         return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:
-        """Reaps nothing for one lease, and does not count as crashes what the round after it requeues."""
+        """Reaps nothing for one lease, and does not count as crashes what has run out when it is over."""
         self._excuse_until = self._clock.monotonic() + self._lease_seconds
         self._excuse_next = True
 

@@ -48,8 +48,8 @@ class Origin:
 class Dispatch(Protocol):
     """Gets accepted tasks to the workers."""
 
-    async def should_dispatch_inline(self, *, due: bool, limited: bool) -> bool:
-        """Asked before the insert: whether a ticket will be sent at once; never where the tenant has a limit."""
+    async def should_dispatch_inline(self, *, delayed: bool, limited: bool) -> bool:
+        """Asked before the insert: whether a ticket will be sent at once; never where time or limit is to be heeded."""
 
     def after_insert(self, task: Task, dispatched: bool) -> None:
         """Has the ticket sent or the dispatcher woken, without waiting for it; works while Redis is down."""

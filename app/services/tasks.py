@@ -30,7 +30,6 @@ from app.errors import (
     TenantQueueFull,
 )
 from app.ports import (
-    Clock,
     IdempotencyRecord,
     IdempotencyRepository,
     SessionRepository,
@@ -76,7 +75,6 @@ class TaskService:
         policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
-        clock: Clock,
         count_accepted: Callable[[], None],
     ) -> None:
         self._ports = ports
@@ -86,7 +84,6 @@ class TaskService:
         self._policies = policies
         self._completion = completion
         self._limits = limits
-        self._clock = clock
         self._count_accepted = count_accepted
 
     async def submit(self, submission: Submission, origin: Origin) -> Task:
@@ -147,6 +144,7 @@ class TaskService:
             await self._ports.sessions.open(origin.tenant, submission.session_id)
 
     async def _require_room(self, tenant: Tenant) -> None:
+        """Raises TenantQueueFull. Tasks that come at the same moment may pass the limit together."""
         await self._policies.refresh()
         limit = self._policies.of(tenant).max_queued
         if limit is not None and await self._ports.tasks.count_queued(tenant, up_to=limit) >= limit:
@@ -157,9 +155,8 @@ class TaskService:
 
     async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
         new_task = self._build(task_id, submission, origin)
-        due = new_task.run_at is None or new_task.run_at <= self._clock.now()
         limited = self._policies.of(origin.tenant).max_running is not None
-        dispatched = await self._dispatch.should_dispatch_inline(due=due, limited=limited)
+        dispatched = await self._dispatch.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
         task = await self._ports.tasks.insert(
             new_task, dispatched=dispatched, new_session=submission.session_id is None
         )

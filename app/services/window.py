@@ -69,9 +69,12 @@ class TicketWindow:
         self._looked_at = self._clock.monotonic()
         return self._room
 
-    async def should_dispatch_inline(self, *, due: bool, limited: bool) -> bool:
-        """Whether a task may be sent to the queue as it is accepted: due, no limit to heed, nobody waits, room."""
-        if not due or limited or self.backlog or self._clock.monotonic() < self._skip_until:
+    async def should_dispatch_inline(self, *, delayed: bool, limited: bool) -> bool:
+        """Whether a task may be sent to the queue as it is accepted: no time or limit to heed, nobody waits, room.
+
+        When a delayed task is due, the database's clock says.
+        """
+        if delayed or limited or self.backlog or self._clock.monotonic() < self._skip_until:
             return False
         try:
             async with asyncio.timeout(PUBLISH_SECONDS):

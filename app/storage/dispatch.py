@@ -66,9 +66,16 @@ class MongoDispatchRepository:
 
     async def _find_waiting(self, which: Mapping[str, Any], order: Order, limit: int) -> Sequence[WaitingTask]:
         waiting = {**_UNDISPATCHED, **which, "due_at": {"$lte": await server_time(self._db)}}
-        with store_errors("find waiting tasks"):
-            documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(order).limit(limit).to_list()
-        return _readable(documents)
+        passed_over = 0
+        while True:
+            most = limit + passed_over
+            with store_errors("find waiting tasks"):
+                documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(order).limit(most).to_list()
+            readable = _readable(documents)
+            unreadable = len(documents) - len(readable)
+            if len(readable) >= limit or len(documents) < most:
+                return readable[:limit]
+            passed_over = unreadable
 
     async def in_flight(self) -> InFlight:
         by_tenant: Counter[Tenant] = Counter()
@@ -124,12 +131,13 @@ class MongoDispatchRepository:
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
         now = await server_time(self._db)
         with store_errors("reap tasks"):
-            outcomes = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
+            outcomes, more = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
         exhausted = outcomes["failed"]
         return Reaped(
             requeued={reason: outcomes[reason] for reason in ("crash", "outage") if outcomes[reason]},
             failed={AttemptsExhausted.code: exhausted} if exhausted else {},
             cancelled=outcomes["cancelled"],
+            more=more,
         )
 
     async def sweep(self) -> Reaped:
@@ -176,21 +184,24 @@ class MongoDispatchRepository:
             oldest_age_seconds=max(0.0, (now - oldest).total_seconds()),
         )
 
-    async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> Counter[str]:
-        expired = {"status": TaskStatus.PROCESSING.value, "lease.expires_at": {"$lt": now}}
+    async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> tuple[Counter[str], bool]:
+        """The outcomes, and whether there may be more than one round takes. Who has no lease has lost it, too."""
+        run_out = [{"lease.expires_at": {"$lt": now}}, {"lease.expires_at": None}]
+        expired = {"status": TaskStatus.PROCESSING.value, "$or": run_out}
         fields = {"epoch": 1, "lease": 1, "crashes": 1, "max_attempts": 1, "cancel_requested_at": 1}
         outcomes: Counter[str] = Counter()
-        for document in await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list():
+        documents = await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list()
+        for document in documents:
             seen = {
                 "_id": document["_id"],
                 "epoch": document.get("epoch"),
                 "status": TaskStatus.PROCESSING.value,
-                "lease.expires_at": document["lease"]["expires_at"],
+                "lease.expires_at": (document.get("lease") or {}).get("expires_at"),
             }
             outcome, pipeline = _verdict(document, excuse_crashes=excuse_crashes)
             result = await self._tasks.update_one(seen, pipeline)
             outcomes[outcome] += result.matched_count
-        return outcomes
+        return outcomes, len(documents) == REAP_BATCH
 
     async def _cancel_flagged(self) -> int:
         flagged = {"status": TaskStatus.QUEUED.value, "cancel_requested_at": {"$ne": None}}
@@ -209,8 +220,9 @@ class MongoDispatchRepository:
         ids = [document["_id"] for document in outlived]
         if not ids:
             return
+        await remove_copies(self._db, ids)  # first: a leader that dies in between finds the tasks again, and so these
         await self._tasks.delete_many({"_id": {"$in": ids}})
-        await remove_copies(self._db, ids)
+        await remove_copies(self._db, ids)  # again: a projection was perhaps under way
 
     async def _remove_old_logs(self, now: datetime) -> None:
         if self._logs_due_at is not None and now < self._logs_due_at:

@@ -1,9 +1,9 @@
 """Projections of task documents: `agent_runs`, `messages`, `logs` and `sessions`.
 
-Their entries never change once written (a step, a message, an event), so projecting is inserting what is missing and
-twice changes nothing. The mark that a task is projected names the revision that was read: one that moved on meanwhile
-stays marked. Of an erased task nothing is projected, and what was is removed: an erasure may come while a projection is
-under way, so each one looks again at its end, and the erasure itself asks for another.
+Messages and events never change once written, so projecting is inserting what is missing and twice changes nothing; of
+a step that was run anew the newer stands. The mark that a task is projected names the revision that was read: one that
+moved on meanwhile stays marked. Of an erased task nothing is projected, and what was is removed: an erasure may come
+while a projection is under way, so each one looks again at its end, and the erasure itself asks for another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.domain.identity import TaskId
@@ -40,7 +40,7 @@ class MongoProjectionRepository:
             documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}).to_list()
         tasks = [task for task in map(_readable, documents) if task is not None]
         present = [task for task in tasks if task.erased_at is None]
-        await self._insert_missing("agent_runs", [run for task in present for run in _runs(task)])
+        await self._insert_or_renew_runs([run for task in present for run in _runs(task)])
         await self._insert_missing("messages", [message for task in present for message in _messages(task)])
         await self._insert_missing("logs", [entry for task in present for entry in _log_entries(task)])
         with store_errors("project sessions and marks"):
@@ -68,9 +68,19 @@ class MongoProjectionRepository:
             documents = await self._tasks.find(stale, {"_id": 1}).limit(limit).to_list()
         return [document["_id"] for document in documents]
 
-    async def _insert_missing(self, collection: str, entries: Sequence[dict[str, Any]]) -> None:
+    async def _insert_or_renew_runs(self, runs: Sequence[dict[str, Any]]) -> None:
+        known = await self._insert_missing("agent_runs", runs)
+        if known:
+            renewed = [
+                ReplaceOne({"_id": run["_id"], "finished_at": {"$lt": run["finished_at"]}}, run) for run in known
+            ]
+            with store_errors("project agent_runs"):
+                await self._db["agent_runs"].bulk_write(renewed, ordered=False)
+
+    async def _insert_missing(self, collection: str, entries: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """The entries that were there before."""
         if not entries:
-            return
+            return []
         with store_errors(f"project {collection}"):
             try:
                 await self._db[collection].insert_many(entries, ordered=False)
@@ -78,6 +88,8 @@ class MongoProjectionRepository:
                 problems = error.details.get("writeErrors", []) if error.details else []
                 if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                     raise
+                return [entries[problem["index"]] for problem in problems]
+        return []
 
 
 async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:

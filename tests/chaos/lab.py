@@ -42,14 +42,15 @@ class Lab:
         simulator: Sequence[str] = (),
         links: Sequence[Link] = (),
         worker: Sequence[str] = (),
+        second_worker: Sequence[str] = (),
         api: Sequence[str] = (),
     ) -> AbstractContextManager[Stack]:
-        """A stack; `worker` and `api` are options of `tests.chaos.process`."""
+        """A stack; `worker`, `second_worker` (in place of these) and `api` are options of `tests.chaos.process`."""
         modules = {}
         broken = () if self.off is None else ("--switch-off", self.off.value)
-        for kind, options in (("worker", worker), ("api", api)):
-            if options or broken:
-                modules[kind] = ["tests.chaos.process", kind, *options, *broken]
+        for name, options in (("worker", worker), ("worker-2", second_worker), ("api", api)):
+            if options or (broken and name != "worker-2"):
+                modules[name] = ["tests.chaos.process", name.partition("-")[0], *options, *broken]
         return running_stack(
             Plan(
                 workers=workers,

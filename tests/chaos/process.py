@@ -1,8 +1,8 @@
 """`python -m tests.chaos.process api|worker`: the product's process, which dies or stalls where it is told to.
 
 `--die-at` names the moment of a SIGKILL to itself; `--once` is a file that the first death leaves behind, so that only
-one happens. `--switch-off` breaks a safety rule (see `tests.chaos.switches`). SIGUSR2 blocks a worker's event loop for
-`--block-seconds`.
+one happens. `--switch-off` breaks a safety rule (see `tests.chaos.switches`). `--newer` makes it a worker of a
+later version. SIGUSR2 blocks a worker's event loop for `--block-seconds`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
+from tests.chaos.newer_version import become_newer
 from tests.chaos.switches import Switch, turn_off
 from worker import __main__ as worker
 
@@ -170,6 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--everybody-leads", type=float)
     parser.add_argument("--block-seconds", type=float, default=0.0)
     parser.add_argument("--clock-offset", type=float, default=0.0)
+    parser.add_argument("--newer", action="store_true")
     chosen = parser.parse_args(arguments)
     for switch in chosen.switch_off:
         turn_off(switch)
@@ -177,6 +179,8 @@ def main(arguments: Sequence[str]) -> int:
         MOMENTS[chosen.die_at](Death(chosen.once, chosen.word))
     if chosen.everybody_leads is not None:
         _everybody_leads(chosen.everybody_leads)
+    if chosen.newer:
+        become_newer()
     _shift_clock(chosen.clock_offset)
     if chosen.kind == "api":
         return api.main()

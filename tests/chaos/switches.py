@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 from unittest.mock import patch
 
+from app.agents.base import Agent
 from app.broker import connections
 from app.clock import SystemClock
 from app.domain.run import EventName
@@ -31,6 +32,7 @@ from app.storage.writes import change, literal, task_ended
 from worker import executor, journal
 from worker.allowance import TaskAllowance
 from worker.celery_app import ProcessTask, QueueConsumer
+from worker.executor import Executor
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp
@@ -64,6 +66,9 @@ class Switch(Enum):
     GRACE = "grace"
     LAST_END = "last-end"
     RECONNECT = "reconnect"
+    OTHER_VERSION = "other-version"
+    TICKET_RELEASE = "ticket-release"
+    ABANDONING = "abandoning"
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -268,6 +273,28 @@ def _reconnect() -> None:
     _replace(QueueConsumer, "settle", settle)
 
 
+async def _agent_of_this_version(self: Executor, name: str, *, task_id: str) -> Agent:
+    return self._parts.registry.get(name)
+
+
+def _other_version() -> None:
+    _replace(Executor, "_agent", _agent_of_this_version)
+
+
+def _ticket_release() -> None:
+    """What is not understood stays in hand."""
+
+    def run(task: Any, *arguments: Any, **_: Any) -> None:
+        if arguments and isinstance(arguments[0], str):
+            task.runtime.run(arguments[0], ticket_id=task.request.id)
+
+    _replace(ProcessTask, "run", run)
+
+
+def _abandoning() -> None:
+    _replace(LeaseKeeper, "_abandon_lapsed", lambda *_: None)
+
+
 _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.FENCING: _fencing,
     Switch.LEASE: _lease,
@@ -293,6 +320,9 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.GRACE: _grace,
     Switch.LAST_END: _last_end,
     Switch.RECONNECT: _reconnect,
+    Switch.OTHER_VERSION: _other_version,
+    Switch.TICKET_RELEASE: _ticket_release,
+    Switch.ABANDONING: _abandoning,
 }
 
 

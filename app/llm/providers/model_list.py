@@ -1,6 +1,6 @@
 """When models end, as far as their vendor says: read from its list of models by plain HTTP.
 
-Importing an SDK takes some 20 MB and a second of CPU, which a vendor that only stands by is not worth.
+Importing an SDK takes some 40 MB and a second of CPU, which a vendor that only stands by is not worth.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tests.chaos.switches import Switch
 from tests.stack import Stack
 
 TASKS = 40
-LONGEST_SECONDS = 2.0
+LONGEST_SECONDS = 4.0
 
 
 @fault({Switch.CANCEL: "did not end .*cancel_requested"})
@@ -38,7 +38,7 @@ def cancels_race_the_ends_of_tasks(lab: Lab, _: float) -> None:
         for thread in threads:
             thread.join()
         ended = reckon(stack, tasks)
-        assert statuses(ended) <= {"completed", "cancelled"}
+        assert statuses(ended) == {"completed", "cancelled"}
 
 
 def _cancel(stack: Stack, task_id: str) -> None:

@@ -34,7 +34,7 @@ def all_answers_break_off_once(lab: Lab, _: float) -> None:
 def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
     """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
     with lab.stack(simulator=["--latency-ms", "1500"]) as stack:
-        tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000})
+        tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000, "max_cost_usd": 5})
         wait_for_calls(stack, TASKS)
         stack.kill("worker")
         stack.start("worker")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
-from tests.stack import Link
+from tests.stack import Link, NotInTime
 
 TASKS = 10
 SLOW = ["--latency-ms", "2000"]
@@ -42,7 +44,27 @@ def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> N
         assert {task["attempts"] for task in ended} == {1}
 
 
-@fault({Switch.REAPER: "did not end"}, quick=[2])
+@fault({Switch.ABANDONING: "has not ended"})
+def a_worker_is_told_to_stop_while_the_database_is_away(lab: Lab, _: float) -> None:
+    """It waits for the database no longer than its leases last; the next one goes on with its tasks."""
+    settings = {"AGENT_WORKER_GRACE_SECONDS": "1", "MONGO_TIMEOUT_SECONDS": "2"}
+    with lab.stack(simulator=SLOW, settings=settings) as stack:
+        tasks = submit_many(stack, TASKS)
+        wait_for_calls(stack, TASKS)
+        stack.kill("store")
+        stack.parts["worker"].send_signal(signal.SIGTERM)
+        try:
+            stack.wait_until(lambda: not stack.parts["worker"].alive, seconds=30)
+        except NotInTime:
+            raise AssertionError("the worker has not ended") from None
+        stack.start("store")
+        stack.start("worker")
+        ended = reckon(stack, tasks, seconds=60)
+        assert statuses(ended) == {"completed"}
+        assert {task["attempts"] for task in ended} == {2}
+
+
+@fault({Switch.REAPER: r"did not end .*processing \(queued claimed"}, quick=[2])
 def the_database_is_slow(lab: Lab, delay_seconds: float) -> None:
     """Every answer takes twice the delay, and a worker dies meanwhile; nothing is hurried into a mistake."""
     settings = {"MONGO_TIMEOUT_SECONDS": "10", "AGENT_LEASE_SECONDS": "15"}

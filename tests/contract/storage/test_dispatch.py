@@ -11,12 +11,13 @@ import pytest
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import Requeue, TaskStatus
-from app.errors import StoreError
+from app.errors import StoreError, StoreUnavailable
 from app.ports import RunUpdate
+from app.storage import dispatch as dispatch_module
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
-from app.storage.projections import MongoProjectionRepository
+from app.storage.projections import MongoProjectionRepository, remove_copies
 from tests.contract.storage.test_claims import RESULT
 from tests.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
 
@@ -163,6 +164,34 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         assert {document[owner] for document in await indexed_database[collection].find().to_list()} == {kept.id}
 
 
+async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_ever(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, held = await claimed_task(indexed_database, ttl_seconds=0)
+    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
+    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id])
+    await indexed_database["tasks"].update_one(
+        {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
+    )
+    rounds = 0
+
+    async def remove_and_die_first(db: Database, task_ids: Sequence[str]) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise StoreUnavailable("the leader is gone")
+        await remove_copies(db, task_ids)
+
+    monkeypatch.setattr(dispatch_module, "remove_copies", remove_and_die_first)
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    with pytest.raises(StoreUnavailable):
+        await dispatch.sweep()
+    await dispatch.sweep()
+
+    for collection in ("tasks", "agent_runs", "messages", "logs"):
+        assert await indexed_database[collection].count_documents({}) == 0
+
+
 async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_database: Database) -> None:
     dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
     tasks = task_repository(indexed_database)
@@ -266,10 +295,10 @@ async def test_an_erasure_during_a_projection_leaves_no_copy(
     projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
     insert = projections._insert_missing
 
-    async def insert_after_the_erasure(collection: str, entries: Sequence[dict[str, Any]]) -> None:
+    async def insert_after_the_erasure(collection: str, entries: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         if collection == "agent_runs":
             await task_repository(indexed_database).erase_session(TENANT, task.session_id)
-        await insert(collection, entries)
+        return await insert(collection, entries)
 
     monkeypatch.setattr(projections, "_insert_missing", insert_after_the_erasure)
     await projections.project([task.id])
@@ -322,6 +351,7 @@ async def test_a_document_that_lacks_a_field_keeps_no_other_waiting(indexed_data
     dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
 
     assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [usual]
+    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 1)] == [usual]
 
 
 async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_database: Database) -> None:
@@ -335,3 +365,36 @@ async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_da
     assert reaped.requeued == {"crash": 2}
     stored = [await task_repository(indexed_database).get(TENANT, task.id) for task in (strange, usual)]
     assert [(task.status, task.crashes) for task in stored] == [(TaskStatus.QUEUED, 1)] * 2
+
+
+async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> None:
+    task, _ = await claimed_task(indexed_database)
+    await indexed_database["tasks"].update_one({"_id": task.id}, {"$unset": {"lease": ""}})
+
+    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.QUEUED
+
+
+async def test_a_round_of_the_reaper_says_when_it_left_some(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch_module, "REAP_BATCH", 2)
+    for _ in range(3):
+        await claimed_task(indexed_database, lease_seconds=-1)
+    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+
+    assert [(await dispatch.reap(excuse_crashes=True)).more for _ in range(2)] == [True, False]
+
+
+async def test_of_a_step_that_was_run_anew_the_newer_is_copied(indexed_database: Database) -> None:
+    task, held = await claimed_task(indexed_database)
+    claims = claim_repository(indexed_database)
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+    first = step(output={"content": "old"})
+    for version in (first, step(output={"content": "new"}, finished_at=first.finished_at + timedelta(seconds=1))):
+        await claims.record(held, RunUpdate(steps=[version]))
+        await projections.project([task.id])
+
+    copies = await indexed_database["agent_runs"].find({"task_id": task.id}).to_list()
+    assert [copy["output"] for copy in copies] == [{"content": "new"}]

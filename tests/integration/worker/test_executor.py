@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import pytest
+
 from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
 from app.clock import SystemClock
@@ -430,6 +432,64 @@ async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexe
 
     assert (await bench.stored(task)).status is TaskStatus.COMPLETED
     assert [finished.id for finished in bench.finished] == [task.id]
+
+
+@pytest.mark.parametrize(
+    ("reason", "stored", "told"), [(Interruption.LOST, "completed", 1), (Interruption.ABANDONED, "processing", 0)]
+)
+async def test_of_an_end_under_way_the_fence_decides_unless_nobody_waits_for_it(
+    indexed_database: Database, reason: Interruption, stored: str, told: int
+) -> None:
+    storing, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MongoClaimRepository):
+        async def complete(self, *arguments: Any) -> bool:
+            storing.set()
+            await go_on.wait()
+            return await super().complete(*arguments)
+
+    bench = Bench(indexed_database, CODE)
+    task = await bench.submit(agent="CodeAgent")
+    run = asyncio.create_task(bench.executor(claims=Slow(indexed_database, lease_seconds=30)).run(task.id))
+    await storing.wait()
+    bench.leases.interrupt_task(task.id, reason)
+    await asyncio.sleep(0)
+    if reason is Interruption.LOST:
+        go_on.set()
+    await run
+
+    assert ((await bench.stored(task)).status, len(bench.finished)) == (TaskStatus(stored), told)
+
+
+async def test_a_cancelled_run_whose_end_cannot_be_stored_is_abandoned(indexed_database: Database) -> None:
+    storing = asyncio.Event()
+
+    class Silent(MongoClaimRepository):
+        async def cancel(self, *arguments: Any) -> bool:
+            storing.set()
+            raise StoreUnavailable("away")
+
+    async def waiting(_: AgentContext) -> str:
+        calling.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    calling = asyncio.Event()
+    bench = Bench(indexed_database)
+    task = await bench.submit(agent="CallingAgent")
+    parts = {
+        "registry": AgentRegistry([("test", CallingAgent(waiting))]),
+        "claims": Silent(indexed_database, lease_seconds=30),
+    }
+    run = asyncio.create_task(bench.executor(**parts).run(task.id))
+    await calling.wait()
+    bench.leases.interrupt_task(task.id, Interruption.CANCELLED)
+    await storing.wait()
+    bench.leases.interrupt_task(task.id, Interruption.ABANDONED)
+    async with asyncio.timeout(5):
+        await run
+
+    assert (await bench.stored(task)).status is TaskStatus.PROCESSING
 
 
 async def test_a_worker_that_hands_back_claims_nothing_new(indexed_database: Database) -> None:

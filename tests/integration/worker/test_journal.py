@@ -10,6 +10,7 @@ import pytest
 from app.clock import SystemClock
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.errors import ClaimLost, Postponed, StoreUnavailable
+from app.ports import Claim, RunUpdate
 from app.storage.mongo import Database
 from tests.tasks import TENANT, claim_repository, claimed_task, step, task_repository
 from worker.journal import TaskJournal
@@ -133,3 +134,43 @@ async def test_the_newest_text_is_what_remains_of_a_failed_task(bench: Bench) ->
     await journal.record(step("check#1", output={"dropped": 1}), flush=False)
 
     assert journal.latest_text() == "draft"
+
+
+async def test_a_write_does_not_overtake_another_that_is_repeated(bench: Bench) -> None:
+    journal, held = await bench.start()
+    record, order, first = bench.claims.record, [], asyncio.Event()
+
+    async def record_after_an_outage(claim: Claim, update: RunUpdate) -> bool:
+        order.append([recorded.key for recorded in update.steps])
+        if not first.is_set():
+            first.set()
+            raise StoreUnavailable("the answer was lost")
+        return await record(claim, update)
+
+    bench.claims.record = record_after_an_outage  # type: ignore[method-assign]  # an outage at the first write
+    writes = [asyncio.create_task(journal.record(step(key), flush=True)) for key in ("plan#1", "search#1")]
+    await asyncio.gather(*writes)
+
+    assert order == [["plan#1"], ["plan#1"], ["search#1"]]
+    assert await bench.stored_steps() == ["plan#1", "search#1"]
+    assert held.interruption is None
+
+
+async def test_what_a_write_that_was_cut_off_should_add_comes_with_the_next(bench: Bench) -> None:
+    journal, _ = await bench.start()
+    record, writing = bench.claims.record, asyncio.Event()
+
+    async def hang(claim: Claim, update: RunUpdate) -> bool:
+        writing.set()
+        await asyncio.Event().wait()
+        return True
+
+    bench.claims.record = hang  # type: ignore[method-assign]  # a database that does not answer
+    cut_off = asyncio.create_task(journal.record(step("plan#1"), flush=True))
+    await writing.wait()
+    cut_off.cancel()
+    await asyncio.gather(cut_off, return_exceptions=True)
+    bench.claims.record = record  # type: ignore[method-assign]  # it is back
+    await journal.flush()
+
+    assert await bench.stored_steps() == ["plan#1"]

@@ -42,6 +42,7 @@ class DispatchDouble:
 
     def __init__(self) -> None:
         self.excused: list[bool] = []
+        self.more = False
 
     async def waiting_tenants(self) -> Sequence[Tenant]:
         return []
@@ -57,7 +58,7 @@ class DispatchDouble:
 
     async def reap(self, *, excuse_crashes: bool) -> Reaped:
         self.excused.append(excuse_crashes)
-        return Reaped(requeued={"crash": 2})
+        return Reaped(requeued={"crash": 2}, more=self.more)
 
     async def sweep(self) -> Reaped:
         return Reaped()
@@ -124,6 +125,16 @@ async def test_after_a_take_over_it_waits_one_lease_and_excuses_the_first_round(
     bench.leader.excuse_one_lease()
 
     assert await bench.reap(6) == []
+    assert await bench.reap(2) == [True, False]
+
+
+async def test_what_one_round_leaves_to_the_next_is_excused_as_well() -> None:
+    bench = Bench()
+    bench.store.more = True
+    bench.leader.excuse_one_lease()
+
+    assert await bench.reap(8) == [True, True]
+    bench.store.more = False
     assert await bench.reap(2) == [True, False]
 
 

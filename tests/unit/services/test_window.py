@@ -36,11 +36,11 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
     window = TicketWindow(queue, clock)
 
     for _ in range(SMALLEST_WINDOW):
-        assert await window.should_dispatch_inline(due=True, limited=False)
+        assert await window.should_dispatch_inline(delayed=False, limited=False)
         window.after_insert(accepted(), True)
     await window.drain()
 
-    assert not await window.should_dispatch_inline(due=True, limited=False)
+    assert not await window.should_dispatch_inline(delayed=False, limited=False)
     assert len(queue.tickets) == SMALLEST_WINDOW
 
 
@@ -52,7 +52,7 @@ async def test_what_is_being_sent_takes_up_room() -> None:
     inline = 0
     for _ in range(3 * SMALLEST_WINDOW):
         clock.advance(FRESH_SECONDS)
-        if await window.should_dispatch_inline(due=True, limited=False):
+        if await window.should_dispatch_inline(delayed=False, limited=False):
             window.after_insert(accepted(), True)
             inline += 1
         await asyncio.sleep(0)
@@ -80,16 +80,16 @@ async def test_an_unforeseen_fault_of_the_queue_does_not_stop_later_tickets() ->
 async def test_a_tenant_with_a_limit_goes_through_the_dispatcher() -> None:
     window = TicketWindow(MemoryQueue(), ManualClock())
 
-    assert not await window.should_dispatch_inline(due=True, limited=True)
+    assert not await window.should_dispatch_inline(delayed=False, limited=True)
 
 
 async def test_nobody_overtakes_a_backlog_or_its_due_time() -> None:
     window = TicketWindow(MemoryQueue(), ManualClock())
-    assert not await window.should_dispatch_inline(due=False, limited=False)
+    assert not await window.should_dispatch_inline(delayed=True, limited=False)
 
     window.backlog = True
 
-    assert not await window.should_dispatch_inline(due=True, limited=False)
+    assert not await window.should_dispatch_inline(delayed=False, limited=False)
 
 
 async def test_a_task_that_waits_wakes_the_leader() -> None:
@@ -107,12 +107,12 @@ async def test_while_the_broker_is_away_accepts_go_on_and_ask_it_once_a_second()
     queue.down = True
     window = TicketWindow(queue, clock)
 
-    assert not await window.should_dispatch_inline(due=True, limited=False)
+    assert not await window.should_dispatch_inline(delayed=False, limited=False)
     queue.down = False
-    assert not await window.should_dispatch_inline(due=True, limited=False)
+    assert not await window.should_dispatch_inline(delayed=False, limited=False)
     clock.advance(FRESH_SECONDS)
 
-    assert await window.should_dispatch_inline(due=True, limited=False)
+    assert await window.should_dispatch_inline(delayed=False, limited=False)
 
 
 async def test_a_ticket_that_cannot_be_sent_does_not_fail_the_accept() -> None:
@@ -145,7 +145,7 @@ async def test_where_another_process_leads_its_snapshot_tells_whether_somebody_w
     queue = MemoryQueue()
     queue.published = {"waiting": waiting}
 
-    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(due=True, limited=False) is inline
+    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(delayed=False, limited=False) is inline
 
 
 async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
@@ -154,4 +154,4 @@ async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
     window = TicketWindow(queue, ManualClock())
     window.backlog = False
 
-    assert await window.should_dispatch_inline(due=True, limited=False)
+    assert await window.should_dispatch_inline(delayed=False, limited=False)

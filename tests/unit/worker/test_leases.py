@@ -141,3 +141,29 @@ async def test_a_dropped_claim_is_not_renewed() -> None:
     assert bench.store.asked == []
     run.cancel()
     await stopped(run)
+
+
+async def test_a_worker_that_stops_waits_for_a_silent_database_no_longer_than_its_leases_last() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    bench.store.answer = None
+    bench.keeper.hand_back_all()
+
+    await bench.keeper.beat()
+    assert not run.cancelling()
+    bench.clock.advance(LEASE_SECONDS)
+    await bench.keeper.beat()
+
+    assert held.interruption is Interruption.ABANDONED
+    await stopped(run)
+
+
+async def test_an_end_that_cannot_be_stored_is_abandoned_too() -> None:
+    bench = Bench()
+    run, held = await bench.start()
+    held.interrupt(Interruption.CANCELLED)
+    await stopped(run)
+
+    held.interrupt(Interruption.ABANDONED)
+
+    assert held.interruption is Interruption.ABANDONED

@@ -52,3 +52,25 @@ async def test_fetching_pauses_until_the_database_answers_and_has_every_unanswer
     assert claims.abandoned == {("t1", "c1"), ("t2", "c2")}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_silence_that_is_noted_meanwhile_is_abandoned_too() -> None:
+    consumption, consumer = Consumption(), Consumer()
+    consumption.control(consumer)
+
+    class Slow(Claims):
+        async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+            if task_id == "t1" and not self.asked:
+                watch.note_silence(TaskId("t2"), ClaimId("c2"))
+            await super().abandon(task_id, claim_id)
+
+    claims = Slow()
+    watch = StoreWatch(cast("Any", claims), consumption, look_seconds=0)
+    watch.note_silence(TaskId("t1"), ClaimId("c1"))
+
+    running = asyncio.create_task(watch.run())
+    async with asyncio.timeout(5):
+        await consumer.resumed.wait()
+    assert claims.abandoned == {("t1", "c1"), ("t2", "c2")}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
