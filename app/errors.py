@@ -10,7 +10,7 @@
     │   └── Unauthenticated, Forbidden
     ├── IntakePaused                 new tasks are refused for a while (503)
     ├── DependencyError              a server we need does not answer; trying again helps (503)
-    │   ├── StoreUnavailable
+    │   ├── StoreUnavailable ── StoreFault
     │   └── BrokerUnavailable
     ├── StoreError                   the database refused an operation: a fault of ours (500)
     ├── ConfigurationError           a setting is wrong; raised at start only
@@ -218,6 +218,10 @@ class DependencyError(AgentOrchestratorError):
 
 class StoreUnavailable(DependencyError):
     code = "STORE_UNAVAILABLE"
+
+
+class StoreFault(StoreUnavailable):
+    """The database answers with an internal fault: it may be recovering, or stumble over just this operation."""
 
 
 class BrokerUnavailable(DependencyError):

@@ -10,25 +10,21 @@ from __future__ import annotations
 import asyncio
 
 from app.domain.identity import ClaimId, TaskId
-from app.errors import StoreUnavailable
+from app.errors import StoreError
 from app.ports import ClaimRepository
 from app.telemetry.logs import get_logger
 from worker.consumption import Consumption, Objection
-
-LOOK_SECONDS = 1.0
+from worker.patience import until_answered
 
 _log = get_logger(__name__)
 
 
 class StoreWatch:
-    """Asks every `look_seconds` whether the database answers again."""
+    """Whether this worker has lost the database, and which of its claims were not answered."""
 
-    def __init__(
-        self, claims: ClaimRepository, consumption: Consumption, *, look_seconds: float = LOOK_SECONDS
-    ) -> None:
+    def __init__(self, claims: ClaimRepository, consumption: Consumption) -> None:
         self._claims = claims
         self._consumption = consumption
-        self._look_seconds = look_seconds
         self._unanswered: list[tuple[TaskId, ClaimId]] = []
         self._lost = asyncio.Event()
 
@@ -48,21 +44,16 @@ class StoreWatch:
         """Abandons the unanswered claims and takes up fetching again, when the database answers; until cancelled."""
         while True:
             await self._lost.wait()
-            try:
-                while self._unanswered:
-                    await self._abandon_one()
-            except StoreUnavailable:
-                await asyncio.sleep(self._look_seconds)
-                continue
+            while self._unanswered:
+                await self._abandon(*self._unanswered.pop())
             self._lost.clear()
             self._consumption.withdraw(Objection.STORE_AWAY)
             _log.info("database_found_again")
 
-    async def _abandon_one(self) -> None:
-        """More silences may be noted meanwhile."""
-        unanswered = self._unanswered.pop()
+    async def _abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
         try:
-            await self._claims.abandon(*unanswered)
-        except StoreUnavailable:
-            self._unanswered.append(unanswered)
-            raise
+            await until_answered(
+                lambda: self._claims.abandon(task_id, claim_id), action="abandon a claim", task_id=task_id
+            )
+        except StoreError as refusal:
+            _log.error("claim_not_abandoned", task_id=task_id, code=refusal.code)  # its lease will run out

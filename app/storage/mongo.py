@@ -31,13 +31,15 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from app.errors import StoreError, StoreUnavailable
+from app.errors import StoreError, StoreFault, StoreUnavailable
 from app.settings import StoreSettings
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
 # What a server says while it starts, stops or changes its primary; the operation may be tried again.
 _PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+# Faults inside the server: they pass where it recovers, and do not where it cannot do just this.
+_FAULT_CODES = frozenset({1, 8})
 _UNAVAILABLE = (
     AutoReconnect,
     ConnectionFailure,
@@ -135,6 +137,8 @@ def store_errors(action: str) -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _PASSING_CODES:
             raise StoreUnavailable(f"MongoDB could not {action} just now (code {error.code}); try again") from error
+        if error.code in _FAULT_CODES:
+            raise StoreFault(f"MongoDB failed to {action} (code {error.code}); try again") from error
         raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
     except (PyMongoError, BSONError, UnicodeError) as error:
         raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error
