@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Celery, Task, signals
+from celery import Celery, Task, bootsteps, signals
 
 from app.broker.celery_app import PROCESS_TASK, build_celery
 from app.settings import Settings
@@ -75,20 +75,11 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
     task = ProcessTask()
     task.runtime = runtime
     app.register_task(task)
+    app.steps["consumer"].add(_hub_step(settings.broker.queue, runtime))
     task.backend = app.backend  # else each of the pool's threads looks the backend's class up for itself, 5 ms a thread
 
     def note_reserved(request: Any, **_: object) -> None:
         runtime.reserve(request.id)
-
-    def note_consumer(sender: Any, **_: object) -> None:
-        consumer = QueueConsumer(sender, settings.broker.queue)
-
-        def tick() -> None:
-            runtime.hub_ticked()
-            consumer.settle()
-
-        runtime.control(consumer)
-        sender.hub.call_repeatedly(HUB_TICK_SECONDS, tick)
 
     def note_shutdown(**_: object) -> None:
         runtime.drain()
@@ -98,9 +89,35 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
 
     signals.setup_logging.connect(keep_our_logging, weak=False)
     signals.task_received.connect(note_reserved, weak=False)
-    signals.worker_ready.connect(note_consumer, weak=False)
     signals.worker_shutting_down.connect(note_shutdown, weak=False)
     return app
+
+
+def _hub_step(queue: str, runtime: Runtime) -> type[Any]:
+    """A step of Celery's consumer that has the hub tick, and hands over what fetches tickets."""
+
+    class HubStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def __init__(self, parent: Any, **options: Any) -> None:
+            super().__init__(parent, **options)
+            self._consumer: QueueConsumer | None = None
+            self._timer: Any = None
+
+        def start(self, parent: Any) -> None:
+            """For every connection anew: Celery clears the hub's timers when one breaks."""
+            if self._consumer is None:
+                self._consumer = QueueConsumer(parent, queue)
+                runtime.control(self._consumer)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = parent.hub.call_repeatedly(HUB_TICK_SECONDS, self._tick, (self._consumer,))
+
+        def _tick(self, consumer: QueueConsumer) -> None:
+            runtime.hub_ticked()
+            consumer.settle()
+
+    return HubStep
 
 
 def worker_arguments(settings: Settings, *, hostname: str) -> list[str]:

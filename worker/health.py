@@ -76,6 +76,11 @@ class Vitals:
     def hub_ticked(self) -> None:
         self._hub_at = self._clock.monotonic()
 
+    def excuse_hub(self) -> None:
+        """Redis does not answer: the hub waits for it, and is given time from now on."""
+        if self._hub_at is not None:
+            self._hub_at = self._clock.monotonic()
+
     def note_queue(self, *, listed: int, working: bool) -> None:
         """`working`: a ticket is in hand, or none may be taken; then a full queue is nothing strange."""
         if listed == 0 or working:

@@ -7,7 +7,6 @@ loop outlives every task, because pooled HTTP clients die with their loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import threading
@@ -248,14 +247,20 @@ class Runtime:
         limit_mb = self._settings.worker.max_memory_mb
         while True:
             await asyncio.sleep(VITALS_SECONDS)
-            with contextlib.suppress(BrokerUnavailable):
-                async with redis_command("tell the queue's length"):
-                    listed = int(await self._redis.execute_command("LLEN", self._settings.broker.queue))
-                working = bool(self._tickets) or self._draining.announced or self._consumption.paused
-                self._vitals.note_queue(listed=listed, working=working)
+            await self._look_at_queue()
             if limit_mb is not None and self._memory_mb() > limit_mb and not self._draining.announced:
                 _log.error("memory_limit_reached", memory_mb=round(self._memory_mb(), 1), limit_mb=limit_mb)
                 signal.raise_signal(signal.SIGTERM)
+
+    async def _look_at_queue(self) -> None:
+        try:
+            async with redis_command("tell the queue's length"):
+                listed = int(await self._redis.execute_command("LLEN", self._settings.broker.queue))
+        except BrokerUnavailable:
+            self._vitals.excuse_hub()
+            return
+        working = bool(self._tickets) or self._draining.announced or self._consumption.paused
+        self._vitals.note_queue(listed=listed, working=working)
 
     def _signs(self) -> Signs:
         return self._vitals.signs(store_away=self._store_watch.away)

@@ -29,7 +29,7 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
 from app.storage.writes import change, literal, task_ended
-from worker import executor, journal
+from worker import celery_app, executor, journal
 from worker.allowance import TaskAllowance
 from worker.celery_app import ProcessTask, QueueConsumer
 from worker.executor import Executor
@@ -69,6 +69,7 @@ class Switch(Enum):
     OTHER_VERSION = "other-version"
     TICKET_RELEASE = "ticket-release"
     ABANDONING = "abandoning"
+    HUB_TICK = "hub-tick"
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -295,6 +296,25 @@ def _abandoning() -> None:
     _replace(LeaseKeeper, "_abandon_lapsed", lambda *_: None)
 
 
+def _hub_tick() -> None:
+    """The hub's timer is set once, as for a connection that never breaks."""
+    build, steps = celery_app._hub_step, []
+
+    def build_once(*args: Any) -> type[Any]:
+        step = build(*args)
+        start = step.start
+
+        def start_once(self: Any, parent: Any) -> None:
+            if self not in steps:
+                steps.append(self)
+                start(self, parent)
+
+        step.start = start_once
+        return step
+
+    _replace(celery_app, "_hub_step", build_once)
+
+
 _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.FENCING: _fencing,
     Switch.LEASE: _lease,
@@ -323,6 +343,7 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.OTHER_VERSION: _other_version,
     Switch.TICKET_RELEASE: _ticket_release,
     Switch.ABANDONING: _abandoning,
+    Switch.HUB_TICK: _hub_tick,
 }
 
 

@@ -11,12 +11,13 @@ from redis import Redis
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
-from tests.stack import Stack
+from tests.stack import Link, NotInTime, Stack
 
 # Few slots and slow models, so that tickets lie in the list.
 NARROW = {"AGENT_WORKER_CONCURRENCY": "2"}
 SLOW = ["--latency-ms", "300"]
 TASKS = 20
+LINK = Link("worker", "REDIS_URL")
 
 
 def _wait_for_listed_tickets(stack: Stack) -> None:
@@ -36,8 +37,38 @@ def redis_restarts_empty(lab: Lab, seconds: float) -> None:
         stack.kill("broker")
         tasks += submit_many(stack, TASKS)
         sit_through(seconds)
+        assert stack.parts["worker"].ready
         stack.start("broker")
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_turn(stack)
+
+
+@fault({Switch.HUB_TICK: "the hub stands still"}, quick=[5], long=[40])
+def the_way_to_redis_is_cut(lab: Lab, seconds: float) -> None:
+    """The worker reconnects, and its probe never finds fault with it: to restart it would help nobody."""
+    with lab.stack(links=[LINK], simulator=SLOW) as stack:
+        tasks = submit_many(stack, 1)
+        stack.wait(tasks[0])
+        stack.links[LINK].cut()
+        sit_through(seconds)
+        assert stack.parts["worker"].ready
+        stack.links[LINK].heal()
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_turn(stack)
+
+
+def _must_turn(stack: Stack) -> None:
+    """The worker's probe would have it restarted otherwise."""
+    try:
+        stack.wait_until(lambda: _hub_silent_seconds(stack) < 1.5, seconds=20)
+    except NotInTime:
+        raise AssertionError("the hub stands still") from None
+    assert stack.parts["worker"].ready
+
+
+def _hub_silent_seconds(stack: Stack) -> float:
+    return float(httpx.get(stack.parts["worker"].probe).json()["hub_silent_seconds"])
 
 
 @fault({Switch.BROKER_TIMEOUTS: "nothing is accepted"}, quick=[8], long=[40])
@@ -51,8 +82,10 @@ def redis_stands_still(lab: Lab, seconds: float) -> None:
         except httpx.TimeoutException as late:
             raise AssertionError("nothing is accepted while Redis stands still") from late
         sit_through(seconds)
+        assert stack.parts["worker"].ready
         stack.servers["broker"].send_signal(signal.SIGCONT)
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_turn(stack)
 
 
 @fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[50], long=[1000])

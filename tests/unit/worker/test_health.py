@@ -105,3 +105,20 @@ def test_a_stall_is_written_down_once_with_the_place_where_the_loop_stands(monke
 
 def test_the_stack_of_no_thread_is_empty() -> None:
     assert stack_of(None) == stack_of(-1) == []
+
+
+def test_a_hub_that_waits_for_redis_is_given_time_from_the_last_silence_on() -> None:
+    clock = ManualClock()
+    vitals = Vitals(clock)
+    vitals.excuse_hub()
+    assert vitals.signs().hub_silent_seconds == 0
+    vitals.hub_ticked()
+    clock.advance(STALL_SECONDS)
+    vitals.loop_ticked()
+    assert judge(vitals.signs()) is Condition.HUB_STALLED
+
+    vitals.excuse_hub()
+    assert judge(vitals.signs()) is Condition.OK
+    clock.advance(STALL_SECONDS)
+    vitals.loop_ticked()
+    assert judge(vitals.signs()) is Condition.HUB_STALLED
