@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import agent, health, sessions, system, tasks
+from app.api import agent, changes, health, sessions, system, tasks
 from app.api.auth import Authenticator
 from app.api.dependencies import ApiState
 from app.api.errors import install_error_handlers
@@ -29,6 +29,7 @@ from app.broker.clients import Broker
 from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
+from app.services.changes import ChangeService
 from app.services.completion import CompletionWatch
 from app.services.dispatcher import Dispatcher
 from app.services.gate import IntakeGate
@@ -87,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             _log.info("api_stopped")
 
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    for part in (agent, tasks, sessions, system, health):
+    for part in (agent, changes, tasks, sessions, system, health):
         app.include_router(part.router)
     install_error_handlers(app)
     install_openapi(app)
@@ -128,6 +129,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
     state = ApiState(
         settings=settings,
         tasks=task_service,
+        changes=ChangeService(stores.changes, stores.idempotency, clock),
         sessions=SessionService(stores.sessions, stores.tasks, queue),
         system=SystemService(stores.system, stores.dispatch, queue, gate=gate, health=health_service, clock=clock),
         health=health_service,

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.domain.agent import AgentCard
+from app.domain.change import TaskChange
 from app.domain.fairness import InFlight
 from app.domain.identity import ClaimId, Role, SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
@@ -85,6 +86,38 @@ class TaskRepository(Protocol):
 
     async def erase_session(self, tenant: Tenant, session_id: SessionId) -> Sequence[TaskId]:
         """Removes the texts of the session's tasks for good and leaves tombstones; running ones are cancelled."""
+
+
+@dataclass(frozen=True)
+class ChangePosition:
+    """A place in the order of changes: after the task `task_id` that changed at that time (server time)."""
+
+    changed_at: datetime
+    task_id: str = ""
+
+
+@dataclass(frozen=True)
+class ChangePage:
+    """In the order of changes. `end` is where the page ends; a `full` one may be followed by more."""
+
+    items: Sequence[TaskChange]
+    end: ChangePosition
+    full: bool
+
+
+class ChangeRepository(Protocol):
+    """The tasks of all tenants as they change. Of a task only its latest change is there."""
+
+    async def now(self) -> datetime:
+        """The server's time: no change that can be seen by now is of a later one."""
+
+    async def after(self, position: ChangePosition, *, limit: int) -> ChangePage: ...
+
+    async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
+        """Those of the tasks that are there, erased ones too, in no order."""
+
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> Sequence[TaskChange]:
+        """The cluster's tasks that have not ended, by id, beyond the id `after`."""
 
 
 @dataclass(frozen=True)

@@ -386,9 +386,9 @@ class Executor:
 
 
 def _result_of(output: AgentOutput) -> TaskResult:
-    return TaskResult(
+    return TaskResult.of(
+        output.content,
         summary=summarise(output),
-        raw_output=output.content,
         code_language=output.code_language,
         citations=output.citations,
     )
@@ -397,4 +397,4 @@ def _result_of(output: AgentOutput) -> TaskResult:
 def _partial(text: str | None) -> TaskResult | None:
     if text is None:
         return None
-    return TaskResult(summary="Partial answer: the task failed before it was complete.", raw_output=text)
+    return TaskResult.of(text, summary="Partial answer: the task failed before it was complete.")

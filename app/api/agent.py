@@ -47,6 +47,8 @@ async def execute(
     prefer: Annotated[str | None, Header(description="`wait=N` answers when done, or after N seconds.")] = None,
 ) -> Response:
     """Takes a task and answers at once; it is run as soon as a worker is free, also while Redis is down."""
+    if body.source is not None:
+        caller.require_operator()
     request_id = request_id_of(request)
     attributes = {"correlation_id": request_id, "user.id": caller.key_id}
     traceparent = request.headers.get("traceparent")
@@ -54,10 +56,12 @@ async def execute(
         origin = Origin(
             tenant=caller.tenant,
             request_id=request_id,
-            source=Source(
-                ip=caller.address,
-                user_agent=_user_agent(request),
-                environment=state.settings.process.environment.value,
+            source=(Source() if body.source is None else body.source.to_source()).model_copy(
+                update={
+                    "ip": caller.address,
+                    "user_agent": _user_agent(request),
+                    "environment": state.settings.process.environment.value,
+                }
             ),
             traceparent=current_traceparent(),
             idempotency_key=_checked_key(idempotency_key),

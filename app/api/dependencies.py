@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
+from app.services.changes import ChangeService
 from app.services.health import HealthService
 from app.services.roster import AgentRoster
 from app.services.sessions import SessionService
@@ -26,6 +27,7 @@ class ApiState:
 
     settings: Settings
     tasks: TaskService
+    changes: ChangeService
     sessions: SessionService
     system: SystemService
     health: HealthService

@@ -119,6 +119,8 @@ class SourceView(View):
     environment: str | None
     cluster: str | None
     namespace: str | None
+    name: str | None
+    uid: str | None
 
 
 class EventView(View):

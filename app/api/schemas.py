@@ -21,10 +21,11 @@ from pydantic import (
 )
 
 from app.domain.identity import SessionId
-from app.domain.task import TASK_TEXT_LIMIT, Budget
+from app.domain.task import TASK_TEXT_LIMIT, Budget, Source
 from app.services.submission import Submission
 
 METADATA_ENTRIES = 32
+LOOKUP_ITEMS = 500
 MICRO = 1_000_000
 _EXAMPLE_TASK = "Write a short article about tides, with sources."
 
@@ -61,6 +62,9 @@ PlainText = Annotated[str, AfterValidator(_without_nul)]
 UuidText = Annotated[str, BeforeValidator(_canonical_uuid), Field(json_schema_extra={"format": "uuid"})]
 TimeText = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
+ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
 
 
@@ -92,6 +96,18 @@ class BudgetBody(_Body):
     def to_budget(self) -> Budget:
         cost = None if self.max_cost_usd is None else int(self.max_cost_usd * MICRO)
         return Budget(max_tokens=self.max_tokens, max_cost_microusd=cost)
+
+
+class SourceBody(_Body):
+    """The AgentTask that asks for the task."""
+
+    cluster: ClusterName
+    namespace: ObjectName
+    name: ObjectName
+    uid: UuidText
+
+    def to_source(self) -> Source:
+        return Source(kind="agenttask", cluster=self.cluster, namespace=self.namespace, name=self.name, uid=self.uid)
 
 
 class ExecuteBody(_Body):
@@ -132,6 +148,9 @@ class ExecuteBody(_Body):
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=METADATA_ENTRIES, description="Yours to keep with the task; never interpreted."
     )
+    source: SourceBody | None = Field(
+        default=None, description="Role service or admin: the AgentTask in Kubernetes that this task is for."
+    )
 
     def to_submission(self) -> Submission:
         return Submission(
@@ -146,6 +165,33 @@ class ExecuteBody(_Body):
             budget=None if self.budget is None else self.budget.to_budget(),
             metadata=self.metadata,
         )
+
+
+class ClusterBody(_Body):
+    """The tasks that the AgentTasks of a cluster made."""
+
+    cluster: ClusterName
+
+
+class LookupBody(_Body):
+    """Which tasks to read: by their ids, by the idempotency keys that made them, or by where they came from."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"]}]})
+
+    ids: list[UuidText] | None = Field(default=None, min_length=1, max_length=LOOKUP_ITEMS)
+    idempotency_keys: list[IdempotencyKey] | None = Field(default=None, min_length=1, max_length=LOOKUP_ITEMS)
+    source: ClusterBody | None = Field(default=None, description="Those that have not ended.")
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=256, description="With `source`: `next_cursor` of a page."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if sum(name is not None for name in (self.ids, self.idempotency_keys, self.source)) != 1:
+            raise ValueError("must name ids, idempotency_keys or source, one of them")
+        if self.cursor is not None and self.source is None:
+            raise ValueError("has a cursor only with source")
+        return self
 
 
 class DrainBody(_Body):

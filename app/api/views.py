@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
 
 from app.api.parts import (
     Answer,
@@ -23,6 +23,7 @@ from app.api.parts import (
 from app.domain.agent import AgentCard
 from app.domain.task import TaskStatus
 from app.services.sessions import SessionContext
+from app.telemetry.tracing import trace_id_of
 
 
 class AcceptedView(Answer):
@@ -113,6 +114,55 @@ class TaskListView(Answer):
     """Newest first; `next_cursor` is null on the last page."""
 
     items: list[SummaryView]
+    next_cursor: str | None
+
+
+class DigestView(View):
+    """`summary` has at most 280 characters, `sha256` is hex; null where an older version wrote the result."""
+
+    summary: str
+    size_bytes: int | None
+    sha256: str | None
+
+
+class ChangeView(View):
+    """A task after its revision `rev`, without texts that can be long. An `erased` one is a tombstone."""
+
+    task_id: str = Field(validation_alias="id")
+    tenant: str
+    rev: int
+    changed_at: AwareDatetime
+    status: TaskStatus
+    idempotency_key: str | None
+    source: SourceView
+    selected_agent: str | None
+    routing: RoutingView | None
+    attempts: int
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    cancel_requested_at: AwareDatetime | None
+    usage: UsageView
+    result: DigestView | None
+    error: ErrorView | None
+    trace_id: Annotated[str | None, BeforeValidator(trace_id_of)] = Field(validation_alias="traceparent")
+    erased: Annotated[bool, BeforeValidator(lambda erased_at: erased_at is not None)] = Field(
+        validation_alias="erased_at"
+    )
+
+
+class ChangesView(Answer):
+    """Oldest first; ask again with `cursor`, at once where there is `more`."""
+
+    items: list[ChangeView]
+    cursor: str
+    more: bool
+
+
+class LookupView(Answer):
+    """What was found; `next_cursor` is null where there is no further page."""
+
+    items: list[ChangeView]
     next_cursor: str | None
 
 

@@ -6,7 +6,9 @@ rebuilt from it. Which status may follow which stands in `TRANSITIONS` and nowhe
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -15,6 +17,9 @@ from app.domain.identity import ClaimId, RequestId, SessionId, TaskId, Tenant
 from app.domain.message import Message
 from app.domain.run import TaskEvent
 from app.domain.usage import NO_USAGE, ModelAttempt, Usage
+
+if TYPE_CHECKING:
+    from typing import Self
 
 TASK_TEXT_LIMIT = 32_768
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
@@ -63,7 +68,7 @@ class _Part(BaseModel):
 
 
 class Source(_Part):
-    """Where the task came from. `kind` is `rest` or `agenttask`; the rest is for audit, never for decisions."""
+    """Where the task came from. `kind` is `rest` or `agenttask`; the last four name the object in Kubernetes."""
 
     kind: str = "rest"
     ip: str | None = None
@@ -71,6 +76,7 @@ class Source(_Part):
     environment: str | None = None
     cluster: str | None = None
     namespace: str | None = None
+    name: str | None = None
     uid: str | None = None
 
 
@@ -125,12 +131,29 @@ class Routing(_Part):
 
 
 class TaskResult(_Part):
-    """`summary` is a short text for lists; `raw_output` the whole answer (≤ 4 MiB)."""
+    """`summary` is a short text for lists; `raw_output` the whole answer (≤ 4 MiB); the last two are of its UTF-8."""
 
     summary: str
     raw_output: str
     code_language: str | None = None
     citations: tuple[Citation, ...] = ()
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+    @classmethod
+    def of(
+        cls, raw_output: str, *, summary: str, code_language: str | None = None, citations: tuple[Citation, ...] = ()
+    ) -> Self:
+        """With size and checksum."""
+        encoded = raw_output.encode(errors="replace")
+        return cls(
+            summary=summary,
+            raw_output=raw_output,
+            code_language=code_language,
+            citations=citations,
+            size_bytes=len(encoded),
+            sha256=hashlib.sha256(encoded).hexdigest(),
+        )
 
 
 class TaskError(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,7 +41,7 @@ def read_messages(document: dict[str, Any]) -> list[Message]:
     return messages
 
 
-def note_unreadable(document: dict[str, Any], error: ValidationError) -> None:
+def note_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:
     """Logs which of the document's own fields this version does not understand; nothing of what stands in them."""
     fields = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False) if problem["loc"]})
     _log.warning("task_not_understood", task_id=document["_id"], fields=fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.settings import Settings
 from app.storage.agents import MongoAgentDirectory
 from app.storage.api_keys import MongoApiKeyRepository
+from app.storage.changes import MongoChangeRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
@@ -23,6 +24,7 @@ class Stores:
         self._client = connect(settings.store)
         self._db = database(self._client, settings.store)
         self.tasks = MongoTaskRepository(self._db, expiry_seconds=execution.expiry_seconds)
+        self.changes = MongoChangeRepository(self._db)
         self.sessions = MongoSessionRepository(self._db)
         self.idempotency = MongoIdempotencyRepository(self._db)
         self.api_keys = MongoApiKeyRepository(self._db)

@@ -5,23 +5,21 @@ Inserting the document is accepting the task: it is the outbox, too. Every read 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName, TaskEvent
 from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
-from app.errors import InvalidRequest, TaskErased, TaskNotFound
+from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
@@ -104,7 +102,7 @@ class MongoTaskRepository:
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         query = _query(tenant, task_filter)
         if cursor is not None:
-            created_at, last_id = _decode_cursor(cursor)
+            created_at, last_id = decode_cursor(cursor, datetime, str)
             query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": last_id}}]
         with store_errors("list tasks"):
             found = self._tasks.find(query, _SUMMARY_FIELDS)
@@ -113,7 +111,7 @@ class MongoTaskRepository:
         more = len(documents) > limit
         return TaskPage(
             items=[summary for summary in map(_summary, page) if summary is not None],
-            next_cursor=_encode_cursor(page[-1]["created_at"], page[-1]["_id"]) if more else None,
+            next_cursor=encode_cursor([page[-1]["created_at"], page[-1]["_id"]]) if more else None,
         )
 
     async def count_queued(self, tenant: Tenant, *, up_to: int) -> int:
@@ -195,20 +193,3 @@ def _summary(document: dict[str, Any]) -> TaskSummary | None:
     except ValidationError as error:
         note_unreadable(document, error)
         return None
-
-
-def _encode_cursor(created_at: datetime, task_id: str) -> str:
-    text = json.dumps([round(created_at.timestamp() * 1000), task_id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        created_ms, task_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not isinstance(task_id, str):
-            raise TypeError(type(task_id).__name__)
-        return datetime.fromtimestamp(int(created_ms) / 1000, tz=UTC), task_id
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        message = "must be the next_cursor of an earlier page, unchanged"
-        raise InvalidRequest("The cursor is not one of ours.", fields=[("cursor", message)]) from error

@@ -22,6 +22,8 @@ from app.settings import ProcessSettings
 AttributeValue = str | int | float | bool
 _PROPAGATOR = TraceContextTextMapPropagator()
 
+TRACEPARENT_PARTS = 4
+
 
 class Tracing:
     """The process's tracer. Build it once in the composition root; `close` sends what is left."""
@@ -81,3 +83,9 @@ def current_trace_id() -> str | None:
     """The current trace's id, 32 hexadecimal digits, None outside a trace."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace id of a W3C `traceparent` header, 32 hexadecimal digits."""
+    parts = (traceparent or "").split("-")
+    return parts[1] if len(parts) == TRACEPARENT_PARTS else None

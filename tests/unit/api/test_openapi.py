@@ -32,6 +32,8 @@ def test_the_calls_are_those_of_the_contract(document: dict[str, Any]) -> None:
         "POST /v1/agent/execute",
         "GET /v1/agents",
         "GET /v1/tasks",
+        "GET /v1/tasks/changes",
+        "POST /v1/tasks/lookup",
         "GET /v1/tasks/{task_id}",
         "GET /v1/tasks/{task_id}/runs",
         "GET /v1/tasks/{task_id}/messages",

@@ -1,0 +1,64 @@
+"""Following many tasks: what has changed, and where certain ones stand. For the operator and its like."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.answers import json_answer
+from app.api.dependencies import CurrentCaller, State
+from app.api.errors import problems
+from app.api.schemas import LOOKUP_ITEMS, LookupBody
+from app.api.views import ChangesView, LookupView
+from app.domain.identity import TaskId
+
+MOST_ITEMS = 1000
+
+router = APIRouter(tags=["changes"])
+
+
+class ChangesQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str | None = Field(
+        default=None, min_length=1, max_length=256, description="`cursor` of an answer; left out, from now on."
+    )
+    limit: int = Field(default=500, ge=1, le=MOST_ITEMS, description="Most changes in an answer.")
+    wait_seconds: float = Field(default=0, ge=0, le=30, description="Longest wait where nothing has changed.")
+
+
+@router.get("/v1/tasks/changes", response_model=ChangesView, responses=problems(422), summary="Follow all tasks")
+async def read_changes(query: Annotated[ChangesQuery, Query()], caller: CurrentCaller, state: State) -> Response:
+    """Role service or admin. What has changed after the cursor, over all tenants, oldest first.
+
+    Of several changes of a task only the last comes. A change may come again: keep the greatest `rev` of each task.
+    None is left out while the reader asks at least every ten seconds.
+    """
+    caller.require_operator()
+    changes = await state.changes.read(query.cursor, limit=query.limit, wait_seconds=query.wait_seconds)
+    return json_answer(ChangesView.model_validate(changes))
+
+
+@router.post(
+    "/v1/tasks/lookup",
+    response_model=LookupView,
+    responses=problems(400, 413, 415, 422),
+    summary="Read where certain tasks stand",
+)
+async def look_up(body: LookupBody, caller: CurrentCaller, state: State) -> Response:
+    """Role service or admin. By id, of any tenant; by idempotency key, of the tenant that X-Tenant names; or what has
+    not ended of the tasks that the AgentTasks of a cluster made, page by page.
+
+    What is not there is left out; erased tasks are there, and say so.
+    """
+    caller.require_operator()
+    if body.source is not None:
+        page = await state.changes.unfinished(body.source.cluster, cursor=body.cursor, limit=LOOKUP_ITEMS)
+    elif body.ids is not None:
+        page = await state.changes.find([TaskId(task_id) for task_id in body.ids])
+    else:
+        page = await state.changes.find_by_keys(caller.tenant, body.idempotency_keys or [])
+    return json_answer(LookupView.model_validate(page))

@@ -1,0 +1,174 @@
+"""The changes feed against a log of writes: whatever is seen late, or under a clock that stepped back, is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.change import TaskChange
+from app.domain.identity import TaskId, Tenant
+from app.domain.task import TaskStatus
+from app.errors import InvalidRequest
+from app.ports import ChangePage, ChangePosition
+from app.services.changes import ChangeService
+from tests.doubles import ManualClock
+
+
+@dataclass
+class Log:
+    """A store whose writes are seen a little after the time they stand under. `skew` is how far its clock is behind."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    skew: timedelta = timedelta()
+    seen: dict[str, TaskChange] = field(default_factory=dict)
+    under_way: list[tuple[float, TaskChange]] = field(default_factory=list)
+    revs: dict[str, int] = field(default_factory=dict)
+    busy: dict[str, float] = field(default_factory=dict)
+
+    def time(self) -> datetime:
+        return (self.clock.now() - self.skew).replace(microsecond=0)
+
+    def write(self, task_id: str, delay_seconds: float) -> None:
+        """One write of a document comes after the other, as a database does it."""
+        if self.busy.get(task_id, 0) > self.clock.seconds:
+            return
+        rev = self.revs[task_id] = self.revs.get(task_id, 0) + 1
+        written = TaskChange(
+            id=TaskId(task_id),
+            tenant=Tenant("t"),
+            rev=rev,
+            changed_at=self.time(),
+            status=TaskStatus.QUEUED,
+            queued_at=self.time(),
+        )
+        self.busy[task_id] = self.clock.seconds + delay_seconds
+        self.under_way.append((self.clock.seconds + delay_seconds, written))
+
+    def _settle(self) -> None:
+        for visible_at, written in self.under_way:
+            if visible_at <= self.clock.seconds:
+                self.seen[written.id] = written
+        self.under_way = [(at, written) for at, written in self.under_way if at > self.clock.seconds]
+
+    async def now(self) -> datetime:
+        return self.time()
+
+    async def after(self, position: ChangePosition, *, limit: int) -> ChangePage:
+        self._settle()
+        place = (position.changed_at, position.task_id)
+        found = sorted((change.changed_at, change.id) for change in self.seen.values())
+        page = [self.seen[task_id] for at, task_id in found if (at, task_id) > place][:limit]
+        end = ChangePosition(page[-1].changed_at, page[-1].id) if page else position
+        return ChangePage(items=page, end=end, full=len(page) == limit)
+
+    async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
+        self._settle()
+        return [self.seen[task_id] for task_id in task_ids if task_id in self.seen]
+
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> Sequence[TaskChange]:
+        return sorted((c for c in self.seen.values() if c.id > after), key=lambda c: c.id)[:limit]
+
+
+class Reader:
+    def __init__(self, log: Log) -> None:
+        self.service = ChangeService(log, cast("Any", None), log.clock)
+        self.cursor: str | None = None
+        self.known: dict[str, int] = {}
+        self.told = 0
+
+    async def ask(self, limit: int) -> bool:
+        changes = await self.service.read(self.cursor, limit=limit, wait_seconds=0)
+        self.cursor = changes.cursor
+        self.told += len(changes.items)
+        for change in changes.items:
+            self.known[change.id] = max(change.rev, self.known.get(change.id, 0))
+        return changes.more
+
+
+writes = st.tuples(st.just("write"), st.sampled_from("abcdefgh"), st.floats(0, 9))
+waits = st.tuples(st.just("wait"), st.floats(0, 5), st.none())
+reads = st.tuples(st.just("read"), st.integers(1, 5), st.none())
+steps_back = st.tuples(st.just("step back"), st.integers(1, 30), st.none())
+
+
+@settings(max_examples=400, deadline=None)
+@given(moves=st.lists(st.one_of(writes, writes, waits, reads, steps_back), max_size=60))
+def test_every_change_is_told_at_last(moves: list[tuple[str, Any, Any]]) -> None:
+    async def play() -> None:
+        log = Log()
+        reader = Reader(log)
+        await reader.ask(5)
+        for move, size, more in moves:
+            if move == "write":
+                log.write(size, more)
+            elif move == "wait":
+                log.clock.advance(size)
+                await reader.ask(5)
+            elif move == "read":
+                await reader.ask(size)
+            else:
+                log.skew += timedelta(seconds=size)
+                await reader.ask(5)
+        for _ in range(60):
+            log.clock.advance(1)
+            while await reader.ask(3):
+                pass
+        assert reader.known == log.revs
+
+    asyncio.run(play())
+
+
+async def test_a_change_is_told_anew_for_ten_seconds_at_most_every_two() -> None:
+    log = Log()
+    reader = Reader(log)
+    log.write("a", 0)
+
+    for _ in range(400):
+        await reader.ask(10)
+        log.clock.advance(0.1)
+
+    assert 1 < reader.told <= 8
+
+
+async def test_it_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    reader = Reader(log)
+    await reader.ask(10)
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        log.clock.advance(seconds)
+        if len(slept) == 3 and not log.revs:
+            log.write("a", 0)
+
+    monkeypatch.setattr("app.services.changes.asyncio.sleep", sleep)
+    changes = await reader.service.read(reader.cursor, limit=10, wait_seconds=30)
+    assert [change.id for change in changes.items] == ["a"]
+    assert len(slept) == 3
+
+    log.clock.advance(60)
+    again = await reader.service.read(changes.cursor, limit=10, wait_seconds=1)
+    assert [change.id for change in again.items] == ["a"]
+    slept.clear()
+    nothing = await reader.service.read(again.cursor, limit=10, wait_seconds=1)
+    assert (nothing.items, nothing.more) == ([], False)
+    assert sum(slept) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10", "WzEsMl0", "e30", "bnVsbA", "é", "WzFlOTk5LCJhIiwxLDFd"])
+async def test_a_foreign_cursor_is_refused(cursor: str) -> None:
+    service = Reader(Log()).service
+
+    with pytest.raises(InvalidRequest) as refused:
+        await service.read(cursor, limit=1, wait_seconds=0)
+    assert refused.value.fields[0][0] == "cursor"
+    with pytest.raises(InvalidRequest):
+        await service.unfinished("c1", cursor=cursor, limit=1)
