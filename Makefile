@@ -9,7 +9,7 @@ STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr 
 CHAOS_PROCESSES := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees docs clean
+.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees simulate-autoscaler docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: setup ## Measure throughput and latency on this machine
 
 bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost in time (STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))
+
+simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
+	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)
 
 docs: setup ## Write docs/configuration.md anew from the settings
 	@$(CLI) settings-reference > docs/configuration.md

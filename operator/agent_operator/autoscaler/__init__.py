@@ -1,0 +1,1 @@
+"""How many workers there should be, and how to have fewer without interrupting a task."""

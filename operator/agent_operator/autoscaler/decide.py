@@ -1,0 +1,226 @@
+"""What to do about the number of workers. Pure: everything it knows comes in, and what it remembers goes out again.
+
+Up at once, as far as a period allows; down only after a whole window in which fewer would have done, in small steps,
+never below what is in flight. Where something is missing, stale or not ours to change, the number stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from agent_operator.autoscaler.policy import Policy
+
+
+class Reason(StrEnum):
+    """Why the number of workers is changed, or not."""
+
+    ENOUGH = "enough"
+    BACKLOG = "backlog"
+    ARRIVALS = "arrivals"
+    IN_FLIGHT = "in_flight"
+    OLD_TASKS = "old_tasks"
+    BOUNDS = "bounds"
+    DEMAND_RETURNED = "demand_returned"
+    FEWER_SUFFICE = "fewer_suffice"
+    WAITING_FOR_WINDOW = "waiting_for_window"
+    UP_LIMIT = "up_limit"
+    MODELS_IN_TROUBLE = "models_in_trouble"
+    NO_DATA = "no_data"
+    STALE_DATA = "stale_data"
+    ROLLOUT = "rollout"
+    OTHER_SCALER = "other_scaler"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The queue and the models, as the leader and Redis tell of them. `age_seconds` is how old the figures are."""
+
+    backlog: int
+    in_flight: int
+    oldest_age_seconds: float
+    arrival_rate: float
+    mean_service_seconds: float
+    rate_limited_share: float = 0.0
+    open_breakers: Sequence[str] = ()
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The Deployment: `replicas` asked for, of which `draining` are on their way out. Starting pods count.
+
+    `other_scaler` names what else scales it.
+    """
+
+    replicas: int
+    slots_per_pod: int
+    draining: int = 0
+    rolling_out: bool = False
+    other_scaler: str | None = None
+
+    @property
+    def staying(self) -> int:
+        return self.replicas - self.draining
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    at: float
+    desired: int
+
+
+@dataclass(frozen=True)
+class History:
+    """What earlier decisions leave behind. `period_began` is when adding pods last began, from how many."""
+
+    recommendations: tuple[Recommendation, ...] = ()
+    watched_since: float | None = None
+    period_began: float = float("-inf")
+    period_replicas: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`staying` is how many workers shall stay; `desired` what the formula says, None where it was not asked.
+
+    `explanation` is a sentence with its figures, for people.
+    """
+
+    staying: int
+    reason: Reason
+    explanation: str
+    desired: int | None = None
+
+
+def decide(
+    demand: Demand | None, workers: Workers, policy: Policy, history: History, *, now: float
+) -> tuple[Plan, History]:
+    """The plan for this moment (`now`: monotonic seconds), and the history to hand in at the next one."""
+    held = _hold(demand, workers, policy)
+    if held is not None or demand is None:
+        return held or _keep(workers, Reason.NO_DATA, "no figures"), replace(
+            history, recommendations=(), watched_since=None
+        )
+    desired, reason, why = _desired(demand, workers, policy)
+    history = _remember(history, policy, desired=desired, now=now)
+    if desired > workers.staying:
+        return _up(demand, workers, policy, history, desired=desired, reason=reason, why=why, now=now)
+    if desired < workers.staying:
+        return _down(demand, workers, policy, history, desired=desired, why=why, now=now), history
+    return Plan(workers.staying, Reason.ENOUGH, f"{workers.staying} workers are enough: {why}", desired), history
+
+
+def _keep(workers: Workers, reason: Reason, why: str) -> Plan:
+    return Plan(workers.staying, reason, f"{workers.staying} workers stay: {why}")
+
+
+def _hold(demand: Demand | None, workers: Workers, policy: Policy) -> Plan | None:
+    if workers.other_scaler is not None:
+        return _keep(
+            workers,
+            Reason.OTHER_SCALER,
+            f"{workers.other_scaler} scales this Deployment, and two would fight; remove it, or switch this one off",
+        )
+    if demand is None:
+        return _keep(workers, Reason.NO_DATA, "Redis or the leader tells no figures")
+    if demand.age_seconds > policy.stale_seconds:
+        return _keep(
+            workers,
+            Reason.STALE_DATA,
+            f"the figures are {demand.age_seconds:.0f} s old, more than {policy.stale_seconds:g} s",
+        )
+    return None
+
+
+def _desired(demand: Demand, workers: Workers, policy: Policy) -> tuple[int, Reason, str]:
+    """How many would do, what made them so many, and the figures."""
+    service = max(demand.mean_service_seconds, 0.001)
+    rounds = max(1, math.ceil(policy.drain_target_seconds / service))
+    for_backlog = demand.in_flight + demand.backlog / rounds
+    for_arrivals = demand.arrival_rate * service * policy.arrival_headroom
+    slots = max(for_backlog, for_arrivals)
+    wanted = math.ceil(round(slots / (workers.slots_per_pod * policy.utilisation), 6))
+    reason = Reason.ARRIVALS if for_arrivals > for_backlog else Reason.BACKLOG if demand.backlog else Reason.IN_FLIGHT
+    why = (
+        f"{demand.backlog} wait and {demand.in_flight} are in flight, {demand.arrival_rate:.2f} a second come and take "
+        f"{service:.1f} s each, so {slots:.1f} slots of {workers.slots_per_pod} a worker at {policy.utilisation:.0%}"
+    )
+    if demand.backlog and demand.oldest_age_seconds > policy.oldest_age_seconds and wanted <= workers.staying:
+        wanted, reason = workers.staying + 1, Reason.OLD_TASKS
+        why += f"; the oldest waits {demand.oldest_age_seconds:.0f} s, more than {policy.oldest_age_seconds:g} s"
+    desired = min(max(wanted, policy.min_replicas), policy.max_replicas)
+    if desired != wanted:
+        reason = Reason.BOUNDS
+        why += f"; {policy.min_replicas} to {policy.max_replicas} workers are allowed"
+    return desired, reason, why
+
+
+def _remember(history: History, policy: Policy, *, desired: int, now: float) -> History:
+    kept = tuple(past for past in history.recommendations if now - past.at <= policy.down_window_seconds)
+    since = now if history.watched_since is None else history.watched_since
+    return replace(history, recommendations=(*kept, Recommendation(now, desired)), watched_since=since)
+
+
+def _up(
+    demand: Demand,
+    workers: Workers,
+    policy: Policy,
+    history: History,
+    *,
+    desired: int,
+    reason: Reason,
+    why: str,
+    now: float,
+) -> tuple[Plan, History]:
+    if workers.draining:
+        staying = min(desired, workers.replicas)
+        why = f"{staying - workers.staying} of {workers.draining} drained workers are called back: {why}"
+        return Plan(staying, Reason.DEMAND_RETURNED, why, desired), history
+    trouble = _trouble(demand, policy)
+    if trouble is not None and workers.replicas > 0 and workers.replicas >= policy.min_replicas:
+        text = f"{workers.replicas} workers stay although {desired} are wanted: {trouble}; more would only wait for it"
+        return Plan(workers.replicas, Reason.MODELS_IN_TROUBLE, text, desired), history
+    if now - history.period_began >= policy.up_period_seconds:
+        history = replace(history, period_began=now, period_replicas=workers.replicas)
+    before = min(history.period_replicas, workers.replicas)
+    most = before + max(policy.up_pods, math.floor(before * policy.up_share))
+    staying = max(workers.replicas, min(desired, most))
+    if staying == workers.replicas:
+        text = f"{desired} are wanted, and no more than {most} in these {policy.up_period_seconds:g} s: {why}"
+        return Plan(staying, Reason.UP_LIMIT, text, desired), history
+    return Plan(staying, reason, f"{staying} workers instead of {workers.replicas}: {why}", desired), history
+
+
+def _trouble(demand: Demand, policy: Policy) -> str | None:
+    if demand.open_breakers:
+        return f"the circuit breaker of {', '.join(demand.open_breakers)} is not closed"
+    if demand.rate_limited_share > policy.rate_limited_share:
+        return f"{demand.rate_limited_share:.0%} of the model calls are refused by rate limits"
+    return None
+
+
+def _down(
+    demand: Demand, workers: Workers, policy: Policy, history: History, *, desired: int, why: str, now: float
+) -> Plan:
+    if workers.rolling_out:
+        return _keep(workers, Reason.ROLLOUT, "a rollout is under way; which pods go could not be chosen")
+    watched = 0.0 if history.watched_since is None else now - history.watched_since
+    most_wanted = max(past.desired for past in history.recommendations)
+    if workers.staying > policy.max_replicas:
+        most_wanted = policy.max_replicas
+    elif watched < policy.down_window_seconds or most_wanted >= workers.staying:
+        text = (
+            f"{workers.staying} workers stay: {desired} would do now, up to {most_wanted} were wanted in the last "
+            f"{min(watched, policy.down_window_seconds):.0f} of {policy.down_window_seconds:g} s"
+        )
+        return Plan(workers.staying, Reason.WAITING_FOR_WINDOW, text, desired)
+    step = max(policy.down_pods, math.floor(workers.replicas * policy.down_share))
+    busy = math.ceil(demand.in_flight / workers.slots_per_pod)
+    staying = max(most_wanted, workers.replicas - step, min(busy, workers.staying))
+    if staying >= workers.staying:
+        text = f"{workers.staying} workers stay: {demand.in_flight} tasks are in flight, or others go already"
+        return Plan(workers.staying, Reason.IN_FLIGHT, text, desired)
+    return Plan(staying, Reason.FEWER_SUFFICE, f"{staying} workers instead of {workers.staying}: {why}", desired)
