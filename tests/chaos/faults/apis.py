@@ -68,8 +68,8 @@ def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
         wait_for_calls(stack, TASKS)
-        stack.parts["worker-2"].start()
         stack.kill("worker")
+        stack.parts["worker-2"].start()
         ended = reckon(stack, tasks, seconds=60)
         assert statuses(ended) == {"completed"}
         assert {task.get("crashes", 0) for task in ended} <= {0, 1}  # none where a leader had a gap of its own
@@ -84,9 +84,9 @@ def the_leader_dies_and_another_takes_over(lab: Lab, _: float) -> None:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
         wait_for_calls(stack, TASKS)
-        stack.parts["worker-2"].start()
         stack.kill("worker")
         stack.kill(leader)
+        stack.parts["worker-2"].start()
         tasks += submit_many(stack, TASKS)
         ended = reckon(stack, tasks, seconds=60)
         assert statuses(ended) == {"completed"}

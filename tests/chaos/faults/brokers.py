@@ -98,7 +98,7 @@ def redis_is_flushed(lab: Lab, count: float) -> None:
         _wait_for_listed_tickets(stack)
         with _client(stack) as redis:
             redis.flushall()
-        assert statuses(reckon(stack, tasks, seconds=120)) == {"completed"}
+        assert statuses(reckon(stack, tasks, seconds=60 + count / 4)) == {"completed"}
 
 
 @fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[5], long=[30])

@@ -15,8 +15,8 @@ def the_clocks_of_workers_are_wrong(lab: Lab, seconds: float) -> None:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
         wait_for_calls(stack, TASKS)
-        stack.parts["worker-2"].start()
         stack.kill("worker")
+        stack.parts["worker-2"].start()
         tasks += submit_many(stack, TASKS)
         ended = reckon(stack, tasks, skew_seconds=seconds)
         assert statuses(ended) == {"completed"}
