@@ -60,7 +60,9 @@ def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
             assert db["tasks"].count_documents({}) == 1
 
 
-@fault({Switch.COMPARE_AND_SET: "requeued requeued|requeued while nobody ran it"})
+@fault(
+    {Switch.COMPARE_AND_SET: "requeued requeued|requeued while nobody ran it|did not end .*(requeued claimed ){2}"},
+)
 def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
     """Both look before either acts. Each crash is counted once, and nobody loses what he has just claimed."""
     with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "4000"]) as stack:
