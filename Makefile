@@ -12,7 +12,7 @@ CHAOS_PROCESSES := 3
 .PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees simulate-autoscaler docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with everything in requirements.lock (uv when it is there, else pip)
 

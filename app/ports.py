@@ -116,8 +116,8 @@ class ChangeRepository(Protocol):
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
         """Those of the tasks that are there, erased ones too, in no order."""
 
-    async def unfinished(self, *, cluster: str, after: str, limit: int) -> Sequence[TaskChange]:
-        """The cluster's tasks that have not ended, by id, beyond the id `after`."""
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
+        """The cluster's tasks that have not ended, by id, beyond the id `after`; where to go on if there are more."""
 
 
 @dataclass(frozen=True)

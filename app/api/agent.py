@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from app.api.answers import json_answer
 from app.api.dependencies import CurrentCaller, State, request_id_of
 from app.api.errors import problems
-from app.api.schemas import ExecuteBody
+from app.api.schemas import IDEMPOTENCY_KEY, ExecuteBody
 from app.api.views import AcceptedView, AgentListView, TaskView
 from app.domain.task import Source
 from app.errors import InvalidRequest
@@ -19,7 +19,6 @@ from app.services.submission import Origin
 from app.telemetry.tracing import current_traceparent
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _USER_AGENT_CHARACTERS = 512
 
 router = APIRouter(tags=["agent"])
@@ -91,7 +90,7 @@ def _wait_seconds(prefer: str | None) -> int:
 
 
 def _checked_key(key: str | None) -> str | None:
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
         allowed = "must have 1 to 255 visible ASCII characters"
         raise InvalidRequest("The Idempotency-Key is not valid.", fields=[("Idempotency-Key", allowed)])
     return key

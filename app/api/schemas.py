@@ -26,6 +26,7 @@ from app.services.submission import Submission
 
 METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
+IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
 MICRO = 1_000_000
 _EXAMPLE_TASK = "Write a short article about tides, with sources."
 
@@ -64,7 +65,7 @@ TimeText = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)]
 MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
 
 

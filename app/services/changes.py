@@ -72,8 +72,8 @@ class _Reader:
 
     def at(self, now: datetime) -> Self:
         """Looks back where it is time to, and where the server's clock has stepped back."""
-        known_to = self.complete_until + LATEST
-        if self.looking_back_since != _NOT_LOOKING_BACK or known_to <= now < known_to + LOOK_BACK_EVERY:
+        behind = now - LATEST - self.complete_until
+        if self.looking_back_since != _NOT_LOOKING_BACK or timedelta() <= behind < LOOK_BACK_EVERY:
             return self
         start = min(self.complete_until, now - LATEST)
         return replace(self, position=ChangePosition(start), complete_until=start, looking_back_since=now)
@@ -120,5 +120,5 @@ class ChangeService:
     async def unfinished(self, cluster: str, *, cursor: str | None, limit: int) -> Found:
         """The tasks of a cluster's objects that have not ended, by id. Raises InvalidRequest for a foreign cursor."""
         after = "" if cursor is None else decode_cursor(cursor, str)[0]
-        found = await self._changes.unfinished(cluster=cluster, after=after, limit=limit)
-        return Found(found, next_cursor=encode_cursor([found[-1].id]) if len(found) == limit else None)
+        found, last_id = await self._changes.unfinished(cluster=cluster, after=after, limit=limit)
+        return Found(found, next_cursor=None if last_id is None else encode_cursor([last_id]))

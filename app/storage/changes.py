@@ -83,11 +83,11 @@ class MongoChangeRepository:
             documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}, _FIELDS).to_list()
         return _changes(documents)
 
-    async def unfinished(self, *, cluster: str, after: str, limit: int) -> Sequence[TaskChange]:
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
         of_cluster = {"status": {"$in": _RUNNING}, "source.cluster": cluster, "_id": {"$gt": after}}
         with store_errors("list unfinished tasks"):
             documents = await self._tasks.find(of_cluster, _FIELDS).sort([("_id", ASCENDING)]).limit(limit).to_list()
-        return _changes(documents)
+        return _changes(documents), documents[-1]["_id"] if len(documents) == limit else None
 
 
 def _changes(documents: Sequence[Mapping[str, Any]]) -> list[TaskChange]:

@@ -89,10 +89,21 @@ async def test_what_a_cluster_has_open_comes_page_by_page(indexed_database: Data
     running, _ = await claimed_task(indexed_database, source=SOURCE)
     changes = MongoChangeRepository(indexed_database)
 
-    first = await changes.unfinished(cluster="c1", after="", limit=3)
-    second = await changes.unfinished(cluster="c1", after=first[-1].id, limit=3)
+    first, last_id = await changes.unfinished(cluster="c1", after="", limit=3)
+    second, end = await changes.unfinished(cluster="c1", after=last_id or "", limit=3)
 
     assert [change.id for change in (*first, *second)] == sorted([task.id for task in mine[1:]] + [running.id])
+    assert end is None
+
+
+async def test_a_page_that_holds_what_is_not_understood_is_not_the_last_one(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    ids = sorted([(await tasks.insert(new_task(source=SOURCE), dispatched=False, new_session=True)).id for _ in "ab"])
+    await indexed_database["tasks"].update_one({"_id": ids[0]}, {"$set": {"attempts": "many"}})
+
+    found, last_id = await MongoChangeRepository(indexed_database).unfinished(cluster="c1", after="", limit=1)
+
+    assert (found, last_id) == ([], ids[0])
 
 
 async def test_the_servers_time_is_not_before_a_change_that_is_seen(indexed_database: Database) -> None:

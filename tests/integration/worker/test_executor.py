@@ -117,6 +117,19 @@ class Bench:
         return await task_repository(self.db).get(TENANT, task.id)
 
 
+class SlowEnd(MongoClaimRepository):
+    """Stores no result before it is told to."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.storing, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def complete(self, *arguments: Any) -> bool:
+        self.storing.set()
+        await self.go_on.wait()
+        return await super().complete(*arguments)
+
+
 class CallingAgent:
     """An agent whose whole work is one function."""
 
@@ -413,21 +426,13 @@ async def test_an_end_that_the_database_refuses_fails_the_task_without_its_texts
 
 
 async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexed_database: Database) -> None:
-    storing, go_on = asyncio.Event(), asyncio.Event()
-
-    class Slow(MongoClaimRepository):
-        async def complete(self, *arguments: Any) -> bool:
-            storing.set()
-            await go_on.wait()
-            return await super().complete(*arguments)
-
     bench = Bench(indexed_database, CODE)
     task = await bench.submit(agent="CodeAgent")
-    run = asyncio.create_task(bench.executor(claims=Slow(indexed_database, lease_seconds=30)).run(task.id))
-    await storing.wait()
+    claims = SlowEnd(indexed_database, lease_seconds=30)
+    run = asyncio.create_task(bench.executor(claims=claims).run(task.id))
+    await claims.storing.wait()
     bench.leases.interrupt_task(task.id, Interruption.CANCELLED)
-    await asyncio.sleep(0)
-    go_on.set()
+    claims.go_on.set()
     await run
 
     assert (await bench.stored(task)).status is TaskStatus.COMPLETED
@@ -440,22 +445,14 @@ async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexe
 async def test_of_an_end_under_way_the_fence_decides_unless_nobody_waits_for_it(
     indexed_database: Database, reason: Interruption, stored: str, told: int
 ) -> None:
-    storing, go_on = asyncio.Event(), asyncio.Event()
-
-    class Slow(MongoClaimRepository):
-        async def complete(self, *arguments: Any) -> bool:
-            storing.set()
-            await go_on.wait()
-            return await super().complete(*arguments)
-
     bench = Bench(indexed_database, CODE)
     task = await bench.submit(agent="CodeAgent")
-    run = asyncio.create_task(bench.executor(claims=Slow(indexed_database, lease_seconds=30)).run(task.id))
-    await storing.wait()
+    claims = SlowEnd(indexed_database, lease_seconds=30)
+    run = asyncio.create_task(bench.executor(claims=claims).run(task.id))
+    await claims.storing.wait()
     bench.leases.interrupt_task(task.id, reason)
-    await asyncio.sleep(0)
     if reason is Interruption.LOST:
-        go_on.set()
+        claims.go_on.set()
     await run
 
     assert ((await bench.stored(task)).status, len(bench.finished)) == (TaskStatus(stored), told)

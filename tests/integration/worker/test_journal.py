@@ -70,10 +70,11 @@ async def test_keys_count_the_runs_of_a_node(bench: Bench) -> None:
 
 async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
     journal, _ = await bench.start()
+    all_begun = asyncio.Barrier(3)
 
     async def node(tokens: int) -> int:
         meter = journal.collect(f"node#{tokens}")
-        await asyncio.sleep(0)
+        await all_begun.wait()
         journal.observe(
             ModelAttempt(
                 provider="p",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.change import TaskChange
+from app.domain.cursor import encode_cursor
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
@@ -72,13 +73,10 @@ class Log:
         self._settle()
         return [self.seen[task_id] for task_id in task_ids if task_id in self.seen]
 
-    async def unfinished(self, *, cluster: str, after: str, limit: int) -> Sequence[TaskChange]:
-        return sorted((c for c in self.seen.values() if c.id > after), key=lambda c: c.id)[:limit]
-
 
 class Reader:
     def __init__(self, log: Log) -> None:
-        self.service = ChangeService(log, cast("Any", None), log.clock)
+        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock)
         self.cursor: str | None = None
         self.known: dict[str, int] = {}
         self.told = 0
@@ -161,6 +159,14 @@ async def test_it_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch:
     nothing = await reader.service.read(again.cursor, limit=10, wait_seconds=1)
     assert (nothing.items, nothing.more) == ([], False)
     assert sum(slept) == pytest.approx(1)
+
+
+async def test_a_cursor_from_the_end_of_time_is_no_fault_of_ours() -> None:
+    reader = Reader(Log())
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    reader.cursor = encode_cursor([end, "a", end, datetime.fromtimestamp(0, tz=UTC)])
+
+    assert not await reader.ask(10)
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "WzEsMl0", "e30", "bnVsbA", "é", "WzFlOTk5LCJhIiwxLDFd"])

@@ -26,9 +26,12 @@ class Source:
     def __init__(self) -> None:
         self.reads: list[str] = []
         self.broken = False
+        self.reading, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
 
     async def read(self, key: str) -> int:
-        await asyncio.sleep(0)
+        self.reading.set()
+        await self.go_on.wait()
         if self.broken:
             raise StoreUnavailable("away")
         self.reads.append(key)
@@ -39,7 +42,11 @@ async def test_those_who_ask_at_once_share_one_reading() -> None:
     source, clock = Source(), MovableClock()
     values = Remembered(source.read, seconds=3, clock=clock)
 
-    assert await asyncio.gather(*(values.get("a") for _ in range(10))) == [1] * 10
+    source.go_on.clear()
+    asking = [asyncio.create_task(values.get("a")) for _ in range(10)]
+    await source.reading.wait()
+    source.go_on.set()
+    assert await asyncio.gather(*asking) == [1] * 10
     assert await values.get("b") == 2
     clock.seconds = 3
     assert await values.get("a") == 3
