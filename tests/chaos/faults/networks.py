@@ -19,7 +19,7 @@ API_STORE = Link("api", "MONGO_URI")
 PATIENT = {"AGENT_LLM_TIMEOUT_SECONDS": "20", "AGENT_HTTP_MAX_RETRIES": "3"}
 NARROW = {"AGENT_WORKER_CONCURRENCY": "4", "MONGO_TIMEOUT_SECONDS": "2"}
 TASKS = 5
-WAY_SECONDS = 12
+WAY_SECONDS = 20
 
 
 def _wait_until_over(stack: Stack, tasks: list[str]) -> None:
@@ -59,11 +59,18 @@ def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: f
 
 @fault({Switch.FENCING: "after completed"})
 def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
-    """What the first worker records is on its way for longer than the second needs to finish the task."""
+    """What the first worker records is on its way for longer than the second needs to finish the task.
+
+    Its models answer soon after the way has become long: it still holds the lease, and records what they say.
+    """
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
-        tasks = _first_worker_alone(stack, {"fault": "slow-4000-once"})
+        stack.parts["worker-2"].stop()
+        with script(stack, {"fault": "slow-1500-once"}):
+            tasks = submit_many(stack, TASKS)
+            wait_for_calls(stack, TASKS)
         stack.links[STORE].delay(WAY_SECONDS)
         stack.wait_until(lambda: _open_calls(stack) == 0, seconds=30)  # what is answered is on its way
+        stack.parts["worker-2"].start()
         _wait_until_over(stack, tasks)
         sit_through(WAY_SECONDS + 1)
         stack.links[STORE].heal()
