@@ -1,0 +1,194 @@
+"""A Kubernetes control plane of this test session: processes on loopback at free ports, data in a temporary folder.
+
+There is no kubelet: pods stay Pending. Where the binaries come from: `KUBEBUILDER_ASSETS` names a folder that has them,
+else `tools/cluster/build.sh` builds them once into a cache. `KUBECONFIG_TEST` names a cluster that runs already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.servers import HOST, Server, free_port
+
+BUILD = Path(__file__).parents[2] / "tools" / "cluster" / "build.sh"
+BUILD_SECONDS = 3_000
+ASK_SECONDS = 5.0
+READY_SECONDS = 60.0
+SERVICE_RANGE = "10.97.0.0/16"
+ISSUER = "https://kubernetes.default.svc"
+OFF = ("nodeipam", "route", "cloud-node-lifecycle")
+
+
+class NoControlPlane(Exception):
+    """Nothing to run: the reason why tests are skipped."""
+
+
+def find_binaries() -> Path:
+    """A folder with kube-apiserver, etcd, kubectl and the like; built where it is not there. Raises NoControlPlane."""
+    if named := os.environ.get("KUBEBUILDER_ASSETS"):
+        return Path(named)
+    if shutil.which("go") is None:
+        raise NoControlPlane("there is no Go to build a Kubernetes control plane with; install Go 1.26 or later")
+    built = subprocess.run(  # noqa: S603  a script of this repository
+        ["/bin/sh", str(BUILD)], check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_SECONDS
+    )
+    return Path(built.stdout.strip())
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """`kubeconfig` is the administrator's; `servers` may be stopped, frozen and started again."""
+
+    url: str
+    kubeconfig: Path
+    kubectl: Path
+    servers: Mapping[str, Server]
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """kubectl as the administrator."""
+        command = [str(self.kubectl), f"--kubeconfig={self.kubeconfig}", *arguments]
+        done = subprocess.run(  # noqa: S603  kubectl, with arguments of a test
+            command, input=stdin, capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.run("get", *arguments, "-o", "json").stdout)
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        self.run("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+
+@contextmanager
+def running_control_plane(binaries: Path) -> Iterator[ControlPlane]:
+    """Ready to use: the default namespace has its service account."""
+    folder = Path(tempfile.mkdtemp(prefix="ao-cluster-"))
+    servers = _build(binaries, folder)
+    kubeconfig = folder / "kubeconfig"
+    plane = ControlPlane(servers["apiserver"].url.removesuffix("/readyz"), kubeconfig, binaries / "kubectl", servers)
+    try:
+        for server in servers.values():
+            server.start()
+        _wait_for_service_account(plane)
+        yield plane
+    finally:
+        for server in reversed(servers.values()):
+            server.stop(signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(binaries: Path, folder: Path) -> dict[str, Server]:
+    client_url, peer_url = (f"http://{HOST}:{free_port()}" for _ in range(2))
+    api_port, token = free_port(), secrets.token_hex(16)
+    api_url = f"https://{HOST}:{api_port}"
+    folders = {name: folder / name for name in ("etcd", "apiserver", "controller-manager", "scheduler")}
+    for own in folders.values():
+        own.mkdir()
+    key = folder / "service-accounts.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)  # noqa: S603, S607
+    tokens = folder / "tokens.csv"
+    tokens.write_text(f'{token},admin,admin,"system:masters"\n')
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(kubeconfig_for(api_url, token)))
+    commands: dict[str, Sequence[str]] = {
+        "etcd": [
+            "etcd",
+            "--unsafe-no-fsync",
+            f"--data-dir={folders['etcd'] / 'data'}",
+            f"--listen-client-urls={client_url}",
+            f"--advertise-client-urls={client_url}",
+            f"--listen-peer-urls={peer_url}",
+            f"--initial-advertise-peer-urls={peer_url}",
+            f"--initial-cluster=default={peer_url}",
+        ],
+        "apiserver": [
+            "kube-apiserver",
+            f"--etcd-servers={client_url}",
+            f"--secure-port={api_port}",
+            f"--bind-address={HOST}",
+            f"--cert-dir={folders['apiserver']}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            f"--service-account-issuer={ISSUER}",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+        ],
+        "controller-manager": [
+            "kube-controller-manager",
+            f"--kubeconfig={kubeconfig}",
+            f"--service-account-private-key-file={key}",
+            "--leader-elect=false",
+            f"--secure-port={free_port()}",
+            f"--bind-address={HOST}",
+            f"--cert-dir={folders['controller-manager']}",
+            "--controllers=*," + ",".join(f"-{name}" for name in OFF),
+        ],
+        "scheduler": [
+            "kube-scheduler",
+            f"--kubeconfig={kubeconfig}",
+            "--leader-elect=false",
+            f"--secure-port={free_port()}",
+            f"--bind-address={HOST}",
+            f"--cert-dir={folders['scheduler']}",
+        ],
+    }
+    urls = {"etcd": f"{client_url}/health", "apiserver": f"{api_url}/readyz"}
+    return {
+        name: Server([str(binaries / command[0]), *command[1:]], folders[name], urls.get(name, ""), _answers)
+        for name, command in commands.items()
+    }
+
+
+def kubeconfig_for(url: str, token: str) -> dict[str, Any]:
+    """For a user with a token; the API server's certificate is its own."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "user"}}],
+        "current-context": "test",
+    }
+
+
+def _answers(url: str) -> bool:
+    if not url:
+        return True
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=ASK_SECONDS, context=trusting) as answer:  # noqa: S310  a URL of ours
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code in (401, 403)
+    except OSError:
+        return False
+
+
+def _wait_for_service_account(plane: ControlPlane) -> None:
+    give_up_at = time.monotonic() + READY_SECONDS
+    while plane.run("get", "serviceaccount", "default", check=False).returncode:
+        if time.monotonic() > give_up_at:
+            raise RuntimeError("the control plane has no default service account")
+        time.sleep(0.1)
