@@ -480,6 +480,50 @@ class AgentSettings(SettingsGroup):
     _split_lists = field_validator("plugins", mode="before")(_split)
 
 
+class OperatorSettings(SettingsGroup):
+    api_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://",
+        validation_alias="AGENT_OPERATOR_API_URL",
+        description="Address of the REST API, as the operator reaches it.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="AGENT_OPERATOR_API_KEY",
+        description="Key of the role service; not needed where the API asks for none.",
+    )
+    api_key_file: Path | None = Field(
+        default=None,
+        validation_alias="AGENT_OPERATOR_API_KEY_FILE",
+        description="File that holds the key; read again when it changes, and before the variable above.",
+    )
+    namespaces: CommaList = Field(
+        default=(),
+        validation_alias="AGENT_OPERATOR_NAMESPACES",
+        description="Namespaces whose AgentTasks are served. Unset: all.",
+    )
+    cluster_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,63}$",
+        validation_alias="AGENT_OPERATOR_CLUSTER_NAME",
+        description="Tells clusters apart that share an API. Unset: made from the cluster's certificate authority.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="AGENT_OPERATOR_HOST",
+        description="Address of the operator's /metrics and health probe.",
+    )
+    port: int = Field(
+        default=9110,
+        ge=1024,
+        le=65535,
+        validation_alias="AGENT_OPERATOR_PORT",
+        description="Port of the operator's /metrics and health probe.",
+    )
+
+    _split_lists = field_validator("namespaces", mode="before")(_split)
+
+
 GROUPS: dict[str, type[SettingsGroup]] = {
     "process": ProcessSettings,
     "store": StoreSettings,
@@ -490,6 +534,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
     "llm": LLMSettings,
     "search": SearchSettings,
     "agents": AgentSettings,
+    "operator": OperatorSettings,
 }
 
 
@@ -507,6 +552,7 @@ class Settings(BaseModel):
     llm: LLMSettings = Field(default_factory=LLMSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     agents: AgentSettings = Field(default_factory=AgentSettings)
+    operator: OperatorSettings = Field(default_factory=OperatorSettings)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -25,6 +25,7 @@ TITLES = {
     "search": "Web search",
     "memory": "Memory",
     "agents": "Agents",
+    "operator": "Operator",
 }
 INTRODUCTION = """\
 # Configuration

@@ -24,6 +24,10 @@ _SECRET_TEXT = re.compile(
 )
 _CONTENT_FIELDS = frozenset({"task", "prompt", "messages", "content", "raw_output", "result", "summary"})
 MASK = "***"
+NOISY = (
+    "httpx", "httpcore", "httpx2", "openai", "anthropic", "pymongo", "uvicorn.access", "celery", "kombu",
+    "kopf.objects", "kopf.activities",
+)  # fmt: skip
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -106,5 +110,5 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level)
     logging.captureWarnings(True)
-    for noisy in ("httpx", "httpcore", "openai", "anthropic", "pymongo", "httpx2", "uvicorn.access", "celery", "kombu"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -95,6 +95,35 @@ class Metrics:
             "Difference between the database's and Redis's count of dispatched tasks.",
             registry=make,
         )
+        self.operator_active = Gauge(
+            "agents_operator_active_objects", "AgentTasks that have not finished.", registry=make
+        )
+        self.operator_due = Gauge("agents_operator_due_objects", "AgentTasks that wait to be looked at.", registry=make)
+        self.operator_watch_events = Counter(
+            "agents_operator_watch_events", "Events of the watch on AgentTasks.", registry=make
+        )
+        self.operator_submissions = Counter(
+            "agents_operator_submissions", "Attempts to hand a task in, by outcome.", ["outcome"], registry=make
+        )
+        self.operator_status_writes = Counter(
+            "agents_operator_status_writes", "Statuses written to AgentTasks.", registry=make
+        )
+        self.operator_status_lag_seconds = Histogram(
+            "agents_operator_status_lag_seconds",
+            "From a task's end to the status that says so.",
+            buckets=_TASK_SECONDS,
+            registry=make,
+        )
+        self.operator_events = Counter(
+            "agents_operator_kubernetes_events", "Kubernetes events, by outcome.", ["outcome"], registry=make
+        )
+        self.operator_expired = Counter(
+            "agents_operator_expired_objects", "AgentTasks deleted when their time to live was over.", registry=make
+        )
+        self.operator_lost = Counter("agents_operator_lost_tasks", "Tasks that the API no longer knew.", registry=make)
+        self.operator_cluster_errors = Counter(
+            "agents_operator_errors", "Failed steps of the operator.", ["reason"], registry=make
+        )
         self.http_requests = Counter("http_requests", "HTTP requests.", ["method", "route", "status"], registry=make)
         self.http_seconds = Histogram(
             "http_request_duration_seconds",
@@ -109,6 +138,10 @@ class Metrics:
             self.llm_tokens.labels(type=token_type)
         for status in sorted(TERMINAL):
             self.tasks.labels(status=status.value, agent="none")
+        for outcome in ("accepted", "refused", "held_up"):
+            self.operator_submissions.labels(outcome=outcome)
+        for outcome in ("written", "left_out", "failed"):
+            self.operator_events.labels(outcome=outcome)
         for reason in ("crash", "outage"):
             self.reaper_requeued.labels(reason=reason)
 

@@ -1,0 +1,27 @@
+"""`python -m agent_operator`: settings, logs, then the operator until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+
+from agent_operator.operation import operate
+from app.errors import ConfigurationError
+from app.settings import load_settings
+from app.telemetry.logs import configure_logging
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        configure_logging(settings.process, process="operator")
+        uvloop.run(operate(settings.operator))
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

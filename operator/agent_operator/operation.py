@@ -1,0 +1,155 @@
+"""The running operator: everything wired together, from the start-up checks to the graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import kopf
+
+from agent_operator.access import ClusterAccess
+from agent_operator.cluster import Cluster, ClusterAway, ClusterError, NotAllowed, NotThere
+from agent_operator.events import EventRecorder
+from agent_operator.expiry import Expiry
+from agent_operator.gate import Gate
+from agent_operator.mirror import Mirror
+from agent_operator.objects import AgentTasks
+from agent_operator.orchestrator import Key, Orchestrator, open_session
+from agent_operator.probe import serving_probe
+from agent_operator.pulse import Pulse
+from agent_operator.reconcile import Reconciler
+from agent_operator.register import Register
+from agent_operator.survey import EVERY_SECONDS, Survey
+from agent_operator.watch import watch_registry, watch_settings
+from agent_operator.workers import Workers
+from agent_operator.workqueue import WorkQueue
+from agent_operator.writer import StatusWriter
+from app import __version__
+from app.background import keep_running
+from app.clock import SystemClock
+from app.errors import ConfigurationError
+from app.settings import OperatorSettings
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import Metrics
+
+CHECK_SECONDS = 60.0
+CHECK_PAUSE_SECONDS = 2.0
+STOP_SECONDS = 5.0
+# For kopf's peering, which is off; left out, kopf asks for a user's name, and an arbitrary user id has none.
+IDENTITY: Any = "agent-operator"
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What runs, by name, beside the watch; and what is to finish before the end."""
+
+    duties: Mapping[str, Callable[[], Awaitable[None]]]
+    workers: Workers
+    registry: kopf.OperatorRegistry
+    pulse: Pulse
+    metrics: Metrics
+
+
+async def operate(settings: OperatorSettings) -> None:
+    """Runs until SIGTERM or SIGINT. Raises ConfigurationError where it can never work as it is set up."""
+    watching = watch_settings()
+    async with AsyncExitStack() as stack:
+        access = ClusterAccess(watching)
+        stack.push_async_callback(access.close)
+        session = await stack.enter_async_context(open_session(settings.api_url))
+        value = settings.api_key.get_secret_value() if settings.api_key is not None else ""
+        orchestrator = Orchestrator(session, Key(value, settings.api_key_file))
+        objects = AgentTasks(Cluster(access), settings.namespaces)
+        await _check(objects)
+        operation = assemble(access, objects, orchestrator, cluster_name=settings.cluster_name or access.cluster_name)
+        await stack.enter_async_context(
+            serving_probe(settings.host, settings.port, metrics=operation.metrics, pulse=operation.pulse)
+        )
+        await _run(operation, watching, settings.namespaces)
+
+
+def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestrator, *, cluster_name: str) -> Operation:
+    """Wires the parts. Opens nothing."""
+    metrics, pulse, clock = Metrics(process="operator", version=__version__), Pulse(), SystemClock()
+    register, work = Register(), WorkQueue()
+    events = EventRecorder(objects.cluster, metrics)
+    writer = StatusWriter(objects, clock, metrics)
+    expiry = Expiry(objects, clock, metrics, pulse, horizon=timedelta(seconds=2 * EVERY_SECONDS))
+    mirror = Mirror(orchestrator, register, writer, events, work, metrics, pulse, cluster_name)
+    survey = Survey(objects, orchestrator, register, expiry, work, clock, pulse, cluster_name)
+    reconciler = Reconciler(
+        objects, orchestrator, register, writer, events, expiry, Gate(), clock, metrics, cluster_name
+    )
+    workers = Workers(reconciler, register, work, metrics=metrics, pulse=pulse)
+    pulse.watch("survey", silent_seconds=2 * EVERY_SECONDS)
+    pulse.watch("resync", silent_seconds=300)
+    for duty in ("mirror", "workers", "expiry"):
+        pulse.watch(duty)
+    return Operation(
+        duties={
+            "workers": workers.run,
+            "mirror": mirror.follow,
+            "mirror_writes": mirror.write,
+            "resync": mirror.resync,
+            "survey": survey.run,
+            "expiry": expiry.run,
+            "events": events.run,
+        },
+        workers=workers,
+        registry=watch_registry(access, register, work, noted=metrics.operator_watch_events.inc),
+        pulse=pulse,
+        metrics=metrics,
+    )
+
+
+async def _run(operation: Operation, watching: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:
+    duties = [asyncio.create_task(keep_running(name, duty), name=name) for name, duty in operation.duties.items()]
+
+    @kopf.on.cleanup(registry=operation.registry)
+    async def stop(**_: Any) -> None:
+        """When the watch has ended; tasks that still run when this is over are kopf's to end, which takes it longer."""
+        await operation.workers.close(patience_seconds=STOP_SECONDS)
+        for duty in duties:
+            duty.cancel()
+        await asyncio.gather(*duties, return_exceptions=True)
+
+    _log.info("operator_started", namespaces=list(namespaces) or "all")
+    await kopf.operator(
+        registry=operation.registry,
+        settings=watching,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        identity=IDENTITY,
+    )
+    _log.info("operator_stopped")
+
+
+async def _check(objects: AgentTasks) -> None:
+    """Without the CRD or the rights there would be nothing to see, for ever: better not to start at all."""
+    give_up_at = time.monotonic() + CHECK_SECONDS
+    while True:
+        try:
+            await objects.check()
+            async for _ in objects.all():
+                break
+        except NotThere as error:
+            message = f"The CRD of AgentTask is not installed ({error}): apply charts/agent-orchestrator/files/crds"
+            raise ConfigurationError(message) from error
+        except NotAllowed as error:
+            raise ConfigurationError(f"This account may not list AgentTasks: {error}") from error
+        except ClusterAway as error:
+            if time.monotonic() > give_up_at:
+                raise ConfigurationError(f"The Kubernetes API cannot be reached: {error}") from error
+            _log.warning("cluster_away", reason=error.reason)
+            await asyncio.sleep(CHECK_PAUSE_SECONDS)
+        except ClusterError as error:
+            raise ConfigurationError(f"The Kubernetes API refuses: {error}") from error
+        else:
+            return

@@ -1,0 +1,64 @@
+"""The gate before the API: who is held back, for how long, and who finds out that it is open again."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_operator import gate as gate_module
+from agent_operator.gate import Gate
+from agent_operator.orchestrator import OrchestratorAway
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(gate_module, "time", time)
+    return time
+
+
+def away(code: str = "INTAKE_PAUSED") -> OrchestratorAway:
+    return OrchestratorAway(code, "Not now.", retry_seconds=10)
+
+
+def held_back(gate: Gate, tenant: str) -> float | None:
+    try:
+        gate.enter(tenant)
+    except OrchestratorAway as reason:
+        return reason.retry_seconds
+    return None
+
+
+def test_trouble_of_the_api_holds_everybody_back(time: Time) -> None:
+    gate = Gate()
+    gate.close("one", away())
+    time.now = 4
+
+    assert held_back(gate, "one") == held_back(gate, "other") == 6
+
+
+def test_a_full_queue_holds_its_own_tenant_back(time: Time) -> None:
+    gate = Gate()
+    gate.close("one", away("TENANT_QUEUE_FULL"))
+
+    assert held_back(gate, "one") == 10
+    assert held_back(gate, "other") is None
+
+
+def test_one_finds_out_and_the_others_wait_for_its_word(time: Time) -> None:
+    gate = Gate()
+    gate.close("one", away())
+    time.now = 10
+
+    assert held_back(gate, "one") is None
+    assert held_back(gate, "other") == 10
+
+    gate.taken("one")
+    assert held_back(gate, "other") is None
