@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `target` is the most it should be; `baseline` the same figure of bare Celery, where it has one."""
+    """One figure. `target` is the most it should be; `baseline` the same figure of what it is compared with."""
 
     name: str
     value: float
@@ -16,9 +16,9 @@ class Row:
     baseline: float | None = None
 
 
-def render(rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| figure | measured | target | bare Celery | ratio |", "|---|---|---|---|---|"]
+def render(rows: list[Row], *, against: str = "bare Celery") -> str:
+    """The rows as a Markdown table; `against` names the baseline."""
+    lines = [f"| figure | measured | target | {against} | ratio |", "|---|---|---|---|---|"]
     for row in rows:
         target = "" if row.target is None else f"≤ {row.target:g} {row.unit}{_verdict(row)}"
         baseline = "" if row.baseline is None else f"{row.baseline:.2f} {row.unit}"

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.cluster.control_plane import ControlPlane, NoControlPlane, find_binaries, running_control_plane
-
-CRD = Path(__file__).parents[2] / "charts" / "agent-orchestrator" / "files" / "crds" / "agenttasks.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +19,7 @@ def control_plane() -> Iterator[ControlPlane]:
     except NoControlPlane as reason:
         pytest.skip(str(reason))
     with running_control_plane(binaries) as plane:
-        plane.run("apply", "--server-side", "-f", str(CRD))
-        plane.run("wait", "--for=condition=Established", "crd/agenttasks.agentorchestrator.dev", "--timeout=30s")
+        plane.install_crd()
         yield plane
 
 

@@ -27,7 +27,9 @@ import yaml
 
 from tests.servers import HOST, Server, free_port
 
-BUILD = Path(__file__).parents[2] / "tools" / "cluster" / "build.sh"
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "tools" / "cluster" / "build.sh"
+CRD = ROOT / "charts" / "agent-orchestrator" / "files" / "crds" / "agenttasks.yaml"
 BUILD_SECONDS = 3_000
 ASK_SECONDS = 5.0
 READY_SECONDS = 60.0
@@ -54,9 +56,10 @@ def find_binaries() -> Path:
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """`kubeconfig` is the administrator's; `servers` may be stopped, frozen and started again."""
+    """`kubeconfig` and `token` are the administrator's; `servers` may be stopped, frozen and started again."""
 
     url: str
+    token: str
     kubeconfig: Path
     kubectl: Path
     servers: Mapping[str, Server]
@@ -74,6 +77,10 @@ class ControlPlane:
     def get(self, *arguments: str) -> Any:
         return json.loads(self.run("get", *arguments, "-o", "json").stdout)
 
+    def install_crd(self) -> None:
+        self.run("apply", "--server-side", "-f", str(CRD))
+        self.run("wait", "--for=condition=Established", "crd/agenttasks.agentorchestrator.dev", "--timeout=30s")
+
     def apply(self, *objects: Mapping[str, Any]) -> None:
         self.run("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
@@ -82,9 +89,10 @@ class ControlPlane:
 def running_control_plane(binaries: Path) -> Iterator[ControlPlane]:
     """Ready to use: the default namespace has its service account."""
     folder = Path(tempfile.mkdtemp(prefix="ao-cluster-"))
-    servers = _build(binaries, folder)
-    kubeconfig = folder / "kubeconfig"
-    plane = ControlPlane(servers["apiserver"].url.removesuffix("/readyz"), kubeconfig, binaries / "kubectl", servers)
+    token = secrets.token_hex(16)
+    servers = _build(binaries, folder, token)
+    url = servers["apiserver"].url.removesuffix("/readyz")
+    plane = ControlPlane(url, token, folder / "kubeconfig", binaries / "kubectl", servers)
     try:
         for server in servers.values():
             server.start()
@@ -96,9 +104,9 @@ def running_control_plane(binaries: Path) -> Iterator[ControlPlane]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(binaries: Path, folder: Path) -> dict[str, Server]:
+def _build(binaries: Path, folder: Path, token: str) -> dict[str, Server]:
     client_url, peer_url = (f"http://{HOST}:{free_port()}" for _ in range(2))
-    api_port, token = free_port(), secrets.token_hex(16)
+    api_port = free_port()
     api_url = f"https://{HOST}:{api_port}"
     folders = {name: folder / name for name in ("etcd", "apiserver", "controller-manager", "scheduler")}
     for own in folders.values():
