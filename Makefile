@@ -9,7 +9,7 @@ STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr 
 CHAOS_PROCESSES := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees simulate-autoscaler docs clean
+.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees bench-operator simulate-autoscaler docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,11 +58,15 @@ bench: setup ## Measure throughput and latency on this machine
 bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost in time (STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))
 
+bench-operator: setup ## Measure thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
+	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))
+
 simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
 	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)
 
-docs: setup ## Write docs/configuration.md anew from the settings
+docs: setup ## Write docs/configuration.md and docs/agenttask.md anew from the settings and the CRD
 	@$(CLI) settings-reference > docs/configuration.md
+	@$(PYTHON) -m agent_operator.reference charts/agent-orchestrator/files/crds/agenttasks.yaml > docs/agenttask.md
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi

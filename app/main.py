@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import agent, changes, health, sessions, system, tasks
+from app.api import agent, changes, health, scaling, sessions, system, tasks
 from app.api.auth import Authenticator
 from app.api.dependencies import ApiState
 from app.api.errors import install_error_handlers
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             _log.info("api_stopped")
 
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    for part in (agent, changes, tasks, sessions, system, health):
+    for part in (agent, changes, tasks, sessions, system, scaling, health):
         app.include_router(part.router)
     install_error_handlers(app)
     install_openapi(app)
@@ -135,6 +135,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
         health=health_service,
         roster=roster,
         workers=WorkerService(queue, broker.drains),
+        scaling=stores.scaling,
         authenticator=Authenticator(keys, broker.rate_limiter, settings.api),
         metrics=metrics,
         tracing=tracing,

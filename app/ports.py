@@ -18,6 +18,7 @@ from app.domain.change import TaskChange
 from app.domain.fairness import InFlight
 from app.domain.identity import ClaimId, Role, SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
+from app.domain.scaling import ScalingDecision
 from app.domain.task import (
     NewTask,
     Requeue,
@@ -408,6 +409,15 @@ class WorkerPresence:
     memory_mb: float = 0.0
     paused: bool = False
     lapsed: tuple[str, ...] = ()
+
+
+class ScalingLog(Protocol):
+    """The last 200 decisions of the autoscaler. All methods raise StoreUnavailable."""
+
+    async def add(self, decision: ScalingDecision) -> None: ...
+
+    async def latest(self) -> Sequence[ScalingDecision]:
+        """The newest first."""
 
 
 class DrainLeases(Protocol):

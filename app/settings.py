@@ -508,6 +508,17 @@ class OperatorSettings(SettingsGroup):
         validation_alias="AGENT_OPERATOR_CLUSTER_NAME",
         description="Tells clusters apart that share an API. Unset: made from the cluster's certificate authority.",
     )
+    worker_deployment: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$",
+        validation_alias="AGENT_OPERATOR_WORKER_DEPLOYMENT",
+        description="namespace/name of the workers' Deployment, which is scaled. Unset: nothing is.",
+    )
+    autoscaler_policy: str = Field(
+        default="",
+        validation_alias="AGENT_AUTOSCALER_POLICY",
+        description="Settings of the autoscaler, such as `min_replicas=2 max_replicas=20`; see docs/autoscaling.md.",
+    )
     host: str = Field(
         default="127.0.0.1",
         validation_alias="AGENT_OPERATOR_HOST",

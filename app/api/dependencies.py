@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
+from app.ports import ScalingLog
 from app.services.changes import ChangeService
 from app.services.health import HealthService
 from app.services.roster import AgentRoster
@@ -33,6 +34,7 @@ class ApiState:
     health: HealthService
     roster: AgentRoster
     workers: WorkerService
+    scaling: ScalingLog
     authenticator: Authenticator
     metrics: Metrics
     tracing: Tracing

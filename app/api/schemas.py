@@ -69,11 +69,11 @@ IdempotencyKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)]
 MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class BudgetBody(_Body):
+class BudgetBody(Body):
     """Limits over all attempts of the task together."""
 
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Most tokens, in and out.")
@@ -99,7 +99,7 @@ class BudgetBody(_Body):
         return Budget(max_tokens=self.max_tokens, max_cost_microusd=cost)
 
 
-class SourceBody(_Body):
+class SourceBody(Body):
     """The AgentTask that asks for the task."""
 
     cluster: ClusterName
@@ -111,7 +111,7 @@ class SourceBody(_Body):
         return Source(kind="agenttask", cluster=self.cluster, namespace=self.namespace, name=self.name, uid=self.uid)
 
 
-class ExecuteBody(_Body):
+class ExecuteBody(Body):
     """A task in plain language, and how it should be run."""
 
     model_config = ConfigDict(
@@ -168,13 +168,13 @@ class ExecuteBody(_Body):
         )
 
 
-class ClusterBody(_Body):
+class ClusterBody(Body):
     """The tasks that the AgentTasks of a cluster made."""
 
     cluster: ClusterName
 
 
-class LookupBody(_Body):
+class LookupBody(Body):
     """Which tasks to read: by their ids, by the idempotency keys that made them, or by where they came from."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"]}]})
@@ -195,7 +195,7 @@ class LookupBody(_Body):
         return self
 
 
-class DrainBody(_Body):
+class DrainBody(Body):
     """For how long the worker takes no tasks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
@@ -203,7 +203,7 @@ class DrainBody(_Body):
     seconds: Annotated[int, Field(ge=1, le=3600, strict=True)]
 
 
-class IntakeBody(_Body):
+class IntakeBody(Body):
     """The intake switch; a reason is shown to everybody whose task is refused."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accepting": False, "reason": "provider incident"}]})

@@ -32,15 +32,17 @@ async def withdraw_presence(redis: Redis, worker_id: str) -> None:
         await pipeline.execute()
 
 
-async def read_presences(redis: Redis) -> Sequence[WorkerPresence]:
-    """The workers that have spoken lately; names of those that have not are forgotten. Raises BrokerUnavailable."""
+async def read_presences(redis: Redis, *, tidy: bool = True) -> Sequence[WorkerPresence]:
+    """The workers that have spoken lately; names of those that have not are forgotten, where `tidy`: a reader that may
+    not write leaves them. Raises BrokerUnavailable.
+    """
     async with redis_command("read presences"):
         worker_ids = sorted(await redis.execute_command("SMEMBERS", WORKERS_KEY))
         if not worker_ids:
             return []
         values = await redis.mget([worker_key(worker_id) for worker_id in worker_ids])
         silent = [worker_id for worker_id, value in zip(worker_ids, values, strict=True) if value is None]
-        if silent:
+        if silent and tidy:
             await redis.execute_command("SREM", WORKERS_KEY, *silent)
     found = [_readable(worker_id, value) for worker_id, value in zip(worker_ids, values, strict=True)]
     return [presence for presence in found if presence is not None]

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
 from app.broker.celery_app import PROCESS_TASK
@@ -38,7 +39,8 @@ class CeleryTaskQueue:
         await asyncio.get_running_loop().run_in_executor(self._sender, self._send, tickets)
 
     def _send(self, tickets: Sequence[Ticket]) -> None:
-        with broker_errors("publish a ticket"), self._celery.producer_pool.acquire(block=True) as producer:
+        pool = self._celery.producer_pool
+        with broker_errors("publish a ticket", OperationalError), pool.acquire(block=True) as producer:
             for ticket in tickets:
                 headers = {"request_id": ticket.request_id, "traceparent": ticket.traceparent}
                 self._celery.send_task(

@@ -80,6 +80,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "logs": [IndexModel([("task_id", ASCENDING)], name="task"), IndexModel([("at", ASCENDING)], name="age")],
     "sessions": [IndexModel([("tenant", ASCENDING), ("updated_at", DESCENDING)], name="tenant")],
     "api_keys": [IndexModel([("sha256", ASCENDING)], name="hash", unique=True)],
+    "scaling_decisions": [IndexModel([("at", DESCENDING)], name="latest")],
     "system_metrics": [IndexModel([("hour", ASCENDING)], name="hour")],
 }
 

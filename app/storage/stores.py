@@ -11,6 +11,7 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.projections import MongoProjectionRepository
+from app.storage.scaling import MongoScalingLog
 from app.storage.sessions import MongoSessionRepository
 from app.storage.system import MongoSystemRepository
 from app.storage.tasks import MongoTaskRepository
@@ -30,6 +31,7 @@ class Stores:
         self.api_keys = MongoApiKeyRepository(self._db)
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
+        self.scaling = MongoScalingLog(self._db)
         self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
         self.leadership = MongoLeaderLock(self._db)
         # Workers project what they finished; the leader takes what is left after two leases.

@@ -124,6 +124,21 @@ class Metrics:
         self.operator_cluster_errors = Counter(
             "agents_operator_errors", "Failed steps of the operator.", ["reason"], registry=make
         )
+        self.autoscaler_workers = Gauge(
+            "agents_autoscaler_workers",
+            "Workers: asked for, draining, to stay, and wanted by the figures.",
+            ["state"],
+            registry=make,
+        )
+        self.autoscaler_decisions = Counter(
+            "agents_autoscaler_decisions", "Decisions by their reason.", ["reason"], registry=make
+        )
+        self.autoscaler_changes = Counter(
+            "agents_autoscaler_changes", "Changes of the number of replicas.", ["direction"], registry=make
+        )
+        self.autoscaler_wrong_victims = Counter(
+            "agents_autoscaler_wrong_victims", "Workers that were removed in place of drained ones.", registry=make
+        )
         self.http_requests = Counter("http_requests", "HTTP requests.", ["method", "route", "status"], registry=make)
         self.http_seconds = Histogram(
             "http_request_duration_seconds",
@@ -140,6 +155,8 @@ class Metrics:
             self.tasks.labels(status=status.value, agent="none")
         for outcome in ("accepted", "refused", "held_up"):
             self.operator_submissions.labels(outcome=outcome)
+        for direction in ("up", "down"):
+            self.autoscaler_changes.labels(direction=direction)
         for outcome in ("written", "left_out", "failed"):
             self.operator_events.labels(outcome=outcome)
         for reason in ("crash", "outage"):

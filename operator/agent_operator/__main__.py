@@ -16,7 +16,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.process, process="operator")
-        uvloop.run(operate(settings.operator))
+        uvloop.run(operate(settings.operator, settings.broker))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 2

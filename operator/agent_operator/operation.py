@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +13,10 @@ from typing import Any
 import kopf
 
 from agent_operator.access import ClusterAccess
+from agent_operator.autoscaler.figures import FigureReader
+from agent_operator.autoscaler.fleet import Deployment
+from agent_operator.autoscaler.loop import Autoscaler
+from agent_operator.autoscaler.policy import Policy, WrongPolicy, pairs
 from agent_operator.cluster import Cluster, ClusterAway, ClusterError, NotAllowed, NotThere
 from agent_operator.events import EventRecorder
 from agent_operator.expiry import Expiry
@@ -31,9 +35,11 @@ from agent_operator.workqueue import WorkQueue
 from agent_operator.writer import StatusWriter
 from app import __version__
 from app.background import keep_running
+from app.broker.channels import KICK_CHANNEL
+from app.broker.connections import connect_for_commands, connect_for_listening, listen
 from app.clock import SystemClock
 from app.errors import ConfigurationError
-from app.settings import OperatorSettings
+from app.settings import BrokerSettings, OperatorSettings
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 
@@ -50,14 +56,17 @@ _log = get_logger(__name__)
 class Operation:
     """What runs, by name, beside the watch; and what is to finish before the end."""
 
-    duties: Mapping[str, Callable[[], Awaitable[None]]]
+    duties: dict[str, Callable[[], Awaitable[None]]]
     workers: Workers
+    orchestrator: Orchestrator
+    events: EventRecorder
+    cluster: Cluster
     registry: kopf.OperatorRegistry
     pulse: Pulse
     metrics: Metrics
 
 
-async def operate(settings: OperatorSettings) -> None:
+async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigurationError where it can never work as it is set up."""
     watching = watch_settings()
     async with AsyncExitStack() as stack:
@@ -69,6 +78,8 @@ async def operate(settings: OperatorSettings) -> None:
         objects = AgentTasks(Cluster(access), settings.namespaces)
         await _check(objects)
         operation = assemble(access, objects, orchestrator, cluster_name=settings.cluster_name or access.cluster_name)
+        if settings.worker_deployment is not None:
+            add_autoscaler(operation, settings, broker)
         await stack.enter_async_context(
             serving_probe(settings.host, settings.port, metrics=operation.metrics, pulse=operation.pulse)
         )
@@ -103,10 +114,37 @@ def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestra
             "events": events.run,
         },
         workers=workers,
+        orchestrator=orchestrator,
+        events=events,
+        cluster=objects.cluster,
         registry=watch_registry(access, register, work, noted=metrics.operator_watch_events.inc),
         pulse=pulse,
         metrics=metrics,
     )
+
+
+def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: BrokerSettings) -> None:
+    """Has the operator scale the workers, too. Raises ConfigurationError."""
+    namespace, _, name = (settings.worker_deployment or "").partition("/")
+    try:
+        policy = Policy.of(pairs(settings.autoscaler_policy))
+    except WrongPolicy as error:
+        raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
+    tickets = broker.celery_broker_url or broker.redis_url
+    autoscaler = Autoscaler(
+        Deployment(operation.cluster, namespace, name),
+        FigureReader(connect_for_commands(broker.redis_url), connect_for_commands(tickets), queue=broker.queue),
+        operation.orchestrator,
+        operation.events,
+        policy=policy,
+        clock=SystemClock(),
+        metrics=operation.metrics,
+        pulse=operation.pulse,
+    )
+    listening = connect_for_listening(broker.redis_url)
+    operation.pulse.watch("autoscaler")
+    operation.duties["autoscaler"] = autoscaler.run
+    operation.duties["kicks"] = lambda: autoscaler.hear(listen(listening, KICK_CHANNEL))
 
 
 async def _run(operation: Operation, watching: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:

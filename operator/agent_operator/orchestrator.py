@@ -215,6 +215,10 @@ class Orchestrator:
         """The worker takes tasks again. Raises OrchestratorAway, OrchestratorRefused where it is unknown."""
         await self._call("DELETE", f"/v1/system/workers/{worker_id}/drain")
 
+    async def keep_decision(self, decision: Mapping[str, Any]) -> None:
+        """A decision of the autoscaler, for those who ask why. Raises OrchestratorAway, OrchestratorRefused."""
+        await self._call("POST", "/v1/system/autoscaler", json=decision)
+
     async def _call(
         self,
         method: str,

@@ -38,6 +38,7 @@ OBJECTS = 5_100
 SINGLES = 20
 AT_ONCE = 32
 SAMPLE_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 IDLE_SECONDS = 60.0
 LONGEST_SECONDS = 1_800.0
 RATE, MEMORY_MB, IDLE_PERCENT = 30, 128, 1
@@ -132,7 +133,7 @@ class Bench:
     async def _wave(self, name: str, count: int) -> Wave:
         writes, cpu = self._writes(), cpu_seconds(self.operator)
         async with self._session() as session:
-            finished = asyncio.create_task(self._finished(session, await self._version(session), name, count))
+            finished = asyncio.create_task(self._finished(session, name, count))
             measured = asyncio.create_task(self._peak(finished))
             began = time.monotonic()
             room = asyncio.Semaphore(AT_ONCE)
@@ -151,15 +152,17 @@ class Bench:
         since = Writes(now.statuses - writes.statuses, now.others - writes.others)
         return Wave(seconds, since, cpu_seconds(self.operator) - cpu, peak_mb)
 
-    async def _finished(self, session: aiohttp.ClientSession, version: str, wave: str, count: int) -> None:
+    async def _finished(self, session: aiohttp.ClientSession, wave: str, count: int) -> None:
         """Until all objects of the wave have the label of those that have finished."""
-        seen: set[str] = set()
-        async for body in self._watch(session, version, labelSelector=LABEL):
-            name = body["metadata"]["name"]
-            if name.startswith(wave):
-                seen.add(name)
-            if len(seen) == count:
-                return
+        headers = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+        query = {"labelSelector": LABEL, "resourceVersion": "0"}
+        done = 0
+        while done < count:
+            await asyncio.sleep(LOOK_SECONDS)
+            async with session.get(OBJECTS_PATH, params=query, headers=headers) as answer:
+                answer.raise_for_status()
+                found = json.loads(await answer.read())["items"]
+            done = sum(body["metadata"]["name"].startswith(wave) for body in found)
 
     async def _peak(self, until: asyncio.Task[None]) -> float:
         peak_mb = 0.0
@@ -204,7 +207,7 @@ class Bench:
     async def _watch(self, session: aiohttp.ClientSession, version: str, **query: str) -> AsyncIterator[dict[str, Any]]:
         """What has changed since that version."""
         timeout = aiohttp.ClientTimeout(total=None)
-        watching = {"watch": "true", "resourceVersion": version, **query}
+        watching = {"watch": "true", "resourceVersion": version}
         async with session.get(OBJECTS_PATH, params=watching, timeout=timeout) as answer:
             async for line in answer.content:
                 event = json.loads(line)

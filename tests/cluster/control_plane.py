@@ -35,7 +35,7 @@ ASK_SECONDS = 5.0
 READY_SECONDS = 60.0
 SERVICE_RANGE = "10.97.0.0/16"
 ISSUER = "https://kubernetes.default.svc"
-OFF = ("nodeipam", "route", "cloud-node-lifecycle")
+OFF = ("nodeipam", "route", "cloud-node-lifecycle", "node-lifecycle-controller")
 
 
 class NoControlPlane(Exception):

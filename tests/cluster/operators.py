@@ -14,7 +14,8 @@ from tests.cluster.control_plane import ControlPlane, kubeconfig_for
 from tests.servers import HOST, free_port
 from tests.stack import Part, Stack
 
-RULES = Path(__file__).parents[2] / "charts" / "agent-orchestrator" / "files" / "operator-rules.yaml"
+FILES = Path(__file__).parents[2] / "charts" / "agent-orchestrator" / "files"
+RULES = [FILES / "operator-rules.yaml", FILES / "autoscaler-rules.yaml"]
 ACCOUNT = "agent-operator"
 KIND = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask"}
 CODE = "Write a Python function that adds two numbers."
@@ -30,7 +31,7 @@ def grant(plane: ControlPlane, namespace: str) -> None:
             "apiVersion": f"{group}/v1",
             "kind": "Role",
             "metadata": metadata,
-            "rules": yaml.safe_load(RULES.read_text()),
+            "rules": [rule for path in RULES for rule in yaml.safe_load(path.read_text())],
         },
         {
             "apiVersion": f"{group}/v1",

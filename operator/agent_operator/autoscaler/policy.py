@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ANNOTATION = "autoscaler.agentorchestrator.dev/"
+
+
+class WrongPolicy(Exception):
+    """A setting that does not exist, or whose value is out of range: the text names each."""
 
 
 class Policy(BaseModel):
@@ -33,3 +41,29 @@ class Policy(BaseModel):
         if self.max_replicas < self.min_replicas:
             raise ValueError("max_replicas must not be less than min_replicas")
         return self
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str]) -> Policy:
+        """From names and values as texts. Raises WrongPolicy."""
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            problems = [
+                f"{'.'.join(str(part) for part in problem['loc']) or 'policy'}: {problem['msg']}"
+                for problem in error.errors(include_url=False)
+            ]
+            raise WrongPolicy("\n".join(problems)) from error
+
+    def overridden(self, annotations: Mapping[str, str]) -> Policy:
+        """With what the Deployment's annotations say instead, such as …/max-replicas. Raises WrongPolicy."""
+        named = {
+            name.removeprefix(ANNOTATION).replace("-", "_"): value
+            for name, value in annotations.items()
+            if name.startswith(ANNOTATION)
+        }
+        return Policy.of({**self.model_dump(), **named}) if named else self
+
+
+def pairs(text: str) -> dict[str, str]:
+    """`max_replicas=20 down_pods=2` as names and values, as the simulation takes them, too."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in text.split())}

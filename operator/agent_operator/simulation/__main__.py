@@ -6,9 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from agent_operator.autoscaler.policy import Policy
+from agent_operator.autoscaler.policy import Policy, WrongPolicy, pairs
 from agent_operator.simulation.model import Outcome, Simulation
 from agent_operator.simulation.traces import TRACES
 
@@ -20,13 +18,10 @@ HEADER = (
 
 def main(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
-    named = dict(pair.partition("=")[::2] for pair in chosen.policy)
     try:
-        policy = Policy.model_validate(named)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            where = ".".join(str(part) for part in problem["loc"]) or "policy"
-            sys.stderr.write(f"{where}: {problem['msg']}\n")
+        policy = Policy.of(pairs(" ".join(chosen.policy)))
+    except WrongPolicy as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{HEADER}\n")
     for name in chosen.trace or TRACES:

@@ -1,0 +1,31 @@
+"""The last decisions of the autoscaler, for who wants to know why there are so many workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymongo import DESCENDING
+
+from app.domain.scaling import ScalingDecision
+from app.storage.mongo import Database, store_errors
+
+KEPT = 200
+
+
+class MongoScalingLog:
+    """Implements `app.ports.ScalingLog` on the collection `scaling_decisions`."""
+
+    def __init__(self, db: Database) -> None:
+        self._decisions = db["scaling_decisions"]
+
+    async def add(self, decision: ScalingDecision) -> None:
+        with store_errors("keep a decision of the autoscaler"):
+            await self._decisions.insert_one(decision.model_dump())
+            oldest = self._decisions.find({}, {"at": 1}).sort("at", DESCENDING).skip(KEPT - 1).limit(1)
+            async for document in oldest:
+                await self._decisions.delete_many({"at": {"$lt": document["at"]}})
+
+    async def latest(self) -> Sequence[ScalingDecision]:
+        with store_errors("read the autoscaler's decisions"):
+            found = self._decisions.find({}, {"_id": 0}).sort("at", DESCENDING).limit(KEPT)
+            return [ScalingDecision.model_validate(document) async for document in found]

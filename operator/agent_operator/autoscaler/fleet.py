@@ -1,0 +1,141 @@
+"""The workers' Deployment and its pods in Kubernetes: what is there, and the two things that may be changed.
+
+A scale is changed only where it is still what it was when it was looked at. Which pods go is up to Kubernetes: those
+that are not ready first, then those that cost least to delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_operator.cluster import Cluster, NotThere, Object
+
+COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+DRAINED_COST = "-1000"
+SLOTS_VARIABLE = "AGENT_WORKER_CONCURRENCY"
+USUAL_SLOTS = 64
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One that is not on its way out. `cheap`: it is marked to go before others."""
+
+    name: str
+    ready: bool
+    cheap: bool
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """How it stands. `leaving` are the names of pods that are being deleted."""
+
+    replicas: int
+    rolling_out: bool
+    slots_per_pod: int
+    annotations: Mapping[str, str]
+    pods: Sequence[Pod]
+    leaving: frozenset[str]
+    uid: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The Deployment `namespace`/`name`."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
+
+    def reference(self, fleet: Fleet) -> dict[str, str]:
+        """How a Kubernetes event names it."""
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": fleet.uid,
+        }
+
+    async def look(self) -> Fleet:
+        """Raises ClusterError; NotThere where there is no such Deployment."""
+        body = await self.cluster.get(self.path)
+        labels = body["spec"]["selector"].get("matchLabels", {})
+        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        pods = [pod async for pod in self.cluster.list(self._of("v1", "pods"), labelSelector=selector)]
+        staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _is_over(pod)]
+        return Fleet(
+            replicas=body["spec"].get("replicas", 1),
+            rolling_out=_is_rolling_out(body),
+            slots_per_pod=_slots(body),
+            annotations=body["metadata"].get("annotations", {}),
+            pods=[_pod(pod) for pod in staying],
+            leaving=frozenset(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]),
+            uid=body["metadata"]["uid"],
+        )
+
+    async def scale(self, *, before: int, after: int) -> None:
+        """Raises HasScaled where there are not so many replicas as before, ClusterError: HasChanged among them."""
+        path = f"{self.path}/scale"
+        scale = await self.cluster.get(path)
+        if scale["spec"].get("replicas", 0) != before:
+            raise HasScaled(f"there are {scale['spec'].get('replicas', 0)} replicas, not {before}")
+        metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+        await self.cluster.patch(path, {"metadata": metadata, "spec": {"replicas": after}})
+
+    async def mark(self, pod: str, *, cheap: bool) -> None:
+        """Whether the pod is to go before others. Raises ClusterError."""
+        annotations = {COST_ANNOTATION: DRAINED_COST if cheap else None}
+        await self.cluster.patch(f"{self._of('v1', 'pods')}/{pod}", {"metadata": {"annotations": annotations}})
+
+    async def other_scaler(self) -> str | None:
+        """What else scales this Deployment. Raises ClusterError."""
+        for kind, api in (("HorizontalPodAutoscaler", "autoscaling/v2"), ("ScaledObject", "keda.sh/v1alpha1")):
+            plural = f"{kind.lower()}s"
+            try:
+                async for body in self.cluster.list(self._of(api, plural)):
+                    if body["spec"].get("scaleTargetRef", {}).get("name") == self.name:
+                        return f"{kind} {body['metadata']['name']}"
+            except NotThere:
+                continue  # KEDA is not installed
+        return None
+
+    def _of(self, api: str, plural: str) -> str:
+        root = "/api" if api == "v1" else "/apis"
+        return f"{root}/{api}/namespaces/{self.namespace}/{plural}"
+
+
+class HasScaled(Exception):
+    """Somebody else has changed the number of replicas."""
+
+
+def _is_over(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _pod(pod: Object) -> Pod:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+    annotations = pod["metadata"].get("annotations") or {}
+    return Pod(pod["metadata"]["name"], ready, COST_ANNOTATION in annotations)
+
+
+def _is_rolling_out(body: Object) -> bool:
+    """Pods of two versions are there, or will be: Kubernetes has not seen the last change, or not all are updated."""
+    status: Mapping[str, Any] = body.get("status", {})
+    seen = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
+    return not seen or status.get("updatedReplicas", 0) < status.get("replicas", 0)
+
+
+def _slots(body: Object) -> int:
+    """What the pods' environment says; a worker that runs tells it itself."""
+    for container in body["spec"]["template"]["spec"]["containers"]:
+        for variable in container.get("env") or ():
+            if variable["name"] == SLOTS_VARIABLE and str(variable.get("value", "")).isdigit():
+                return int(variable["value"])
+    return USUAL_SLOTS

@@ -1,0 +1,235 @@
+"""The autoscaler at work: looks, lets `decide` decide, and follows the plan in steps that may be cut off anywhere.
+
+Up: the replicas are patched. Down: workers are drained; when they have proved to be idle, their pods are marked as the
+cheapest to delete, the replicas are patched, and it is watched that just these pods go. Whatever does not go as it
+should is undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, Workers, decide
+from agent_operator.autoscaler.drains import Drains
+from agent_operator.autoscaler.figures import FigureReader, Figures
+from agent_operator.autoscaler.fleet import Deployment, Fleet, HasScaled
+from agent_operator.autoscaler.policy import Policy, WrongPolicy
+from agent_operator.cluster import ClusterError
+from agent_operator.events import EventRecorder
+from agent_operator.orchestrator import Orchestrator, OrchestratorAway, OrchestratorError
+from agent_operator.pulse import Pulse
+from app.errors import BrokerUnavailable
+from app.ports import Clock
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import Metrics
+
+TICK_SECONDS = 1.0
+OTHER_SCALERS_SECONDS = 30.0
+REMOVAL_SECONDS = 15.0
+PUBLISH_SECONDS = 30.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Pods that Kubernetes was asked to take, of all that there were, and until when they should be gone."""
+
+    wanted: frozenset[str]
+    among: frozenset[str]
+    until: float
+
+
+class Autoscaler:
+    """`policy` is what holds where the Deployment's annotations say nothing else."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        figures: FigureReader,
+        orchestrator: Orchestrator,
+        events: EventRecorder,
+        *,
+        policy: Policy,
+        clock: Clock,
+        metrics: Metrics,
+        pulse: Pulse,
+    ) -> None:
+        self._deployment = deployment
+        self._figures = figures
+        self._orchestrator = orchestrator
+        self._events = events
+        self._policy = policy
+        self._clock = clock
+        self._metrics = metrics
+        self._pulse = pulse
+        self._drains = Drains(orchestrator)
+        self._history = History()
+        self._removal: Removal | None = None
+        self._other_scaler: str | None = None
+        self._asked_for_scalers_at = float("-inf")
+        self._published: tuple[int, Reason] | None = None
+        self._published_at = float("-inf")
+        self._replicas = 0
+        self._kicked = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._pulse.beat("autoscaler")
+            try:
+                await self.tick()
+            except (ClusterError, OrchestratorAway, HasScaled) as error:
+                reason = getattr(error, "reason", None) or getattr(error, "code", None)
+                _log.warning("autoscaler_held_up", error_class=type(error).__name__, reason=reason)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kicked.wait(), TICK_SECONDS)
+            self._kicked.clear()
+
+    async def hear(self, kicks: AsyncIterator[str]) -> None:
+        """A task was accepted: where there are no workers, that is worth an early look. Until cancelled."""
+        async for _ in kicks:
+            if self._replicas == 0:
+                self._kicked.set()
+
+    async def tick(self) -> None:
+        """Raises ClusterError, OrchestratorAway, HasScaled: what is begun is gone on with at the next one."""
+        fleet = await self._deployment.look()
+        figures = await self._read_figures()
+        self._drains.forget_gone(fleet.pods)
+        await self._look_for_other_scalers()
+        await self._watch_removal(fleet)
+        workers = Workers(
+            replicas=fleet.replicas,
+            slots_per_pod=max((presence.slots for presence in figures.presences), default=fleet.slots_per_pod),
+            draining=min(len(self._drains), fleet.replicas),
+            rolling_out=fleet.rolling_out,
+            other_scaler=self._other_scaler,
+        )
+        now = time.monotonic()
+        plan, self._history = decide(figures.demand, workers, self._policy_of(fleet), self._history, now=now)
+        self._show(fleet, workers, plan)
+        try:
+            await self._follow(plan, fleet, figures)
+        finally:
+            await self._publish(plan, workers, figures.demand)
+
+    async def _read_figures(self) -> Figures:
+        try:
+            return await self._figures.read()
+        except BrokerUnavailable as error:
+            _log.warning("figures_not_read", code=error.code)
+            return Figures(None, ())
+
+    def _policy_of(self, fleet: Fleet) -> Policy:
+        try:
+            return self._policy.overridden(fleet.annotations)
+        except WrongPolicy as error:
+            self._events.tell(self._deployment.reference(fleet), reason="WrongPolicy", message=str(error), warning=True)
+            return self._policy
+
+    async def _look_for_other_scalers(self) -> None:
+        if time.monotonic() - self._asked_for_scalers_at >= OTHER_SCALERS_SECONDS:
+            self._other_scaler = await self._deployment.other_scaler()
+            self._asked_for_scalers_at = time.monotonic()
+
+    async def _follow(self, plan: Plan, fleet: Fleet, figures: Figures) -> None:
+        presences = {presence.name: presence for presence in figures.presences}
+        staying = fleet.replicas - min(len(self._drains), fleet.replicas)
+        await self._drains.renew()
+        await self._forget_marks(fleet)
+        if plan.staying > fleet.replicas:
+            await self._drains.call_back(len(self._drains))
+            await self._scale(fleet, plan.staying, plan)
+        elif plan.staying > staying:
+            await self._drains.call_back(plan.staying - staying)
+        elif plan.staying < staying and self._removal is None:
+            await self._drains.begin(fleet.pods, presences, staying - plan.staying)
+        if self._removal is None and plan.staying <= fleet.replicas and figures.demand is not None:
+            await self._remove(plan, fleet, self._drains.proven(presences)[: fleet.replicas - plan.staying])
+
+    async def _remove(self, plan: Plan, fleet: Fleet, idle: list[str]) -> None:
+        """Takes idle workers out, where Kubernetes will choose just these."""
+        stumbling = [pod.name for pod in fleet.pods if not pod.ready and pod.name not in idle]
+        if not idle or fleet.rolling_out or stumbling or len(fleet.pods) != fleet.replicas:
+            return
+        for pod in idle:
+            await self._deployment.mark(pod, cheap=True)
+        wanted, among = frozenset(idle), frozenset(pod.name for pod in fleet.pods)
+        await self._scale(fleet, fleet.replicas - len(idle), plan)
+        self._removal = Removal(wanted, among, time.monotonic() + REMOVAL_SECONDS)
+
+    async def _scale(self, fleet: Fleet, replicas: int, plan: Plan) -> None:
+        await self._deployment.scale(before=fleet.replicas, after=replicas)
+        _log.info("workers_scaled", before=fleet.replicas, after=replicas, reason=plan.reason.value)
+        self._metrics.autoscaler_changes.labels(direction="up" if replicas > fleet.replicas else "down").inc()
+        self._events.tell(
+            self._deployment.reference(fleet),
+            reason="ScaledUp" if replicas > fleet.replicas else "ScaledDown",
+            message=f"From {fleet.replicas} to {replicas} workers. {plan.explanation}",
+        )
+
+    async def _watch_removal(self, fleet: Fleet) -> None:
+        """Did those go that should?"""
+        removal = self._removal
+        if removal is None:
+            return
+        left = {pod.name for pod in fleet.pods}
+        wrong = (removal.among - removal.wanted) - left
+        if removal.wanted & left and time.monotonic() < removal.until:
+            return
+        self._removal = None
+        if wrong:
+            self._metrics.autoscaler_wrong_victims.inc(len(wrong))
+            _log.error("wrong_workers_removed", wanted=sorted(removal.wanted), went=sorted(wrong))
+        for pod in sorted(removal.wanted & left):
+            _log.warning("worker_not_removed", pod=pod)
+            await self._drains.end(pod)
+
+    async def _forget_marks(self, fleet: Fleet) -> None:
+        """A pod that nobody drains, because it was called back or an operator died, is no cheaper than the others."""
+        for pod in fleet.pods:
+            if pod.cheap and pod.name not in self._drains:
+                await self._deployment.mark(pod.name, cheap=False)
+
+    def _show(self, fleet: Fleet, workers: Workers, plan: Plan) -> None:
+        self._replicas = fleet.replicas
+        for state, count in (
+            ("asked", fleet.replicas),
+            ("draining", workers.draining),
+            ("staying", plan.staying),
+            ("desired", plan.staying if plan.desired is None else plan.desired),
+        ):
+            self._metrics.autoscaler_workers.labels(state=state).set(count)
+        self._metrics.autoscaler_decisions.labels(reason=plan.reason.value).inc()
+
+    async def _publish(self, plan: Plan, workers: Workers, demand: Demand | None) -> None:
+        """Tells the API of what is new, and now and then of what is not."""
+        told, now = (plan.staying, plan.reason), time.monotonic()
+        if told == self._published and now - self._published_at < PUBLISH_SECONDS:
+            return
+        try:
+            await self._orchestrator.keep_decision(self._document(plan, workers, demand))
+        except OrchestratorError as error:
+            _log.warning("decision_not_published", code=error.code)
+            return
+        self._published, self._published_at = told, now
+
+    def _document(self, plan: Plan, workers: Workers, demand: Demand | None) -> dict[str, Any]:
+        return {
+            "at": self._clock.now().isoformat(),
+            "deployment": f"{self._deployment.namespace}/{self._deployment.name}",
+            "replicas": workers.replicas,
+            "draining": workers.draining,
+            "slots_per_pod": workers.slots_per_pod,
+            "staying": plan.staying,
+            "desired": plan.desired,
+            "reason": plan.reason.value,
+            "explanation": plan.explanation,
+            "inputs": None if demand is None else asdict(demand),
+        }

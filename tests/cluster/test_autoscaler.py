@@ -1,0 +1,143 @@
+"""The autoscaler on a real API server, with real workers as pods: it grows, it shrinks, and it interrupts nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.lab import script
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.operators import build_operator, grant, running, wait_for
+from tests.cluster.podlet import (
+    WORKER,
+    Podlet,
+    add_node,
+    replicas,
+    running_podlet,
+    sit_through,
+    worker_deployment,
+)
+from tests.stack import Part, Plan, Stack, running_stack
+
+QUICK = "min_replicas=0 max_replicas=4 down_window_seconds=2 up_period_seconds=1 down_pods=4 arrival_headroom=1"
+CODE = "Write a Python function that adds {number} to a number."
+
+
+@pytest.fixture(scope="module")
+def node(control_plane: ControlPlane) -> None:
+    add_node(control_plane)
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    with running_stack(Plan(workers=0, settings={"AGENT_EXPECTED_SERVICE_SECONDS": "1"})) as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, node: None, stack: Stack, namespace: str, tmp_path: Path) -> Part:
+    """Not started: a Deployment must be there first."""
+    grant(control_plane, namespace)
+    settings = {"AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/{WORKER}", "AGENT_AUTOSCALER_POLICY": QUICK}
+    return build_operator(control_plane, stack, namespace, tmp_path, settings=settings)
+
+
+@pytest.fixture
+def podlet(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Podlet]:
+    with running_podlet(control_plane, stack, namespace, tmp_path) as one:
+        yield one
+
+
+def deploy(plane: ControlPlane, namespace: str, count: int, **annotations: str) -> None:
+    plane.run("create", "-n", namespace, "-f", "-", stdin=json.dumps(worker_deployment(count, **annotations)))
+
+
+def decisions(stack: Stack) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = stack.client.get("/v1/system/autoscaler").json()["decisions"]
+    return found
+
+
+def test_from_zero_up_and_back_to_zero(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack, podlet: Podlet
+) -> None:
+    deploy(control_plane, namespace, 0)
+    with running(operator):
+        tasks = [stack.submit(CODE.format(number=number))["task_id"] for number in range(12)]
+
+        wait_for(lambda: replicas(control_plane, namespace) > 0, seconds=5, what="a first worker")
+        assert {stack.wait(task)["status"] for task in tasks} == {"completed"}
+        wait_for(lambda: replicas(control_plane, namespace) == 0, seconds=60, what="the end of the workers")
+
+    assert {task["attempts"] for task in map(stack.get, tasks)} == {1}
+    told = {entry["reason"] for entry in decisions(stack)}
+    assert {"backlog", "fewer_suffice"} <= told
+    events = control_plane.run("get", "events", "-n", namespace).stdout
+    assert "ScaledUp" in events
+    assert "ScaledDown" in events
+
+
+def test_a_worker_that_is_busy_is_not_the_one_that_goes(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack, podlet: Podlet
+) -> None:
+    deploy(control_plane, namespace, 3, min_replicas="1")
+    wait_for(lambda: len(podlet.ready) == 3, seconds=60, what="three workers")
+    with script(stack, {"fault": "slow-12000"}):
+        task = stack.submit(CODE.format(number=1))["task_id"]
+        wait_for(lambda: stack.get(task)["status"] == "processing", what="the task's start")
+    busy = next(
+        worker["name"] for worker in stack.client.get("/v1/system/metrics").json()["workers"] if worker["running"]
+    )
+
+    with running(operator):
+        wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")
+        wait_for(lambda: podlet.ready == {busy}, seconds=30, what="the busy one alone")
+
+    assert stack.wait(task)["attempts"] == 1
+    assert set(podlet.ended.values()) == {0}
+
+
+def test_nothing_is_changed_beside_another_scaler(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
+) -> None:
+    deploy(control_plane, namespace, 0)
+    control_plane.apply(
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "other", "namespace": namespace},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": WORKER},
+                "maxReplicas": 3,
+            },
+        }
+    )
+    with running(operator):
+        stack.submit(CODE.format(number=1))
+        wait_for(lambda: bool(decisions(stack)), what="a decision")
+        sit_through(2)
+
+        assert replicas(control_plane, namespace) == 0
+        assert {entry["reason"] for entry in decisions(stack)} == {"other_scaler"}
+        assert "HorizontalPodAutoscaler other" in str(decisions(stack)[0]["explanation"])
+
+
+def test_an_operator_killed_in_the_middle_of_a_drain_leaves_nothing_behind(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack, podlet: Podlet
+) -> None:
+    deploy(control_plane, namespace, 2, min_replicas="1")
+    wait_for(lambda: len(podlet.ready) == 2, seconds=60, what="two workers")
+    operator.start()
+    wait_for(lambda: any(int(str(entry["draining"])) for entry in decisions(stack)), seconds=30, what="a drain")
+    operator.stop(signal.SIGKILL)
+
+    with running(operator):
+        wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")
+        wait_for(lambda: len(podlet.ready) == 1, seconds=30, what="one pod left")
+
+    pods = control_plane.get("pods", "-n", namespace)["items"]
+    assert ["pod-deletion-cost" in str(pod["metadata"].get("annotations")) for pod in pods] == [False]
+    assert stack.wait(stack.submit(CODE.format(number=1))["task_id"])["status"] == "completed"
