@@ -52,11 +52,16 @@ class Expiry:
         """Until cancelled."""
         while True:
             self._pulse.beat("expiry")
-            if self._due and self._due[0][0] <= self._clock.now():
-                _, *found = heapq.heappop(self._due)
-                await self._delete(*found)
-            else:
+            if not await self.delete_next():
                 await asyncio.sleep(TICK_SECONDS)
+
+    async def delete_next(self) -> bool:
+        """Deletes one whose time is over; False where there is none."""
+        if not self._due or self._due[0][0] > self._clock.now():
+            return False
+        _, *found = heapq.heappop(self._due)
+        await self._delete(*found)
+        return True
 
     async def _delete(self, uid: str, namespace: str, name: str) -> None:
         try:

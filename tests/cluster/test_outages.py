@@ -1,0 +1,138 @@
+"""A Kubernetes API that is away, restarted or frozen; an operator that is set up wrongly."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.operators import (
+    agent_task,
+    build_operator,
+    create,
+    grant,
+    running,
+    status_of,
+    wait_for,
+)
+from tests.stack import Part, Stack, running_stack
+
+RECOVERY_SECONDS = 15
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with running_stack() as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Part]:
+    grant(control_plane, namespace)
+    with running(build_operator(control_plane, stack, namespace, tmp_path)) as part:
+        yield part
+
+
+def completes(plane: ControlPlane, namespace: str, name: str, *, seconds: float) -> None:
+    create(plane, namespace, agent_task(name))
+    wait_for(
+        lambda: status_of(plane, namespace, name).get("phase") == "Completed", seconds=seconds, what=f"{name}'s end"
+    )
+
+
+@pytest.mark.parametrize("away_seconds", [2, 80])
+def test_an_api_server_that_is_away_is_waited_for(
+    control_plane: ControlPlane, namespace: str, operator: Part, away_seconds: float
+) -> None:
+    completes(control_plane, namespace, "before", seconds=30)
+    server = control_plane.servers["apiserver"]
+    server.stop()
+    try:
+        time.sleep(away_seconds)  # the length of the outage
+        assert operator.ready
+    finally:
+        server.start()
+
+    completes(control_plane, namespace, "after", seconds=RECOVERY_SECONDS)
+
+
+def test_an_api_server_that_stands_still_is_waited_for(
+    control_plane: ControlPlane, namespace: str, operator: Part
+) -> None:
+    server = control_plane.servers["apiserver"]
+    server.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(20)  # the length of the outage
+        assert operator.ready
+    finally:
+        server.send_signal(signal.SIGCONT)
+
+    completes(control_plane, namespace, "after", seconds=RECOVERY_SECONDS)
+
+
+def test_a_rest_api_that_is_away_is_no_reason_not_to_start(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    stack.parts["api"].stop()
+    try:
+        operator = build_operator(control_plane, stack, namespace, tmp_path)
+        operator.start()
+        create(control_plane, namespace, agent_task("early"))
+        wait_for(lambda: status_of(control_plane, namespace, "early").get("phase") == "Pending", what="Pending")
+    finally:
+        stack.parts["api"].start()
+    wait_for(lambda: status_of(control_plane, namespace, "early").get("phase") == "Completed", what="its end")
+    operator.stop()
+
+
+def starts_with(part: Part, words: str) -> bool:
+    """Whether the process ends with code 2 and says so in its last lines."""
+    part.launch()
+    assert part.process is not None
+    assert part.process.wait(timeout=30) == 2
+    return words in part.log.read_text()
+
+
+def test_a_missing_right_ends_the_operator_with_what_to_do(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    settings = {"AGENT_OPERATOR_NAMESPACES": f"{namespace},default"}
+
+    part = build_operator(control_plane, stack, namespace, tmp_path, settings=settings)
+
+    assert starts_with(part, "This account may not list AgentTasks")
+
+
+def test_a_missing_crd_ends_the_operator_with_what_to_do(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    control_plane.run("delete", "crd", "agenttasks.agentorchestrator.dev")
+    try:
+        part = build_operator(control_plane, stack, namespace, tmp_path)
+        assert starts_with(part, "The CRD of AgentTask is not installed")
+    finally:
+        control_plane.install_crd()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AGENT_OPERATOR_API_URL", "localhost", "AGENT_OPERATOR_API_URL"),
+        ("AGENT_AUTOSCALER_POLICY", "max_pods=3", "AGENT_AUTOSCALER_POLICY: max_pods"),
+        ("KUBECONFIG", "/nowhere", "KUBECONFIG: cannot be used"),
+    ],
+)
+def test_a_wrong_setting_ends_the_operator_with_its_name(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path, name: str, value: str, words: str
+) -> None:
+    grant(control_plane, namespace)
+    settings = {"AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/worker", name: value}
+
+    assert starts_with(build_operator(control_plane, stack, namespace, tmp_path, settings=settings), words)

@@ -1,0 +1,212 @@
+"""What the operator's duties do where a real server would make a test wait for minutes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from agent_operator.orchestrator import OrchestratorAway
+from agent_operator.register import FINALIZER, FINISHED_LABEL, Register
+from agent_operator.status import Condition, condition_of
+from app.domain.task import TaskStatus
+from tests.unit.kubernetes_operator.crew import Crew
+from tests.unit.kubernetes_operator.world import NOW, World
+
+AWAY = OrchestratorAway("API_UNREACHABLE", "The API does not answer.", retry_seconds=5)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def key_of(world: World, name: str) -> str:
+    return str(world.objects[name]["metadata"]["uid"])
+
+
+async def test_a_task_that_the_api_forgot_is_lost_after_three_looks_and_never_run_again(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world, lost_after_seconds=0)
+    await crew.go_round()
+    world.tasks.clear()
+
+    await crew.go_round(2)
+    assert world.objects["poem"]["status"]["phase"] == "Queued"
+    await crew.go_round(2)
+
+    status = world.objects["poem"]["status"]
+    succeeded = condition_of(status, Condition.SUCCEEDED)
+    assert succeeded is not None
+    assert (status["phase"], succeeded["reason"], len(world.submissions)) == ("Failed", "TaskLost", 1)
+    assert FINISHED_LABEL in world.objects["poem"]["metadata"]["labels"]
+
+
+async def test_looks_in_vain_within_minutes_are_no_loss(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    found = dict(world.tasks)
+    world.tasks.clear()
+    await crew.go_round(5)
+
+    world.tasks.update(found)
+    world.end(key_of(world, "poem"))
+    await crew.go_round(2)
+
+    assert world.objects["poem"]["status"]["phase"] == "Completed"
+
+
+async def test_an_erased_task_is_lost_at_once(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world._move(key_of(world, "poem"), erased=True)
+
+    await crew.go_round(2)
+
+    assert world.objects["poem"]["status"]["error"]["type"] == "TASK_LOST"
+
+
+async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> None:
+    world.add("poem")
+    world.add("song")
+    crew = Crew(world)
+    await crew.go_round()
+    gone = key_of(world, "poem")
+    del world.objects["poem"]  # somebody took the finalizer away
+
+    crew.clock.time = NOW + timedelta(minutes=10)
+    await crew.survey.look_at_all()
+
+    assert world.tasks[gone].status is TaskStatus.CANCELLED
+    assert world.tasks[key_of(world, "song")].status is TaskStatus.QUEUED
+
+
+async def test_the_survey_leaves_young_tasks_alone(world: World) -> None:
+    """Their objects may be newer than its list."""
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    gone = key_of(world, "poem")
+    del world.objects["poem"]
+
+    await crew.survey.look_at_all()
+
+    assert world.tasks[gone].status is TaskStatus.QUEUED
+
+
+async def test_an_object_that_vanishes_takes_its_task_with_it(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    gone = key_of(world, "poem")
+    del world.objects["poem"]
+    crew.miss(gone)
+
+    await crew.reconcile_all()
+
+    assert world.tasks[gone].status is TaskStatus.CANCELLED
+    assert len(crew.register) == 0
+
+
+async def test_the_survey_finds_an_object_that_was_labelled_by_hand(world: World) -> None:
+    world.add("poem")["metadata"]["labels"] = {FINISHED_LABEL: "true"}
+    crew = Crew(world)
+    await crew.go_round()
+    assert world.submissions == []
+
+    await crew.survey.look_at_all()
+    await crew.reconcile_all()
+
+    assert FINISHED_LABEL not in world.objects["poem"]["metadata"]["labels"]
+    assert len(world.submissions) == 1
+
+
+async def test_a_status_that_was_edited_by_hand_is_put_right(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world.objects["poem"]["status"]["attempts"] = 99
+
+    await crew.survey.look_at_all()
+    await crew.mirror_all()
+
+    assert world.objects["poem"]["status"]["attempts"] == 0
+
+
+async def test_an_object_is_deleted_when_its_time_is_over_and_not_before(world: World) -> None:
+    world.add("poem", ttlSecondsAfterFinished=60)
+    crew = Crew(world)
+    await crew.go_round()
+    world.end(key_of(world, "poem"))
+    await crew.go_round(2)
+
+    crew.clock.time = NOW + timedelta(seconds=59)
+    assert not await crew.expiry.delete_next()
+    crew.clock.time = NOW + timedelta(seconds=60)
+    assert await crew.expiry.delete_next()
+
+    assert world.objects == {}
+
+
+async def test_another_operator_deletes_what_ended_before_it_came(world: World) -> None:
+    world.add("poem", ttlSecondsAfterFinished=60)
+    crew = Crew(world)
+    await crew.go_round()
+    world.end(key_of(world, "poem"))
+    await crew.go_round(2)
+
+    later = Crew(world)
+    later.clock.time = NOW + timedelta(minutes=2)
+    await later.survey.look_at_all()
+
+    assert await later.expiry.delete_next()
+    assert world.objects == {}
+
+
+async def test_deletion_waits_for_the_api_and_then_goes_without_it(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world.ask_to_delete("poem")
+    world.away = AWAY
+    crew.see_all()
+
+    await crew.reconcile_all()
+    assert FINALIZER in world.objects["poem"]["metadata"]["finalizers"]
+    crew.clock.time = NOW + timedelta(seconds=61)
+    await crew.reconcile_all()
+    assert world.objects == {}
+
+    world.away = None
+    crew.clock.time = NOW + timedelta(minutes=10)
+    await crew.survey.look_at_all()
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+
+
+async def test_while_the_api_is_away_each_object_says_so_once(world: World) -> None:
+    for number in range(3):
+        world.add(f"poem-{number}")
+    world.away = AWAY
+    crew = Crew(world)
+    crew.see_all()
+    await crew.reconcile_all()
+    versions = [body["metadata"]["resourceVersion"] for body in world.objects.values()]
+    await crew.reconcile_all()
+
+    assert {body["status"]["phase"] for body in world.objects.values()} == {"Pending"}
+    assert [body["metadata"]["resourceVersion"] for body in world.objects.values()] == versions
+
+
+async def test_texts_that_do_not_fit_are_read_again_when_their_turn_comes(world: World) -> None:
+    world.add("long", task="x" * 10_000)
+    crew = Crew(world, register=Register(held_bytes=5_000))
+    crew.see_all()
+    (entry,) = crew.register
+    assert entry.spec is None
+
+    await crew.reconcile_all()
+
+    assert len(world.submissions) == 1
+    assert world.objects["long"]["status"]["phase"] == "Queued"

@@ -1,0 +1,231 @@
+"""A small world for the operator: objects as the Kubernetes API keeps them, and tasks as the REST API does.
+
+Every call may be the one in which the operator is killed: before it takes effect, or just after. Real servers answer in
+`tests/cluster`; here it is the order of things that counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from agent_operator.cluster import HasChanged, NotThere
+from agent_operator.orchestrator import (
+    ChangesAnswer,
+    KeyTaken,
+    LookupAnswer,
+    OrchestratorAway,
+    TaskSource,
+    TaskState,
+)
+from app.domain.task import TaskStatus
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NAMESPACE = "team"
+TERMINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing of the operator runs any more."""
+
+
+@dataclass
+class Fate:
+    """The operator is killed in its `call`th call, before or after it takes effect; None: it lives."""
+
+    call: int | None = None
+    after: bool = False
+    _calls: itertools.count[int] = field(default_factory=itertools.count)
+
+    def strike(self) -> bool:
+        """Whether to die after this call. Raises Killed where it is to die before."""
+        mine = next(self._calls) == self.call
+        if mine and not self.after:
+            raise Killed
+        return mine
+
+
+@dataclass
+class World:
+    """`objects` by name, `tasks` by idempotency key."""
+
+    fate: Fate = field(default_factory=Fate)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    submissions: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    away: OrchestratorAway | None = None
+    _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def add(self, name: str, **spec: Any) -> dict[str, Any]:
+        number = next(self._versions)
+        body = {
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "uid": f"00000000-0000-4000-8000-{number:012d}",
+                "generation": 1,
+                "resourceVersion": str(number),
+            },
+            "spec": {"task": "Write a poem.", "ttlSecondsAfterFinished": 60, **spec},
+        }
+        self.objects[name] = body
+        return body
+
+    def change(self, name: str, **spec: Any) -> None:
+        body = self.objects[name]
+        body["spec"].update(spec)
+        body["metadata"]["generation"] += 1
+        self._touch(body)
+
+    def ask_to_delete(self, name: str) -> None:
+        """As the API server does: at once, or when the last finalizer is gone."""
+        metadata = self.objects[name]["metadata"]
+        if metadata.get("finalizers"):
+            metadata["deletionTimestamp"] = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._touch(self.objects[name])
+        else:
+            del self.objects[name]
+
+    def end(self, key: str, status: TaskStatus = TaskStatus.COMPLETED) -> None:
+        """A worker has done its part, unless the task has ended already."""
+        task = self.tasks[key]
+        if task.status not in TERMINAL:
+            self._move(key, status=status, completed_at=NOW, attempts=1, selected_agent="ContentAgent")
+
+    def _move(self, key: str, **changes: Any) -> None:
+        task = self.tasks[key]
+        self.tasks[key] = task.model_copy(update={"rev": task.rev + 1, **changes})
+
+    def _touch(self, body: dict[str, Any]) -> None:
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
+
+
+@dataclass(frozen=True)
+class FakeCluster:
+    """In place of `agent_operator.cluster.Cluster`, for AgentTasks of one namespace."""
+
+    world: World
+
+    async def list(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        dies = self.world.fate.strike()
+        name = query.get("fieldSelector", "").removeprefix("metadata.name=")
+        found = [body for body in self.world.objects.values() if name in ("", body["metadata"]["name"])]
+        if dies:
+            raise Killed
+        for body in found:
+            yield copy.deepcopy(body)
+
+    async def patch(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
+        dies = self.world.fate.strike()
+        name = path.removesuffix("/status").rpartition("/")[2]
+        body = self.world.objects.get(name)
+        if body is None:
+            raise NotThere("NotFound", name)
+        metadata = dict(change.get("metadata", {}))
+        for field_name in ("uid", "resourceVersion"):
+            if field_name in metadata and metadata.pop(field_name) != body["metadata"][field_name]:
+                raise HasChanged("Conflict", field_name)
+        if path.endswith("/status"):
+            body["status"] = _merged(body.get("status", {}), change["status"])
+        else:
+            body["metadata"] = _merged(body["metadata"], metadata)
+        self.world._touch(body)
+        if "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers"):
+            del self.world.objects[name]
+        if dies:
+            raise Killed
+        return copy.deepcopy(body)
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        dies = self.world.fate.strike()
+        self.world.events.append(dict(body))
+        if dies:
+            raise Killed
+        return body
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        dies = self.world.fate.strike()
+        name = path.rpartition("/")[2]
+        body = self.world.objects.get(name)
+        if body is None or body["metadata"]["uid"] != uid:
+            raise NotThere("NotFound", name)
+        self.world.ask_to_delete(name)
+        if dies:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class FakeOrchestrator:
+    """In place of `agent_operator.orchestrator.Orchestrator`."""
+
+    world: World
+
+    async def submit(self, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
+        dies = self._call()
+        self.world.submissions.append(key)
+        if key not in self.world.tasks:
+            self.world.tasks[key] = TaskState(
+                task_id=f"task-of-{key}",
+                tenant=tenant,
+                rev=1,
+                status=TaskStatus.QUEUED,
+                idempotency_key=key,
+                source=TaskSource(**body["source"]),
+                queued_at=NOW,
+            )
+        elif body["task"] != "Write a poem.":
+            raise KeyTaken("IDEMPOTENCY_CONFLICT", "another body", task_id=self.world.tasks[key].task_id)
+        if dies:
+            raise Killed
+        return self.world.tasks[key].task_id
+
+    async def cancel(self, task_id: str, *, tenant: str) -> None:
+        dies = self._call()
+        for key, task in self.world.tasks.items():
+            if task.task_id == task_id:
+                self.world.end(key, TaskStatus.CANCELLED)
+        if dies:
+            raise Killed
+
+    async def find(self, task_ids: Sequence[str]) -> Sequence[TaskState]:
+        return self._answer([task for task in self.world.tasks.values() if task.task_id in task_ids])
+
+    async def find_by_key(self, key: str, *, tenant: str) -> TaskState | None:
+        found = self._answer([task for task in self.world.tasks.values() if task.idempotency_key == key])
+        return next(iter(found), None)
+
+    async def unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
+        open_ones = [task for task in self.world.tasks.values() if task.status not in TERMINAL]
+        return LookupAnswer(items=tuple(self._answer(open_ones)))
+
+    async def changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
+        return ChangesAnswer(items=tuple(self._answer(list(self.world.tasks.values()))), cursor="c", more=False)
+
+    def _call(self) -> bool:
+        dies = self.world.fate.strike()
+        if self.world.away is not None:
+            raise self.world.away
+        return dies
+
+    def _answer(self, tasks: Sequence[TaskState]) -> Sequence[TaskState]:
+        if self._call():
+            raise Killed
+        return tasks
+
+
+def _merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON merge patch."""
+    after = dict(before)
+    for name, value in change.items():
+        if value is None:
+            after.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(after.get(name), Mapping):
+            after[name] = _merged(after[name], value)
+        else:
+            after[name] = copy.deepcopy(value)
+    return after
