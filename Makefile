@@ -8,8 +8,10 @@ STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr 
 # Stories of faults mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
+LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees bench-operator simulate-autoscaler docs clean
+.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees bench-operator simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,13 @@ bench-operator: setup ## Measure thousands of AgentTasks at once on a control pl
 
 simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
 	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)
+
+lock: ## Write requirements.lock, and the parts of it that the images hold, anew (needs uv)
+	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
+	@for image in api worker operator; do \
+		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
+	done
+	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
 docs: setup ## Write docs/configuration.md and docs/agenttask.md anew from the settings and the CRD
 	@$(CLI) settings-reference > docs/configuration.md

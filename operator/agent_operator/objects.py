@@ -26,16 +26,22 @@ class AgentTasks:
     namespaces: tuple[str, ...] = ()
 
     async def check(self) -> None:
-        """Raises NotThere where the CRD is not installed, ClusterError."""
+        """Raises NotThere where the CRD is not installed, NotAllowed where not all may be listed, ClusterError."""
         kinds = await self.cluster.get(f"/apis/{GROUP}/{VERSION}")
         if PLURAL not in {kind.get("name") for kind in kinds.get("resources", ())}:
             raise NotThere("NotFound", f"{PLURAL}.{GROUP} is not served")
+        for path in self._paths():
+            async for _ in self.cluster.list(path):
+                break
 
     async def all(self) -> AsyncIterator[Object]:
         """Every object of the served namespaces. Raises ClusterError."""
-        for path in [_path(namespace) for namespace in self.namespaces] or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]:
+        for path in self._paths():
             async for body in self.cluster.list(path):
                 yield body
+
+    def _paths(self) -> list[str]:
+        return [_path(namespace) for namespace in self.namespaces] or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
 
     async def look(self, namespace: str, name: str) -> Object | None:
         """The object that has this name now. Raises ClusterError."""

@@ -175,8 +175,6 @@ async def _check(objects: AgentTasks) -> None:
     while True:
         try:
             await objects.check()
-            async for _ in objects.all():
-                break
         except NotThere as error:
             message = f"The CRD of AgentTask is not installed ({error}): apply charts/agent-orchestrator/files/crds"
             raise ConfigurationError(message) from error

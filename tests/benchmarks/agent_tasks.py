@@ -133,7 +133,7 @@ class Bench:
     async def _wave(self, name: str, count: int) -> Wave:
         writes, cpu = self._writes(), cpu_seconds(self.operator)
         async with self._session() as session:
-            finished = asyncio.create_task(self._finished(session, name, count))
+            finished = asyncio.create_task(self._finished(session, name, count, before=self._ended()))
             measured = asyncio.create_task(self._peak(finished))
             began = time.monotonic()
             room = asyncio.Semaphore(AT_ONCE)
@@ -152,17 +152,27 @@ class Bench:
         since = Writes(now.statuses - writes.statuses, now.others - writes.others)
         return Wave(seconds, since, cpu_seconds(self.operator) - cpu, peak_mb)
 
-    async def _finished(self, session: aiohttp.ClientSession, wave: str, count: int) -> None:
-        """Until all objects of the wave have the label of those that have finished."""
+    async def _finished(self, session: aiohttp.ClientSession, wave: str, count: int, *, before: int) -> None:
+        """Until all objects of the wave have the label of those that have finished.
+
+        The API server, which lists them, is what there is least of: it is asked when the tasks have ended.
+        """
         headers = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
         query = {"labelSelector": LABEL, "resourceVersion": "0"}
         done = 0
         while done < count:
             await asyncio.sleep(LOOK_SECONDS)
+            if await asyncio.to_thread(self._ended) < before + count:
+                continue
             async with session.get(OBJECTS_PATH, params=query, headers=headers) as answer:
                 answer.raise_for_status()
                 found = json.loads(await answer.read())["items"]
             done = sum(body["metadata"]["name"].startswith(wave) for body in found)
+
+    def _ended(self) -> int:
+        with self.stack.database() as db:
+            ended = {"$in": ["completed", "failed", "cancelled"]}
+            return int(db["tasks"].count_documents({"tenant": NAMESPACE, "status": ended}))
 
     async def _peak(self, until: asyncio.Task[None]) -> float:
         peak_mb = 0.0

@@ -1,4 +1,4 @@
-"""requirements.lock: hashed, free of addresses, and in step with pyproject.toml."""
+"""requirements.lock and its parts for the images: hashed, free of addresses, in step with pyproject.toml."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+IMAGES = ("api", "worker", "operator")
+LOCKS = {"all": LOCK} | {
+    path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "requirements").glob("*.lock"))
+}
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
@@ -26,8 +30,8 @@ def _declared() -> Iterator[Requirement]:
                 yield requirement
 
 
-def _locked() -> Iterator[Requirement]:
-    for line in LOCK.splitlines():
+def _locked(text: str = LOCK) -> Iterator[Requirement]:
+    for line in text.splitlines():
         if re.match(r"[A-Za-z0-9]", line):
             yield Requirement(line.removesuffix("\\").strip())
 
@@ -47,10 +51,44 @@ def test_every_declared_package_is_locked_at_a_version_that_fits(python: str) ->
     assert wrong == [], "lock again (see CONTRIBUTING.md)"
 
 
-def test_every_pin_has_a_hash() -> None:
-    blocks = re.split(r"\n(?=[A-Za-z0-9])", LOCK.strip())
+@pytest.mark.parametrize("text", LOCKS.values(), ids=LOCKS)
+def test_every_pin_has_a_hash(text: str) -> None:
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", text.strip())
     assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
-def test_lock_names_no_address() -> None:
-    assert re.findall(r"(?i)https?://\S+|--(?:extra-)?index-url|--find-links|file:", LOCK) == []
+@pytest.mark.parametrize("text", LOCKS.values(), ids=LOCKS)
+def test_a_lock_names_no_address(text: str) -> None:
+    assert re.findall(r"(?i)https?://\S+|--(?:extra-)?index-url|--find-links|file:", text) == []
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_versions_that_are_tested(image: str) -> None:
+    tested = {(pin.name, str(pin.specifier)) for pin in _locked()}
+
+    assert {(pin.name, str(pin.specifier)) for pin in _locked(LOCKS[image])} - tested == set()
+
+
+@pytest.mark.parametrize(
+    ("image", "foreign"),
+    [
+        ("api", ("langchain", "langgraph", "openai", "anthropic", "tavily", "kopf")),
+        ("worker", ("fastapi", "uvicorn", "kopf")),
+        (
+            "operator",
+            ("motor", "pymongo", "celery", "kombu", "fastapi", "langchain", "langgraph", "openai", "anthropic"),
+        ),
+    ],
+)
+def test_an_image_holds_nothing_of_the_others(image: str, foreign: tuple[str, ...]) -> None:
+    held = {canonicalize_name(pin.name) for pin in _locked(LOCKS[image])}
+
+    assert [name for name in held if name.startswith(foreign)] == []
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_all_that_its_extra_declares(image: str) -> None:
+    held = {canonicalize_name(pin.name) for pin in _locked(LOCKS[image])}
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][image]]
+
+    assert {canonicalize_name(Requirement(line).name) for line in declared} - held == set()

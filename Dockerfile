@@ -1,0 +1,73 @@
+# One file, three images: each holds the packages of its own extra and nothing of the others.
+#   docker build --target api|worker|operator .
+# Packages come from hashed locks, which are parts of requirements.lock; `make lock` writes them.
+ARG PYTHON=3.12
+
+FROM python:${PYTHON}-slim AS base
+ENV PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+
+FROM base AS wheel
+WORKDIR /src
+COPY requirements/build.lock requirements/
+RUN pip install --quiet --require-hashes -r requirements/build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY app app
+COPY worker worker
+COPY operator operator
+RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM base AS packages
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+COPY requirements requirements
+
+FROM packages AS api-packages
+RUN pip install --quiet --require-hashes -r requirements/api.lock
+COPY --from=wheel /wheels /wheels
+RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
+
+FROM packages AS worker-packages
+RUN pip install --quiet --require-hashes -r requirements/worker.lock
+COPY --from=wheel /wheels /wheels
+RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
+
+FROM packages AS operator-packages
+RUN pip install --quiet --require-hashes -r requirements/operator.lock
+COPY --from=wheel /wheels /wheels
+RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
+
+FROM base AS runtime
+ENV PATH=/opt/venv/bin:$PATH \
+    LOG_FORMAT=json \
+    HOME=/tmp
+WORKDIR /tmp
+USER 10001:10001
+
+FROM runtime AS api
+COPY --from=api-packages /opt/venv /opt/venv
+ENV AGENT_API_HOST=0.0.0.0
+EXPOSE 8080
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
+ENTRYPOINT ["python", "-m", "app.main"]
+LABEL org.opencontainers.image.title="agent-orchestrator-api" org.opencontainers.image.licenses="Apache-2.0"
+
+FROM runtime AS worker
+COPY --from=worker-packages /opt/venv /opt/venv
+ENV AGENT_METRICS_HOST=0.0.0.0
+EXPOSE 9100
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/health', timeout=2)"]
+ENTRYPOINT ["python", "-m", "worker"]
+LABEL org.opencontainers.image.title="agent-orchestrator-worker" org.opencontainers.image.licenses="Apache-2.0"
+
+FROM runtime AS operator
+COPY --from=operator-packages /opt/venv /opt/venv
+ENV AGENT_OPERATOR_HOST=0.0.0.0
+EXPOSE 9110
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9110/health', timeout=2)"]
+ENTRYPOINT ["python", "-m", "agent_operator"]
+LABEL org.opencontainers.image.title="agent-orchestrator-operator" org.opencontainers.image.licenses="Apache-2.0"
