@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SNAPSHOT_KEY = "ao:queue:snapshot"
+SNAPSHOT_TTL_SECONDS = 60
 WORKERS_KEY = "ao:workers"
 KICK_CHANNEL = "ao:kick"
 CANCEL_CHANNEL = "ao:cancel"

@@ -15,14 +15,12 @@ from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
 from app.broker.celery_app import PROCESS_TASK
-from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, KICK_CHANNEL, SNAPSHOT_KEY
+from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, KICK_CHANNEL, SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS
 from app.broker.connections import listen, redis_command
 from app.broker.errors import broker_errors
 from app.broker.presence import read_presences
 from app.domain.identity import TaskId, Tenant
 from app.ports import Ticket, WorkerPresence
-
-SNAPSHOT_TTL_SECONDS = 60
 
 
 class CeleryTaskQueue:

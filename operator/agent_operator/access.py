@@ -30,8 +30,12 @@ CLUSTER_NAME_CHARACTERS = 16
 class ClusterAccess:
     """Holds the session; `renew` replaces one that kopf has closed. `close` it in the end."""
 
-    def __init__(self, settings: kopf.OperatorSettings) -> None:
-        """Raises ConfigurationError where nothing says how to reach a cluster."""
+    def __init__(self, settings: kopf.OperatorSettings, *, watches: int = 1) -> None:
+        """`watches` is how many connections are in use all the time.
+
+        Raises ConfigurationError where nothing says how to reach a cluster.
+        """
+        self._connections = CONNECTIONS + watches
         self._info = _connection_info(settings)
         self.server = self._info.server.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
@@ -60,7 +64,7 @@ class ClusterAccess:
     def _open(self) -> aiohttp.ClientSession:
         in_cluster = SERVICE_ACCOUNT.joinpath("token").exists()
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._info.as_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._info.as_ssl_context()),
             headers={} if in_cluster else self._info.as_http_headers(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
             proxy=self._info.proxy_url,

@@ -98,7 +98,7 @@ class Cluster:
                 if answer.ok:
                     return dict(body)
                 raise _failure(answer.status, body or {})
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ClusterAway("Unreachable", f"The API server does not answer ({type(error).__name__}).") from error
 
 

@@ -29,7 +29,10 @@ class Gate:
         self._closed: dict[str, _Closed] = {}
 
     def enter(self, tenant: str) -> None:
-        """Raises the OrchestratorAway for which the gate is closed, with the time that is left of it."""
+        """Raises the OrchestratorAway for which the gate is closed, with the time that is left of it.
+
+        That one is told to the object, and never closes the gate again: it would shrink with every try.
+        """
         for whose in (ALL, tenant):
             closed = self._closed.get(whose)
             if closed is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent_operator import status as statuses
-from agent_operator.cluster import ClusterError
+from agent_operator.cluster import ClusterAway, ClusterError
 from agent_operator.events import EventRecorder
 from agent_operator.orchestrator import Orchestrator, OrchestratorAway, OrchestratorError, TaskState
 from agent_operator.pulse import Pulse
@@ -28,6 +28,7 @@ TICK_SECONDS = 0.5
 WAIT_SECONDS = 20.0
 PAGE_ITEMS = 500
 RESYNC_SECONDS = 60.0
+FRESH_SECONDS = 1.0
 WRITERS = 16
 RETRY_SECONDS = 2.0
 LOOKS_IN_VAIN = 3
@@ -104,7 +105,8 @@ class Mirror:
             return
         try:
             if task.erased:
-                written = await self.writer.write(entry, statuses.lost)
+                await self._lose(entry)
+                written = False
             else:
                 before = phase_of(entry.status)
                 written = await self.writer.mirror(entry, task)
@@ -112,7 +114,8 @@ class Mirror:
         except ClusterError as error:
             _log.warning("status_not_written", reason=error.reason, uid=uid, task_id=task.task_id)
             self._newest.setdefault(uid, task)
-            self._writing.add_later(uid, RETRY_SECONDS)
+            passes = isinstance(error, ClusterAway)
+            self._writing.add_later(uid, RETRY_SECONDS if passes else self.resync_seconds)
             return
         if entry.ended or entry.gone:
             self.work.add(uid)
@@ -136,21 +139,29 @@ class Mirror:
         self.events.tell(entry.reference, reason=phase.value, message=message, warning=phase is Phase.FAILED)
 
     async def resync(self) -> None:
-        """Looks at all that is under way now and then, until cancelled."""
+        """Looks at all that is under way now and then, and soon at what came with a task; until cancelled."""
+        due_at = time.monotonic()
         while True:
             self.pulse.beat("resync")
+            fresh = [entry for entry in self.register.take_fresh() if not entry.ended]
             try:
-                await self.look_at_all()
+                if time.monotonic() >= due_at:
+                    due_at = time.monotonic() + self.resync_seconds
+                    await self.look_at_all()
+                elif fresh:
+                    await self._look_at_pages(fresh)
             except OrchestratorError as error:
                 _log.warning("resync_failed", code=error.code)
-            await asyncio.sleep(self.resync_seconds)
+            await asyncio.sleep(FRESH_SECONDS)
 
     async def look_at_all(self) -> None:
         """Raises OrchestratorError."""
-        under_way = [entry for entry in self.register if entry.task_id is not None and not entry.ended]
-        for start in range(0, len(under_way), PAGE_ITEMS):
-            page = under_way[start : start + PAGE_ITEMS]
-            await self._look_at(page)
+        await self._look_at_pages([entry for entry in self.register if entry.task_id is not None and not entry.ended])
+
+    async def _look_at_pages(self, entries: Sequence[Entry]) -> None:
+        for start in range(0, len(entries), PAGE_ITEMS):
+            self.pulse.beat("resync")
+            await self._look_at(entries[start : start + PAGE_ITEMS])
 
     async def _look_at(self, entries: Sequence[Entry]) -> None:
         found = {

@@ -70,7 +70,7 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigurationError where it can never work as it is set up."""
     watching = watch_settings()
     async with AsyncExitStack() as stack:
-        access = ClusterAccess(watching)
+        access = ClusterAccess(watching, watches=len(settings.namespaces))
         stack.push_async_callback(access.close)
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""

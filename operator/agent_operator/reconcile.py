@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from agent_operator import status as statuses
@@ -17,7 +16,14 @@ from agent_operator.events import EventRecorder
 from agent_operator.expiry import Expiry
 from agent_operator.gate import Gate
 from agent_operator.objects import AgentTasks
-from agent_operator.orchestrator import KeyTaken, Orchestrator, OrchestratorAway, OrchestratorRefused, TaskGone
+from agent_operator.orchestrator import (
+    KeyTaken,
+    Orchestrator,
+    OrchestratorAway,
+    OrchestratorError,
+    OrchestratorRefused,
+    TaskGone,
+)
 from agent_operator.register import Entry, Register
 from agent_operator.status import Condition, condition_of
 from agent_operator.writer import StatusWriter
@@ -25,7 +31,7 @@ from app.ports import Clock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 
-DELETION_PATIENCE = timedelta(seconds=60)
+DELETION_PATIENCE_SECONDS = 60.0
 Spec = Mapping[str, Any]
 
 _log = get_logger(__name__)
@@ -52,7 +58,9 @@ class Reconciler:
             await self._miss(entry)
         elif entry.ended:
             await self._finish(entry)
-        elif entry.deleted_at is not None:
+        elif entry.deleting:
+            if entry.deletion_seen_at is None:
+                entry.deletion_seen_at = self.clock.monotonic()
             await self._give_up(entry)
         else:
             await self.objects.watch_again(entry)
@@ -67,14 +75,19 @@ class Reconciler:
             await self._submit(entry)
 
     async def _submit(self, entry: Entry) -> None:
+        try:
+            self.gate.enter(entry.namespace)
+        except OrchestratorAway as closed:
+            await self._hold_up(entry, closed)
+            raise
         spec = entry.spec or await self._read_spec(entry)
         if spec is None:
             return
         await self.objects.protect(entry)
         try:
-            self.gate.enter(entry.namespace)
             task_id = await self._hand_in(entry, spec)
         except OrchestratorAway as away:
+            self.gate.close(entry.namespace, away)
             await self._hold_up(entry, away)
             raise
         except OrchestratorRefused as refusal:
@@ -102,7 +115,6 @@ class Reconciler:
             return taken.task_id  # made by this object, by an operator of another version
 
     async def _hold_up(self, entry: Entry, away: OrchestratorAway) -> None:
-        self.gate.close(entry.namespace, away)
         self.metrics.operator_submissions.labels(outcome="held_up").inc()
         before = condition_of(entry.status, Condition.ACCEPTED)
         message = f"{away} It is tried again until the API takes it."
@@ -146,6 +158,8 @@ class Reconciler:
 
     async def _cancel(self, entry: Entry) -> None:
         if await self._stop(entry):
+            if entry.ended:
+                await self._finish(entry)
             return
         if await self.writer.write(entry, statuses.cancelled_unsubmitted):
             self.events.tell(entry.reference, reason="Cancelled", message="Cancelled before it was submitted.")
@@ -155,7 +169,11 @@ class Reconciler:
         """Asks the API once to stop the object's task, also one whose id was not learned; whether there is one."""
         if entry.stopped:
             return True
-        task_id = entry.task_id or await self._made_by(entry)
+        if entry.task_id is None:
+            made = await self.orchestrator.find_by_key(entry.uid, tenant=entry.namespace)
+            if made is not None:
+                await self.writer.mirror(entry, made)
+        task_id = entry.task_id
         if task_id is None:
             return False
         try:
@@ -165,18 +183,14 @@ class Reconciler:
         entry.stopped = True
         return True
 
-    async def _made_by(self, entry: Entry) -> str | None:
-        task = await self.orchestrator.find_by_key(entry.uid, tenant=entry.namespace)
-        return None if task is None else task.task_id
-
     async def _give_up(self, entry: Entry) -> None:
         """The object is being deleted: its task is stopped, and the object goes, if need be without that."""
         try:
             await self._stop(entry)
-        except OrchestratorAway as away:
-            if entry.deleted_at is not None and self.clock.now() - entry.deleted_at < DELETION_PATIENCE:
+        except OrchestratorError as error:
+            if self.clock.monotonic() - (entry.deletion_seen_at or 0.0) < DELETION_PATIENCE_SECONDS:
                 raise
-            _log.warning("deleted_without_cancel", code=away.code, uid=entry.uid, task_id=entry.task_id)
+            _log.warning("deleted_without_cancel", code=error.code, uid=entry.uid, task_id=entry.task_id)
         await self.objects.release(entry, finished=False)
         self.register.forget(entry)
 
@@ -185,6 +199,8 @@ class Reconciler:
         body = await self.objects.look(entry.namespace, entry.name)
         if body is not None and body["metadata"]["uid"] == entry.uid:
             self.register.note(body)
+            async with entry.writing:
+                entry.status = dict(body.get("status") or {})
             await self.reconcile(entry)
             return
         if not entry.ended:

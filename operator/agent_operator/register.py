@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from agent_operator.status import Status, phase_of
@@ -44,13 +43,15 @@ class Entry:
     cancel: bool = False
     suspend: bool = False
     ttl_seconds: int = 86_400
-    deleted_at: datetime | None = None
+    deleting: bool = False
+    deletion_seen_at: float | None = None
     gone: bool = False
     stopped: bool = False
     rev: int = 0
     failures: int = 0
     looks_in_vain: int = 0
     missing_since: float | None = None
+    noted_at: float = field(default_factory=time.monotonic)
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -79,8 +80,12 @@ class Entry:
         self.resource_version = metadata.get("resourceVersion", "")
         self.finalizers = tuple(metadata.get("finalizers") or ())
         self.labelled = FINISHED_LABEL in (metadata.get("labels") or {})
-        deleted_at = metadata.get("deletionTimestamp")
-        self.deleted_at = None if deleted_at is None else datetime.fromisoformat(deleted_at)
+        self.deleting = "deletionTimestamp" in metadata
+
+    def is_newer_than(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether something later was seen of the object already."""
+        known, shown = self.resource_version, metadata.get("resourceVersion", "")
+        return known.isdigit() and shown.isdigit() and int(known) > int(shown)
 
 
 class Register:
@@ -89,6 +94,7 @@ class Register:
     def __init__(self, held_bytes: int = HELD_BYTES) -> None:
         self._entries: dict[str, Entry] = {}
         self._finished: dict[str, float] = {}
+        self._fresh: set[str] = set()
         self._room = held_bytes
 
     def __len__(self) -> int:
@@ -116,8 +122,11 @@ class Register:
                 name=metadata["name"],
                 status=dict(body.get("status") or {}),
             )
-        entry.saw(metadata)
+            self._fresh.update([entry.uid] if entry.task_id else [])
         entry.gone = False
+        if entry.is_newer_than(metadata):
+            return entry
+        entry.saw(metadata)
         entry.cancel, entry.suspend = bool(spec.get("cancel")), bool(spec.get("suspend"))
         entry.ttl_seconds = spec.get("ttlSecondsAfterFinished", entry.ttl_seconds)
         self._hold(entry, spec)
@@ -129,6 +138,11 @@ class Register:
         if entry.task_id is None and not entry.ended and size <= self._room:
             self._room -= size
             entry.spec = spec
+
+    def take_fresh(self) -> list[Entry]:
+        """Those that had a task already when they were first seen: what became of it meanwhile, nobody has told."""
+        fresh, self._fresh = self._fresh, set()
+        return [entry for uid in fresh if (entry := self._entries.get(uid)) is not None]
 
     def let_go(self, entry: Entry) -> None:
         """The text is not needed any more."""

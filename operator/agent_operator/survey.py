@@ -8,6 +8,7 @@ cancelled: only those that objects of this cluster made, and only after a look a
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -54,13 +55,19 @@ class Survey:
 
     async def look_at_all(self) -> None:
         """Raises ClusterError, OrchestratorError."""
-        began = self.clock.now()
-        seen: set[str] = set()
+        began, began_at = self.clock.now(), time.monotonic()
+        under_way: set[str] = set()
         async for body in self.objects.all():
-            seen.add(body["metadata"]["uid"])
+            phase = phase_of(body.get("status") or {})
+            if phase is None or not phase.terminal:
+                under_way.add(body["metadata"]["uid"])
             self._look_at(body)
             self.pulse.beat("survey")
-        await self._cancel_orphans(seen, made_before=began - YOUNG)
+        for entry in self.register:
+            if entry.uid not in under_way and entry.noted_at < began_at:
+                entry.gone = True  # whether it is, a look will tell
+                self.work.add(entry.uid)
+        await self._cancel_orphans(under_way, made_before=began - YOUNG)
 
     def _look_at(self, body: Body) -> None:
         metadata, status = body["metadata"], body.get("status") or {}
@@ -70,20 +77,22 @@ class Survey:
             ttl_seconds = body["spec"].get("ttlSecondsAfterFinished", 0)
             self.expiry.plan(metadata["namespace"], metadata["name"], metadata["uid"], status, ttl_seconds)
             return
+        known = self.register.get(metadata["uid"])
+        outdated = known is not None and (known.is_newer_than(metadata) or known.writing.locked())
         entry = self.register.note(body)
         if entry is None:
             return
-        if entry.status != status and not entry.writing.locked():
+        if entry.status != status and not outdated:
             entry.status, entry.rev = dict(status), 0  # somebody edited it: the next resync puts it right
         self.work.add(entry.uid)
 
-    async def _cancel_orphans(self, seen: set[str], *, made_before: datetime) -> None:
-        """`seen` are the uids of the objects that there were when the survey began."""
+    async def _cancel_orphans(self, under_way: set[str], *, made_before: datetime) -> None:
+        """`under_way` are the uids of the objects that had not ended when the survey began."""
         cursor = None
         while True:
             page = await self.orchestrator.unfinished(self.cluster_name, cursor)
             for task in page.items:
-                if task.source.uid not in seen and task.queued_at < made_before and self._is_served(task):
+                if task.source.uid not in under_way and task.queued_at < made_before and self._is_served(task):
                     await self._cancel_orphan(task)
             cursor = page.next_cursor
             if cursor is None:
@@ -98,7 +107,9 @@ class Survey:
             return
         body = await self.objects.look(source.namespace, source.name)
         if body is not None and body["metadata"]["uid"] == source.uid:
-            return
+            phase = phase_of(body.get("status") or {})
+            if phase is None or not phase.terminal:
+                return
         try:
             await self.orchestrator.cancel(task.task_id, tenant=task.tenant)
         except TaskGone:

@@ -87,13 +87,16 @@ class Workers:
             self._register.forget(entry)
         except (ClusterError, OrchestratorRefused) as refusal:
             self._metrics.operator_cluster_errors.labels(reason=type(refusal).__name__).inc()
-            _log.error("reconcile_refused", error_class=type(refusal).__name__, reason=str(refusal), uid=entry.uid)
+            reason = refusal.reason if isinstance(refusal, ClusterError) else refusal.code
+            _log.error("reconcile_refused", error_class=type(refusal).__name__, reason=reason, uid=entry.uid)
             self._later(entry, LONGEST_PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001  # one object's fault must not end the work on the others
             _log.error("reconcile_failed", error_class=type(error).__name__, where=origin(error), uid=entry.uid)
             self._later(entry, FAULT_PAUSE_SECONDS)
         else:
             entry.failures = 0
+            if entry.gone and self._register.get(entry.uid) is entry:
+                self._work.add(entry.uid)
 
     def _later(self, entry: Entry, seconds: float) -> None:
         """A little later than asked for, so that not all come at the same moment."""

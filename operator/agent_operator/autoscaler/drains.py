@@ -1,5 +1,5 @@
 """Workers on their way out. One goes only when it has proved that it is idle: told to take nothing, and then seen to
-run and to hold nothing.
+run and to hold nothing. A pod that never started needs no proof; one that has, and is silent, is left alone.
 
 A drain is a lease that the worker forgets by itself: an operator that dies here leaves nothing behind for longer.
 """
@@ -7,7 +7,7 @@ A drain is a lease that the worker forgets by itself: an operator that dies here
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 
 @dataclass
 class Drain:
-    """Of the worker in a pod; None where the pod has no worker yet. `told_at` is the worker's own time then."""
+    """Of the worker in a pod; None while the pod has none. `told_at` is the worker's own time when it was told."""
 
     pod: str
     worker_id: str | None
@@ -45,31 +45,45 @@ class Drains:
     def __contains__(self, pod: str) -> bool:
         return pod in self._drains
 
-    async def begin(self, pods: Sequence[Pod], presences: Mapping[str, WorkerPresence], count: int) -> None:
-        """So many more, those first that have not started, then the least busy. Raises OrchestratorAway."""
-        candidates = [pod for pod in pods if pod.name not in self._drains]
+    async def begin(self, pods: Sequence[Pod], presences: Mapping[str, WorkerPresence], count: int) -> int:
+        """Up to so many more, those first that have not started, then the least busy; how many they were.
+
+        Raises OrchestratorAway.
+        """
+        candidates = [
+            pod
+            for pod in pods
+            if pod.name not in self._drains and (pod.name in presences or not pod.started)  # else: runs, and is silent
+        ]
 
         def rank(pod: Pod) -> tuple[bool, int, str]:
             presence = presences.get(pod.name)
             busy = 0 if presence is None else len(presence.running) + len(presence.reserved) + len(presence.lapsed)
-            return presence is not None or pod.ready, busy, pod.name
+            return presence is not None, busy, pod.name
 
-        for pod in sorted(candidates, key=rank)[:count]:
-            presence = presences.get(pod.name)
-            if presence is None and pod.ready:
-                continue  # it runs, and does not say what: nobody may touch it
-            if presence is not None and not await self._tell(presence.worker_id):
-                continue
-            self._drains[pod.name] = Drain(
-                pod.name,
-                None if presence is None else presence.worker_id,
-                None if presence is None else presence.at,
-                time.monotonic(),
-            )
+        chosen = sorted(candidates, key=rank)[:count]
+        for pod in chosen:
+            drain = self._drains[pod.name] = Drain(pod.name, None, None, time.monotonic())
+            await self._bind(drain, presences.get(pod.name))
+        return len(chosen)
 
-    async def call_back(self, count: int) -> None:
+    async def settle(self, pods: Sequence[Pod], presences: Mapping[str, WorkerPresence]) -> None:
+        """Forgets pods that are gone, tells workers that came meanwhile, renews leases. Raises OrchestratorAway."""
+        there = {pod.name: pod for pod in pods}
+        for drain in list(self._drains.values()):
+            pod, presence = there.get(drain.pod), presences.get(drain.pod)
+            if pod is None or (presence is None and pod.started):
+                del self._drains[drain.pod]
+            elif presence is not None and presence.worker_id != drain.worker_id:
+                await self._bind(drain, presence)
+            elif drain.worker_id is not None and time.monotonic() - drain.renewed_at >= RENEW_SECONDS:
+                await self._tell(drain.worker_id)
+                drain.renewed_at = time.monotonic()
+
+    async def call_back(self, count: int, *, but: Collection[str] = ()) -> None:
         """So many work again, those first that were told last. Raises OrchestratorAway."""
-        for drain in sorted(self._drains.values(), key=lambda drain: -drain.renewed_at)[:count]:
+        drains = [drain for drain in self._drains.values() if drain.pod not in but]
+        for drain in sorted(drains, key=lambda drain: -drain.renewed_at)[:count]:
             await self.end(drain.pod)
 
     async def end(self, pod: str) -> None:
@@ -82,30 +96,25 @@ class Drains:
                 _log.info("worker_to_call_back_is_gone", code=refusal.code, worker_id=drain.worker_id)
         self._drains.pop(pod, None)
 
-    async def renew(self) -> None:
-        """Keeps the leases from running out. Raises OrchestratorAway."""
-        for drain in list(self._drains.values()):
-            if drain.worker_id is not None and time.monotonic() - drain.renewed_at >= RENEW_SECONDS:
-                await self._tell(drain.worker_id)
-                drain.renewed_at = time.monotonic()
-
-    def forget_gone(self, pods: Sequence[Pod]) -> None:
-        """Pods that are no longer there need no drain; a worker that has started since must be told first."""
-        names = {pod.name for pod in pods}
-        self._drains = {name: drain for name, drain in self._drains.items() if name in names}
-
     def proven(self, presences: Mapping[str, WorkerPresence]) -> list[str]:
         """The pods whose worker has said, since it was told, that it takes nothing and has nothing."""
         return [drain.pod for drain in self._drains.values() if _is_idle(drain, presences.get(drain.pod))]
 
-    async def _tell(self, worker_id: str) -> bool:
-        """False where there is no such worker any more."""
+    def hold(self, pods: Collection[str]) -> bool:
+        """Whether the leases of these pods' workers last for a good while yet."""
+        oldest = min((self._drains[pod].renewed_at for pod in pods if pod in self._drains), default=time.monotonic())
+        return time.monotonic() - oldest < LEASE_SECONDS / 2
+
+    async def _bind(self, drain: Drain, presence: WorkerPresence | None) -> None:
+        if presence is not None:
+            await self._tell(presence.worker_id)
+            drain.worker_id, drain.told_at, drain.renewed_at = presence.worker_id, presence.at, time.monotonic()
+
+    async def _tell(self, worker_id: str) -> None:
         try:
             await self._orchestrator.drain(worker_id, seconds=LEASE_SECONDS)
         except OrchestratorRefused as refusal:
             _log.info("worker_to_drain_is_gone", code=refusal.code, worker_id=worker_id)
-            return False
-        return True
 
 
 def _is_idle(drain: Drain, presence: WorkerPresence | None) -> bool:

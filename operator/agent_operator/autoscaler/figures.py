@@ -1,19 +1,17 @@
 """What Redis tells of the queue, the models and the workers. Read only; nothing here is the truth, all of it is recent.
 
-How old the leader's figures are is measured by when they last changed here, so that no clock needs to agree with
-another's.
+How old the leader's figures are is told by how long Redis will keep them, so no clock needs to agree with another's.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from agent_operator.autoscaler.decide import Demand
-from app.broker.channels import SNAPSHOT_KEY
+from app.broker.channels import SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS
 from app.broker.connections import redis_command
 from app.broker.presence import read_presences
 from app.ports import WorkerPresence
@@ -34,32 +32,32 @@ class FigureReader:
         self._redis = redis
         self._tickets = tickets
         self._queue = queue
-        self._at = ""
-        self._changed_at = time.monotonic()
 
     async def read(self) -> Figures:
         """Raises BrokerUnavailable."""
         presences = await read_presences(self._redis, tidy=False)
         async with redis_command("read the queue's figures"):
             snapshot = dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
+            left_seconds = int(await self._redis.execute_command("PTTL", SNAPSHOT_KEY)) / 1000
             listed = int(await self._tickets.execute_command("LLEN", self._queue))
-        return Figures(self._demand(snapshot, listed, presences), presences)
+        age_seconds = max(0.0, SNAPSHOT_TTL_SECONDS - left_seconds)
+        return Figures(_demand(snapshot, listed, presences, age_seconds=age_seconds), presences)
 
-    def _demand(self, snapshot: Mapping[str, str], listed: int, presences: Sequence[WorkerPresence]) -> Demand | None:
-        at, now = snapshot.get("at", ""), time.monotonic()
-        if at != self._at:
-            self._at, self._changed_at = at, now
-        reserved = sum(len(presence.reserved) for presence in presences)
-        try:
-            return Demand(
-                backlog=int(snapshot["waiting"]) + listed + reserved,
-                in_flight=sum(len(presence.running) + len(presence.lapsed) for presence in presences),
-                oldest_age_seconds=float(snapshot["oldest_age_seconds"]),
-                arrival_rate=float(snapshot["arrival_rate"]),
-                mean_service_seconds=float(snapshot["mean_service_seconds"]),
-                rate_limited_share=float(snapshot["rate_limited_share"]),
-                open_breakers=tuple(filter(None, snapshot["open_breakers"].split(","))),
-                age_seconds=now - self._changed_at,
-            )
-        except (KeyError, ValueError):
-            return None
+
+def _demand(
+    snapshot: Mapping[str, str], listed: int, presences: Sequence[WorkerPresence], *, age_seconds: float
+) -> Demand | None:
+    reserved = sum(len(presence.reserved) for presence in presences)
+    try:
+        return Demand(
+            backlog=int(snapshot["waiting"]) + listed + reserved,
+            in_flight=sum(len(presence.running) + len(presence.lapsed) for presence in presences),
+            oldest_age_seconds=float(snapshot["oldest_age_seconds"]),
+            arrival_rate=float(snapshot["arrival_rate"]),
+            mean_service_seconds=float(snapshot["mean_service_seconds"]),
+            rate_limited_share=float(snapshot["rate_limited_share"]),
+            open_breakers=tuple(filter(None, snapshot["open_breakers"].split(","))),
+            age_seconds=age_seconds,
+        )
+    except (KeyError, ValueError):
+        return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_operator.cluster import Cluster, NotThere, Object
+from agent_operator.cluster import Cluster, ClusterError, NotThere, Object
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 DRAINED_COST = "-1000"
@@ -20,10 +20,11 @@ USUAL_SLOTS = 64
 
 @dataclass(frozen=True)
 class Pod:
-    """One that is not on its way out. `cheap`: it is marked to go before others."""
+    """One that is not on its way out. `started`: it runs, or has run. `cheap`: we marked it to go first."""
 
     name: str
     ready: bool
+    started: bool
     cheap: bool
 
 
@@ -65,7 +66,9 @@ class Deployment:
     async def look(self) -> Fleet:
         """Raises ClusterError; NotThere where there is no such Deployment."""
         body = await self.cluster.get(self.path)
-        labels = body["spec"]["selector"].get("matchLabels", {})
+        labels = body["spec"]["selector"].get("matchLabels")
+        if not labels:
+            raise ClusterError("NoMatchLabels", f"Deployment {self.name} selects its pods without matchLabels")
         selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
         pods = [pod async for pod in self.cluster.list(self._of("v1", "pods"), labelSelector=selector)]
         staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _is_over(pod)]
@@ -99,7 +102,8 @@ class Deployment:
             plural = f"{kind.lower()}s"
             try:
                 async for body in self.cluster.list(self._of(api, plural)):
-                    if body["spec"].get("scaleTargetRef", {}).get("name") == self.name:
+                    target = body["spec"].get("scaleTargetRef", {})
+                    if (target.get("kind", "Deployment"), target.get("name")) == ("Deployment", self.name):
                         return f"{kind} {body['metadata']['name']}"
             except NotThere:
                 continue  # KEDA is not installed
@@ -119,10 +123,16 @@ def _is_over(pod: Object) -> bool:
 
 
 def _pod(pod: Object) -> Pod:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
+    status = pod.get("status", {})
+    ready = any(found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ())
     annotations = pod["metadata"].get("annotations") or {}
-    return Pod(pod["metadata"]["name"], ready, COST_ANNOTATION in annotations)
+    started = ready or any(_has_run(container) for container in status.get("containerStatuses") or ())
+    return Pod(pod["metadata"]["name"], ready, started, annotations.get(COST_ANNOTATION) == DRAINED_COST)
+
+
+def _has_run(container: Mapping[str, Any]) -> bool:
+    state = container.get("state", {})
+    return container.get("restartCount", 0) > 0 or "running" in state or "terminated" in state
 
 
 def _is_rolling_out(body: Object) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,28 +19,32 @@ from agent_operator.autoscaler.drains import Drains
 from agent_operator.autoscaler.figures import FigureReader, Figures
 from agent_operator.autoscaler.fleet import Deployment, Fleet, HasScaled
 from agent_operator.autoscaler.policy import Policy, WrongPolicy
-from agent_operator.cluster import ClusterError
+from agent_operator.cluster import ClusterError, HasChanged, NotAllowed
 from agent_operator.events import EventRecorder
 from agent_operator.orchestrator import Orchestrator, OrchestratorAway, OrchestratorError
 from agent_operator.pulse import Pulse
 from app.errors import BrokerUnavailable
-from app.ports import Clock
+from app.ports import Clock, WorkerPresence
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.8
+SHORTEST_SECONDS = 0.2
 OTHER_SCALERS_SECONDS = 30.0
 REMOVAL_SECONDS = 15.0
 PUBLISH_SECONDS = 30.0
+# What is not known, or not ours to change: nobody is kept from working because of it.
+HOLDING = (Reason.NO_DATA, Reason.STALE_DATA, Reason.OTHER_SCALER)
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Pods that Kubernetes was asked to take, of all that there were, and until when they should be gone."""
+    """So many of the `wanted` pods Kubernetes was asked to take, of all that there were, until when they should go."""
 
     wanted: frozenset[str]
+    count: int
     among: frozenset[str]
     until: float
 
@@ -76,6 +80,7 @@ class Autoscaler:
         self._published: tuple[int, Reason] | None = None
         self._published_at = float("-inf")
         self._replicas = 0
+        self._wrong_policy = ""
         self._kicked = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,6 +95,7 @@ class Autoscaler:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kicked.wait(), TICK_SECONDS)
             self._kicked.clear()
+            await asyncio.sleep(SHORTEST_SECONDS)
 
     async def hear(self, kicks: AsyncIterator[str]) -> None:
         """A task was accepted: where there are no workers, that is worth an early look. Until cancelled."""
@@ -101,13 +107,12 @@ class Autoscaler:
         """Raises ClusterError, OrchestratorAway, HasScaled: what is begun is gone on with at the next one."""
         fleet = await self._deployment.look()
         figures = await self._read_figures()
-        self._drains.forget_gone(fleet.pods)
         await self._look_for_other_scalers()
         await self._watch_removal(fleet)
         workers = Workers(
             replicas=fleet.replicas,
             slots_per_pod=max((presence.slots for presence in figures.presences), default=fleet.slots_per_pod),
-            draining=min(len(self._drains), fleet.replicas),
+            draining=self._draining(fleet),
             rolling_out=fleet.rolling_out,
             other_scaler=self._other_scaler,
         )
@@ -130,8 +135,20 @@ class Autoscaler:
         try:
             return self._policy.overridden(fleet.annotations)
         except WrongPolicy as error:
-            self._events.tell(self._deployment.reference(fleet), reason="WrongPolicy", message=str(error), warning=True)
+            if str(error) != self._wrong_policy:
+                self._wrong_policy = str(error)
+                about = self._deployment.reference(fleet)
+                _log.error("wrong_policy", problems=self._wrong_policy)
+                self._events.tell(about, reason="WrongPolicy", message=self._wrong_policy, warning=True)
             return self._policy
+
+    def _draining(self, fleet: Fleet) -> int:
+        """Without those that Kubernetes was asked to take: they are not among the replicas any more."""
+        going = self._leaving()
+        return min(sum(pod.name in self._drains and pod.name not in going for pod in fleet.pods), fleet.replicas)
+
+    def _leaving(self) -> frozenset[str]:
+        return frozenset() if self._removal is None else self._removal.wanted
 
     async def _look_for_other_scalers(self) -> None:
         if time.monotonic() - self._asked_for_scalers_at >= OTHER_SCALERS_SECONDS:
@@ -139,30 +156,55 @@ class Autoscaler:
             self._asked_for_scalers_at = time.monotonic()
 
     async def _follow(self, plan: Plan, fleet: Fleet, figures: Figures) -> None:
-        presences = {presence.name: presence for presence in figures.presences}
-        staying = fleet.replicas - min(len(self._drains), fleet.replicas)
-        await self._drains.renew()
+        if plan.reason in HOLDING:
+            await self._drains.call_back(len(self._drains), but=self._leaving())
+            return
+        presences: dict[str, WorkerPresence] = {}
+        for presence in sorted(figures.presences, key=lambda presence: presence.at):
+            presences[presence.name] = presence
+        staying = fleet.replicas - self._draining(fleet)
+        await self._drains.settle(fleet.pods, presences)
         await self._forget_marks(fleet)
         if plan.staying > fleet.replicas:
-            await self._drains.call_back(len(self._drains))
+            await self._drains.call_back(len(self._drains), but=self._leaving())
             await self._scale(fleet, plan.staying, plan)
         elif plan.staying > staying:
-            await self._drains.call_back(plan.staying - staying)
+            await self._drains.call_back(plan.staying - staying, but=self._leaving())
         elif plan.staying < staying and self._removal is None:
-            await self._drains.begin(fleet.pods, presences, staying - plan.staying)
-        if self._removal is None and plan.staying <= fleet.replicas and figures.demand is not None:
+            await self._drain(fleet, presences, staying - plan.staying)
+        if self._removal is None and plan.staying < fleet.replicas:
             await self._remove(plan, fleet, self._drains.proven(presences)[: fleet.replicas - plan.staying])
 
+    async def _drain(self, fleet: Fleet, presences: Mapping[str, WorkerPresence], count: int) -> None:
+        begun = await self._drains.begin(fleet.pods, presences, count)
+        silent = sorted(pod.name for pod in fleet.pods if pod.started and pod.name not in presences)
+        if begun < count and silent:
+            _log.warning("workers_without_presence", pods=silent)
+
     async def _remove(self, plan: Plan, fleet: Fleet, idle: list[str]) -> None:
-        """Takes idle workers out, where Kubernetes will choose just these."""
-        stumbling = [pod.name for pod in fleet.pods if not pod.ready and pod.name not in idle]
-        if not idle or fleet.rolling_out or stumbling or len(fleet.pods) != fleet.replicas:
+        """Takes workers out that need not stay, where it is known which ones Kubernetes will choose.
+
+        Pods that have not started go before all others: as long as there are any, they go, whichever.
+        """
+        if not idle or fleet.rolling_out or len(fleet.pods) != fleet.replicas:
             return
-        for pod in idle:
+        unstarted = frozenset(pod.name for pod in fleet.pods if not pod.started)
+        wanted = unstarted or frozenset(idle)
+        stumbling = [pod.name for pod in fleet.pods if pod.started and not pod.ready and pod.name not in wanted]
+        if stumbling:
+            return  # they would go in place of the others, and nobody knows what they run
+        for pod in sorted(wanted - unstarted):
             await self._deployment.mark(pod, cheap=True)
-        wanted, among = frozenset(idle), frozenset(pod.name for pod in fleet.pods)
-        await self._scale(fleet, fleet.replicas - len(idle), plan)
-        self._removal = Removal(wanted, among, time.monotonic() + REMOVAL_SECONDS)
+        if not self._drains.hold(wanted):
+            return
+        count = min(len(idle), len(wanted))
+        among = frozenset(pod.name for pod in fleet.pods)
+        self._removal = Removal(wanted, count, among, time.monotonic() + REMOVAL_SECONDS)
+        try:
+            await self._scale(fleet, fleet.replicas - count, plan)
+        except (HasScaled, HasChanged, NotAllowed):
+            self._removal = None  # certainly not done; where that is not certain, it is watched whether it was
+            raise
 
     async def _scale(self, fleet: Fleet, replicas: int, plan: Plan) -> None:
         await self._deployment.scale(before=fleet.replicas, after=replicas)
@@ -175,26 +217,28 @@ class Autoscaler:
         )
 
     async def _watch_removal(self, fleet: Fleet) -> None:
-        """Did those go that should?"""
+        """Did those go that should? Raises OrchestratorAway."""
         removal = self._removal
         if removal is None:
             return
         left = {pod.name for pod in fleet.pods}
-        wrong = (removal.among - removal.wanted) - left
-        if removal.wanted & left and time.monotonic() < removal.until:
+        gone = removal.among - left
+        if len(gone) < removal.count and time.monotonic() < removal.until:
             return
         self._removal = None
+        wrong = gone - removal.wanted
         if wrong:
             self._metrics.autoscaler_wrong_victims.inc(len(wrong))
             _log.error("wrong_workers_removed", wanted=sorted(removal.wanted), went=sorted(wrong))
+        if len(gone) < removal.count:
+            _log.warning("workers_not_removed", pods=sorted(removal.wanted & left))
         for pod in sorted(removal.wanted & left):
-            _log.warning("worker_not_removed", pod=pod)
             await self._drains.end(pod)
 
     async def _forget_marks(self, fleet: Fleet) -> None:
         """A pod that nobody drains, because it was called back or an operator died, is no cheaper than the others."""
         for pod in fleet.pods:
-            if pod.cheap and pod.name not in self._drains:
+            if pod.cheap and pod.name not in self._drains and pod.name not in self._leaving():
                 await self._deployment.mark(pod.name, cheap=False)
 
     def _show(self, fleet: Fleet, workers: Workers, plan: Plan) -> None:

@@ -62,3 +62,15 @@ def test_one_finds_out_and_the_others_wait_for_its_word(time: Time) -> None:
 
     gate.taken("one")
     assert held_back(gate, "other") is None
+
+
+def test_being_held_back_does_not_shorten_the_wait_of_others(time: Time) -> None:
+    gate = Gate()
+    gate.close("one", away())
+    time.now = 9.9
+    assert held_back(gate, "one") == pytest.approx(0.1)
+    time.now = 10
+
+    passed = [tenant for tenant in ("a", "b", "c", "d") if held_back(gate, tenant) is None]
+
+    assert passed == ["a"]

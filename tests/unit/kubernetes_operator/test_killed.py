@@ -46,6 +46,29 @@ async def is_deleted(world: World) -> None:
     await crew.go_round(2)
 
 
+async def is_cancelled_between_two_lives(world: World) -> None:
+    """The first operator may die before it has written the task's id; the task ends before the second one comes."""
+    crew = Crew(world)
+    if "poem" not in world.objects:
+        world.add("poem")
+        await crew.go_round()
+        raise Killed
+    if not world.objects["poem"]["spec"].get("cancel"):
+        world.change("poem", cancel=True)
+        for key in world.tasks:
+            world.end(key)
+    await crew.go_round(2)
+
+
+async def test_one_that_never_learned_its_tasks_id_ends_right_when_it_is_cancelled_later() -> None:
+    for call in range(6):
+        world, _ = await live_through(is_cancelled_between_two_lives, Fate(call, after=True))
+
+        phase, unwatched, free = settled(world.objects["poem"])
+        assert (unwatched, free) == (True, True)
+        assert phase == ("Completed" if world.tasks else "Cancelled")
+
+
 def settled(body: dict[str, Any]) -> tuple[str, bool, bool]:
     """Phase, whether it is watched no more, whether nothing holds it."""
     metadata = body["metadata"]
