@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import ROOT, ControlPlane
 
 CASES = Path(__file__).parent / "agenttasks"
 REFUSED = "# Refused: "
@@ -109,3 +109,8 @@ def test_every_field_is_explained(control_plane: ControlPlane) -> None:
     assert _undescribed(version["schema"]["openAPIV3Schema"]) == []
     explained = control_plane.run("explain", "agenttask.spec.budget.maxCostUSD").stdout
     assert "Most money in USD" in explained
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "k8s" / "samples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_samples_are_accepted(control_plane: ControlPlane, namespace: str, path: Path) -> None:
+    control_plane.run("apply", "-n", namespace, "-f", str(path))

@@ -115,7 +115,7 @@ class FakeKubernetes:
         if self.world.fate.strike():
             raise Killed
         metadata = {"name": "worker", "uid": "u", "generation": 1, "resourceVersion": str(self.world.version)}
-        template = {"spec": {"containers": [{"env": []}]}}
+        template: dict[str, Any] = {"spec": {"containers": [{"env": []}]}}
         spec = {
             "replicas": self.world.replicas, "selector": {"matchLabels": {"app": "worker"}}, "template": template
         }  # fmt: skip
