@@ -114,6 +114,11 @@ class BrokerSettings(SettingsGroup):
         description="Name of the queue of tickets.",
     )
 
+    @property
+    def tickets_url(self) -> SecretStr:
+        """The Redis that holds the queue of tickets."""
+        return self.celery_broker_url or self.redis_url
+
 
 class ApiSettings(SettingsGroup):
     host: str = Field(default="127.0.0.1", validation_alias="AGENT_API_HOST", description="Address the API listens on.")

@@ -148,6 +148,7 @@ class Runtime:
         self._mongo = connect(settings.store)
         db = database(self._mongo, settings.store)
         self._redis = connect_for_commands(settings.broker.redis_url)
+        self._tickets_redis = connect_for_commands(settings.broker.tickets_url)
         self._listening = connect_for_listening(settings.broker.redis_url)
         claims = MongoClaimRepository(db, lease_seconds=settings.execution.lease_seconds)
         directory = MongoAgentDirectory(db)
@@ -255,7 +256,7 @@ class Runtime:
     async def _look_at_queue(self) -> None:
         try:
             async with redis_command("tell the queue's length"):
-                listed = int(await self._redis.execute_command("LLEN", self._settings.broker.queue))
+                listed = int(await self._tickets_redis.execute_command("LLEN", self._settings.broker.queue))
         except BrokerUnavailable:
             self._vitals.excuse_hub()
             return
@@ -289,5 +290,6 @@ class Runtime:
         await self._gateway.aclose()
         await self._web.aclose()
         await self._listening.aclose()
+        await self._tickets_redis.aclose()
         await self._redis.aclose()
         self._mongo.close()

@@ -22,7 +22,7 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
     Raises ConfigurationError where a task could outlast its ticket.
     """
     visibility_seconds = max(VISIBILITY_SECONDS, 2 * execution.deadline_seconds + 300)
-    url = (broker.celery_broker_url or broker.redis_url).get_secret_value()
+    url = broker.tickets_url.get_secret_value()
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigurationError("REDIS_URL and CELERY_BROKER_URL must begin with redis://, rediss:// or unix://")
     backend = broker.celery_result_backend.get_secret_value() if broker.celery_result_backend else None

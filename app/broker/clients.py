@@ -18,12 +18,16 @@ class Broker:
         url = settings.broker.redis_url
         celery = build_celery(settings.broker, settings.execution, publisher=True)
         self._commands = connect_for_commands(url)
+        self._tickets = connect_for_commands(settings.broker.tickets_url)
         self._listening = connect_for_listening(url)
-        self.queue = CeleryTaskQueue(celery, self._commands, self._listening, queue=settings.broker.queue)
+        self.queue = CeleryTaskQueue(
+            celery, self._commands, self._tickets, self._listening, queue=settings.broker.queue
+        )
         self.drains = RedisDrainLeases(self._commands)
         self.rate_limiter = RedisRateLimiter(self._commands, clock)
 
     async def close(self) -> None:
         await self.queue.close()
         await self._listening.aclose()
+        await self._tickets.aclose()
         await self._commands.aclose()

@@ -24,11 +24,12 @@ from app.ports import Ticket, WorkerPresence
 
 
 class CeleryTaskQueue:
-    """Implements `app.ports.TaskQueue`. The clients' owner closes them."""
+    """Implements `app.ports.TaskQueue`. `tickets` is the Redis that Celery uses. The clients' owner closes them."""
 
-    def __init__(self, celery: Celery, redis: Redis, listening: Redis, *, queue: str) -> None:
+    def __init__(self, celery: Celery, redis: Redis, tickets: Redis, listening: Redis, *, queue: str) -> None:
         self._celery = celery
         self._redis = redis
+        self._tickets = tickets
         self._listening = listening
         self._queue = queue
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tickets")
@@ -54,11 +55,11 @@ class CeleryTaskQueue:
 
     async def length(self) -> int:
         async with redis_command("tell the queue's length"):
-            return int(await self._redis.execute_command("LLEN", self._queue))
+            return int(await self._tickets.execute_command("LLEN", self._queue))
 
     async def listed(self) -> frozenset[str]:
         async with redis_command("list the queue"):
-            messages = await self._redis.execute_command("LRANGE", self._queue, 0, -1)
+            messages = await self._tickets.execute_command("LRANGE", self._queue, 0, -1)
         return frozenset(filter(None, map(_task_of, messages)))
 
     async def presences(self) -> Sequence[WorkerPresence]:

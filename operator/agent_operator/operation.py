@@ -130,10 +130,11 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
-    tickets = broker.celery_broker_url or broker.redis_url
     autoscaler = Autoscaler(
         Deployment(operation.cluster, namespace, name),
-        FigureReader(connect_for_commands(broker.redis_url), connect_for_commands(tickets), queue=broker.queue),
+        FigureReader(
+            connect_for_commands(broker.redis_url), connect_for_commands(broker.tickets_url), queue=broker.queue
+        ),
         operation.orchestrator,
         operation.events,
         policy=policy,

@@ -43,6 +43,23 @@ async def queue(redis_url: str, redis_client: Redis) -> AsyncIterator[CeleryTask
         yield queue
 
 
+async def test_the_queue_is_counted_where_celery_keeps_it(redis_url: str, redis_client: Redis) -> None:
+    elsewhere = SecretStr(f"{redis_url.rpartition('/')[0]}/1")
+    broker = Broker(
+        load_settings(broker=BrokerSettings(redis_url=SecretStr(redis_url), celery_broker_url=elsewhere)), SystemClock()
+    )
+    task = new_task()
+    try:
+        await broker.queue.publish([Ticket(task_id=task.id, dispatch_seq=1, request_id="r", traceparent=None)])
+
+        assert await broker.queue.length() == 1
+        assert await broker.queue.listed() == {task.id}
+        assert await redis_client.execute_command("LLEN", "agent_tasks") == 0
+    finally:
+        await redis_client.execute_command("FLUSHALL")
+        await broker.close()
+
+
 async def test_a_ticket_holds_an_id_and_trace_headers_and_nothing_else(
     queue: CeleryTaskQueue, redis_client: Redis
 ) -> None:

@@ -40,6 +40,8 @@ def test_the_calls_are_those_of_the_contract(document: dict[str, Any]) -> None:
         "POST /v1/tasks/{task_id}/cancel",
         "GET /v1/sessions/{session_id}",
         "DELETE /v1/sessions/{session_id}",
+        "GET /v1/system/autoscaler",
+        "POST /v1/system/autoscaler",
         "GET /v1/system/metrics",
         "POST /v1/system/intake",
         "POST /v1/system/workers/{worker_id}/drain",
