@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from app.api.answers import json_answer
 from app.api.dependencies import CurrentCaller, State
 from app.api.errors import problems
-from app.api.parts import Answer, View
+from app.api.parts import Answer
 from app.api.schemas import Body
-from app.domain.scaling import ScalingDecision, ScalingInputs
+from app.domain.scaling import ScalingDecision
 
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -66,31 +66,16 @@ class ScalingDecisionBody(Body):
         return ScalingDecision.model_validate(self.model_dump())
 
 
-class ScalingDecisionView(View):
-    """`replicas` were asked for, `draining` of them on their way out; `staying` is how many should stay, and why."""
-
-    at: AwareDatetime
-    deployment: str
-    replicas: int
-    draining: int
-    slots_per_pod: int
-    staying: int
-    desired: int | None
-    reason: str
-    explanation: str
-    inputs: ScalingInputs | None
-
-
 class ScalingView(Answer):
     """The newest first."""
 
-    decisions: list[ScalingDecisionView]
+    decisions: list[ScalingDecision]
 
 
 @router.post(
     "/v1/system/autoscaler",
     status_code=201,
-    response_model=ScalingDecisionView,
+    response_model=ScalingDecision,
     responses=problems(400, 413, 415, 422),
     summary="Keep a decision of the autoscaler",
 )
@@ -99,7 +84,7 @@ async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: 
     caller.require_operator()
     decision = body.to_decision()
     await state.scaling.add(decision)
-    return json_answer(ScalingDecisionView.model_validate(decision), 201)
+    return json_answer(decision, 201)
 
 
 @router.get(
@@ -111,5 +96,4 @@ async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: 
 async def read_decisions(caller: CurrentCaller, state: State) -> Response:
     """Role service or admin. The last 200 decisions with their inputs, each with a sentence that explains it."""
     caller.require_operator()
-    found = await state.scaling.latest()
-    return json_answer(ScalingView(decisions=[ScalingDecisionView.model_validate(decision) for decision in found]))
+    return json_answer(ScalingView(decisions=list(await state.scaling.latest())))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.control_plane import ControlPlane, NoControlPlane, find_binaries, running_control_plane
+from tests.cluster.operators import build_operator, grant, running
+from tests.stack import Part, Stack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,18 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.run("create", "namespace", name)
     yield name
     control_plane.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One whole system for the tests of a module."""
+    with running_stack() as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def operator(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Part]:
+    """It runs, for this test's namespace."""
+    grant(control_plane, namespace)
+    with running(build_operator(control_plane, stack, namespace, tmp_path)) as part:
+        yield part

@@ -112,7 +112,7 @@ def _build(binaries: Path, folder: Path, token: str) -> dict[str, Server]:
     for own in folders.values():
         own.mkdir()
     key = folder / "service-accounts.key"
-    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)  # noqa: S603, S607
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)  # noqa: S603, S607  fixed
     tokens = folder / "tokens.csv"
     tokens.write_text(f'{token},admin,admin,"system:masters"\n')
     kubeconfig = folder / "kubeconfig"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,26 +14,12 @@ from tests.cluster.operators import (
     build_operator,
     create,
     grant,
-    running,
     status_of,
     wait_for,
 )
-from tests.stack import Part, Stack, running_stack
+from tests.stack import Part, Stack
 
 RECOVERY_SECONDS = 15
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with running_stack() as running_one:
-        yield running_one
-
-
-@pytest.fixture
-def operator(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Part]:
-    grant(control_plane, namespace)
-    with running(build_operator(control_plane, stack, namespace, tmp_path)) as part:
-        yield part
 
 
 def completes(plane: ControlPlane, namespace: str, name: str, *, seconds: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,15 @@ from tests.cluster.operators import (
     build_operator,
     condition,
     create,
-    grant,
     read,
     running,
     status_of,
     wait_for,
 )
-from tests.stack import Part, Stack, running_stack
+from tests.stack import Part, Stack
 
 SLOW = {"fault": "slow-3000"}
-FINALIZER = "agentorchestrator.dev/cancel"
 LABEL = "agentorchestrator.dev/finished"
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with running_stack() as running_one:
-        yield running_one
-
-
-@pytest.fixture
-def operator(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Part]:
-    grant(control_plane, namespace)
-    with running(build_operator(control_plane, stack, namespace, tmp_path)) as part:
-        yield part
 
 
 def wait_for_phase(plane: ControlPlane, namespace: str, name: str, *phases: str, seconds: float = 30) -> dict[str, Any]:

@@ -48,8 +48,10 @@ def play(status: dict[str, Any], step: tuple[str, Any], moment: Moment) -> dict[
     if kind == "submitted":
         return s.submitted(status, "t1", moment)
     if kind in ("held_up", "refused"):
-        return getattr(s, kind)(status, moment, reason="INTAKE_PAUSED", message="Not now.")  # type: ignore[no-any-return]
-    return getattr(s, kind)(status, moment)  # type: ignore[no-any-return]  # one of the module's functions by name
+        changed: dict[str, Any] = getattr(s, kind)(status, moment, reason="INTAKE_PAUSED", message="Not now.")
+    else:
+        changed = getattr(s, kind)(status, moment)
+    return changed
 
 
 @given(history=steps, last=states)
