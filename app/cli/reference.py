@@ -12,7 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from app.settings import GROUPS, CommaList, SettingsGroup
+from app.settings import GROUPS, SettingsGroup
+from app.settings.group import CommaList
 
 TITLES = {
     "process": "Every process",

@@ -1,0 +1,94 @@
+"""Every setting of the system, typed, grouped, with its range: the only reader of the environment.
+
+A group is a small model whose fields are single environment variables; `load_settings()` reads them all, from the
+environment and then from `.env` in the working directory, and raises one `ConfigurationError` that lists every wrong
+value. Secrets are `SecretStr`; a key may also be named by `<NAME>_FILE`, a file that is read on every use, so that a
+rotated key needs no restart (`app.llm` does that). docs/configuration.md is generated from the descriptions here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import ConfigurationError
+from app.settings.agents import AgentSettings, LLMSettings, SearchSettings
+from app.settings.api import ApiSettings
+from app.settings.execution import ExecutionSettings, WorkerSettings
+from app.settings.group import SettingsGroup
+from app.settings.operator import OperatorSettings
+from app.settings.process import Environment, ProcessSettings
+from app.settings.stores import BrokerSettings, StoreSettings
+
+__all__ = [
+    "GROUPS",
+    "AgentSettings",
+    "ApiSettings",
+    "BrokerSettings",
+    "Environment",
+    "ExecutionSettings",
+    "LLMSettings",
+    "OperatorSettings",
+    "ProcessSettings",
+    "SearchSettings",
+    "Settings",
+    "SettingsGroup",
+    "StoreSettings",
+    "WorkerSettings",
+    "load_settings",
+]
+
+GROUPS: dict[str, type[SettingsGroup]] = {
+    "process": ProcessSettings,
+    "store": StoreSettings,
+    "broker": BrokerSettings,
+    "api": ApiSettings,
+    "execution": ExecutionSettings,
+    "worker": WorkerSettings,
+    "llm": LLMSettings,
+    "search": SearchSettings,
+    "agents": AgentSettings,
+    "operator": OperatorSettings,
+}
+
+
+class Settings(BaseModel):
+    """All groups. Build it with `load_settings()`, which reports all wrong values at once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    process: ProcessSettings = Field(default_factory=ProcessSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    broker: BrokerSettings = Field(default_factory=BrokerSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    llm: LLMSettings = Field(default_factory=LLMSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+    agents: AgentSettings = Field(default_factory=AgentSettings)
+    operator: OperatorSettings = Field(default_factory=OperatorSettings)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Reads the environment and `.env`. `overrides` replace whole groups by name (`api=ApiSettings(...)`).
+
+    Raises ConfigurationError with one line per wrong value: the variable, what is wrong, never a secret's value.
+    """
+    wrong: list[str] = []
+    groups: dict[str, Any] = {}
+    for name, group in GROUPS.items():
+        if name in overrides:
+            groups[name] = overrides[name]
+            continue
+        try:
+            groups[name] = group()
+        except ValidationError as error:
+            wrong += [
+                f"{detail['loc'][0]}: {detail['msg']}"
+                for detail in error.errors(include_input=False, include_url=False)
+            ]
+    if wrong:
+        listing = "\n".join(f"  {line}" for line in wrong)
+        raise ConfigurationError(f"These settings are wrong; mend them and start again:\n{listing}")
+    return Settings(**groups)

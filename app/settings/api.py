@@ -1,0 +1,81 @@
+"""The REST API: address, keys, limits of requests."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from app.settings.group import CommaList, SettingsGroup, split
+
+
+class ApiSettings(SettingsGroup):
+    host: str = Field(default="127.0.0.1", validation_alias="AGENT_API_HOST", description="Address the API listens on.")
+    port: int = Field(
+        default=8080, ge=1, le=65535, validation_alias="AGENT_API_PORT", description="Port the API listens on."
+    )
+    auth: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        validation_alias="AGENT_API_AUTH",
+        description="Whether API keys are required: `auto` asks for them on every address but loopback.",
+    )
+    bootstrap_service_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        validation_alias="AGENT_BOOTSTRAP_SERVICE_KEY",
+        description="First key of role service, ensured at start (at least 32 characters).",
+    )
+    rate_limit_per_minute: int = Field(
+        default=120,
+        ge=1,
+        le=1_000_000,
+        validation_alias="API_RATE_LIMIT_PER_MINUTE",
+        description="Requests a minute for one API key, and for one client address.",
+    )
+    cors_origins: CommaList = Field(
+        default=(),
+        validation_alias="CORS_ORIGINS",
+        description="Origins that browsers may call from, comma-separated; `*` is any.",
+    )
+    trusted_proxies: CommaList = Field(
+        default=(),
+        validation_alias="TRUSTED_PROXIES",
+        description="Addresses or networks whose X-Forwarded-For is believed, comma-separated.",
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576,
+        ge=65_536,
+        le=16_777_216,
+        validation_alias="AGENT_API_MAX_BODY_BYTES",
+        description="Largest request body, in bytes.",
+    )
+    max_wait_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=600,
+        validation_alias="AGENT_API_MAX_WAIT_SECONDS",
+        description="Longest `Prefer: wait`, in seconds.",
+    )
+
+    _split_lists = field_validator("cors_origins", "trusted_proxies", mode="before")(split)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network, strict=False)
+        return value
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def keys_required(self) -> bool:
+        return self.auth == "on" or (self.auth == "auto" and not self.loopback)

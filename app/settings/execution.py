@@ -1,0 +1,132 @@
+"""How tasks run: leases, deadlines, attempts, fairness, and the worker processes that run them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from app.domain.fairness import TenantPolicy
+from app.settings.group import SettingsGroup
+
+
+class ExecutionSettings(SettingsGroup):
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=600,
+        validation_alias="AGENT_LEASE_SECONDS",
+        description="How long a claim lasts without a heartbeat, in seconds; heartbeats come every third of it.",
+    )
+    deadline_seconds: int = Field(
+        default=900,
+        ge=1,
+        le=86_400,
+        validation_alias="AGENT_TASK_DEADLINE_SECONDS",
+        description="Most processing time of a task over all attempts, in seconds; the cap of a caller's deadline.",
+    )
+    expiry_seconds: int = Field(
+        default=86_400,
+        ge=60,
+        le=2_592_000,
+        validation_alias="AGENT_TASK_EXPIRY_SECONDS",
+        description="Age at which an unfinished task fails with EXPIRED, in seconds, counted from its due time.",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        validation_alias="AGENT_TASK_MAX_ATTEMPTS",
+        description="Crashes, and separately retries, after which a task fails; the default of a caller's number.",
+    )
+    tenant_max_running: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        validation_alias="AGENT_TENANT_MAX_RUNNING",
+        description="Most tasks of one tenant with workers at once; its keys may say otherwise. Unset: no limit.",
+    )
+    tenant_max_queued: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_TENANT_MAX_QUEUED",
+        description="Most queued tasks of one tenant; its keys may say otherwise. Unset: no limit.",
+    )
+    retry_base_seconds: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=60,
+        validation_alias="AGENT_TASK_RETRY_BASE_SECONDS",
+        description="Base of the full-jitter backoff between attempts of a task, in seconds.",
+    )
+    retry_cap_seconds: float = Field(
+        default=60.0,
+        ge=0.01,
+        le=3600,
+        validation_alias="AGENT_TASK_RETRY_CAP_SECONDS",
+        description="Longest backoff between attempts of a task, in seconds.",
+    )
+    expected_service_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        le=86_400,
+        validation_alias="AGENT_EXPECTED_SERVICE_SECONDS",
+        description="Mean time a task takes, in seconds, assumed until one has finished.",
+    )
+    log_retention_seconds: int = Field(
+        default=604_800,
+        ge=3_600,
+        validation_alias="AGENT_LOG_RETENTION_SECONDS",
+        description="How long lifecycle events stay in the `logs` collection, in seconds.",
+    )
+    history_tokens: int = Field(
+        default=4_000,
+        ge=0,
+        le=200_000,
+        validation_alias="AGENT_SESSION_HISTORY_TOKENS",
+        description="Most tokens of earlier turns of a session that an agent sees.",
+    )
+
+    @property
+    def tenant_policy(self) -> TenantPolicy:
+        """What holds for a tenant whose keys say nothing else."""
+        return TenantPolicy(max_running=self.tenant_max_running, max_queued=self.tenant_max_queued)
+
+
+class WorkerSettings(SettingsGroup):
+    concurrency: int = Field(
+        default=64,
+        ge=1,
+        le=1_000,
+        validation_alias="AGENT_WORKER_CONCURRENCY",
+        description="Tasks one worker process runs at once.",
+    )
+    metrics_port: int = Field(
+        default=9100,
+        ge=1024,
+        le=65535,
+        validation_alias="AGENT_METRICS_PORT",
+        description="Port of the worker's /metrics and health probe.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        validation_alias="AGENT_METRICS_HOST",
+        description="Address of the worker's /metrics and health probe.",
+    )
+    grace_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        validation_alias="AGENT_WORKER_GRACE_SECONDS",
+        description="Time SIGTERM leaves running tasks before they are handed back, in seconds.",
+    )
+    max_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        validation_alias="AGENT_WORKER_MAX_MEMORY_MB",
+        description="Resident memory, in MB, at which a worker stops as on SIGTERM, to be started anew. Unset: never.",
+    )
+    name: str | None = Field(
+        default=None,
+        validation_alias="AGENT_WORKER_NAME",
+        description="Name of the worker in presence and leases; the host name when not set.",
+    )

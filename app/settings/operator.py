@@ -1,0 +1,64 @@
+"""The Kubernetes operator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from app.settings.group import CommaList, SettingsGroup, split
+
+
+class OperatorSettings(SettingsGroup):
+    api_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://",
+        validation_alias="AGENT_OPERATOR_API_URL",
+        description="Address of the REST API, as the operator reaches it.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="AGENT_OPERATOR_API_KEY",
+        description="Key of the role service; not needed where the API asks for none.",
+    )
+    api_key_file: Path | None = Field(
+        default=None,
+        validation_alias="AGENT_OPERATOR_API_KEY_FILE",
+        description="File that holds the key; read again when it changes, and before the variable above.",
+    )
+    namespaces: CommaList = Field(
+        default=(),
+        validation_alias="AGENT_OPERATOR_NAMESPACES",
+        description="Namespaces whose AgentTasks are served. Unset: all.",
+    )
+    cluster_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,63}$",
+        validation_alias="AGENT_OPERATOR_CLUSTER_NAME",
+        description="Tells clusters apart that share an API. Unset: made from the cluster's certificate authority.",
+    )
+    worker_deployment: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$",
+        validation_alias="AGENT_OPERATOR_WORKER_DEPLOYMENT",
+        description="namespace/name of the workers' Deployment, which is scaled. Unset: nothing is.",
+    )
+    autoscaler_policy: str = Field(
+        default="",
+        validation_alias="AGENT_AUTOSCALER_POLICY",
+        description="Settings of the autoscaler, such as `min_replicas=2 max_replicas=20`; see docs/autoscaling.md.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="AGENT_OPERATOR_HOST",
+        description="Address of the operator's /metrics and health probe.",
+    )
+    port: int = Field(
+        default=9110,
+        ge=1024,
+        le=65535,
+        validation_alias="AGENT_OPERATOR_PORT",
+        description="Port of the operator's /metrics and health probe.",
+    )
+
+    _split_lists = field_validator("namespaces", mode="before")(split)

@@ -1,0 +1,38 @@
+"""What every process reads: where it runs, how it logs and traces."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from app.settings.group import SettingsGroup
+
+
+class Environment(StrEnum):
+    DEV = "dev"
+    TEST = "test"
+    STAGING = "staging"
+    PROD = "prod"
+
+
+class ProcessSettings(SettingsGroup):
+    environment: Environment = Field(
+        default=Environment.DEV,
+        validation_alias="APP_ENV",
+        description="Name of the installation; stored with each task and each log line.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", validation_alias="LOG_LEVEL", description="Least severe level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        validation_alias="LOG_FORMAT",
+        description="`json` for machines, `console` for people; `auto` is console on a terminal.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="Base URL of an OTLP/HTTP collector; without it no spans are made.",
+    )
