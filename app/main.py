@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,6 +31,7 @@ from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
 from app.services.changes import ChangeService
+from app.services.closing import Closing
 from app.services.completion import CompletionWatch
 from app.services.dispatcher import Dispatcher
 from app.services.gate import IntakeGate
@@ -52,6 +54,8 @@ from app.telemetry.tracing import Tracing
 
 RESTART_SECONDS = 1.0
 SHUTDOWN_SECONDS = 10
+START_FAILED = 3
+IDLE_SECONDS = 75  # load balancers keep a connection for 60: who closes first may close it under a request
 
 _log = get_logger(__name__)
 
@@ -75,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         tracing = Tracing(settings.process, process="api", version=__version__)
         stores = Stores(settings)
         broker = Broker(settings, SystemClock())
-        assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing)
+        assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing, closing=app.state.closing)
         app.state.api = assembly.state
         try:
             async with running(assembly, stores, settings):
@@ -88,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
             _log.info("api_stopped")
 
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app.state.closing = Closing()
     for part in (agent, changes, tasks, sessions, system, scaling, health):
         app.include_router(part.router)
     install_error_handlers(app)
@@ -96,7 +101,9 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing) -> Assembly:
+def assemble(
+    settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing, closing: Closing
+) -> Assembly:
     """Wires ports to services. Opens nothing."""
     clock = SystemClock()
     queue, execution = broker.queue, settings.execution
@@ -113,7 +120,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
     leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics)
     gate = IntakeGate(stores.system, clock)
     roster = AgentRoster(stores.agents, clock)
-    completion = CompletionWatch(stores.tasks, queue, clock)
+    completion = CompletionWatch(stores.tasks, queue, clock, closing)
     health_service = HealthService(stores.system, queue, clock)
     keys = KeyService(stores.api_keys, clock)
     task_service = TaskService(
@@ -129,7 +136,7 @@ def assemble(settings: Settings, stores: Stores, broker: Broker, *, metrics: Met
     state = ApiState(
         settings=settings,
         tasks=task_service,
-        changes=ChangeService(stores.changes, stores.idempotency, clock),
+        changes=ChangeService(stores.changes, stores.idempotency, clock, closing),
         sessions=SessionService(stores.sessions, stores.tasks, queue),
         system=SystemService(stores.system, stores.dispatch, queue, gate=gate, health=health_service, clock=clock),
         health=health_service,
@@ -224,7 +231,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     collect_rarely()
-    uvicorn.run(
+    config = uvicorn.Config(
         application,
         host=settings.api.host,
         port=settings.api.port,
@@ -235,9 +242,25 @@ def main() -> int:
         log_config=None,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    return 0
+    server = Server(config, application.state.closing)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else START_FAILED
+
+
+class Server(uvicorn.Server):
+    """Says that it closes as soon as it is told to, while it still waits for those who are being answered."""
+
+    def __init__(self, config: uvicorn.Config, closing: Closing) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._closing.begin()
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

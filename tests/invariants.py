@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.agents.base import FAILED_MARK
 from app.domain.run import EventName
@@ -17,7 +18,7 @@ from app.domain.task import Requeue
 from app.errors import AttemptsExhausted
 from app.llm.pricing import PriceTable, TokenCounts
 from app.storage.writes import EVENTS_KEPT
-from tests.stack import TERMINAL, Stack
+from tests.stack import TERMINAL
 
 Document = dict[str, Any]
 BATCH = 500
@@ -40,8 +41,16 @@ COPIES: dict[str, tuple[Callable[[Document], list[tuple[str, Document]]], str]] 
 _ENDS = {EventName.COMPLETED: "completed", EventName.FAILED: "failed", EventName.CANCELLED: "cancelled"}
 
 
+class Witness(Protocol):
+    """Where the evidence is: the database, and what the simulator counted."""
+
+    def database(self) -> AbstractContextManager[Any]: ...
+
+    def calls(self, task_id: str | None = None) -> Any: ...
+
+
 def violations(
-    stack: Stack, task_ids: Sequence[str], *, skew_seconds: float = 0, orphans: bool = True, counted: bool = True
+    system: Witness, task_ids: Sequence[str], *, skew_seconds: float = 0, orphans: bool = True, counted: bool = True
 ) -> list[str]:
     """Every broken promise, one sentence each; tasks must have ended and been projected before.
 
@@ -49,7 +58,7 @@ def violations(
     the whole database. Calls are compared where this simulator `counted` all of them.
     """
     found: list[str] = []
-    with stack.database() as db:
+    with system.database() as db:
         for begin in range(0, len(task_ids), BATCH):
             ids = list(task_ids[begin : begin + BATCH])
             documents = {document["_id"]: document for document in db["tasks"].find({"_id": {"$in": ids}})}
@@ -57,7 +66,7 @@ def violations(
             for document in documents.values():
                 problems = list(_history_problems(document))
                 if counted:
-                    problems += _call_problems(document, stack.calls(document["_id"]), skew_seconds)
+                    problems += _call_problems(document, system.calls(document["_id"]), skew_seconds)
                 found += [f"{document['_id']}: {problem}" for problem in problems]
             found += _projection_problems(db, documents)
         if orphans:

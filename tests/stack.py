@@ -174,6 +174,11 @@ class Stack:
         query = {"task_id": task_id} if task_id else {}
         return self.simulator.get("/simulator/calls", params=query).json()
 
+    def logged_errors(self) -> list[dict[str, Any]]:
+        """What any part has told at level error, or worse."""
+        lines = [line for part in self.parts.values() for line in part.log_lines()]
+        return [line for line in lines if line["level"] in ("error", "critical")]
+
     @contextmanager
     def database(self) -> Iterator[Any]:
         """The product's database, not through any link."""

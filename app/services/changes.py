@@ -18,6 +18,7 @@ from app.domain.change import TaskChange
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import TaskId, Tenant
 from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyRepository
+from app.services.closing import Closing
 
 if TYPE_CHECKING:
     from typing import Self
@@ -86,10 +87,13 @@ class _Reader:
 
 
 class ChangeService:
-    def __init__(self, changes: ChangeRepository, idempotency: IdempotencyRepository, clock: Clock) -> None:
+    def __init__(
+        self, changes: ChangeRepository, idempotency: IdempotencyRepository, clock: Clock, closing: Closing
+    ) -> None:
         self._changes = changes
         self._idempotency = idempotency
         self._clock = clock
+        self._closing = closing
 
     async def read(self, cursor: str | None, *, limit: int, wait_seconds: float) -> Changes:
         """At most `limit` changes after the cursor, without one those from ten seconds ago; waits for a first one.
@@ -104,7 +108,7 @@ class ChangeService:
             page = await self._changes.after(reader.position, limit=limit)
             reader = reader.past(page)
             left_seconds = ends_at - self._clock.monotonic()
-            if page.items or page.full or left_seconds <= 0:
+            if page.items or page.full or left_seconds <= 0 or self._closing.begun:
                 return Changes(items=page.items, cursor=reader.encode(), more=page.full)
             await asyncio.sleep(min(LOOK_SECONDS, left_seconds))
 

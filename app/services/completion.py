@@ -10,6 +10,7 @@ from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.errors import StoreUnavailable
 from app.ports import Clock, TaskQueue, TaskRepository
+from app.services.closing import Closing
 
 FIRST_LOOK_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
@@ -18,10 +19,11 @@ LONGEST_PAUSE_SECONDS = 0.5
 class CompletionWatch:
     """One per process: `run` listens for all waiters."""
 
-    def __init__(self, tasks: TaskRepository, queue: TaskQueue, clock: Clock) -> None:
+    def __init__(self, tasks: TaskRepository, queue: TaskQueue, clock: Clock, closing: Closing) -> None:
         self._tasks = tasks
         self._queue = queue
         self._clock = clock
+        self._closing = closing
         self._waiters: dict[str, set[asyncio.Event]] = {}
 
     async def run(self) -> None:
@@ -31,8 +33,9 @@ class CompletionWatch:
                 waiter.set()
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """The task once it is done, or as it stands after that many seconds. Raises TaskErased.
+        """The task once it is done, or as it stands after that many seconds or when the process is to stop.
 
+        Raises TaskErased.
         A database that goes away meanwhile does not undo that the task was accepted.
         """
         ends_at = self._clock.monotonic() + seconds
@@ -40,7 +43,7 @@ class CompletionWatch:
         with self._registered(task.id) as finished:
             while not task.status.terminal:
                 left_seconds = ends_at - self._clock.monotonic()
-                if left_seconds <= 0:
+                if left_seconds <= 0 or self._closing.begun:
                     break
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(pause_seconds, left_seconds)):

@@ -13,3 +13,4 @@ from tests.stack import Stack, running_stack
 def stack() -> Iterator[Stack]:
     with running_stack() as running:
         yield running
+        assert running.logged_errors() == []

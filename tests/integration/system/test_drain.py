@@ -16,6 +16,7 @@ CODE = "Write a Python function that drains."
 def pair() -> Iterator[Stack]:
     with running_stack(Plan(workers=2, simulator=["--latency-ms", "700"])) as stack:
         yield stack
+        assert stack.logged_errors() == []
 
 
 def workers(stack: Stack) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
 from app.ports import ChangePage, ChangePosition
 from app.services.changes import ChangeService
+from app.services.closing import Closing
 from tests.doubles import ManualClock
 
 
@@ -76,7 +77,8 @@ class Log:
 
 class Reader:
     def __init__(self, log: Log) -> None:
-        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock)
+        self.closing = Closing()
+        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock, self.closing)
         self.cursor: str | None = None
         self.known: dict[str, int] = {}
         self.told = 0
@@ -159,6 +161,19 @@ async def test_it_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch:
     nothing = await reader.service.read(again.cursor, limit=10, wait_seconds=1)
     assert (nothing.items, nothing.more) == ([], False)
     assert sum(slept) == pytest.approx(1)
+
+
+async def test_it_waits_no_longer_when_the_process_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(Log())
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        reader.closing.begin()
+
+    monkeypatch.setattr("app.services.changes.asyncio.sleep", sleep)
+    nothing = await reader.service.read(None, limit=10, wait_seconds=30)
+    assert (list(nothing.items), len(slept)) == ([], 1)
 
 
 async def test_a_cursor_from_the_end_of_time_is_no_fault_of_ours() -> None:
