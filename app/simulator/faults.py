@@ -14,6 +14,7 @@ the first call of each task only (the first call of all, without a task id).
     broken-json     cuts structured output in the middle            wrong-schema    other fields than the schema's
     unknown-agent   names an agent nobody offered                   unsure          low confidence
     empty           no text at all     refusal   refuses            length          stops at half, for length
+    verbose         free text of four megabytes, whatever the limit
     tool-loop       calls a tool on every turn                      bad-tool        calls a tool nobody offered
     obey-injection  does what untrusted text in its input demands
     injection       (search only) returns pages that try to take the agent over
@@ -39,6 +40,7 @@ class Effect(StrEnum):
     EMPTY = "empty"
     REFUSAL = "refusal"
     LENGTH = "length"
+    VERBOSE = "verbose"
     TOOL_LOOP = "tool-loop"
     BAD_TOOL = "bad-tool"
     OBEY_INJECTION = "obey-injection"

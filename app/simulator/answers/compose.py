@@ -25,6 +25,7 @@ from app.simulator.faults import Effect
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse
 
 NO_DEMANDS = Demands()
+VERBOSE_CHARACTERS = 4_000_000
 _REFUSAL = "I'm sorry, but I can't help with that."
 _CODE_ROLE = re.compile(r"software engineer|programmer|generate, explain|code agent|codeagent", re.I)
 _WRITER_ROLE = re.compile(r"\bwriter\b|article|long-form|content agent|contentagent|researcher", re.I)
@@ -45,6 +46,8 @@ def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) ->
         text = _structured(prompt, prompt.schema, effects, demands)
     else:
         text = obey_in_text(write_text(prompt), demands, system=prompt.system)
+        if Effect.VERBOSE in effects:
+            return Answer(text.ljust(VERBOSE_CHARACTERS, "."))
     return _limited(Answer(text), prompt.max_tokens, cut=Effect.LENGTH in effects)
 
 

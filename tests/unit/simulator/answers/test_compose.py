@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.agents.content.prompts import PLAN_SYSTEM, WRITE_SYSTEM
-from app.simulator.answers.compose import compose_answer
+from app.simulator.answers.compose import VERBOSE_CHARACTERS, compose_answer
 from app.simulator.faults import Effect
 from app.simulator.injections import FORBIDDEN_TOOLS, FOREIGN_HOSTS, PAGES
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
@@ -95,6 +95,11 @@ def test_faults_end_as_they_should(effect: Effect, finish: Finish) -> None:
 def test_max_tokens_cut_the_answer() -> None:
     given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset(), seed="0")
     assert (given.finish, given.output_tokens) == (Finish.LENGTH, 50)
+
+
+def test_a_verbose_model_heeds_no_limit() -> None:
+    given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset({Effect.VERBOSE}), seed="0")
+    assert (given.finish, len(given.text)) == (Finish.STOP, VERBOSE_CHARACTERS)
 
 
 def structured(effect: Effect | None = None, *turns: Turn) -> str:
