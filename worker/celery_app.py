@@ -111,7 +111,7 @@ def _hub_step(queue: str, runtime: Runtime) -> type[Any]:
                 runtime.control(self._consumer)
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = parent.hub.call_repeatedly(HUB_TICK_SECONDS, self._tick, (self._consumer,))
+            self._timer = parent.hub.call_repeatedly(HUB_TICK_SECONDS, self._tick, self._consumer)
 
         def _tick(self, consumer: QueueConsumer) -> None:
             runtime.hub_ticked()

@@ -8,6 +8,7 @@ import uvloop
 
 from agent_operator.operation import operate
 from app.errors import ConfigurationError
+from app.garbage import collect_rarely
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
 
@@ -16,6 +17,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.process, process="operator")
+        collect_rarely()
         uvloop.run(operate(settings.operator, settings.broker))
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")

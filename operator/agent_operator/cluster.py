@@ -16,7 +16,11 @@ import aiohttp
 from agent_operator.access import ClusterAccess
 
 PAGE_ITEMS = 100
-MERGE_PATCH = "application/merge-patch+json"
+# Nobody reads more of the answer than the metadata.
+PATCH_HEADERS = {
+    "Content-Type": "application/merge-patch+json",
+    "Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+}
 
 Object = Mapping[str, Any]
 
@@ -80,8 +84,8 @@ class Cluster:
         return await self._call("GET", path)
 
     async def patch(self, path: str, change: Object) -> Object:
-        """A merge patch: lists are replaced, None removes. Raises ClusterError."""
-        return await self._call("PATCH", path, data=json.dumps(change), headers={"Content-Type": MERGE_PATCH})
+        """A merge patch: lists are replaced, None removes. Gives the object's metadata alone. Raises ClusterError."""
+        return await self._call("PATCH", path, data=json.dumps(change), headers=PATCH_HEADERS)
 
     async def create(self, path: str, body: Object) -> Object:
         """Raises ClusterError."""

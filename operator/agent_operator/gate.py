@@ -43,7 +43,7 @@ class Gate:
             closed.until = time.monotonic() + closed.away.retry_seconds  # this one finds out, the others wait
 
     def taken(self, tenant: str) -> None:
-        """The API took something of this tenant."""
+        """The API took, or finally refused, something of this tenant: it is there, and answers."""
         for whose in (ALL, tenant):
             self._closed.pop(whose, None)
 

@@ -30,6 +30,7 @@ PAGE_ITEMS = 500
 RESYNC_SECONDS = 60.0
 FRESH_SECONDS = 1.0
 WRITERS = 16
+IDLE_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 LOOKS_IN_VAIN = 3
 LOST_AFTER_SECONDS = 600.0
@@ -88,6 +89,7 @@ class Mirror:
     async def write(self) -> None:
         """Writes what was noticed, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._say_when_idle())
             for _ in range(WRITERS):
                 group.create_task(self._write_one_by_one())
 
@@ -98,6 +100,17 @@ class Mirror:
                 await self._write(uid)
             finally:
                 self._writing.done(uid)
+            self.pulse.beat("mirror_writes")
+
+    async def _say_when_idle(self) -> None:
+        while True:
+            self.beat_if_idle()
+            await asyncio.sleep(IDLE_SECONDS)
+
+    def beat_if_idle(self) -> None:
+        """The writers beat when they are done with one: there is silence where all of them hang."""
+        if self._writing.idle:
+            self.pulse.beat("mirror_writes")
 
     async def _write(self, uid: str) -> None:
         entry, task = self.register.get(uid), self._newest.pop(uid, None)

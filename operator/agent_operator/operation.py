@@ -101,7 +101,7 @@ def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestra
     workers = Workers(reconciler, register, work, metrics=metrics, pulse=pulse)
     pulse.watch("survey", silent_seconds=2 * EVERY_SECONDS)
     pulse.watch("resync", silent_seconds=300)
-    for duty in ("mirror", "workers", "expiry"):
+    for duty in ("mirror", "mirror_writes", "workers", "expiry"):
         pulse.watch(duty)
     return Operation(
         duties={

@@ -27,6 +27,9 @@ CONNECTIONS = 64
 # Where the API itself says so, waiting does not help; all else may be the trouble of a proxy, a key or an address.
 REFUSALS = frozenset({400, 404, 409, 410, 413, 415, 422})
 NOT_THE_API = frozenset({None, "ROUTE_NOT_FOUND"})
+# After other errors of servers, and after no answer, what was asked for may have been done.
+NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+NOTHING_DONE = frozenset({"INTAKE_PAUSED"})
 GONE_CODES = frozenset({"TASK_NOT_FOUND", "TASK_ERASED"})
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -41,11 +44,15 @@ class OrchestratorError(Exception):
 
 
 class OrchestratorAway(OrchestratorError):
-    """No answer, or not now; trying again helps after `retry_seconds`."""
+    """No answer, or not now; trying again helps after `retry_seconds`.
 
-    def __init__(self, code: str, message: str, *, retry_seconds: float) -> None:
+    `uncertain`: what was asked for may be done, or be done yet.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_seconds: float, uncertain: bool = False) -> None:
         super().__init__(code, message)
         self.retry_seconds = retry_seconds
+        self.uncertain = uncertain
 
 
 class OrchestratorRefused(OrchestratorError):
@@ -236,7 +243,10 @@ class Orchestrator:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             message = f"The API does not answer ({type(error).__name__})."
-            raise OrchestratorAway("API_UNREACHABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS) from error
+            uncertain = not isinstance(error, NEVER_SENT)
+            raise OrchestratorAway(
+                "API_UNREACHABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS, uncertain=uncertain
+            ) from error
         document = _document(body)
         if answer.status < HTTPStatus.MULTIPLE_CHOICES and document is not None:
             return document
@@ -267,7 +277,8 @@ def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -
         return TaskGone(code, message)
     if status in REFUSALS and problem.get("code") not in NOT_THE_API:
         return OrchestratorRefused(code, message)
-    return OrchestratorAway(code, message, retry_seconds=_retry_seconds(retry_after))
+    uncertain = status >= HTTPStatus.INTERNAL_SERVER_ERROR and code not in NOTHING_DONE
+    return OrchestratorAway(code, message, retry_seconds=_retry_seconds(retry_after), uncertain=uncertain)
 
 
 def _retry_seconds(retry_after: str | None) -> float:

@@ -32,6 +32,10 @@ from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 
 DELETION_PATIENCE_SECONDS = 60.0
+# A submission is at most five calls of the API to its database, of 5 s each by default. Shorter than the patience with
+# deletions, so that these still end as they should.
+LATE_SECONDS = 45.0
+LATE_LOOK_SECONDS = 5.0
 Spec = Mapping[str, Any]
 
 _log = get_logger(__name__)
@@ -87,11 +91,15 @@ class Reconciler:
         try:
             task_id = await self._hand_in(entry, spec)
         except OrchestratorAway as away:
+            if away.uncertain:
+                entry.uncertain_since = self.clock.monotonic()
             self.gate.close(entry.namespace, away)
             await self._hold_up(entry, away)
             raise
         except OrchestratorRefused as refusal:
-            await self._refuse(entry, refusal)
+            self.gate.taken(entry.namespace)
+            if entry.uncertain_since is None or await self._find_task(entry) is None:
+                await self._refuse(entry, refusal)
             return
         self.gate.taken(entry.namespace)
         self.metrics.operator_submissions.labels(outcome="accepted").inc()
@@ -103,7 +111,8 @@ class Reconciler:
         """None where there is no such object any more."""
         body = await self.objects.look(entry.namespace, entry.name)
         if body is None or body["metadata"]["uid"] != entry.uid:
-            self.register.forget(entry)
+            entry.gone = True
+            await self._miss(entry)
             return None
         spec: Spec = body["spec"]
         return spec
@@ -126,7 +135,6 @@ class Reconciler:
             self.events.tell(entry.reference, reason=reason, message=message, warning=True)
 
     async def _refuse(self, entry: Entry, refusal: OrchestratorRefused) -> None:
-        self.gate.taken(entry.namespace)
         self.metrics.operator_submissions.labels(outcome="refused").inc()
         message = str(refusal)
         await self.writer.write(
@@ -169,11 +177,7 @@ class Reconciler:
         """Asks the API once to stop the object's task, also one whose id was not learned; whether there is one."""
         if entry.stopped:
             return True
-        if entry.task_id is None:
-            made = await self.orchestrator.find_by_key(entry.uid, tenant=entry.namespace)
-            if made is not None:
-                await self.writer.mirror(entry, made)
-        task_id = entry.task_id
+        task_id = entry.task_id or await self._find_task(entry)
         if task_id is None:
             return False
         try:
@@ -182,6 +186,21 @@ class Reconciler:
             _log.info("task_to_cancel_is_gone", task_id=task_id, uid=entry.uid)
         entry.stopped = True
         return True
+
+    async def _find_task(self, entry: Entry) -> str | None:
+        """The task that the object's key has made, whose state is then shown, too, if there still is an object.
+
+        Raises OrchestratorAway for as long as a submission may still make one.
+        """
+        made = await self.orchestrator.find_by_key(entry.uid, tenant=entry.namespace)
+        if made is not None:
+            await self.writer.mirror(entry, made)
+            return made.task_id
+        since = entry.uncertain_since
+        if since is not None and self.clock.monotonic() - since < LATE_SECONDS:
+            message = "It is not certain yet whether the API took the task."
+            raise OrchestratorAway("SUBMISSION_UNCERTAIN", message, retry_seconds=LATE_LOOK_SECONDS)
+        return None
 
     async def _give_up(self, entry: Entry) -> None:
         """The object is being deleted: its task is stopped, and the object goes, if need be without that."""

@@ -28,7 +28,8 @@ class Entry:
     """One object. `rev` is the newest revision of its task that was seen; `writing` keeps its writes in order.
 
     `spec` is None where it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API knows that
-    its task is to stop. `looks_in_vain` counts, since `missing_since`, how often the API did not know its task.
+    its task is to stop. `uncertain_since`: when it was last left open whether the API took the task.
+    `looks_in_vain` counts, since `missing_since`, how often the API did not know its task.
     """
 
     uid: str
@@ -47,6 +48,7 @@ class Entry:
     deletion_seen_at: float | None = None
     gone: bool = False
     stopped: bool = False
+    uncertain_since: float | None = None
     rev: int = 0
     failures: int = 0
     looks_in_vain: int = 0

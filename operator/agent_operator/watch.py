@@ -30,6 +30,19 @@ class Backoffs:
         return chain((0.5, 1.0, 2.0), repeat(3.0))
 
 
+class NothingToCompare(kopf.DiffBaseStorage):
+    """What objects were before: kopf builds and compares it for handlers of changes, of which there are none here."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing is written into objects by kopf."""
+
+
 def watch_settings() -> kopf.OperatorSettings:
     """kopf's settings. It looks out for no namespaces and kinds that come later, which would need further rights."""
     settings = kopf.OperatorSettings()
@@ -42,6 +55,7 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = CONNECT_SECONDS
     settings.watching.chunk_size = PAGE_ITEMS
     settings.watching.label_selectors[f"{PLURAL}.{GROUP}"] = f"!{FINISHED_LABEL}"
+    settings.persistence.diffbase_storage = NothingToCompare()
     settings.queueing.idle_timeout = IDLE_SECONDS
     settings.queueing.exit_timeout = EXIT_SECONDS
     return settings

@@ -22,6 +22,11 @@ class WorkQueue:
         """Those that are due."""
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is due, and nothing is being worked on."""
+        return not self._waiting and not self._worked_on
+
     def add(self, key: str) -> None:
         """Due now; a later time for which it was set no longer counts."""
         timer = self._timers.pop(key, None)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from agent_operator.orchestrator import OrchestratorAway
+from agent_operator.orchestrator import OrchestratorAway, OrchestratorRefused
+from agent_operator.reconcile import LATE_SECONDS
 from agent_operator.register import FINALIZER, FINISHED_LABEL, Register
 from agent_operator.status import Condition, condition_of
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NOW, World
+from tests.unit.kubernetes_operator.world import NOW, FakeCluster, World
 
-AWAY = OrchestratorAway("API_UNREACHABLE", "The API does not answer.", retry_seconds=5)
+AWAY = OrchestratorAway("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
 
 @pytest.fixture
@@ -210,3 +214,138 @@ async def test_texts_that_do_not_fit_are_read_again_when_their_turn_comes(world:
 
     assert len(world.submissions) == 1
     assert world.objects["long"]["status"]["phase"] == "Queued"
+
+
+async def submit_in_vain(world: World, away: OrchestratorAway = AWAY) -> Crew:
+    """An operator that has handed in a new object without success; the API answers again."""
+    world.add("poem")
+    world.away = away
+    crew = Crew(world)
+    crew.see_all()
+    await crew.reconcile_all()
+    world.away = None
+    return crew
+
+
+async def test_a_submission_that_arrives_after_its_cancel_is_cancelled(world: World) -> None:
+    crew = await submit_in_vain(world)
+    world.change("poem", cancel=True)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    world.arrive(world.objects["poem"])
+
+    await crew.go_round(2)
+
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+    assert "taskId" in world.objects["poem"]["status"]
+
+
+async def test_a_submission_that_never_arrives_holds_up_its_cancel_for_a_while_only(world: World) -> None:
+    crew = await submit_in_vain(world)
+    world.change("poem", cancel=True)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    crew.clock.time = NOW + timedelta(seconds=LATE_SECONDS)
+
+    await crew.go_round()
+
+    assert world.tasks == {}
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+
+
+async def test_a_submission_that_was_surely_not_taken_holds_up_no_cancel(world: World) -> None:
+    crew = await submit_in_vain(world, OrchestratorAway("INTAKE_PAUSED", "Not now.", retry_seconds=5))
+    world.change("poem", cancel=True)
+
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+
+
+async def test_a_submission_that_arrives_during_a_deletion_is_cancelled(world: World) -> None:
+    crew = await submit_in_vain(world)
+    world.ask_to_delete("poem")
+    await crew.go_round()
+    world.arrive(world.objects["poem"])
+
+    await crew.go_round(2)
+
+    assert world.objects == {}
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+
+
+async def test_a_submission_that_arrives_after_its_object_has_gone_is_cancelled(world: World) -> None:
+    crew = await submit_in_vain(world)
+    crew.miss(key_of(world, "poem"))
+    gone = world.objects.pop("poem")
+    await crew.reconcile_all()
+    world.arrive(gone)
+
+    await crew.reconcile_all()
+
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+    assert len(crew.register) == 0
+
+
+async def test_a_refusal_counts_only_when_no_earlier_submission_can_arrive(world: World) -> None:
+    crew = await submit_in_vain(world, OrchestratorAway("HTTP_502", "Bad Gateway", retry_seconds=0, uncertain=True))
+    world.refusal = OrchestratorRefused("UNKNOWN_AGENT", "There is no such agent.")
+    crew.clock.time = NOW + timedelta(seconds=LATE_SECONDS - 1)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    assert not crew.reconciler.gate._closed  # an API that refuses is there: nobody waits for it
+    crew.clock.time = NOW + timedelta(seconds=LATE_SECONDS)
+
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Failed"
+
+
+@pytest.mark.parametrize("skew", [timedelta(hours=-2), timedelta(hours=2)], ids=["behind", "ahead"])
+async def test_a_wrong_clock_cancels_nothing_and_moves_the_time_to_live_alone(world: World, skew: timedelta) -> None:
+    world.add("poem", ttlSecondsAfterFinished=3_600)
+    world.add("song")
+    crew = Crew(world)
+    crew.clock.time = NOW + skew
+    await crew.go_round()
+    await crew.survey.look_at_all()
+    world.end(key_of(world, "poem"))
+    await crew.go_round(2)
+    await crew.survey.look_at_all()
+
+    assert world.objects["poem"]["status"]["completionTime"] == NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert world.objects["song"]["status"]["phase"] == "Queued"
+    assert {task.status for task in world.tasks.values()} == {TaskStatus.COMPLETED, TaskStatus.QUEUED}
+    assert await crew.expiry.delete_next() == (skew > timedelta(hours=1))
+
+
+async def test_status_writes_that_hang_are_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    beats: asyncio.Queue[str] = asyncio.Queue()
+    monkeypatch.setattr(crew.mirror.pulse, "beat", beats.put_nowait)
+    hangs, goes_on = asyncio.Event(), asyncio.Event()
+    patch = FakeCluster.patch
+
+    async def hang(cluster: FakeCluster, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
+        hangs.set()
+        await goes_on.wait()
+        return await patch(cluster, path, change)
+
+    monkeypatch.setattr(FakeCluster, "patch", hang)
+    world.end(key_of(world, "poem"))
+    writing = asyncio.create_task(crew.mirror.write())
+    try:
+        assert await beats.get() == "mirror_writes"
+        await crew.mirror.look_at_all()
+        assert await beats.get() == "resync"
+        await hangs.wait()
+        crew.mirror.beat_if_idle()
+        assert beats.empty()
+        goes_on.set()
+        assert await beats.get() == "mirror_writes"
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)

@@ -33,6 +33,17 @@ async def test_what_is_asked_for_during_the_work_comes_again_when_it_is_done() -
     assert len(work) == 0
 
 
+async def test_it_is_idle_when_nothing_is_due_or_being_worked_on() -> None:
+    work = WorkQueue()
+    seen = [work.idle]
+    work.add("a")
+    seen.append(work.idle)
+    await work.take()
+    seen.append(work.idle)
+    work.done("a")
+    assert [*seen, work.idle] == [True, False, False, True]
+
+
 async def test_the_earlier_of_two_times_counts() -> None:
     work = WorkQueue()
     work.add_later("a", 0.01)

@@ -19,6 +19,7 @@ from agent_operator.orchestrator import (
     KeyTaken,
     LookupAnswer,
     OrchestratorAway,
+    OrchestratorRefused,
     TaskSource,
     TaskState,
 )
@@ -59,6 +60,7 @@ class World:
     submissions: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     away: OrchestratorAway | None = None
+    refusal: OrchestratorRefused | None = None
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, name: str, **spec: Any) -> dict[str, Any]:
@@ -96,6 +98,12 @@ class World:
         task = self.tasks[key]
         if task.status not in TERMINAL:
             self._move(key, status=status, completed_at=NOW, attempts=1, selected_agent="ContentAgent")
+
+    def arrive(self, body: Mapping[str, Any]) -> None:
+        """A submission of the object that was on its way for long has made its task."""
+        metadata = body["metadata"]
+        source = TaskSource(cluster="here", namespace=NAMESPACE, name=metadata["name"], uid=metadata["uid"])
+        self.tasks[metadata["uid"]] = _queued(metadata["uid"], NAMESPACE, source)
 
     def _move(self, key: str, **changes: Any) -> None:
         task = self.tasks[key]
@@ -139,7 +147,7 @@ class FakeCluster:
             del self.world.objects[name]
         if dies:
             raise Killed
-        return copy.deepcopy(body)
+        return {"metadata": copy.deepcopy(body["metadata"])}
 
     async def create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         dies = self.world.fate.strike()
@@ -168,16 +176,10 @@ class FakeOrchestrator:
     async def submit(self, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
         dies = self._call()
         self.world.submissions.append(key)
+        if self.world.refusal is not None:
+            raise self.world.refusal
         if key not in self.world.tasks:
-            self.world.tasks[key] = TaskState(
-                task_id=f"task-of-{key}",
-                tenant=tenant,
-                rev=1,
-                status=TaskStatus.QUEUED,
-                idempotency_key=key,
-                source=TaskSource(**body["source"]),
-                queued_at=NOW,
-            )
+            self.world.tasks[key] = _queued(key, tenant, TaskSource(**body["source"]))
         elif body["task"] != "Write a poem.":
             raise KeyTaken("IDEMPOTENCY_CONFLICT", "another body", task_id=self.world.tasks[key].task_id)
         if dies:
@@ -216,6 +218,18 @@ class FakeOrchestrator:
         if self._call():
             raise Killed
         return tasks
+
+
+def _queued(key: str, tenant: str, source: TaskSource) -> TaskState:
+    return TaskState(
+        task_id=f"task-of-{key}",
+        tenant=tenant,
+        rev=1,
+        status=TaskStatus.QUEUED,
+        idempotency_key=key,
+        source=source,
+        queued_at=NOW,
+    )
 
 
 def _merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
