@@ -10,6 +10,9 @@ ENV PYTHONSAFEPATH=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
+# The image of Python comes without its bytecode, and a container with a read-only root would compile it at every start.
+RUN python -m compileall -q -j 0 -x '/(test|tests|idlelib|lib2to3|turtledemo|ensurepip)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 FROM base AS wheel
 WORKDIR /src

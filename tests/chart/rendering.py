@@ -1,0 +1,42 @@
+"""The chart, through the real Helm."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.toolchain import built
+
+CHART = Path(__file__).parents[2] / "charts" / "agent-orchestrator"
+LONGEST_SECONDS = 300  # longer than any --timeout that a test gives
+RELEASE = "ao"
+NAME = f"{RELEASE}-agent-orchestrator"
+STORES = {"stores": {"mongoUri": "mongodb://mongodb/", "redisUrl": "redis://valkey/"}}
+
+
+def helm(*arguments: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
+    """What Helm prints.
+
+    Raises subprocess.CalledProcessError and TimeoutExpired, and toolchain.NoGo where there is no Helm.
+    """
+    command = [str(built("helm") / "helm"), *arguments]
+    command += [] if kubeconfig is None else ["--kubeconfig", str(kubeconfig)]
+    command += [] if values is None else ["--values", "-"]
+    stdin = None if values is None else yaml.safe_dump(dict(values))
+    done = subprocess.run(  # noqa: S603  Helm, with arguments of a test
+        command, input=stdin, capture_output=True, text=True, check=True, timeout=LONGEST_SECONDS
+    )
+    return done.stdout
+
+
+def render(
+    namespace: str, *templates: str, values: Mapping[str, Any] = STORES, release: str = RELEASE
+) -> list[dict[str, Any]]:
+    """The objects of these templates (all of them where none is named), for a release in this namespace."""
+    only = [option for template in templates for option in ("--show-only", f"templates/{template}")]
+    text = helm("template", release, str(CHART), "--namespace", namespace, *only, values=values)
+    return [found for found in yaml.safe_load_all(text) if found]
