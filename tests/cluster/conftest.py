@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.control_plane import ControlPlane, NoControlPlane, find_binaries, running_control_plane
+from tests.cluster.control_plane import ControlPlane, find_binaries, running_control_plane
 from tests.cluster.operators import build_operator, grant, running
 from tests.stack import Part, Stack, running_stack
+from tests.toolchain import NoGo, built
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,8 @@ def control_plane() -> Iterator[ControlPlane]:
     """The binaries are built where they are not there, which takes minutes, once."""
     try:
         binaries = find_binaries()
-    except NoControlPlane as reason:
+        built("helm")
+    except NoGo as reason:
         pytest.skip(str(reason))
     with running_control_plane(binaries) as plane:
         plane.install_crd()

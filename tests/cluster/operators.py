@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from tests.chart.rendering import NAME, render
 from tests.cluster.control_plane import ControlPlane, kubeconfig_for
 from tests.servers import HOST, free_port
 from tests.stack import Part, Stack
 
-FILES = Path(__file__).parents[2] / "charts" / "agent-orchestrator" / "files"
-RULES = [FILES / "operator-rules.yaml", FILES / "autoscaler-rules.yaml"]
-ACCOUNT = "agent-operator"
-KIND = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask"}
-CODE = "Write a Python function that adds two numbers."
+ACCOUNT = f"{NAME}-operator"
 
 
 def grant(plane: ControlPlane, namespace: str) -> None:
-    """The service account, with the chart's rules in its own namespace."""
-    metadata = {"name": ACCOUNT, "namespace": namespace}
-    group = "rbac.authorization.k8s.io"
-    plane.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [rule for path in RULES for rule in yaml.safe_load(path.read_text())],
-        },
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
-        },
-    )
+    """The service account with its rights, as the chart has them, for AgentTasks and workers of this namespace."""
+    rendered = render(namespace, "operator/operator.yaml", "operator/pods-policy.yaml")
+    rights = [found for found in rendered if found["kind"] != "Deployment"]
+    plane.run("apply", "--server-side", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(rights))
 
 
 def build_operator(
@@ -76,33 +56,3 @@ def running(part: Part) -> Iterator[Part]:
         yield part
     finally:
         part.stop()
-
-
-def agent_task(name: str, text: str = CODE, **spec: Any) -> dict[str, Any]:
-    return {**KIND, "metadata": {"name": name}, "spec": {"task": text, **spec}}
-
-
-def create(plane: ControlPlane, namespace: str, *objects: Mapping[str, Any]) -> None:
-    plane.run("create", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(objects))
-
-
-def read(plane: ControlPlane, namespace: str, name: str) -> dict[str, Any]:
-    body: dict[str, Any] = plane.get(f"agenttask/{name}", "-n", namespace)
-    return body
-
-
-def status_of(plane: ControlPlane, namespace: str, name: str) -> dict[str, Any]:
-    status: dict[str, Any] = read(plane, namespace, name).get("status") or {}
-    return status
-
-
-def condition(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return next((found for found in status.get("conditions", ()) if found["type"] == kind), {})
-
-
-def wait_for(look: Callable[[], bool], *, seconds: float = 30, what: str = "it") -> None:
-    """Looks until it is so; fails the test where it does not come."""
-    give_up_at = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < give_up_at, f"{what} did not come within {seconds} s"
-        time.sleep(0.1)

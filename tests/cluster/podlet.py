@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.chart.rendering import NAME
 from tests.cluster.control_plane import ControlPlane
 from tests.servers import HOST, free_port
 from tests.stack import Part, Stack
 
 NODE = "laptop"
-WORKER = "worker"
+WORKER = f"{NAME}-worker"
 LOOK_SECONDS = 0.2
 
 
@@ -34,7 +35,7 @@ def add_node(plane: ControlPlane) -> None:
     plane.run("patch", "node", NODE, "--type=merge", "-p", json.dumps({"spec": {"taints": None}}))
 
 
-def worker_deployment(replicas: int, **annotations: str) -> dict[str, Any]:
+def worker_deployment(replicas: int, slots: int, **annotations: str) -> dict[str, Any]:
     """`annotations` are of the autoscaler's policy, with underscores."""
     labels = {"app": WORKER}
     prefix = "autoscaler.agentorchestrator.dev/"
@@ -51,7 +52,7 @@ def worker_deployment(replicas: int, **annotations: str) -> dict[str, Any]:
                 "spec": {
                     "terminationGracePeriodSeconds": 120,
                     "tolerations": [{"operator": "Exists"}],
-                    "containers": [{"name": "worker", "image": "none", "env": [_slots(4)]}],
+                    "containers": [{"name": "worker", "image": "none", "env": [_slots(slots)]}],
                 },
             },
         },

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.operators import build_operator, grant, running, wait_for
+from tests.cluster.operators import build_operator, grant, running
 from tests.cluster.podlet import (
     WORKER,
     Podlet,
@@ -22,6 +22,7 @@ from tests.cluster.podlet import (
     worker_deployment,
 )
 from tests.stack import Part, Plan, Stack, running_stack
+from tests.waiting import wait_for
 
 QUICK = "min_replicas=0 max_replicas=4 down_window_seconds=2 up_period_seconds=1 down_pods=4 arrival_headroom=1"
 CODE = "Write a Python function that adds {number} to a number."
@@ -53,7 +54,7 @@ def podlet(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: 
 
 
 def deploy(plane: ControlPlane, namespace: str, count: int, **annotations: str) -> None:
-    plane.run("create", "-n", namespace, "-f", "-", stdin=json.dumps(worker_deployment(count, **annotations)))
+    plane.run("create", "-n", namespace, "-f", "-", stdin=json.dumps(worker_deployment(count, 4, **annotations)))
 
 
 def decisions(stack: Stack) -> list[dict[str, object]]:
@@ -94,11 +95,10 @@ def test_a_worker_that_is_busy_is_not_the_one_that_goes(
     with script(stack, {"fault": "slow-12000"}):
         task = stack.submit(CODE.format(number=1))["task_id"]
         wait_for(lambda: len(busy_workers(stack)) == 1, what="a worker that runs it")
-    (busy,) = busy_workers(stack)
-
-    with running(operator):
-        wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")
-        wait_for(lambda: podlet.ready == {busy}, seconds=30, what="the busy one alone")
+        (busy,) = busy_workers(stack)
+        with running(operator):
+            wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")
+            wait_for(lambda: podlet.ready == {busy}, seconds=30, what="the busy one alone")
 
     assert stack.wait(task)["attempts"] == 1
     assert set(podlet.ended.values()) == {0}

@@ -9,15 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.operators import (
-    agent_task,
-    build_operator,
-    create,
-    grant,
-    status_of,
-    wait_for,
-)
+from tests.cluster.operators import build_operator, grant
+from tests.kubernetes import agent_task, create, status_of
 from tests.stack import Part, Stack
+from tests.waiting import wait_for
 
 RECOVERY_SECONDS = 15
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from pathlib import Path
@@ -11,17 +12,10 @@ import pytest
 
 from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.operators import (
-    agent_task,
-    build_operator,
-    condition,
-    create,
-    read,
-    running,
-    status_of,
-    wait_for,
-)
+from tests.cluster.operators import build_operator, running
+from tests.kubernetes import agent_task, condition, create, read, status_of
 from tests.stack import Part, Stack
+from tests.waiting import wait_for
 
 SLOW = {"fault": "slow-3000"}
 LABEL = "agentorchestrator.dev/finished"
@@ -81,6 +75,21 @@ def test_an_object_becomes_a_task_and_shows_its_answer(
     )
     wait_for(lambda: LABEL in read(control_plane, namespace, "adder")["metadata"].get("labels", {}), what="the label")
     assert "finalizers" not in read(control_plane, namespace, "adder")["metadata"]
+
+
+def test_of_a_result_of_four_megabytes_the_status_has_a_preview_and_where_it_is(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
+) -> None:
+    with script(stack, {"fault": "verbose"}):
+        create(control_plane, namespace, agent_task("endless"))
+        status = wait_for_phase(control_plane, namespace, "endless", "Completed", seconds=60)
+
+    result = status["result"]
+    task = task_of(stack, namespace, status["taskId"])
+    assert result["sizeBytes"] == len(task["result"]["raw_output"].encode()) > 3_900_000
+    assert hashlib.sha256(task["result"]["raw_output"].encode()).hexdigest() == result["sha256"]
+    assert 0 < len(result["preview"]) <= 1_024
+    assert stack.client.get(result["ref"], headers={"X-Tenant": namespace}).json()["task_id"] == status["taskId"]
 
 
 def test_describe_tells_the_story(control_plane: ControlPlane, namespace: str, operator: Part) -> None:

@@ -6,8 +6,7 @@ Everything runs under a real supervisor process; what a test starts is stopped b
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +21,6 @@ from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import ProcessStatus, StackStatus, StateFolder
 
 WAIT_SECONDS = 30.0
-
-
-def wait_until(what: str, holds: Callable[[], bool]) -> None:
-    """Returns as soon as the condition holds; fails the test after WAIT_SECONDS."""
-    give_up_at = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        if time.monotonic() > give_up_at:
-            raise AssertionError(f"Waited {WAIT_SECONDS:g} s in vain: {what}")
-        time.sleep(0.02)
 
 
 def web_spec(port: int, *, needs: tuple[str, ...] = ()) -> ChildSpec:

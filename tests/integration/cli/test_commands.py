@@ -11,8 +11,9 @@ import pytest
 from redis import Redis
 
 from tests.integration.cli.command import Shell, stack_up
-from tests.integration.cli.stacks import is_gone, wait_until
+from tests.integration.cli.stacks import is_gone
 from tests.servers import broker_server
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_status_names_every_process_with_its_address(shell: Shell) -> None:
 
 
 def test_status_tells_of_the_queue_and_of_each_worker(shell: Shell) -> None:
-    wait_until("the worker has spoken", lambda: bool(shell.json("status")["system"]["workers"]))
+    wait_for(lambda: bool(shell.json("status")["system"]["workers"]), what="the worker has spoken")
 
     (worker,) = shell.json("status")["system"]["workers"]
     shown = shell.ok("status")
@@ -109,7 +110,9 @@ def test_second_up_finds_the_running_stack(shell: Shell) -> None:
 def test_killed_process_is_back_and_works(shell: Shell, kind: str) -> None:
     before = _process(shell, kind)
     os.kill(int(str(before["pid"])), signal.SIGKILL)
-    wait_until(f"the {kind} is back", lambda: (now := _process(shell, kind))["restarts"] == 1 and now["ready"] is True)
+    wait_for(
+        lambda: (now := _process(shell, kind))["restarts"] == 1 and now["ready"] is True, what=f"the {kind} is back"
+    )
     assert shell.json("submit", f"Write a text about a {kind}", "--wait")["status"] == "completed"
 
 
@@ -140,13 +143,13 @@ def test_killed_up_leaves_nothing_behind_and_the_task_is_kept(tmp_path_factory: 
     shell = Shell(tmp_path_factory.mktemp("foreground"))
     up = shell.start("up")
     try:
-        wait_until("it is ready", lambda: "Agent Orchestrator is ready" in shell.output)
+        wait_for(lambda: "Agent Orchestrator is ready" in shell.output, what="it is ready")
         task_id = shell.json("submit", "Write a short text about moss", "--wait")["task_id"]
         pids = [int(process["pid"]) for process in shell.processes()]
     finally:
         up.kill()
         up.wait()
-    wait_until("all processes are gone", lambda: all(is_gone(pid) for pid in pids))
+    wait_for(lambda: all(is_gone(pid) for pid in pids), what="all processes are gone")
     assert json.loads(shell.ok("status", "--json")) == {"processes": []}
     with stack_up(shell):
         assert shell.json("get", task_id)["status"] == "completed"

@@ -24,9 +24,9 @@ from tests.integration.cli.stacks import (
     plan_with_stores,
     running,
     state_folder,
-    wait_until,
     web_spec,
 )
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_killed_child_is_started_again_on_the_same_address(stack: Stack, name: s
     before = stack.process(name)
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
-    wait_until(f"{name} is back", lambda: stack.process(name).restarts == 1 and stack.status().ready)
+    wait_for(lambda: stack.process(name).restarts == 1 and stack.status().ready, what=f"{name} is back")
     after = stack.process(name)
     assert after.pid != before.pid
     assert after.url == before.url
@@ -59,7 +59,7 @@ def test_kill_of_the_supervisor_leaves_nothing_behind(stack: Stack) -> None:
     assert len(pids) == 3
     stack.supervisor.kill()
     stack.supervisor.wait(timeout=WAIT_SECONDS)
-    wait_until("all children are gone", lambda: all(is_gone(pid) for pid in pids))
+    wait_for(lambda: all(is_gone(pid) for pid in pids), what="all children are gone")
     assert not stack.folder.running()
 
 
@@ -108,8 +108,8 @@ def test_child_that_always_dies_waits_longer_each_time_and_says_so(tmp_path: Pat
     supervisor = start_supervisor(folder, StackPlan(api_url="", children=[broken]), tethered=False)
     stack = Stack(folder, supervisor)
     try:
-        wait_until("it has a status", lambda: folder.read_status() is not None)
-        wait_until("the delay grows", lambda: (stack.process("worker-1").restart_delay_seconds or 0) >= 0.8)
+        wait_for(lambda: folder.read_status() is not None, what="it has a status")
+        wait_for(lambda: (stack.process("worker-1").restart_delay_seconds or 0) >= 0.8, what="the delay grows")
         assert stack.process("worker-1").last_exit == "exit code 7"
         assert stack.status().phase == "starting"
     finally:
@@ -123,10 +123,10 @@ def test_tethered_supervisor_ends_with_the_process_that_started_it(tmp_path: Pat
     script.write_text(_PARENT.format(folder=str(folder.path), plan=str(folder.plan)))
     plan.write(folder.plan)
     with subprocess.Popen([sys.executable, str(script)]) as parent:  # noqa: S603 - a fixed command
-        wait_until("the stack is ready", lambda: (status := folder.read_status()) is not None and status.ready)
+        wait_for(lambda: (status := folder.read_status()) is not None and status.ready, what="the stack is ready")
         pids = Stack(folder, parent).pids()
         parent.kill()
-    wait_until("the stack is gone", lambda: not folder.running() and all(is_gone(pid) for pid in pids))
+    wait_for(lambda: not folder.running() and all(is_gone(pid) for pid in pids), what="the stack is gone")
 
 
 _PARENT = """

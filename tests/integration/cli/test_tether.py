@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from app.cli.embedded import tether
-from tests.integration.cli.stacks import WAIT_SECONDS, is_gone, wait_until
+from tests.integration.cli.stacks import WAIT_SECONDS, is_gone
+from tests.waiting import wait_for
 
 _TETHER = str(Path(tether.__file__))
 
@@ -26,7 +27,7 @@ def _start_watched(lifeline: int, script: str) -> subprocess.Popen[bytes]:
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
     children = psutil.Process(process.pid).children
-    wait_until("the command runs", lambda: len(children()) == 1)
+    wait_for(lambda: len(children()) == 1, what="the command runs")
     return children()[0].pid
 
 
