@@ -11,10 +11,10 @@ CHAOS_PROCESSES := 3
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos soak lint types bench bench-guarantees bench-operator simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak lint types bench bench-guarantees bench-operator bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with everything in requirements.lock (uv when it is there, else pip)
 
@@ -33,7 +33,7 @@ down: setup ## Stop what `make up` started; the data stays
 
 test: setup ## Lint, types and every test that needs no cluster, but for those of `make chaos` that take minutes
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q --ignore=tests/chaos
+	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 unit: setup ## The tests that need no server
@@ -41,6 +41,9 @@ unit: setup ## The tests that need no server
 
 chaos: setup ## Every fault that must be survived, and the proof that each test would notice (twenty minutes)
 	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
+
+e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of a provider; else kind, in Docker)
+	@$(PYTHON) -m pytest -q tests/e2e
 
 soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)
 	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
@@ -63,12 +66,15 @@ bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost
 bench-operator: setup ## Measure thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))
 
+bench-drains: setup ## Drain and remove workers under load on a real cluster (DRAINS=1000; E2E_CLUSTER as for e2e)
+	@$(PYTHON) -m tests.benchmarks.drains $(if $(DRAINS),--drains $(DRAINS))
+
 simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
 	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)
 
 lock: ## Write requirements.lock, and the parts of it that the images hold, anew (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
-	@for image in api worker operator; do \
+	@for image in api worker operator stores; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock

@@ -1,0 +1,32 @@
+"""One cluster, with the product's images, for the session; each module of stories has a release of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.provider import DOCKERFILES, ROOT, TAG, NoProvider, Provider, cluster_of, named_provider
+from tests.kubernetes import Kubectl
+
+
+@pytest.fixture(scope="session")
+def provider() -> Provider:
+    try:
+        return named_provider()
+    except NoProvider as reason:
+        pytest.exit(str(reason), returncode=2)
+
+
+@pytest.fixture(scope="session")
+def cluster(provider: Provider) -> Iterator[Kubectl]:
+    with cluster_of(provider) as kubectl:
+        yield kubectl
+
+
+@pytest.fixture(scope="session")
+def next_worker(provider: Provider, cluster: Kubectl) -> str:
+    """Name of the workers' image of the next version, without its tag."""
+    name = "agent-orchestrator-worker-next"
+    provider.image(f"{name}:{TAG}", ROOT, DOCKERFILES["worker"], "worker")
+    return name

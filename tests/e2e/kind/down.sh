@@ -1,0 +1,5 @@
+#!/bin/sh
+# Ends the cluster, with everything in it.
+set -eu
+
+kind delete cluster --name agent-orchestrator-e2e >&2

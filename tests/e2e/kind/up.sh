@@ -1,0 +1,12 @@
+#!/bin/sh
+# A cluster of its own in Docker, by kind; left alone where it runs. Prints KUBECONFIG=<path> last.
+set -eu
+
+name=agent-orchestrator-e2e
+kubeconfig=${XDG_CACHE_HOME:-$HOME/.cache}/agent-orchestrator/kind.kubeconfig
+mkdir -p "$(dirname "$kubeconfig")"
+if ! kind get clusters 2>/dev/null | grep -qx "$name"; then
+	kind create cluster --name "$name" --kubeconfig "$kubeconfig" --wait 120s >&2
+fi
+kind export kubeconfig --name "$name" --kubeconfig "$kubeconfig" >&2
+echo "KUBECONFIG=$kubeconfig"

@@ -1,0 +1,88 @@
+"""Where a cluster comes from: a folder with `up.sh`, `image.sh` and `down.sh`, named by `E2E_CLUSTER`.
+
+`up.sh` brings the cluster up, or leaves it alone where it runs, and prints `KUBECONFIG=<path>` last. `image.sh NAME:TAG
+CONTEXT DOCKERFILE [--target NAME]` builds an image and loads it into the cluster. `down.sh` ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kubernetes import Kubectl
+from tests.toolchain import built
+
+ROOT = Path(__file__).parents[2]
+KIND = Path(__file__).parent / "kind"
+TAG = "e2e"
+DOCKERFILES = dict.fromkeys(("api", "worker", "operator"), ROOT / "Dockerfile") | {
+    component: Path(__file__).parent / "stores" / "Dockerfile" for component in ("mongodb", "valkey")
+}
+UP_SECONDS = 1_800
+IMAGE_SECONDS = 1_200
+
+
+class NoProvider(Exception):
+    """There is no cluster to be had: why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    folder: Path
+
+    def up(self) -> Path:
+        """The kubeconfig of its administrator."""
+        printed = self._call("up.sh", seconds=UP_SECONDS)
+        found = [line.removeprefix("KUBECONFIG=") for line in printed.splitlines() if line.startswith("KUBECONFIG=")]
+        if not found:
+            raise RuntimeError(f"{self.folder / 'up.sh'} does not say KUBECONFIG=…:\n{printed[-2000:]}")
+        return Path(found[-1])
+
+    def image(self, name: str, context: Path, dockerfile: Path, target: str) -> None:
+        self._call("image.sh", name, str(context), str(dockerfile), "--target", target, seconds=IMAGE_SECONDS)
+
+    def down(self) -> None:
+        self._call("down.sh", seconds=UP_SECONDS)
+
+    def _call(self, script: str, *arguments: str, seconds: float) -> str:
+        """What it printed. Raises RuntimeError where it fails."""
+        done = subprocess.run(  # noqa: S603  a script that whoever runs the tests has named
+            [str(self.folder / script), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{script} {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        return done.stdout
+
+
+def named_provider() -> Provider:
+    """The one that `E2E_CLUSTER` names, else kind. Raises NoProvider."""
+    if named := os.environ.get("E2E_CLUSTER"):
+        return Provider(Path(named).resolve())
+    if missing := [program for program in ("docker", "kind") if shutil.which(program) is None]:
+        raise NoProvider(f"no cluster: install {' and '.join(missing)}, or name a provider's folder in E2E_CLUSTER")
+    return Provider(KIND)
+
+
+@contextmanager
+def cluster_of(provider: Provider) -> Iterator[Kubectl]:
+    """Up, with the images in it. `E2E_KEEP=1` leaves it running at the end."""
+    kubectl = built("cluster") / "kubectl"
+    kubeconfig = provider.up()
+    try:
+        for component, dockerfile in DOCKERFILES.items():
+            provider.image(f"agent-orchestrator-{component}:{TAG}", ROOT, dockerfile, component)
+        yield Kubectl(kubectl, kubeconfig)
+    finally:
+        if os.environ.get("E2E_KEEP") != "1":
+            provider.down()

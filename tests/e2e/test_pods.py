@@ -1,0 +1,65 @@
+"""What the product's pods are, and are not allowed to do: any user, no rights, a root that cannot be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.installation import USER, Installation, installed
+from tests.kubernetes import Kubectl
+
+COMPONENTS = ("api", "worker", "operator")
+LOOK = """
+import os
+status = dict(line.split(':', 1) for line in open('/proc/1/status'))
+print(os.getuid(), int(status['CapEff'], 16), int(status['CapBnd'], 16), status['NoNewPrivs'].strip())
+"""
+
+
+@pytest.fixture(scope="module")
+def installation(cluster: Kubectl) -> Iterator[Installation]:
+    with installed(cluster, "pods", {}) as one:
+        yield one
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_pod_runs_as_whoever_it_is_told_to_without_any_right(installation: Installation, component: str) -> None:
+    (pod,) = installation.ready(component)
+    assert installation.execute(pod, LOOK).stdout.split() == [str(USER), "0", "0", "1"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_root_of_a_container_cannot_be_written_to(installation: Installation, component: str) -> None:
+    (pod,) = installation.ready(component)
+    refused = installation.execute(pod, "open('/opt/venv/planted', 'w')", check=False)
+    assert "Read-only file system" in refused.stderr
+    installation.execute(pod, "open('/tmp/room', 'w').close()")
+
+
+@pytest.mark.parametrize(("component", "mounted"), [("api", False), ("worker", False), ("operator", True)])
+def test_the_operator_alone_has_an_account(installation: Installation, component: str, *, mounted: bool) -> None:
+    (pod,) = installation.ready(component)
+    told = installation.execute(pod, "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))").stdout
+    assert told.strip() == str(mounted)
+
+
+@pytest.mark.parametrize(
+    ("component", "modules"),
+    [("api", ("openai", "anthropic", "langgraph", "kopf")), ("operator", ("motor", "pymongo", "openai", "celery"))],
+)
+def test_an_image_holds_nothing_of_what_another_one_needs(
+    installation: Installation, component: str, modules: tuple[str, ...]
+) -> None:
+    (pod,) = installation.ready(component)
+    code = f"import importlib.util as u; print([name for name in {modules} if u.find_spec(name)])"
+    assert installation.execute(pod, code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_secret_stands_in_a_command_line(installation: Installation, component: str) -> None:
+    (pod,) = installation.ready(component)
+    key = installation.tasks.headers["X-API-Key"]
+    told = installation.execute(pod, "print(open('/proc/1/cmdline').read())").stdout
+    assert key not in told
+    assert "mongodb://" not in told

@@ -1,0 +1,97 @@
+"""Workers come with the work and go without interrupting any: real pods, under a load that does not stop for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chart.rendering import NAME
+from tests.e2e.installation import Installation, installed, is_ready, uninterrupted
+from tests.e2e.load import TEXT, load
+from tests.kubernetes import Kubectl
+from tests.waiting import wait_for
+
+FLOOD = 600
+POLICY = {
+    "min_replicas": 0,
+    "max_replicas": 4,
+    "drain_target_seconds": 5,
+    "arrival_headroom": 1,
+    "up_period_seconds": 1,
+    "down_window_seconds": 4,
+    "down_share": 1,
+    "down_pods": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def installation(cluster: Kubectl) -> Iterator[Installation]:
+    values = {
+        "worker": {"concurrency": 4, "autoscaling": {"policy": POLICY}},
+        "dev": {"simulator": {"latencyMs": 500}},
+    }
+    with installed(cluster, "scaling", values) as one:
+        yield one
+        assert one.logged_errors() == []
+
+
+def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Installation) -> None:
+    wait_for(lambda: installation.replicas() == 0, seconds=120, what="no workers while there is nothing to do")
+    wait_for(lambda: not installation.pods("worker"), seconds=30, what="the end of their pods")
+
+    with load(installation, "steady", pace=10) as steady:
+        wait_for(lambda: installation.replicas() >= 1, seconds=10, what="a first worker")
+        wait_for(lambda: len(installation.ready("worker")) >= 3, seconds=90, what="three workers")
+        most = set(installation.ready("worker"))
+        steady.pace = 3
+        wait_for(lambda: len(most - set(installation.ready("worker"))) >= 2, seconds=180, what="two workers' end")
+
+    assert uninterrupted(installation.reckon(steady.created))
+    assert installation.restarts() == {}
+    events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
+    told = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
+    changes = [event for event in told if event["reason"] in ("ScaledUp", "ScaledDown")]
+    assert {event["reason"] for event in changes} == {"ScaledUp", "ScaledDown"}
+    for event in changes:
+        found = re.match(r"From (\d+) to (\d+) workers\. \S.{20,}", event["message"])
+        assert found is not None, event["message"]
+        assert (int(found[2]) > int(found[1])) == (event["reason"] == "ScaledUp")
+
+
+def test_an_operator_that_is_deleted_in_the_middle_of_a_scale_down_leaves_nothing_behind(
+    installation: Installation,
+) -> None:
+    def draining() -> list[str]:
+        return [worker["name"] for worker in installation.workers() if worker["draining"]]
+
+    def marked() -> list[str]:
+        pods = installation.pods("worker")
+        return [pod["metadata"]["name"] for pod in pods if "pod-deletion-cost" in str(pod["metadata"])]
+
+    with load(installation, "orphaned", pace=10) as steady:
+        wait_for(lambda: len(installation.ready("worker")) >= 3, seconds=90, what="three workers")
+        steady.pace = 2
+        wait_for(lambda: bool(draining()), seconds=60, what="a drain")
+        (operator,) = installation.ready("operator")
+        installation.kubectl.run("delete", "pod", operator, "-n", installation.namespace, "--grace-period=0", "--force")
+        wait_for(lambda: installation.ready("operator") not in ([], [operator]), seconds=60, what="another operator")
+        wait_for(lambda: len(installation.pods("worker")) <= 2, seconds=120, what="the end of the scale-down")
+        # What the operator that is gone had begun ends by itself, or is gone on with.
+        wait_for(lambda: not draining() and not marked(), seconds=120, what="nothing half-done")
+
+    assert uninterrupted(installation.reckon(steady.created))
+
+
+def test_a_flood_of_tasks_is_worked_off_by_an_operator_with_its_usual_memory(installation: Installation) -> None:
+    names = [f"flood-{number}" for number in range(FLOOD)]
+    for number, name in enumerate(names):
+        installation.create(name, TEXT.format(number=number))
+    tasks = installation.reckon(names, seconds=240)
+    assert uninterrupted(tasks)
+
+    (operator,) = installation.pods("operator")
+    assert is_ready(operator)
+    assert installation.restarts() == {}
+    assert operator["spec"]["containers"][0]["resources"]["limits"]["memory"] == "128Mi"
