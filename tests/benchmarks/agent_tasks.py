@@ -26,9 +26,11 @@ from pymongo import MongoClient
 
 from tests.benchmarks.load import burst
 from tests.benchmarks.process import cpu_seconds, resident_megabytes
+from tests.benchmarks.scale_up import scale_up_seconds
 from tests.benchmarks.table import Row, percentile, render
 from tests.cluster.control_plane import ControlPlane, find_binaries, running_control_plane
-from tests.cluster.operators import agent_task, build_operator, grant
+from tests.cluster.operators import build_operator, grant
+from tests.kubernetes import agent_task
 from tests.servers import Server
 from tests.soak.stores import embedded_store, scripted_store
 from tests.stack import Part, Plan, Stack, running_stack
@@ -72,7 +74,7 @@ def _bench(server: Server, folder: Path) -> Iterator[Bench]:
             operator = build_operator(plane, stack, NAMESPACE, folder)
             operator.start()
             try:
-                yield Bench(plane, stack, operator)
+                yield Bench(plane, stack, operator, folder)
             finally:
                 operator.stop()
     finally:
@@ -103,9 +105,11 @@ class Bench:
     plane: ControlPlane
     stack: Stack
     operator: Part
+    folder: Path
 
     def run(self, count: int) -> list[Row]:
         started_mb = resident_megabytes(self.operator)
+        scaled_up = scale_up_seconds(self.plane, self.stack, self.folder)
         over_rest = asyncio.run(burst(self.stack.api_url, count)).seconds
         print(f"over REST alone: {over_rest:.1f} s, {count / over_rest:.1f} a second", flush=True)
         submitted, shown = asyncio.run(self._singles())
@@ -120,6 +124,7 @@ class Bench:
             Row("operator's memory at its start (PSS)", started_mb, "MB"),
             Row("object created → task submitted, p95", percentile(submitted, 0.95), "s", target=0.5),
             Row("task ended → status says so, p95", percentile(shown, 0.95), "s", target=2),
+            Row("backlog → replicas patched, p95", percentile(scaled_up, 0.95), "s", target=2),
             Row(f"{count:,} at once, until all are completed", first.seconds, "s", wanted, over_rest),
             Row(f"{count:,} more", second.seconds, "s", wanted, over_rest),
             Row("operator's peak memory, first wave (PSS)", first.peak_mb, "MB", MEMORY_MB),
