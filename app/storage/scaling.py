@@ -20,7 +20,8 @@ class MongoScalingLog:
 
     async def add(self, decision: ScalingDecision) -> None:
         with store_errors("keep a decision of the autoscaler"):
-            await self._decisions.insert_one(decision.model_dump())
+            same = {"at": decision.at, "deployment": decision.deployment}  # handed in again: the answer was lost
+            await self._decisions.replace_one(same, decision.model_dump(), upsert=True)
             oldest = self._decisions.find({}, {"at": 1}).sort("at", DESCENDING).skip(KEPT - 1).limit(1)
             async for document in oldest:
                 await self._decisions.delete_many({"at": {"$lt": document["at"]}})

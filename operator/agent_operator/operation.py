@@ -13,6 +13,7 @@ from typing import Any
 import kopf
 
 from agent_operator.access import ClusterAccess
+from agent_operator.autoscaler.decisions import Decisions
 from agent_operator.autoscaler.figures import FigureReader
 from agent_operator.autoscaler.fleet import Deployment
 from agent_operator.autoscaler.loop import Autoscaler
@@ -130,6 +131,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
+    decisions = Decisions(operation.orchestrator, SystemClock(), f"{namespace}/{name}")
     autoscaler = Autoscaler(
         Deployment(operation.cluster, namespace, name),
         FigureReader(
@@ -137,14 +139,15 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         ),
         operation.orchestrator,
         operation.events,
+        decisions,
         policy=policy,
-        clock=SystemClock(),
         metrics=operation.metrics,
         pulse=operation.pulse,
     )
     listening = connect_for_listening(broker.redis_url)
     operation.pulse.watch("autoscaler")
     operation.duties["autoscaler"] = autoscaler.run
+    operation.duties["decisions"] = decisions.hand_in
     operation.duties["kicks"] = lambda: autoscaler.hear(listen(listening, KICK_CHANNEL))
 
 

@@ -80,8 +80,9 @@ def test_from_zero_up_and_back_to_zero(
         wait_for(lambda: replicas(control_plane, namespace) == 0, seconds=120, what="the end of the workers")
 
     assert {task["attempts"] for task in map(stack.get, tasks)} == {1}
-    told = {entry["reason"] for entry in decisions(stack)}
-    assert {"backlog", "fewer_suffice"} <= told
+    told = {str(entry["reason"]) for entry in decisions(stack)}
+    assert told & {"backlog", "arrivals"}, "why there were workers at all: the first look may see one task, or twelve"
+    assert "fewer_suffice" in told
     events = control_plane.run("get", "events", "-n", namespace).stdout
     assert "ScaledUp" in events
     assert "ScaledDown" in events
@@ -92,7 +93,7 @@ def test_a_worker_that_is_busy_is_not_the_one_that_goes(
 ) -> None:
     deploy(control_plane, namespace, 3, min_replicas="1")
     wait_for(lambda: len(podlet.ready) == 3, seconds=60, what="three workers")
-    with script(stack, {"fault": "slow-12000"}):
+    with script(stack, {"fault": "slow-20000"}):
         task = stack.submit(CODE.format(number=1))["task_id"]
         wait_for(lambda: len(busy_workers(stack)) == 1, what="a worker that runs it")
         (busy,) = busy_workers(stack)

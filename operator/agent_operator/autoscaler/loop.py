@@ -11,20 +11,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, Workers, decide
+from agent_operator.autoscaler.decide import History, Plan, Reason, Workers, decide
+from agent_operator.autoscaler.decisions import Decisions
 from agent_operator.autoscaler.drains import Drains
 from agent_operator.autoscaler.figures import FigureReader, Figures
 from agent_operator.autoscaler.fleet import Deployment, Fleet, HasScaled
 from agent_operator.autoscaler.policy import Policy, WrongPolicy
 from agent_operator.cluster import ClusterError, HasChanged, NotAllowed
 from agent_operator.events import EventRecorder
-from agent_operator.orchestrator import Orchestrator, OrchestratorAway, OrchestratorError
+from agent_operator.orchestrator import Orchestrator, OrchestratorAway
 from agent_operator.pulse import Pulse
 from app.errors import BrokerUnavailable
-from app.ports import Clock, WorkerPresence
+from app.ports import WorkerPresence
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 
@@ -32,7 +32,6 @@ TICK_SECONDS = 0.8
 SHORTEST_SECONDS = 0.2
 OTHER_SCALERS_SECONDS = 30.0
 REMOVAL_SECONDS = 15.0
-PUBLISH_SECONDS = 30.0
 # What is not known, or not ours to change: nobody is kept from working because of it.
 HOLDING = (Reason.NO_DATA, Reason.STALE_DATA, Reason.OTHER_SCALER)
 
@@ -58,27 +57,24 @@ class Autoscaler:
         figures: FigureReader,
         orchestrator: Orchestrator,
         events: EventRecorder,
+        decisions: Decisions,
         *,
         policy: Policy,
-        clock: Clock,
         metrics: Metrics,
         pulse: Pulse,
     ) -> None:
         self._deployment = deployment
         self._figures = figures
-        self._orchestrator = orchestrator
         self._events = events
         self._policy = policy
-        self._clock = clock
         self._metrics = metrics
         self._pulse = pulse
         self._drains = Drains(orchestrator)
+        self._decisions = decisions
         self._history = History()
         self._removal: Removal | None = None
         self._other_scaler: str | None = None
         self._asked_for_scalers_at = float("-inf")
-        self._published: tuple[int, Reason] | None = None
-        self._published_at = float("-inf")
         self._replicas = 0
         self._wrong_policy = ""
         self._kicked = asyncio.Event()
@@ -122,7 +118,7 @@ class Autoscaler:
         try:
             await self._follow(plan, fleet, figures)
         finally:
-            await self._publish(plan, workers, figures.demand)
+            self._decisions.note(plan, workers, figures.demand)
 
     async def _read_figures(self) -> Figures:
         try:
@@ -251,29 +247,3 @@ class Autoscaler:
         ):
             self._metrics.autoscaler_workers.labels(state=state).set(count)
         self._metrics.autoscaler_decisions.labels(reason=plan.reason.value).inc()
-
-    async def _publish(self, plan: Plan, workers: Workers, demand: Demand | None) -> None:
-        """Tells the API of what is new, and now and then of what is not."""
-        told, now = (plan.staying, plan.reason), time.monotonic()
-        if told == self._published and now - self._published_at < PUBLISH_SECONDS:
-            return
-        try:
-            await self._orchestrator.keep_decision(self._document(plan, workers, demand))
-        except OrchestratorError as error:
-            _log.warning("decision_not_published", code=error.code)
-            return
-        self._published, self._published_at = told, now
-
-    def _document(self, plan: Plan, workers: Workers, demand: Demand | None) -> dict[str, Any]:
-        return {
-            "at": self._clock.now().isoformat(),
-            "deployment": f"{self._deployment.namespace}/{self._deployment.name}",
-            "replicas": workers.replicas,
-            "draining": workers.draining,
-            "slots_per_pod": workers.slots_per_pod,
-            "staying": plan.staying,
-            "desired": plan.desired,
-            "reason": plan.reason.value,
-            "explanation": plan.explanation,
-            "inputs": None if demand is None else asdict(demand),
-        }

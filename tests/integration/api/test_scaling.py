@@ -46,6 +46,13 @@ async def test_one_without_figures_is_kept_as_well(api: httpx.AsyncClient) -> No
     assert (read["inputs"], read["desired"]) == (None, None)
 
 
+async def test_one_that_is_handed_in_again_is_kept_once(api: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        assert (await api.post(PATH, json=decision())).status_code == 201
+
+    assert len((await api.get(PATH)).json()["decisions"]) == 1
+
+
 async def test_the_last_two_hundred_are_kept_the_newest_first(api: httpx.AsyncClient, database: Database) -> None:
     for number in range(KEPT + 5):
         await api.post(PATH, json=decision(number))

@@ -167,16 +167,12 @@ class FakeDrains:
     """In place of `Orchestrator`: a drained worker takes no task."""
 
     world: FleetWorld
-    decisions: list[Mapping[str, Any]] = field(default_factory=list)
 
     async def drain(self, worker_id: str, *, seconds: int) -> None:
         self._set(worker_id, drained=True)
 
     async def undrain(self, worker_id: str) -> None:
         self._set(worker_id, drained=False)
-
-    async def keep_decision(self, decision: Mapping[str, Any]) -> None:
-        self.decisions.append(decision)
 
     def _set(self, worker_id: str, *, drained: bool) -> None:
         dies = self.world.fate.strike()

@@ -8,6 +8,7 @@ import pytest
 
 from agent_operator.autoscaler import drains as drains_module
 from agent_operator.autoscaler import loop as loop_module
+from agent_operator.autoscaler.decisions import Decisions
 from agent_operator.autoscaler.figures import FigureReader
 from agent_operator.autoscaler.fleet import Deployment
 from agent_operator.autoscaler.loop import Autoscaler
@@ -49,8 +50,8 @@ def autoscaler(world: FleetWorld, policy: Policy = QUICK) -> Autoscaler:
         cast("FigureReader", FakeFigures(world)),
         cast("Orchestrator", FakeDrains(world)),
         EventRecorder(cluster, metrics),
+        Decisions(cast("Orchestrator", FakeDrains(world)), Clock(), "agents/worker"),
         policy=policy,
-        clock=Clock(),
         metrics=metrics,
         pulse=Pulse(),
     )
