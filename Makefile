@@ -11,7 +11,7 @@ CHAOS_PROCESSES := 3
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak lint types bench bench-guarantees bench-operator bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost
 
 bench-operator: setup ## Measure thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))
+
+bench-flood: setup ## The same with real pods, on a real cluster (OBJECTS=5100; E2E_CLUSTER as for e2e; STORE=… REACHED_AT=…)
+	@$(PYTHON) -m tests.benchmarks.flood $(if $(OBJECTS),--objects $(OBJECTS)) \
+		$(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
 
 bench-drains: setup ## Drain and remove workers under load on a real cluster (DRAINS=1000; E2E_CLUSTER as for e2e)
 	@$(PYTHON) -m tests.benchmarks.drains $(if $(DRAINS),--drains $(DRAINS))

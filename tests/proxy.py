@@ -42,15 +42,15 @@ class _Connection:
 
 
 class TcpProxy:
-    """Listens on a free port and passes bytes on to `host:port`."""
+    """Listens on a free port of the address `listen` and passes bytes on to `host:port`."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: str) -> None:
         self._target = (host, port)
         self._condition = Condition.WHOLE
         self._delay_seconds = 0.0
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = socket.create_server((listen, 0))
         self.port: int = self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -152,8 +152,8 @@ class TcpProxy:
 
 
 @contextmanager
-def running_proxy(host: str, port: int) -> Iterator[TcpProxy]:
-    proxy = TcpProxy(host, port)
+def running_proxy(host: str, port: int, *, listen: str = HOST) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(host, port, listen)
     proxy.start()
     try:
         yield proxy

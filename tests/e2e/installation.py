@@ -62,6 +62,7 @@ class Installation:
     tasks: httpx.Client
     simulator: httpx.Client
     mongo_uri: str
+    database_name: str
 
     def upgrade(self, values: Mapping[str, Any]) -> None:
         """With further values over those it was installed with; waits until all is rolled out."""
@@ -114,7 +115,7 @@ class Installation:
     @contextmanager
     def database(self) -> Iterator[Any]:
         with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
-            yield client[StoreSettings().database]
+            yield client[self.database_name]
 
     def calls(self, task_id: str | None = None) -> Any:
         query = {"task_id": task_id} if task_id else {}
@@ -207,8 +208,9 @@ def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any]) -> Iterato
     try:
         kubectl.run("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
         # The CRD is the whole cluster's: it stays when a release goes, and the next one takes it over.
-        _helm(kubectl, "install", namespace, _over(VALUES, values), "--take-ownership")
-        with _opened(kubectl, namespace) as installation:
+        all_values = _over(VALUES, values)
+        _helm(kubectl, "install", namespace, all_values, "--take-ownership")
+        with _opened(kubectl, namespace, all_values) as installation:
             yield installation
     finally:
         # While their operator is there: it lets them go.
@@ -238,15 +240,10 @@ def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any]
 
 
 @contextmanager
-def _opened(kubectl: Kubectl, namespace: str) -> Iterator[Installation]:
+def _opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Iterator[Installation]:
     with ExitStack() as cleanup:
         proxy = cleanup.enter_context(_serving(kubectl, "proxy", "--port=0", says=r"127\.0\.0\.1:(\d+)"))
-        database = cleanup.enter_context(
-            _serving(
-                kubectl, "port-forward", "-n", namespace, f"service/{NAME}-mongodb", ":27017",
-                says=r"127\.0\.0\.1:(\d+) ->",
-            )
-        )  # fmt: skip
+        mongo_uri = values.get("stores", {}).get("mongoUri") or cleanup.enter_context(_forwarded(kubectl, namespace))
         root = f"http://127.0.0.1:{proxy}"
         services = f"{root}/api/v1/namespaces/{namespace}/services"
         secret = kubectl.get(f"secret/{NAME}-keys", "-n", namespace)["data"]["service-key"]
@@ -261,8 +258,17 @@ def _opened(kubectl: Kubectl, namespace: str) -> Iterator[Installation]:
             client(root),
             client(f"{services}/{NAME}-api:http/proxy", headers=headers),
             client(f"{services}/{NAME}-simulator:server/proxy"),
-            f"mongodb://127.0.0.1:{database}/?directConnection=true",
+            mongo_uri,
+            values["env"].get("MONGO_DB_NAME", StoreSettings().database),
         )
+
+
+@contextmanager
+def _forwarded(kubectl: Kubectl, namespace: str) -> Iterator[str]:
+    """Where the release's own database is reached from outside."""
+    to = ("-n", namespace, f"service/{NAME}-mongodb", ":27017")
+    with _serving(kubectl, "port-forward", *to, says=r"127\.0\.0\.1:(\d+) ->") as port:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 @contextmanager

@@ -1,0 +1,109 @@
+"""`python -m tests.benchmarks.flood [--objects N] [--store DIR --reached-at ADDRESS]`: thousands of AgentTasks at once.
+
+Real pods, on the cluster of the end-to-end tests (`E2E_CLUSTER`), the operator's with the memory of the chart. The
+embedded database, which has no indexes, is slow with thousands of tasks in its queue: `--store` is another one, on
+this machine, and `--reached-at` the address by which pods reach this machine. The baseline is a first, small flood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.uri_parser import parse_uri
+
+from tests.benchmarks.table import Row, render
+from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.load import TEXT
+from tests.e2e.provider import cluster_of, named_provider
+from tests.invariants import Document
+from tests.proxy import running_proxy
+from tests.soak.stores import scripted_store
+from tests.stack import TERMINAL
+from tests.waiting import wait_for
+
+OBJECTS = 5_100
+SMALL = 300
+MEMORY_MB = 128
+LONGEST_SECONDS = 3_600.0
+VALUES: Mapping[str, Any] = {"env": {"AGENT_LEASE_SECONDS": 30}, "worker": {"autoscaling": {"mode": "none"}}}
+PEAK_KILOBYTES = "print(next(line.split()[1] for line in open('/proc/1/status') if line.startswith('VmHWM:')))"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.flood", description=__doc__)
+    parser.add_argument("--objects", type=int, default=OBJECTS, help=f"how many at once (default {OBJECTS:,})")
+    parser.add_argument("--store", type=Path, help="a folder whose up.sh starts a MongoDB-compatible server")
+    parser.add_argument("--reached-at", help="the address of this machine, as pods reach it")
+    chosen = parser.parse_args(arguments)
+    if (chosen.store is None) is not (chosen.reached_at is None):
+        parser.error("--store and --reached-at go together")
+    with (
+        cluster_of(named_provider()) as kubectl,
+        _stores(chosen.store, chosen.reached_at) as stores,
+        installed(kubectl, "flood", {**VALUES, **stores}) as installation,
+    ):
+        small, usual = _flood(installation, "small", SMALL)
+        many, seconds = _flood(installation, "many", chosen.objects)
+        (operator,) = installation.ready("operator")
+        peak_mb = int(installation.execute(operator, PEAK_KILOBYTES).stdout) / 1024
+        restarts = sum(installation.restarts().values())
+    interrupted = sum(not uninterrupted([task]) for task in small + many)
+    rows = [
+        Row(f"{chosen.objects:,} at once, until all are completed", seconds, "s"),
+        Row("of these a second", chosen.objects / seconds, "", baseline=SMALL / usual),
+        Row("tasks interrupted", interrupted, "", target=0),
+        Row("operator's peak memory (resident)", peak_mb, "MB", target=MEMORY_MB),
+        Row("containers started again", restarts, "", target=0),
+    ]
+    print(render(rows, against=f"{SMALL} at once"))
+    return 1 if interrupted or restarts else 0
+
+
+@contextmanager
+def _stores(folder: Path | None, address: str | None) -> Iterator[dict[str, Any]]:
+    """The chart's values that name the database; a proxy, because it listens on loopback alone."""
+    if folder is None or address is None:
+        yield {}
+        return
+    with scripted_store(folder) as server:
+        ((host, port), *_) = parse_uri(server.url)["nodelist"]
+        with running_proxy(host, port, listen=address) as proxy:
+            uri = f"mongodb://{address}:{proxy.port}/?directConnection=true"
+            name = f"flood_{int(time.time())}"
+            try:
+                yield {"env": {**VALUES["env"], "MONGO_DB_NAME": name}, "stores": {"mongoUri": uri}}
+            finally:
+                with MongoClient[dict[str, Any]](server.url) as client:
+                    client.drop_database(name)
+
+
+def _flood(installation: Installation, prefix: str, count: int) -> tuple[list[Document], float]:
+    """Its tasks, and the seconds from the first object created to the last task that has ended."""
+    names = [f"{prefix}-{number}" for number in range(count)]
+    with installation.database() as db:
+        ended = {"status": {"$in": list(TERMINAL)}}
+        all_of_them = db["tasks"].count_documents(ended) + count
+        began = time.monotonic()
+        for number, name in enumerate(names):
+            installation.create(name, TEXT.format(number=number))
+        print(f"{count:,} objects created in {time.monotonic() - began:.0f} s", flush=True)
+        wait_for(
+            lambda: db["tasks"].count_documents(ended) == all_of_them,
+            seconds=LONGEST_SECONDS,
+            every=1,
+            what="the end of all tasks",
+        )
+    seconds = time.monotonic() - began
+    print(f"{count:,} done in {seconds:.0f} s", flush=True)
+    return installation.reckon(names, seconds=300), seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
