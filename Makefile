@@ -8,6 +8,9 @@ STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr 
 # Stories of faults mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
+# For benchmarks with real pods: a database on this machine, and the address of this machine, as pods reach it.
+OUTSIDE_STORE = $(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
+
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -67,11 +70,10 @@ bench-operator: setup ## Measure thousands of AgentTasks at once on a control pl
 	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))
 
 bench-flood: setup ## The same with real pods, on a real cluster (OBJECTS=5100; E2E_CLUSTER as for e2e; STORE=… REACHED_AT=…)
-	@$(PYTHON) -m tests.benchmarks.flood $(if $(OBJECTS),--objects $(OBJECTS)) \
-		$(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
+	@$(PYTHON) -m tests.benchmarks.flood $(if $(OBJECTS),--objects $(OBJECTS)) $(OUTSIDE_STORE)
 
-bench-drains: setup ## Drain and remove workers under load on a real cluster (DRAINS=1000; E2E_CLUSTER as for e2e)
-	@$(PYTHON) -m tests.benchmarks.drains $(if $(DRAINS),--drains $(DRAINS))
+bench-drains: setup ## Drain and remove workers under load on a real cluster (DRAINS=1000; the rest as for bench-flood)
+	@$(PYTHON) -m tests.benchmarks.drains $(if $(DRAINS),--drains $(DRAINS)) $(OUTSIDE_STORE)
 
 simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
 	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)

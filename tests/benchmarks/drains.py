@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.drains [--drains N]`: workers are drained and removed, again and again, under a load.
+"""`python -m tests.benchmarks.drains [--drains N] [--store DIR --reached-at ADDRESS]`: workers go under load.
 
 Real pods, on the cluster of the end-to-end tests (`E2E_CLUSTER`). The Deployment's annotations swing the policy between
 one worker and several; every pod that goes has been drained first, while tasks run on it. The baseline is how long the
@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, percentile, render
 from tests.chart.rendering import NAME
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed, over, uninterrupted
 from tests.e2e.load import load
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document
@@ -50,11 +51,15 @@ VALUES = {
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.drains", description=__doc__)
     parser.add_argument("--drains", type=int, default=DRAINS, help=f"how many (default {DRAINS:,})")
-    wanted = parser.parse_args(arguments).drains
-    with cluster_of(named_provider()) as kubectl, installed(kubectl, "drains", VALUES) as installation:
+    chosen = parse(parser, arguments)
+    with (
+        cluster_of(named_provider()) as kubectl,
+        store_values(chosen) as stores,
+        installed(kubectl, "drains", over(VALUES, stores)) as installation,
+    ):
         at_rest = _at_rest(installation)
         began = time.monotonic()
-        drains, tasks = _under_drains(installation, wanted)
+        drains, tasks = _under_drains(installation, chosen.drains)
         seconds = time.monotonic() - began
     interrupted = [task for task in tasks if not uninterrupted([task])]
     for task in interrupted:

@@ -1,8 +1,7 @@
 """`python -m tests.benchmarks.flood [--objects N] [--store DIR --reached-at ADDRESS]`: thousands of AgentTasks at once.
 
 Real pods, on the cluster of the end-to-end tests (`E2E_CLUSTER`), the operator's with the memory of the chart. The
-embedded database, which has no indexes, is slow with thousands of tasks in its queue: `--store` is another one, on
-this machine, and `--reached-at` the address by which pods reach this machine. The baseline is a first, small flood.
+baseline is a first, small flood.
 """
 
 from __future__ import annotations
@@ -10,21 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import MongoClient
-from pymongo.uri_parser import parse_uri
-
+from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, render
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed, over, uninterrupted
 from tests.e2e.load import TEXT
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document
-from tests.proxy import running_proxy
-from tests.soak.stores import scripted_store
 from tests.stack import TERMINAL
 from tests.waiting import wait_for
 
@@ -39,15 +32,11 @@ PEAK_KILOBYTES = "print(next(line.split()[1] for line in open('/proc/1/status') 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.flood", description=__doc__)
     parser.add_argument("--objects", type=int, default=OBJECTS, help=f"how many at once (default {OBJECTS:,})")
-    parser.add_argument("--store", type=Path, help="a folder whose up.sh starts a MongoDB-compatible server")
-    parser.add_argument("--reached-at", help="the address of this machine, as pods reach it")
-    chosen = parser.parse_args(arguments)
-    if (chosen.store is None) is not (chosen.reached_at is None):
-        parser.error("--store and --reached-at go together")
+    chosen = parse(parser, arguments)
     with (
         cluster_of(named_provider()) as kubectl,
-        _stores(chosen.store, chosen.reached_at) as stores,
-        installed(kubectl, "flood", {**VALUES, **stores}) as installation,
+        store_values(chosen) as stores,
+        installed(kubectl, "flood", over(VALUES, stores)) as installation,
     ):
         small, usual = _flood(installation, "small", SMALL)
         many, seconds = _flood(installation, "many", chosen.objects)
@@ -64,24 +53,6 @@ def main(arguments: Sequence[str]) -> int:
     ]
     print(render(rows, against=f"{SMALL} at once"))
     return 1 if interrupted or restarts else 0
-
-
-@contextmanager
-def _stores(folder: Path | None, address: str | None) -> Iterator[dict[str, Any]]:
-    """The chart's values that name the database; a proxy, because it listens on loopback alone."""
-    if folder is None or address is None:
-        yield {}
-        return
-    with scripted_store(folder) as server:
-        ((host, port), *_) = parse_uri(server.url)["nodelist"]
-        with running_proxy(host, port, listen=address) as proxy:
-            uri = f"mongodb://{address}:{proxy.port}/?directConnection=true"
-            name = f"flood_{int(time.time())}"
-            try:
-                yield {"env": {**VALUES["env"], "MONGO_DB_NAME": name}, "stores": {"mongoUri": uri}}
-            finally:
-                with MongoClient[dict[str, Any]](server.url) as client:
-                    client.drop_database(name)
 
 
 def _flood(installation: Installation, prefix: str, count: int) -> tuple[list[Document], float]:

@@ -131,20 +131,28 @@ class Installation:
             self.simulator.delete("/simulator/faults").raise_for_status()
 
     def reckon(self, names: Sequence[str], *, seconds: float = 120) -> list[Document]:
-        """Waits until all these AgentTasks say Completed, checks every invariant of their tasks, and gives these."""
+        """Waits until these AgentTasks say Completed and nothing holds them, checks their tasks, and gives these."""
         give_up_at = time.monotonic() + seconds
-        while waiting := [name for name, phase in self.phases(names).items() if phase != "Completed"]:
+        while waiting := self._unfinished(names):
             assert time.monotonic() < give_up_at, f"{len(waiting)} of {len(names)} are not completed: {waiting[:5]}"
             time.sleep(LOOK_SECONDS)
         found = self.agent_tasks()
         task_ids = [found[name]["status"]["taskId"] for name in names]
         assert len(set(task_ids)) == len(names)
-        assert not [name for name in names if found[name]["metadata"].get("finalizers")]
         uids = [found[name]["metadata"]["uid"] for name in names]
         with self.database() as db:
             of_objects = [task["_id"] for task in db["tasks"].find({"source.uid": {"$in": uids}}, {"_id": 1})]
         assert sorted(of_objects) == sorted(task_ids), "an object has another task than the one it names"
         return self.judge(task_ids)
+
+    def _unfinished(self, names: Sequence[str]) -> list[tuple[str, str, bool]]:
+        """Each with its phase, and whether a finalizer is left."""
+        found = self.agent_tasks()
+        states = [
+            (name, found[name].get("status", {}).get("phase", ""), "finalizers" in found[name]["metadata"])
+            for name in names
+        ]
+        return [state for state in states if state[1:] != ("Completed", False)]
 
     def judge(self, task_ids: Sequence[str], *, seconds: float = 60) -> list[Document]:
         """Waits until these tasks have ended and are projected, checks every invariant of them, and gives them."""
@@ -208,7 +216,7 @@ def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any]) -> Iterato
     try:
         kubectl.run("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
         # The CRD is the whole cluster's: it stays when a release goes, and the next one takes it over.
-        all_values = _over(VALUES, values)
+        all_values = over(VALUES, values)
         _helm(kubectl, "install", namespace, all_values, "--take-ownership")
         with _opened(kubectl, namespace, all_values) as installation:
             yield installation
@@ -219,11 +227,12 @@ def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any]) -> Iterato
         kubectl.run("delete", "namespace", namespace, "--wait=false")
 
 
-def _over(values: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+def over(values: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, as Helm merges them: where they differ, the further ones hold."""
     both = {name: value for name, value in further.items() if name not in values}
     for name, value in values.items():
         other = further.get(name, value)
-        both[name] = _over(value, other) if isinstance(value, Mapping) and isinstance(other, Mapping) else other
+        both[name] = over(value, other) if isinstance(value, Mapping) and isinstance(other, Mapping) else other
     return both
 
 
