@@ -30,6 +30,7 @@ from app.broker.clients import Broker
 from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
+from app.services.arrivals import Arrivals
 from app.services.changes import ChangeService
 from app.services.closing import Closing
 from app.services.completion import CompletionWatch
@@ -115,6 +116,7 @@ def assemble(
         clock=clock,
         metrics=metrics,
     )
+    arrivals = Arrivals(queue)
     policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
     dispatcher = Dispatcher(stores.dispatch, queue, window, policies, clock)
     leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics)
@@ -131,7 +133,7 @@ def assemble(
         policies=policies,
         completion=completion,
         limits=execution,
-        count_accepted=snapshots.task_accepted,
+        count_accepted=arrivals.task_accepted,
     )
     state = ApiState(
         settings=settings,
@@ -147,7 +149,7 @@ def assemble(
         metrics=metrics,
         tracing=tracing,
     )
-    background = {"leader": leader.run, "completion": completion.run}
+    background = {"leader": leader.run, "completion": completion.run, "arrivals": arrivals.run}
     return Assembly(state=state, keys=keys, window=window, background=background)
 
 

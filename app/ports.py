@@ -464,6 +464,12 @@ class TaskQueue(Protocol):
     def finished(self) -> AsyncIterator[str]:
         """Yields the id of every task that ends, as far as Redis is there; ends never."""
 
+    async def add_arrivals(self, number: int) -> None:
+        """So many more tasks were accepted."""
+
+    async def arrivals(self) -> int:
+        """How many were accepted, by all API processes, since the broker began to count."""
+
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None: ...
 
     async def snapshot(self) -> Mapping[str, str]: ...

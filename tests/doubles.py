@@ -39,6 +39,7 @@ class MemoryQueue:
         self.kicked: list[Tenant] = []
         self.down = False
         self.published: dict[str, str | int | float] = {}
+        self.arrived = 0
         self.cancels: list[str] = []
         self.heard: list[str] = []
 
@@ -82,6 +83,14 @@ class MemoryQueue:
     async def finished(self) -> AsyncIterator[str]:
         for text in self.heard:
             yield text
+
+    async def add_arrivals(self, number: int) -> None:
+        self._answer()
+        self.arrived += number
+
+    async def arrivals(self) -> int:
+        self._answer()
+        return self.arrived
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
         self._answer()

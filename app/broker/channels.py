@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+ARRIVALS_KEY = "ao:queue:arrivals"
 SNAPSHOT_KEY = "ao:queue:snapshot"
 SNAPSHOT_TTL_SECONDS = 60
 WORKERS_KEY = "ao:workers"

@@ -15,7 +15,14 @@ from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
 from app.broker.celery_app import PROCESS_TASK
-from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, KICK_CHANNEL, SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS
+from app.broker.channels import (
+    ARRIVALS_KEY,
+    CANCEL_CHANNEL,
+    DONE_CHANNEL,
+    KICK_CHANNEL,
+    SNAPSHOT_KEY,
+    SNAPSHOT_TTL_SECONDS,
+)
 from app.broker.connections import listen, redis_command
 from app.broker.errors import broker_errors
 from app.broker.presence import read_presences
@@ -78,6 +85,14 @@ class CeleryTaskQueue:
 
     def finished(self) -> AsyncIterator[str]:
         return listen(self._listening, DONE_CHANNEL)
+
+    async def add_arrivals(self, number: int) -> None:
+        async with redis_command("count accepted tasks"):
+            await self._redis.execute_command("INCRBY", ARRIVALS_KEY, number)
+
+    async def arrivals(self) -> int:
+        async with redis_command("read how many tasks were accepted"):
+            return int(await self._redis.execute_command("GET", ARRIVALS_KEY) or 0)
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
         async with redis_command("publish the snapshot"), self._redis.pipeline(transaction=True) as pipeline:

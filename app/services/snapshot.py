@@ -44,11 +44,6 @@ class SnapshotPublisher:
         self._clock = clock
         self._metrics = metrics
         self._arrivals: deque[_Arrival] = deque()
-        self._accepted = 0
-
-    def task_accepted(self) -> None:
-        """Counts one accepted task, for the arrival rate of this process."""
-        self._accepted += 1
 
     async def publish(self) -> float:
         """Publishes one snapshot; gives the seconds to wait before the next. Raises DependencyError."""
@@ -57,11 +52,12 @@ class SnapshotPublisher:
         counting_seconds = self._clock.monotonic() - began
         listed = await self._queue.length()
         presences = await self._queue.presences()
-        await self._queue.publish_snapshot(self._compose(counts, listed, presences))
+        arrival_rate = self._arrival_rate(await self._queue.arrivals())
+        await self._queue.publish_snapshot(self._compose(counts, listed, presences, arrival_rate))
         return max(TICK_SECONDS, counting_seconds * COUNTING_SHARE)
 
     def _compose(
-        self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence]
+        self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence], arrival_rate: float
     ) -> dict[str, str | int | float]:
         in_flight = sum(len(presence.running) + len(presence.reserved) for presence in presences)
         drift = counts.dispatched + counts.processing - listed - in_flight
@@ -78,7 +74,7 @@ class SnapshotPublisher:
             "in_flight": in_flight,
             "processing": counts.processing,
             "oldest_age_seconds": round(counts.oldest_age_seconds, 3),
-            "arrival_rate": round(self._arrival_rate(), 4),
+            "arrival_rate": round(arrival_rate, 4),
             "mean_service_seconds": round(self._mean(services), 3),
             "p95_service_seconds": round(self._p95(services), 3),
             "model_calls": calls,
@@ -97,9 +93,12 @@ class SnapshotPublisher:
         """`services` ascending."""
         return services[math.ceil(0.95 * len(services)) - 1] if services else self._expected_service_seconds
 
-    def _arrival_rate(self) -> float:
+    def _arrival_rate(self, number: int) -> float:
+        """A second, over the last minute; `number` is of all that have arrived."""
         now = self._clock.monotonic()
-        self._arrivals.append(_Arrival(at=now, number=self._accepted))
+        if self._arrivals and number < self._arrivals[-1].number:
+            self._arrivals.clear()  # Redis has lost the count
+        self._arrivals.append(_Arrival(at=now, number=number))
         while len(self._arrivals) > 2 and now - self._arrivals[0].at > RATE_WINDOW_SECONDS:
             self._arrivals.popleft()
         first, last = self._arrivals[0], self._arrivals[-1]

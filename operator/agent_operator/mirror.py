@@ -79,8 +79,10 @@ class Mirror:
     def notice(self, task: TaskState) -> None:
         """Takes note of where a task stands; what is not about an object under way here is passed over."""
         entry = self.register.get(task.source.uid)
-        if entry is None or task.source.cluster != self.cluster_name or entry.task_id not in (None, task.task_id):
+        if entry is None or entry.task_id not in (None, task.task_id):
             return
+        if entry.task_id is None and task.source.cluster != self.cluster_name:
+            return  # once the object names the task, it is its own, also where the cluster's name has changed since
         newest = self._newest.get(entry.uid)
         if task.rev > entry.rev and (newest is None or task.rev > newest.rev):
             self._newest[entry.uid] = task

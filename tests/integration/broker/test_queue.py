@@ -180,6 +180,14 @@ async def test_the_snapshot_is_read_back(queue: CeleryTaskQueue) -> None:
     assert await queue.snapshot() == {"waiting": "3", "arrival_rate": "0.5"}
 
 
+async def test_arrivals_add_up(queue: CeleryTaskQueue) -> None:
+    before = await queue.arrivals()
+    await queue.add_arrivals(3)
+    await queue.add_arrivals(2)
+
+    assert await queue.arrivals() == before + 5
+
+
 def test_a_ticket_outlives_the_longest_task() -> None:
     app = build_celery(BrokerSettings(), ExecutionSettings(deadline_seconds=7200))
 

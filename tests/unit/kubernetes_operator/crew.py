@@ -38,7 +38,14 @@ class Clock:
 class Crew:
     """A fresh operator: what it knows it has from the world."""
 
-    def __init__(self, world: World, *, lost_after_seconds: float = 600.0, register: Register | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        lost_after_seconds: float = 600.0,
+        register: Register | None = None,
+        cluster: str = CLUSTER,
+    ) -> None:
         self.world = world
         self.clock = Clock()
         metrics, pulse, self.work = Metrics(process="operator", version="test"), Pulse(), WorkQueue()
@@ -49,12 +56,12 @@ class Crew:
         writer = StatusWriter(objects, self.clock, metrics)
         self.expiry = Expiry(objects, self.clock, metrics, pulse, horizon=timedelta(hours=1))
         self.mirror = Mirror(
-            orchestrator, self.register, writer, events, self.work, metrics, pulse, CLUSTER,
+            orchestrator, self.register, writer, events, self.work, metrics, pulse, cluster,
             lost_after_seconds=lost_after_seconds,
         )  # fmt: skip
-        self.survey = Survey(objects, orchestrator, self.register, self.expiry, self.work, self.clock, pulse, CLUSTER)
+        self.survey = Survey(objects, orchestrator, self.register, self.expiry, self.work, self.clock, pulse, cluster)
         self.reconciler = Reconciler(
-            objects, orchestrator, self.register, writer, events, self.expiry, Gate(), self.clock, metrics, CLUSTER
+            objects, orchestrator, self.register, writer, events, self.expiry, Gate(), self.clock, metrics, cluster
         )
 
     def see_all(self) -> None:

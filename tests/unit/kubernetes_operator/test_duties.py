@@ -61,6 +61,17 @@ async def test_looks_in_vain_within_minutes_are_no_loss(world: World) -> None:
     assert world.objects["poem"]["status"]["phase"] == "Completed"
 
 
+async def test_an_operator_that_is_given_another_name_for_the_cluster_goes_on_with_the_tasks(world: World) -> None:
+    world.add("poem")
+    await Crew(world).go_round()
+    world.end(key_of(world, "poem"))
+
+    await Crew(world, cluster="renamed").go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Completed"
+    assert not world.objects["poem"]["metadata"]["finalizers"]
+
+
 async def test_an_erased_task_is_lost_at_once(world: World) -> None:
     world.add("poem")
     crew = Crew(world)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from app.ports import DispatchRepository, QueueCounts, RecentFigures
+from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.metrics import Metrics
 from tests.doubles import ManualClock, MemoryQueue, presence
@@ -16,15 +17,18 @@ class Counts:
         return QueueCounts(waiting=3, dispatched=1, processing=2, oldest_age_seconds=1.5)
 
 
-async def published(queue: MemoryQueue) -> dict[str, Any]:
-    publisher = SnapshotPublisher(
+def publisher(queue: MemoryQueue, clock: ManualClock) -> SnapshotPublisher:
+    return SnapshotPublisher(
         cast("DispatchRepository", Counts()),
         queue,
         expected_service_seconds=20,
-        clock=ManualClock(),
+        clock=clock,
         metrics=Metrics(process="api", version="test"),
     )
-    await publisher.publish()
+
+
+async def published(queue: MemoryQueue) -> dict[str, Any]:
+    await publisher(queue, ManualClock()).publish()
     return queue.published
 
 
@@ -54,3 +58,36 @@ async def test_waiting_in_flight_and_drift_are_told() -> None:
     snapshot = await published(queue)
 
     assert (snapshot["waiting"], snapshot["listed"], snapshot["in_flight"], snapshot["drift"]) == (3, 0, 1, 2)
+
+
+async def test_arrivals_at_all_processes_make_the_rate() -> None:
+    queue, clock = MemoryQueue(), ManualClock()
+    here, there = Arrivals(queue), Arrivals(queue)
+    leader = publisher(queue, clock)
+    await leader.publish()
+    for arrivals in (here, there, there):
+        arrivals.task_accepted()
+    queue.down = True
+    await there.tell()
+    queue.down = False
+    await here.tell()
+    await there.tell()
+    await there.tell()
+    clock.advance(10)
+
+    await leader.publish()
+
+    assert queue.published["arrival_rate"] == 0.3
+
+
+async def test_a_count_that_is_lost_makes_no_negative_rate() -> None:
+    queue, clock = MemoryQueue(), ManualClock()
+    queue.arrived = 100
+    leader = publisher(queue, clock)
+    await leader.publish()
+    for number in (0, 5):
+        clock.advance(10)
+        queue.arrived = number
+        await leader.publish()
+
+    assert queue.published["arrival_rate"] == 0.5
