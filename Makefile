@@ -11,6 +11,9 @@ CHAOS_PROCESSES := 3
 # For benchmarks with real pods: a database on this machine, and the address of this machine, as pods reach it.
 OUTSIDE_STORE = $(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
 
+# Of end-to-end tests: waits for pods on a slow machine add up.
+STORY_SECONDS := 900
+
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
@@ -46,7 +49,7 @@ chaos: setup ## Every fault that must be survived, and the proof that each test 
 	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
 
 e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of a provider; else kind, in Docker)
-	@$(PYTHON) -m pytest -q tests/e2e
+	@$(PYTHON) -m pytest -q --timeout=$(STORY_SECONDS) tests/e2e
 
 soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)
 	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))

@@ -25,7 +25,7 @@ OBJECTS = 5_100
 SMALL = 300
 MEMORY_MB = 128
 LONGEST_SECONDS = 3_600.0
-VALUES: Mapping[str, Any] = {"env": {"AGENT_LEASE_SECONDS": 30}, "worker": {"autoscaling": {"mode": "none"}}}
+VALUES: Mapping[str, Any] = {"worker": {"autoscaling": {"mode": "none"}}}
 PEAK_KILOBYTES = "print(next(line.split()[1] for line in open('/proc/1/status') if line.startswith('VmHWM:')))"
 
 

@@ -103,6 +103,16 @@ def test_rights_are_given_in_each_namespace_that_is_served() -> None:
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
 
 
+def test_releases_that_serve_one_namespace_have_rights_of_their_own_there() -> None:
+    names: list[set[tuple[str, str]]] = []
+    for namespace in ("team", "other", "shared"):
+        objects = render(namespace, values={**STORES, "operator": {"namespaces": ["shared"]}})
+        there = [body for body in objects if body["metadata"].get("namespace") == "shared"]
+        names.append({(body["kind"], body["metadata"]["name"]) for body in there})
+    assert [len(found) for found in names] == [2, 2, 2]
+    assert len(set().union(*names)) == 6
+
+
 def test_without_an_operator_nothing_of_it_is_there() -> None:
     objects = over(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
@@ -113,7 +123,8 @@ def test_names_are_short_enough_and_no_two_releases_share_any() -> None:
     names: list[set[tuple[str, str]]] = []
     for namespace, release in (("team", "a-b"), ("team-a", "b"), ("team", "x" * 52 + "1"), ("team", "x" * 52 + "2")):
         objects = [body for body in render(namespace, release=release) if body["kind"] != "CustomResourceDefinition"]
-        assert max(len(body["metadata"]["name"].removeprefix(f"{namespace}.")) for body in objects) <= 68
+        in_namespaces = [body["metadata"]["name"] for body in objects if not is_of_the_cluster(body)]
+        assert max(map(len, in_namespaces)) <= 63
         names.append({(body["kind"], body["metadata"]["name"]) for body in objects if is_of_the_cluster(body)})
     assert len(set().union(*names)) == sum(len(found) for found in names)
 

@@ -17,7 +17,7 @@ from tests.kubernetes import agent_task, condition, create, read, status_of
 from tests.stack import Part, Stack
 from tests.waiting import wait_for
 
-SLOW = {"fault": "slow-3000"}
+SLOW = {"fault": "slow-10000"}
 LABEL = "agentorchestrator.dev/finished"
 
 
@@ -230,15 +230,15 @@ def test_an_object_is_deleted_when_its_time_to_live_is_over(
 def test_an_operator_without_memory_goes_on_where_the_last_one_was_killed(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
-    with script(stack, {"fault": "slow-2000-once"}):
+    with script(stack, SLOW):
         create(control_plane, namespace, *(agent_task(f"kept-{number}") for number in range(5)))
         wait_for_phase(control_plane, namespace, "kept-0", "Processing")
         operator.stop(signal.SIGKILL)
-        create(control_plane, namespace, agent_task("meanwhile"))
-        operator.start()
+    create(control_plane, namespace, agent_task("meanwhile"))
+    operator.start()
 
-        for name in (*(f"kept-{number}" for number in range(5)), "meanwhile"):
-            wait_for_phase(control_plane, namespace, name, "Completed", seconds=60)
+    for name in (*(f"kept-{number}" for number in range(5)), "meanwhile"):
+        wait_for_phase(control_plane, namespace, name, "Completed", seconds=60)
 
     assert len(tasks_of(stack, namespace)) == 6
 
@@ -261,7 +261,7 @@ def test_a_label_set_by_hand_does_not_hide_an_object(
         create(control_plane, namespace, agent_task("hidden"))
         wait_for_phase(control_plane, namespace, "hidden", "Processing")
         control_plane.run("label", "at/hidden", "-n", namespace, f"{LABEL}=true")
-        status = wait_for_phase(control_plane, namespace, "hidden", "Completed")
+    status = wait_for_phase(control_plane, namespace, "hidden", "Completed")
 
     assert task_of(stack, namespace, status["taskId"])["status"] == "completed"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from subprocess import CalledProcessError
+
 import httpx
 import pytest
 import yaml
 
-from tests.chart.rendering import render
+from tests.chart.rendering import CHART, RELEASE, STORES, helm, render
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import ACCOUNT, grant
 from tests.cluster.podlet import WORKER
@@ -39,7 +41,10 @@ def may(plane: ControlPlane, namespace: str, verb: str, what: str) -> bool:
 
 @pytest.fixture
 def granted(control_plane: ControlPlane, namespace: str) -> str:
+    """An API server needs a moment to learn of new rights."""
     grant(control_plane, namespace)
+    of_each_role = (ALLOWED[0], ALLOWED[-1])
+    wait_for(lambda: all(may(control_plane, namespace, *case) for case in of_each_role), what="its rights")
     return namespace
 
 
@@ -57,6 +62,19 @@ def test_its_rights_end_at_its_namespace(control_plane: ControlPlane, granted: s
         "auth", "can-i", "list", "agenttasks", f"--as={account}", "-n", "default", check=False
     )
     assert elsewhere.stdout.strip() == "no"
+
+
+def test_a_second_release_for_a_namespace_is_refused(control_plane: ControlPlane, granted: str) -> None:
+    def install(namespace: str) -> None:
+        values = {**STORES, "operator": {"namespaces": [granted]}}
+        options = ["--namespace", namespace, "--dry-run=server", "--take-ownership"]
+        helm("install", RELEASE, str(CHART), *options, values=values, kubeconfig=control_plane.kubeconfig)
+
+    install(granted)
+    with pytest.raises(CalledProcessError) as refusal:
+        install("default")
+
+    assert f"operator.namespaces: {granted} is served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
 
 
 def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = False) -> str:
@@ -81,10 +99,11 @@ def pod(control_plane: ControlPlane, granted: str) -> str:
     metadata = {"name": "one", "namespace": granted, "labels": {"app": "x"}, "annotations": {"kept": "yes"}}
     spec = {"containers": [{"name": "one", "image": "one:1"}]}
     control_plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    wait_for(lambda: bool(patch_pod(control_plane, granted, LABEL, dry=True)), what="the policy")
+    wait_for(lambda: REFUSAL in patch_pod(control_plane, granted, LABEL, dry=True), what="the policy")
     return granted
 
 
+REFUSAL = "this account may change nothing of a pod but its deletion cost"
 LABEL = '{"metadata":{"labels":{"app":"y"}}}'
 COST = '{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":%s}}}'
 
@@ -109,7 +128,7 @@ def test_of_a_pod_it_may_change_the_deletion_cost(control_plane: ControlPlane, p
     ],
 )
 def test_of_a_pod_it_may_change_nothing_else(control_plane: ControlPlane, pod: str, patch: str) -> None:
-    assert "this account may change nothing of a pod but its deletion cost" in patch_pod(control_plane, pod, patch)
+    assert REFUSAL in patch_pod(control_plane, pod, patch)
 
 
 def test_others_may_change_pods_as_before(control_plane: ControlPlane, pod: str) -> None:

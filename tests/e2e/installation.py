@@ -39,7 +39,7 @@ HARMLESS = ("debug", "info", "warning")
 VALUES: Mapping[str, Any] = {
     "images": {"tag": TAG},
     "podSecurityContext": {"runAsUser": USER},
-    "env": {"API_RATE_LIMIT_PER_MINUTE": 1_000_000, "AGENT_LEASE_SECONDS": 10, "AGENT_EXPECTED_SERVICE_SECONDS": 1},
+    "env": {"API_RATE_LIMIT_PER_MINUTE": 1_000_000, "AGENT_EXPECTED_SERVICE_SECONDS": 1},
     "dev": {
         "valkey": {"enabled": True, "image": f"agent-orchestrator-valkey:{TAG}"},
         "mongodb": {"enabled": True, "image": f"agent-orchestrator-mongodb:{TAG}"},
@@ -168,11 +168,11 @@ class Installation:
         return [documents[task_id] for task_id in task_ids]
 
     def logged_errors(self) -> list[dict[str, Any]]:
-        """What the product's pods that are there have told at level error, or worse, and what is no log line at all."""
+        """What the product's pods that stay have told at level error, or worse, and what is no log line at all."""
         found = []
         for component in ("api", "worker", "operator"):
-            for pod in self.pods(component):
-                found += [line for line in self._log(pod["metadata"]["name"]) if line["level"] not in HARMLESS]
+            for pod in self.ready(component):
+                found += [line for line in self._log(pod) if line["level"] not in HARMLESS]
         return found
 
     def restarts(self) -> dict[str, int]:
@@ -193,7 +193,11 @@ class Installation:
         return f"/{group}/namespaces/{self.namespace}/{plural}/{name}".rstrip("/")
 
     def _log(self, pod: str) -> Iterator[dict[str, Any]]:
-        for line in self.kubectl.run("logs", pod, "-n", self.namespace).stdout.splitlines():
+        """Nothing of a pod that has gone meanwhile."""
+        told = self.kubectl.run("logs", pod, "-n", self.namespace, check=False)
+        if told.returncode and "NotFound" not in told.stderr:
+            raise AssertionError(f"kubectl logs {pod}: {told.stderr}")
+        for line in told.stdout.splitlines():
             yield json.loads(line) if line.startswith("{") else {"level": "unstructured", "message": line}
 
 

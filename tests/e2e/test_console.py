@@ -33,6 +33,15 @@ def typed(installation: Installation, line: str, *, stdin: str | None = None) ->
     )
 
 
+def described(installation: Installation, name: str) -> str:
+    return typed(installation, f"describe at/{name}").stdout
+
+
+def events(installation: Installation, name: str) -> str:
+    """What `kubectl describe` tells of the object's events."""
+    return described(installation, name).partition("\nEvents:")[2]
+
+
 def test_an_article_is_applied_waited_for_listed_and_described(installation: Installation) -> None:
     assert typed(installation, f"apply -f {ARTICLE}").stdout == "agenttask.agentorchestrator.dev/article created\n"
     waited = typed(installation, "wait --for=condition=Succeeded at/article --timeout=120s")
@@ -42,9 +51,11 @@ def test_an_article_is_applied_waited_for_listed_and_described(installation: Ins
     assert head.split() == ["NAME", "AGENT", "PHASE", "TOKENS", "COST", "AGE"]
     assert re.fullmatch(r"article +ContentAgent +Completed +\d{3,} +0\.\d+ +\d+s", row.strip())
 
-    told = typed(installation, "describe at/article").stdout
-    for part in ("Reasoning:", "Attempts:", "Preview:", "Trace Id:", "Submitted", "Completed"):
+    wait_for(lambda: "ContentAgent has answered, for" in events(installation, "article"), what="the last event")
+    told = described(installation, "article")
+    for part in ("Reasoning:", "Attempts:", "Preview:", "Trace Id:"):
         assert part in told
+    assert "The API took the task as" in events(installation, "article")
 
 
 def test_the_whole_answer_is_where_the_object_says(installation: Installation) -> None:
@@ -64,7 +75,7 @@ def test_a_running_task_is_cancelled(installation: Installation) -> None:
         patched = typed(installation, 'patch at/endless --type=merge -p {"spec":{"cancel":true}}')
         assert patched.returncode == 0
         wait_for(lambda: installation.phases(["endless"]) == {"endless": "Cancelled"}, what="Cancelled")
-    assert "Cancelled" in typed(installation, "describe at/endless").stdout
+    wait_for(lambda: "Cancelled" in events(installation, "endless"), what="the event")
 
 
 def test_nobody_writes_a_status_by_hand(installation: Installation) -> None:

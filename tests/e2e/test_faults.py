@@ -40,7 +40,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 def test_a_worker_that_is_killed_for_its_memory_loses_no_task(installation: Installation) -> None:
     (worker,) = installation.ready("worker")
     names = [f"killed-{number}" for number in range(TASKS_IN_HAND)]
-    with installation.script({"fault": "slow-4000"}):
+    with installation.script({"fault": "slow-20000"}):
         for number, name in enumerate(names):
             installation.create(name, TEXT.format(number=number))
         wait_for(lambda: installation.running() == TASKS_IN_HAND, what="tasks in hand")

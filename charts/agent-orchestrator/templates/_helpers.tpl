@@ -8,7 +8,7 @@
 {{- printf "%s-%s" $base .component -}}
 {{- end -}}
 
-{{/* A name for what belongs to no namespace: a namespace has no dot in it. */}}
+{{/* A name for what belongs to no namespace, or to another one than the release: a namespace has no dot in it. */}}
 {{- define "ao.clusterName" -}}
 {{- printf "%s.%s" .Release.Namespace (include "ao.name" .) -}}
 {{- end -}}
