@@ -55,7 +55,6 @@ class Decisions:
                 "inputs": None if demand is None else asdict(demand),
             }
         )
-
         self._noted.set()
 
     async def hand_in(self) -> None:

@@ -147,9 +147,10 @@ async def test_slow_provider_is_not_asked_again() -> None:
 
 
 async def test_cancelling_leaves_the_breaker_as_it_was() -> None:
-    rig = Rig(found())
+    rig, asked = Rig(found()), asyncio.Event()
 
     async def hang(request: httpx.Request) -> httpx.Response:
+        asked.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
@@ -157,7 +158,8 @@ async def test_cancelling_leaves_the_breaker_as_it_was() -> None:
     settings = SearchSettings(tavily_api_key=SecretStr("k"), timeout_seconds=60)
     tool = WebSearch(settings, client=client, breaker=rig.breaker, metrics=rig.metrics)
     task = asyncio.create_task(tool.search("bees", request_id="r1"))
-    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
