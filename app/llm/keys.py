@@ -30,7 +30,8 @@ class ProviderKey:
 
     @property
     def configured(self) -> bool:
-        return self._path is not None or bool(self._value)
+        """Whether there is a key now. A file that is not there is no key: a mounted Secret may hold one vendor's alone."""
+        return bool(self.current())
 
     def current(self) -> str | None:
         if self._path is not None and self._look() != self._stamp:
@@ -58,6 +59,9 @@ class ProviderKey:
         stamp = self._look()
         try:
             content = self._path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            _log.info("provider_key_missing", provider=self._provider)
+            return
         except (OSError, UnicodeDecodeError) as error:
             _log.warning("provider_key_unreadable", provider=self._provider, error_type=type(error).__name__)
             return

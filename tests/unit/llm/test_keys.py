@@ -77,6 +77,7 @@ def test_the_last_key_stays_while_the_file_is_away(metrics: Metrics, tmp_path: P
 def test_a_file_may_come_later(metrics: Metrics, tmp_path: Path) -> None:
     path = tmp_path / "key"
     key = ProviderKey("openai", value=None, path=path, metrics=metrics)
+    assert not key.configured
     assert key.current() is None
     path.write_text("sk-1")
     assert key.current() == "sk-1"
