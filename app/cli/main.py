@@ -71,9 +71,24 @@ def demo(state: State = DEFAULT_FOLDER) -> None:
     raise typer.Exit(run_demo(state))
 
 
+@app.command("ssm-render")
+def ssm_render(
+    path: Annotated[str, typer.Option("--path", help="Path of the parameters, such as /agent-orchestrator-api/prod.")],
+    region: Annotated[str | None, typer.Option("--region", envvar="AWS_REGION", help="AWS region.")] = None,
+    versions: Annotated[bool, typer.Option("--versions", help="Print names and versions only, no value.")] = False,
+) -> None:
+    """Print parameters of AWS Systems Manager as values of the Helm chart, for `helm upgrade -f -`."""
+    from app.cli.parameters import render
+
+    if versions:
+        render.list_versions(path.rstrip("/"), region=region)
+    else:
+        render.render(path.rstrip("/"), region=region)
+
+
 @app.command("settings-reference", hidden=True)
 def settings_reference() -> None:
-    """Print docs/configuration.md, made from the settings themselves."""
+    """Print docs/config-reference.md, made from the settings themselves."""
     from app.cli.reference import render_reference
 
     sys.stdout.write(render_reference())

@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the settings: one row per variable, with what its field says.
+"""docs/config-reference.md, made from the settings: one row per variable, with what its field says.
 
 Defaults are read from the fields, never from the environment of whoever makes the document; a test compares the two.
 """
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from app.settings import GROUPS, SettingsGroup
+from app.settings.catalogue import CHART_OWN, PROVIDER_KEYS, READERS, is_secret
 from app.settings.group import CommaList
 
 TITLES = {
@@ -24,7 +25,6 @@ TITLES = {
     "worker": "Worker",
     "llm": "Language models",
     "search": "Web search",
-    "memory": "Memory",
     "agents": "Agents",
     "operator": "Operator",
 }
@@ -35,6 +35,11 @@ Every setting is an environment variable; on a developer's machine `.env` in the
 the environment. An empty variable counts as not set. A wrong value stops the process at its start, with one line for
 each. Secrets are never printed, and each key may instead be named by a `…_FILE` variable: a file that is read again
 when it changes.
+
+In a cluster a setting is a value of the chart: `env` for all processes, `api.env`, `worker.env` and `operator.env` for
+one. On AWS it is a parameter `/agent-orchestrator-api/<environment>/<variable>` in Parameter Store, of the type that
+the column tells, from which `agent-orchestrator ssm-render` makes these values. Where the column says “chart”, the
+chart sets the variable from a value of its own, and a parameter of that name is refused.
 
 `agent-orchestrator up` uses what is named here in place of its embedded parts: `MONGO_URI`, `REDIS_URL`, the keys and
 base URLs of the model providers and of the search. While no key of a model provider is set, a simulator answers.
@@ -51,8 +56,9 @@ def render_reference() -> str:
 
 def _section(name: str, group: type[SettingsGroup]) -> str:
     rows = [_row(field) for field in group.model_fields.values()]
-    header = ["| variable | type | default | what it does |", "|---|---|---|---|"]
-    return "\n".join([f"## {TITLES.get(name, name.capitalize())}", "", *header, *rows, ""])
+    readers = f"Read by: {', '.join(READERS[name])}."
+    header = ["| variable | type | default | parameter | what it does |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {TITLES[name]}", "", readers, "", *header, *rows, ""])
 
 
 def _row(field: FieldInfo) -> str:
@@ -60,9 +66,17 @@ def _row(field: FieldInfo) -> str:
         f"`{field.validation_alias}`",
         _type_text(field.annotation) + _range_text(field),
         _default_text(field.default),
+        _parameter_text(field),
         field.description or "",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _parameter_text(field: FieldInfo) -> str:
+    name = str(field.validation_alias)
+    if name in CHART_OWN or name.removesuffix("_FILE") in PROVIDER_KEYS - {name}:
+        return "chart"
+    return "SecureString" if is_secret(field) else "String"
 
 
 def _type_text(annotation: Any) -> str:

@@ -3,7 +3,7 @@
 A group is a small model whose fields are single environment variables; `load_settings()` reads them all, from the
 environment and then from `.env` in the working directory, and raises one `ConfigurationError` that lists every wrong
 value. Secrets are `SecretStr`; a key may also be named by `<NAME>_FILE`, a file that is read on every use, so that a
-rotated key needs no restart (`app.llm` does that). docs/configuration.md is generated from the descriptions here.
+rotated key needs no restart (`app.llm` does that). docs/config-reference.md is generated from the descriptions here.
 """
 
 from __future__ import annotations

@@ -63,6 +63,13 @@ class Shell:
                 stderr=output,
             )
 
+    def start_on(self, terminal: int, *arguments: str) -> subprocess.Popen[bytes]:
+        """Runs the command with its output on a terminal, given by its file descriptor."""
+        environment = {**clean_environment(), **self.settings}
+        return subprocess.Popen(  # noqa: S603 - our own command
+            [COMMAND, *arguments], cwd=self.folder, env=environment, stdout=terminal, stderr=terminal
+        )
+
     @property
     def output(self) -> str:
         return (self.folder / "output").read_text()

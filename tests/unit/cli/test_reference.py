@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the settings say."""
+"""docs/config-reference.md says what the settings say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from app.cli.reference import TITLES, render_reference
 from app.settings import GROUPS
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "config-reference.md"
 
 
 def test_document_is_up_to_date() -> None:

@@ -1,0 +1,1 @@
+"""Parameters of AWS Systems Manager as values of the Helm chart."""

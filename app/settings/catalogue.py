@@ -1,0 +1,75 @@
+"""What kind of setting each variable is: who reads it, whether it is secret, and who sets it in a cluster.
+
+The Helm chart and the rendering of parameters follow these sets; tests compare them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from app.settings import GROUPS
+
+_FILE = "_FILE"
+
+READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "process": ("API", "worker", "operator"),
+        "store": ("API", "worker"),
+        "broker": ("API", "worker", "operator"),
+        "api": ("API",),
+        "execution": ("API", "worker"),
+        "worker": ("worker",),
+        "llm": ("worker",),
+        "search": ("worker",),
+        "agents": ("worker",),
+        "operator": ("operator",),
+    }
+)
+"""By group of settings, the processes that use it."""
+
+CHART_OWN = frozenset(
+    {
+        "AGENT_API_HOST",
+        "AGENT_API_PORT",
+        "AGENT_AUTOSCALER_POLICY",
+        "AGENT_BOOTSTRAP_SERVICE_KEY",
+        "AGENT_METRICS_HOST",
+        "AGENT_METRICS_PORT",
+        "AGENT_OPERATOR_API_KEY",
+        "AGENT_OPERATOR_API_KEY_FILE",
+        "AGENT_OPERATOR_API_URL",
+        "AGENT_OPERATOR_CLUSTER_NAME",
+        "AGENT_OPERATOR_HOST",
+        "AGENT_OPERATOR_NAMESPACES",
+        "AGENT_OPERATOR_PORT",
+        "AGENT_OPERATOR_WORKER_DEPLOYMENT",
+        "AGENT_TASK_DEADLINE_SECONDS",
+        "AGENT_WORKER_CONCURRENCY",
+        "AGENT_WORKER_GRACE_SECONDS",
+        "AGENT_WORKER_NAME",
+    }
+)
+"""Variables that the chart sets itself, from values of its own."""
+
+
+def _fields() -> dict[str, FieldInfo]:
+    return {str(field.validation_alias): field for group in GROUPS.values() for field in group.model_fields.values()}
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+SETTINGS: Mapping[str, FieldInfo] = MappingProxyType(_fields())
+"""Every setting, by the name of its variable."""
+
+PROVIDER_KEYS = frozenset(name for name in SETTINGS if f"{name}{_FILE}" in SETTINGS and name not in CHART_OWN)
+"""Keys of vendors, which are mounted as files; their siblings …_FILE say where."""
+
+CONNECTIONS = frozenset(name for name, field in SETTINGS.items() if is_secret(field)) - PROVIDER_KEYS - CHART_OWN
+"""Connection strings of the stores."""

@@ -1,0 +1,110 @@
+"""`agent-orchestrator ssm-render` against a stand-in for AWS, with the role of an instance."""
+
+from __future__ import annotations
+
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, helm
+from tests.integration.cli.aws import Aws, running_aws
+from tests.integration.cli.command import Shell
+
+PATH = "/agent-orchestrator-api/prod"
+SECRET = "mongodb://user:very-secret@db/"
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with running_aws() as one:
+        one.put(f"{PATH}/MONGO_URI", SECRET, secure=True)
+        one.put(f"{PATH}/REDIS_URL", "rediss://:hidden@cache/", secure=True)
+        yield one
+
+
+@pytest.fixture
+def shell(tmp_path: Path, aws: Aws) -> Shell:
+    return Shell(tmp_path, aws.settings())
+
+
+def test_parameters_reach_the_chart_by_the_role_of_the_instance(shell: Shell, aws: Aws) -> None:
+    for number in range(25):  # a page has ten
+        aws.put(f"{PATH}/PLUGIN_{number}", str(number))
+    aws.put(f"{PATH}/vendors/OPENAI_API_KEY", "sk-hidden", secure=True)
+
+    done = shell.run("ssm-render", "--path", PATH)
+
+    assert done.returncode == 0, done.stderr
+    values = yaml.safe_load(done.stdout)
+    assert values["secrets"]["inline"]["stores"]["MONGO_URI"] == SECRET
+    assert values["secrets"]["inline"]["providers"] == {"OPENAI_API_KEY": "sk-hidden"}
+    assert len(values["env"]) == 25
+    assert helm("template", "ao", str(CHART), values=values)
+    assert ("PUT", "/latest/api/token") in aws.asked
+    assert aws.without_token == []
+    pages = [path for method, path in aws.asked if (method, path) == ("POST", "/")]
+    assert len(pages) == 3
+
+
+def test_names_and_versions_are_told_and_no_value(shell: Shell, aws: Aws) -> None:
+    aws.put(f"{PATH}/REDIS_URL", "rediss://:changed@cache/", secure=True)
+    aws.put(f"{PATH}/PLUGIN_CITY", "Bremen")
+    told = shell.run("ssm-render", "--path", PATH).stderr
+    assert f"{PATH}/REDIS_URL version 2, a secret" in told
+    assert f"{PATH}/PLUGIN_CITY version 1: PLUGIN_CITY is no setting of this version" in told
+    listed = shell.ok("ssm-render", "--path", f"{PATH}/", "--versions")
+    assert listed.splitlines() == [f"{PATH}/MONGO_URI 1", f"{PATH}/PLUGIN_CITY 1", f"{PATH}/REDIS_URL 2"]
+    assert not any(secret in told + listed for secret in ("very-secret", "hidden", "changed", "Bremen"))
+
+
+def test_throttled_calls_are_made_again(shell: Shell, aws: Aws) -> None:
+    aws.refusals += ["ThrottlingException"] * 2
+    assert yaml.safe_load(shell.ok("ssm-render", "--path", PATH))["secrets"]["mode"] == "inline"
+    assert aws.refusals == []
+
+
+def test_a_role_that_may_not_is_told_what_it_needs(shell: Shell, aws: Aws) -> None:
+    aws.refusals.append("AccessDeniedException")
+    done = shell.run("ssm-render", "--path", PATH)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the role needs ssm:GetParametersByPath on the path, and kms:Decrypt" in done.stderr
+
+
+def test_a_wrong_path_renders_nothing(shell: Shell) -> None:
+    done = shell.run("ssm-render", "--path", "/agent-orchestrator-api/production")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There are no parameters under /agent-orchestrator-api/production" in done.stderr
+
+
+def test_a_missing_parameter_renders_nothing(shell: Shell, aws: Aws) -> None:
+    aws.put("/agent-orchestrator-api/dev/MONGO_URI", SECRET, secure=True)
+    done = shell.run("ssm-render", "--path", "/agent-orchestrator-api/dev")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/agent-orchestrator-api/dev/REDIS_URL is missing" in done.stderr
+
+
+def test_aws_that_is_away_is_told_of_without_a_stack(tmp_path: Path) -> None:
+    nobody = {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_REGION": "eu-west-1",
+    }
+    done = Shell(tmp_path, {**nobody, "AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9"}).run("ssm-render", "--path", PATH)
+    assert done.returncode == 1
+    assert "AWS could not be asked" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_secrets_are_not_written_to_a_terminal(shell: Shell) -> None:
+    leader, follower = pty.openpty()
+    try:
+        process = shell.start_on(follower, "ssm-render", "--path", PATH)
+        os.close(follower)
+        assert process.wait(timeout=60) == 1
+        assert b"are for Helm, not for a terminal" in os.read(leader, 4096)
+    finally:
+        os.close(leader)
