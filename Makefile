@@ -88,9 +88,10 @@ lock: ## Write requirements.lock, and the parts of it that the images hold, anew
 	done
 	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
-docs: setup ## Write docs/configuration.md and docs/agenttask.md anew from the settings and the CRD
-	@$(CLI) settings-reference > docs/configuration.md
+docs: setup ## Write anew what is made from settings, CRD and chart: docs/config-reference.md, docs/agenttask.md, its README
+	@$(CLI) settings-reference > docs/config-reference.md
 	@$(PYTHON) -m agent_operator.reference charts/agent-orchestrator/files/crds/agenttasks.yaml > docs/agenttask.md
+	@$$(sh tools/build.sh charts)/helm-docs --log-level warning --chart-search-root charts
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, percentile, render
-from tests.chart.rendering import NAME
-from tests.e2e.installation import Installation, installed, over, uninterrupted
+from tests.chart.rendering import NAME, over
+from tests.e2e.installation import Installation, installed, uninterrupted
 from tests.e2e.load import load
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document

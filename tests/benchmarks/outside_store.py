@@ -44,7 +44,7 @@ def store_values(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
             uri = f"mongodb://{chosen.reached_at}:{proxy.port}/?directConnection=true"
             name = f"benchmark_{int(time.time())}"
             try:
-                yield {"env": {"MONGO_DB_NAME": name}, "stores": {"mongoUri": uri}}
+                yield {"env": {"MONGO_DB_NAME": name}, "secrets": {"inline": {"stores": {"MONGO_URI": uri}}}}
             finally:
                 with MongoClient[dict[str, Any]](server.url) as client:
                     client.drop_database(name)

@@ -12,10 +12,12 @@ import yaml
 from tests.toolchain import built
 
 CHART = Path(__file__).parents[2] / "charts" / "agent-orchestrator"
+CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+RELEASED = Path(__file__).parent / "released" / "agent-orchestrator-0.1.0.tgz"
 LONGEST_SECONDS = 300  # longer than any --timeout that a test gives
 RELEASE = "ao"
 NAME = f"{RELEASE}-agent-orchestrator"
-STORES = {"stores": {"mongoUri": "mongodb://mongodb/", "redisUrl": "redis://valkey/"}}
+STORES = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://mongodb/", "REDIS_URL": "redis://valkey/"}}}}
 
 
 def helm(*arguments: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
@@ -34,9 +36,22 @@ def helm(*arguments: str, values: Mapping[str, Any] | None = None, kubeconfig: P
 
 
 def render(
-    namespace: str, *templates: str, values: Mapping[str, Any] = STORES, release: str = RELEASE
+    namespace: str,
+    *templates: str,
+    values: Mapping[str, Any] = STORES,
+    release: str = RELEASE,
+    chart: Path = CHART,
 ) -> list[dict[str, Any]]:
     """The objects of these templates (all of them where none is named), for a release in this namespace."""
     only = [option for template in templates for option in ("--show-only", f"templates/{template}")]
-    text = helm("template", release, str(CHART), "--namespace", namespace, *only, values=values)
+    text = helm("template", release, str(chart), "--namespace", namespace, *only, values=values)
     return [found for found in yaml.safe_load_all(text) if found]
+
+
+def over(values: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, as Helm merges them: where they differ, the further ones hold."""
+    both = {name: value for name, value in further.items() if name not in values}
+    for name, value in values.items():
+        other = further.get(name, value)
+        both[name] = over(value, other) if isinstance(value, Mapping) and isinstance(other, Mapping) else other
+    return both

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import CHART, RELEASE, STORES, helm
+from tests.chart.rendering import CHART, RELEASE, STORES, helm, over
+
+EXTERNAL = {"secrets": {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}}
+EXISTING = {"secrets": {"mode": "existing", "existing": {"stores": "s"}}}
 
 
 def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
@@ -17,25 +20,57 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("base", "further", "message"),
     [
-        ({}, "stores.mongoUri: name a MongoDB"),
-        ({"stores": {"mongoUri": "mongodb://m/"}}, "stores.redisUrl: name a Redis"),
-        ({"stores": {"existingSecret": "s", "redisUrl": "redis://r/"}}, "stores.redisUrl: stores.existingSecret says"),
-        ({**STORES, "worker": {"autoscaling": {"mode": "hpa"}}}, "worker.autoscaling.mode: hpa is neither"),
-        ({**STORES, "operator": {"enabled": False}}, "worker.autoscaling.mode: operator needs operator.enabled"),
-        ({**STORES, "operator": {"namespaces": "one,two"}}, "operator.namespaces: give a list"),
-        ({**STORES, "dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
-        ({**STORES, "env": {"MONGO_URI": "mongodb://m/"}}, "env.MONGO_URI: it comes from stores.mongoUri"),
-        ({**STORES, "api": {"env": {"AGENT_API_PORT": "1"}}}, "api.env.AGENT_API_PORT: it comes from the image"),
+        ({}, {}, "secrets.inline.stores.MONGO_URI: name a MongoDB"),
         (
-            {**STORES, "worker": {"env": {"AGENT_WORKER_GRACE_SECONDS": 5}}},
+            {},
+            {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://m/"}}}},
+            "secrets.inline.stores.REDIS_URL: name a Redis",
+        ),
+        (STORES, {"secrets": {"existing": {"stores": "s"}}}, "secrets.existing.stores: secrets.mode is inline"),
+        (
+            EXISTING,
+            {"secrets": {"inline": {"stores": {"REDIS_URL": "redis://r/"}}}},
+            "secrets.inline.stores: secrets.mode is existing",
+        ),
+        (
+            EXTERNAL,
+            {"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "k"}}}},
+            "secrets.inline.providers: secrets.mode is externalSecret",
+        ),
+        ({}, {"secrets": {"mode": "existing"}}, "secrets.existing.stores: name the Secret"),
+        ({}, {"secrets": {"mode": "externalSecret"}}, "secrets.externalSecret.path: name the parameters' path"),
+        (STORES, {"operator": {"enabled": False}}, "worker.autoscaling.mode: operator needs operator.enabled"),
+        (
+            STORES,
+            {"worker": {"autoscaling": {"mode": "keda", "keda": {"minReplicas": 5, "maxReplicas": 4}}}},
+            "worker.autoscaling.keda.minReplicas: is more than maxReplicas",
+        ),
+        (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
+        (STORES, {"dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
+        (STORES, {"env": {"MONGO_URI": "mongodb://m/"}}, "env.MONGO_URI: it comes from secrets.*.stores"),
+        (STORES, {"env": {"OPENAI_API_KEY": "k"}}, "env.OPENAI_API_KEY: it comes from secrets.*.providers"),
+        (
+            STORES,
+            {"worker": {"env": {"TAVILY_API_KEY_FILE": "/k"}}},
+            "worker.env.TAVILY_API_KEY_FILE: it comes from secrets.*.providers",
+        ),
+        (STORES, {"api": {"env": {"AGENT_API_PORT": "1"}}}, "api.env.AGENT_API_PORT: it comes from the image"),
+        (
+            STORES,
+            {"worker": {"env": {"AGENT_WORKER_GRACE_SECONDS": 5}}},
             "worker.env.AGENT_WORKER_GRACE_SECONDS: it comes from tasks.deadlineSeconds",
+        ),
+        (
+            STORES,
+            {"secrets": {"inline": {"worker": {"MONGO_URI": "mongodb://m/"}}}},
+            "secrets.inline.worker.MONGO_URI: it comes from secrets.*.stores",
         ),
     ],
 )
-def test_values_that_cannot_work_are_refused(values: dict[str, Any], message: str) -> None:
-    assert message in refusal(values)
+def test_values_that_cannot_work_are_refused(base: dict[str, Any], further: dict[str, Any], message: str) -> None:
+    assert message in refusal(over(base, further))
 
 
 @pytest.mark.parametrize("release", ["a.b", "1ao"])

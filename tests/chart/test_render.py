@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from tests.chart.rendering import STORES, render
+from tests.chart.rendering import NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
 Objects = list[dict[str, Any]]
@@ -23,26 +24,29 @@ def pod_of(objects: Objects, component: str) -> dict[str, Any]:
 
 
 def environment(objects: Objects, component: str) -> dict[str, Any]:
-    """Of the component's container, by name; a name that stands twice would be an error of Kubernetes."""
+    """Of the component's container, by name, over what all share, as Kubernetes does it."""
     (container,) = pod_of(objects, component)["spec"]["containers"]
     names = [variable["name"] for variable in container["env"]]
     assert len(names) == len(set(names))
-    return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
+    (shared,) = [body["data"] for body in objects if body["kind"] == "ConfigMap"]
+    own = {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
+    return {**shared, **own}
 
 
-def over(**values: Any) -> Objects:
-    return render("team", values={**STORES, **values})
+def rendered(**values: Any) -> Objects:
+    return render("team", values=over(STORES, values))
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_what_all_share_reaches_all(component: str) -> None:
-    objects = over(env={"AGENT_QUEUE_NAME": "other", component: "own"}, **{component: {"env": {component: "its own"}}})
+    own = {component: {"env": {component: "its own"}}}
+    objects = rendered(env={"AGENT_QUEUE_NAME": "other", component: "own"}, **own)
     assert environment(objects, component)["AGENT_QUEUE_NAME"] == "other"
     assert environment(objects, component)[component] == "its own"
 
 
 def test_numbers_of_a_values_file_keep_their_digits() -> None:
-    objects = over(
+    objects = rendered(
         env={"AGENT_API_MAX_BODY_BYTES": 16_777_216, "AGENT_SHARE": 0.25, "AGENT_FLAG": True},
         images={"tag": 1_234_567},
         worker={"autoscaling": {"policy": {"max_replicas": 1_000_000}}},
@@ -55,7 +59,7 @@ def test_numbers_of_a_values_file_keep_their_digits() -> None:
 
 
 def test_a_worker_is_given_as_long_as_a_task_may_take() -> None:
-    objects = over(tasks={"deadlineSeconds": 7_200})
+    objects = rendered(tasks={"deadlineSeconds": 7_200})
     assert environment(objects, "api")["AGENT_TASK_DEADLINE_SECONDS"] == "7200"
     assert environment(objects, "worker")["AGENT_WORKER_GRACE_SECONDS"] == "7200"
     assert pod_of(objects, "worker")["spec"]["terminationGracePeriodSeconds"] > 7_200
@@ -63,38 +67,150 @@ def test_a_worker_is_given_as_long_as_a_task_may_take() -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_other_stores_move_every_pod_that_uses_them(component: str) -> None:
-    elsewhere = {"stores": {"mongoUri": "mongodb://other/", "redisUrl": "redis://other/"}}
+    elsewhere = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://other/", "REDIS_URL": "redis://other/"}}}}
     before, after = (pod_of(render("team", values=values), component) for values in (STORES, elsewhere))
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
     assert "other" not in str(after)
 
 
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_other_settings_move_every_pod(component: str) -> None:
+    before, after = (pod_of(rendered(env={"LOG_LEVEL": level}), component) for level in ("INFO", "DEBUG"))
+    assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
+
+
+def test_another_key_of_a_vendor_moves_no_pod() -> None:
+    def pods(key: str) -> list[Any]:
+        objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": key}}})
+        return [pod_of(objects, component) for component in COMPONENTS]
+
+    assert pods("old") == pods("new")
+
+
 def test_secrets_that_are_there_are_used_and_none_is_made() -> None:
-    objects = render("team", values={"stores": {"existingSecret": "mine"}, "serviceKey": {"existingSecret": "key"}})
+    existing = {"mode": "existing", "existing": {"stores": "mine", "providers": "models", "worker": "plugins"}}
+    objects = render("team", values={"secrets": existing, "serviceKey": {"existingSecret": "key"}})
     assert not [body for body in objects if body["kind"] == "Secret"]
+    volumes = pod_of(objects, "worker")["spec"]["volumes"]
+    assert [volume["secret"]["secretName"] for volume in volumes if "secret" in volume] == ["models"]
     assert environment(objects, "worker")["MONGO_URI"]["secretKeyRef"]["name"] == "mine"
     assert environment(objects, "api")["AGENT_BOOTSTRAP_SERVICE_KEY"]["secretKeyRef"]["name"] == "key"
     assert [volume["secret"]["secretName"] for volume in pod_of(objects, "operator")["spec"]["volumes"][1:]] == ["key"]
 
 
-def test_keys_of_models_reach_the_workers_alone() -> None:
-    objects = over(worker={"envFromSecret": "models"}, dev={"simulator": {"enabled": True}})
-    with_secret = [name for name in COMPONENTS if "envFrom" in pod_of(objects, name)["spec"]["containers"][0]]
-    with_key = [name for name in COMPONENTS if "OPENAI_API_KEY" in environment(objects, name)]
-    assert (with_secret, with_key) == (["worker"], ["worker"])
+def test_keys_of_vendors_reach_the_workers_alone_and_as_files() -> None:
+    objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": "k"}, "worker": {"WEATHER_KEY": "w"}}})
+    with_file = [name for name in COMPONENTS if "OPENAI_API_KEY_FILE" in environment(objects, name)]
+    with_secret = [
+        name
+        for name in COMPONENTS
+        if any("secretRef" in source for source in pod_of(objects, name)["spec"]["containers"][0]["envFrom"])
+    ]
+    assert (with_file, with_secret) == (["worker"], ["worker"])
+    assert "OPENAI_API_KEY" not in environment(objects, "worker")
+
+
+def test_a_simulator_takes_the_place_of_the_vendors() -> None:
+    told = environment(rendered(dev={"simulator": {"enabled": True}}), "worker")
+    assert told["OPENAI_BASE_URL"] == "http://ao-agent-orchestrator-simulator:8099/v1"
+    assert told["OPENAI_API_KEY"] == told["TAVILY_API_KEY"] == "simulated"
+
+
+def test_the_operator_may_have_an_address_of_redis_of_its_own() -> None:
+    objects = rendered(operator={"redisKeys": {"REDIS_URL": "OPERATOR_REDIS_URL"}})
+    assert environment(objects, "operator")["REDIS_URL"]["secretKeyRef"]["key"] == "OPERATOR_REDIS_URL"
+    assert environment(objects, "worker")["REDIS_URL"]["secretKeyRef"]["key"] == "REDIS_URL"
+    assert "MONGO_URI" not in environment(objects, "operator")
+
+
+def test_an_image_may_be_named_by_its_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    objects = rendered(images={"registry": "registry.internal/", "tag": "1.2", "digests": {"worker": digest}})
+    images = {name: pod_of(objects, name)["spec"]["containers"][0]["image"] for name in COMPONENTS}
+    assert images["api"] == "registry.internal/agent-orchestrator-api:1.2"
+    assert images["worker"] == f"registry.internal/agent-orchestrator-worker@{digest}"
+
+
+@pytest.mark.parametrize("mode", ["operator", "keda", "hpa", "none"])
+def test_one_party_alone_scales_the_workers(mode: str) -> None:
+    objects = rendered(worker={"autoscaling": {"mode": mode}})
+    kinds = {body["kind"] for body in objects}
+    scalers = {"ScaledObject", "HorizontalPodAutoscaler"} & kinds
+    assert scalers == {"keda": {"ScaledObject"}, "hpa": {"HorizontalPodAutoscaler"}}.get(mode, set())
+    told = "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
+    assert told is (mode == "operator")
+
+
+def test_disruption_budgets_keep_all_but_one() -> None:
+    def budgets(replicas: int) -> set[str]:
+        objects = rendered(api={"replicas": replicas})
+        found = [body for body in objects if body["kind"] == "PodDisruptionBudget"]
+        assert {body["spec"]["maxUnavailable"] for body in found} == {1}
+        return {body["metadata"]["labels"]["app.kubernetes.io/component"] for body in found}
+
+    assert (budgets(1), budgets(2)) == ({"worker"}, {"api", "worker"})
+
+
+def test_an_ingress_leads_to_the_api_over_tls() -> None:
+    objects = rendered(ingress={"enabled": True, "hosts": ["a.example.com", "b.example.com"], "tlsSecret": "cert"})
+    (ingress,) = [body for body in objects if body["kind"] == "Ingress"]
+    assert ingress["spec"]["tls"] == [{"hosts": ["a.example.com", "b.example.com"], "secretName": "cert"}]
+    backends = {rule["host"]: rule["http"]["paths"][0]["backend"]["service"] for rule in ingress["spec"]["rules"]}
+    service = {"name": "ao-agent-orchestrator-api", "port": {"name": "http"}}
+    assert backends == {"a.example.com": service, "b.example.com": service}
+
+
+def test_where_metrics_are_is_told_by_annotation_or_monitor() -> None:
+    def ports(objects: Objects) -> dict[str, Any]:
+        told = {name: pod_of(objects, name)["metadata"]["annotations"] for name in COMPONENTS}
+        return {name: annotations.get("prometheus.io/port") for name, annotations in told.items()}
+
+    assert ports(rendered()) == {"api": None, "worker": None, "operator": None}
+    annotated = ports(rendered(monitoring={"scrapeAnnotations": True}))
+    assert annotated == {"api": "8080", "worker": "9100", "operator": "9110"}
+    objects = rendered(monitoring={"monitors": True, "labels": {"release": "prometheus"}})
+    monitors = [body for body in objects if body["kind"].endswith("Monitor")]
+    assert {body["kind"] for body in monitors} == {"ServiceMonitor", "PodMonitor"}
+    assert {body["metadata"]["labels"]["release"] for body in monitors} == {"prometheus"}
+
+
+def test_parameters_of_aws_become_secrets_without_their_path() -> None:
+    external = {"path": "/ao/prod", "worker": ["WEATHER_KEY"], "storeName": "aws"}
+    objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": external}})
+    found = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
+    assert [name.rpartition("-")[2] for name in found] == ["stores", "providers", "worker"]
+    stores = found[f"{NAME}-stores"]
+    pattern = stores["dataFrom"][0]["find"]["name"]["regexp"]
+    assert re.fullmatch(pattern, "/ao/prod/MONGO_URI")
+    assert not re.fullmatch(pattern, "/ao/prod/OPENAI_API_KEY")
+    assert {spec["secretStoreRef"]["name"] for spec in found.values()} == {"aws"}
+    assert not [body for body in objects if body["kind"] == "SecretStore"]
+
+
+def test_further_objects_are_templates() -> None:
+    further = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-own"}}
+    names = [body["metadata"]["name"] for body in rendered(extraObjects=[further])]
+    assert "ao-own" in names
 
 
 def test_replicas_are_named_only_where_nothing_scales() -> None:
     def named(mode: str) -> bool:
-        objects = over(worker={"autoscaling": {"mode": mode}})
-        (worker,) = [body for body in objects if body["metadata"]["name"].endswith("-worker")]
+        objects = rendered(worker={"autoscaling": {"mode": mode}})
+        (worker,) = [
+            body for body in objects if body["kind"] == "Deployment" and body["metadata"]["name"].endswith("-worker")
+        ]
         return "replicas" in worker["spec"]
 
-    assert (named("operator"), named("none")) == (False, True)
+    assert {mode: named(mode) for mode in ("operator", "keda", "hpa", "none")} == {
+        "operator": False,
+        "keda": False,
+        "hpa": False,
+        "none": True,
+    }
 
 
 def test_rights_are_given_in_each_namespace_that_is_served() -> None:
-    objects = over(operator={"namespaces": ["one", "two", "one"]})
+    objects = rendered(operator={"namespaces": ["one", "two", "one"]})
     roles = [(body["kind"], body["metadata"].get("namespace")) for body in objects if body["kind"].startswith("Role")]
     assert roles.count(("Role", "one")) == roles.count(("RoleBinding", "two")) == 1
     (account,) = [body for body in objects if body["kind"] == "ServiceAccount"]
@@ -106,7 +222,7 @@ def test_rights_are_given_in_each_namespace_that_is_served() -> None:
 def test_releases_that_serve_one_namespace_have_rights_of_their_own_there() -> None:
     names: list[set[tuple[str, str]]] = []
     for namespace in ("team", "other", "shared"):
-        objects = render(namespace, values={**STORES, "operator": {"namespaces": ["shared"]}})
+        objects = render(namespace, values=over(STORES, {"operator": {"namespaces": ["shared"]}}))
         there = [body for body in objects if body["metadata"].get("namespace") == "shared"]
         names.append({(body["kind"], body["metadata"]["name"]) for body in there})
     assert [len(found) for found in names] == [2, 2, 2]
@@ -114,9 +230,10 @@ def test_releases_that_serve_one_namespace_have_rights_of_their_own_there() -> N
 
 
 def test_without_an_operator_nothing_of_it_is_there() -> None:
-    objects = over(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
+    objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
-    assert kinds == {"CustomResourceDefinition", "Secret", "Service", "Deployment"}
+    assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating")) for kind in kinds)
+    assert not [body for body in objects if body["metadata"]["name"].endswith("-operator")]
 
 
 def test_names_are_short_enough_and_no_two_releases_share_any() -> None:

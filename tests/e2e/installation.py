@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ from pymongo import MongoClient
 
 from app.domain.run import EventName
 from app.settings import StoreSettings
-from tests.chart.rendering import CHART, NAME, RELEASE, helm
+from tests.chart.rendering import CHART, NAME, RELEASE, helm, over
 from tests.e2e.provider import TAG
 from tests.invariants import Document, violations
 from tests.kubernetes import Kubectl, agent_task
@@ -64,9 +65,16 @@ class Installation:
     mongo_uri: str
     database_name: str
 
-    def upgrade(self, values: Mapping[str, Any]) -> None:
-        """With further values over those it was installed with; waits until all is rolled out."""
-        _helm(self.kubectl, "upgrade", self.namespace, values, "--reset-then-reuse-values")
+    def upgrade(self, values: Mapping[str, Any], *options: str) -> None:
+        """With further values over those it was installed with; waits until all is rolled out.
+
+        Raises AssertionError with what Helm says where it fails.
+        """
+        _helm(self.kubectl, "upgrade", self.namespace, values, CHART, "--reset-then-reuse-values", *options)
+
+    def helm(self, verb: str, *options: str) -> str:
+        """What Helm prints of the release. Raises subprocess.CalledProcessError."""
+        return helm(verb, RELEASE, "--namespace", self.namespace, *options, kubeconfig=self.kubectl.kubeconfig)
 
     def create(self, name: str, text: str, **spec: Any) -> None:
         """An AgentTask, by the API server's own answer there or refused. Raises httpx.HTTPStatusError."""
@@ -213,17 +221,31 @@ def uninterrupted(tasks: Sequence[Document]) -> bool:
 
 
 @contextmanager
-def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any]) -> Iterator[Installation]:
+def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any], *, chart: Path = CHART) -> Iterator[Installation]:
     """A release with these values over `VALUES`, in a namespace that enforces the restricted level of pod security."""
+    with namespace_for(kubectl, name) as namespace:
+        all_values = over(VALUES, values)
+        install(kubectl, namespace, all_values, chart=chart)
+        with opened(kubectl, namespace, all_values) as installation:
+            yield installation
+
+
+def install(kubectl: Kubectl, namespace: str, values: Mapping[str, Any], *options: str, chart: Path = CHART) -> None:
+    """Waits until all is ready. The CRD is the whole cluster's: it stays when a release goes, and the next takes it.
+
+    Raises AssertionError with what Helm says where it fails.
+    """
+    _helm(kubectl, "install", namespace, values, chart, "--take-ownership", *options)
+
+
+@contextmanager
+def namespace_for(kubectl: Kubectl, name: str) -> Iterator[str]:
+    """A namespace for one release, which goes with it, and with its AgentTasks."""
     namespace = f"{name}-{uuid.uuid4().hex[:8]}"
     kubectl.run("create", "namespace", namespace)
     try:
         kubectl.run("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-        # The CRD is the whole cluster's: it stays when a release goes, and the next one takes it over.
-        all_values = over(VALUES, values)
-        _helm(kubectl, "install", namespace, all_values, "--take-ownership")
-        with _opened(kubectl, namespace, all_values) as installation:
-            yield installation
+        yield namespace
     finally:
         # While their operator is there: it lets them go.
         kubectl.run("delete", "agenttasks", "--all", "-n", namespace, f"--timeout={DELETE_SECONDS}s", check=False)
@@ -231,20 +253,11 @@ def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any]) -> Iterato
         kubectl.run("delete", "namespace", namespace, "--wait=false")
 
 
-def over(values: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, as Helm merges them: where they differ, the further ones hold."""
-    both = {name: value for name, value in further.items() if name not in values}
-    for name, value in values.items():
-        other = further.get(name, value)
-        both[name] = over(value, other) if isinstance(value, Mapping) and isinstance(other, Mapping) else other
-    return both
-
-
-def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any], *options: str) -> None:
+def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any], chart: Path, *options: str) -> None:
     waiting = ["--wait", f"--timeout={INSTALL_SECONDS}s"]
     try:
         helm(
-            verb, RELEASE, str(CHART), "--namespace", namespace, *waiting, *options,
+            verb, RELEASE, str(chart), "--namespace", namespace, *waiting, *options,
             values=values, kubeconfig=kubectl.kubeconfig,
         )  # fmt: skip
     except subprocess.CalledProcessError as failure:
@@ -253,10 +266,12 @@ def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any]
 
 
 @contextmanager
-def _opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Iterator[Installation]:
+def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Iterator[Installation]:
+    """The release that is there, installed with these values."""
     with ExitStack() as cleanup:
         proxy = cleanup.enter_context(_serving(kubectl, "proxy", "--port=0", says=r"127\.0\.0\.1:(\d+)"))
-        mongo_uri = values.get("stores", {}).get("mongoUri") or cleanup.enter_context(_forwarded(kubectl, namespace))
+        named = values.get("secrets", {}).get("inline", {}).get("stores", {}).get("MONGO_URI")
+        mongo_uri = named or cleanup.enter_context(_forwarded(kubectl, namespace))
         root = f"http://127.0.0.1:{proxy}"
         services = f"{root}/api/v1/namespaces/{namespace}/services"
         secret = kubectl.get(f"secret/{NAME}-keys", "-n", namespace)["data"]["service-key"]

@@ -1,0 +1,47 @@
+"""What `helm test` runs: hands a task in, waits for its end, reads the answer. Exits 1 with the reason if it fails."""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+LAST = ("completed", "failed", "cancelled")
+LOOK_SECONDS = 1
+REQUEST_SECONDS = 10
+
+
+def call(path: str, body: dict[str, str] | None = None) -> Any:
+    api = os.environ["TEST_API"]
+    headers = {
+        "X-API-Key": Path(os.environ["TEST_KEY_FILE"]).read_text(encoding="utf-8").strip(),
+        "X-Tenant": os.environ["TEST_TENANT"],
+        "Content-Type": "application/json",
+    }
+    request = urllib.request.Request(api + path, json.dumps(body).encode() if body else None, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refused:
+        sys.exit(f"{path} answered {refused.code}: {refused.read().decode(errors='replace')}")
+    except OSError as failure:
+        sys.exit(f"{api} cannot be reached: {failure}")
+
+
+def main() -> None:
+    give_up_at = time.monotonic() + float(os.environ["TEST_TIMEOUT_SECONDS"])
+    task_id = call("/v1/agent/execute", {"task": os.environ["TEST_TASK"]})["task_id"]
+    print(f"task {task_id} is accepted")
+    while (task := call(f"/v1/tasks/{task_id}"))["status"] not in LAST:
+        if time.monotonic() > give_up_at:
+            sys.exit(f"task {task_id} is still {task['status']}: is a worker ready, and does the model answer?")
+        time.sleep(LOOK_SECONDS)
+    if task["status"] != "completed":
+        sys.exit(f"task {task_id} ended as {task['status']}: {task['error']}")
+    print(f"task {task_id} is completed by {task['selected_agent']}, for {task['usage']['cost_usd']} USD")
+
+
+main()

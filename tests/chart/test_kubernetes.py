@@ -1,0 +1,69 @@
+"""What the chart makes is valid for each minor of Kubernetes that is supported, and for the CRDs of other projects."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, CI_VALUES, helm
+from tests.chart.schemas import write_schemas
+from tests.toolchain import built
+
+OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").rpartition(".")[0]
+MINORS = (OLDEST, "1.34", "1.36")
+CRD = CHART / "files" / "crds" / "agenttasks.yaml"
+SAMPLES = sorted((CHART.parents[1] / "k8s" / "samples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def locations(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    crds = [CRD, *sorted((built("charts") / "crds").iterdir())]
+    return write_schemas(tmp_path_factory.mktemp("schemas"), minors=MINORS, crds=crds)
+
+
+def judged(files: Iterable[Path], minor: str, locations: Sequence[str]) -> dict[str, Any]:
+    options = ["-strict", "-summary", "-output", "json", "-kubernetes-version", f"{minor}.0"]
+    done = subprocess.run(  # noqa: S603  kubeconform, with arguments of this test
+        [str(built("charts") / "kubeconform"), *options, *locations, *map(str, files)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path) -> None:
+    objects = 0
+    for values in CI_VALUES:
+        text = helm("template", "ao", str(CHART), "--values", str(values), "--kube-version", f"{minor}.0")
+        (tmp_path / values.name).write_text(text)
+        objects += text.count("\nkind: ")
+    told = judged(tmp_path.iterdir(), minor, locations)
+    assert told["resources"] == []
+    assert told["summary"] == {"valid": objects, "invalid": 0, "errors": 0, "skipped": 0}
+
+
+def test_samples_are_valid(locations: list[str]) -> None:
+    assert judged(SAMPLES, MINORS[-1], locations)["resources"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("Deployment", {"apiVersion": "apps/v1", "spec": {"replica": 1}}),
+        ("NetworkPolicy", {"apiVersion": "networking.k8s.io/v1", "spec": {"podSelector": {}, "egres": []}}),
+        ("ScaledObject", {"apiVersion": "keda.sh/v1alpha1", "spec": {"scaleTargetRef": {"name": "w"}, "trigger": []}}),
+        ("AgentTask", {"apiVersion": "agentorchestrator.dev/v1alpha1", "spec": {"tasks": "typo"}}),
+    ],
+)
+def test_a_typo_would_be_seen(kind: str, wrong: dict[str, Any], locations: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump({"kind": kind, "metadata": {"name": "wrong"}, **wrong}))
+    (told,) = judged([file], MINORS[-1], locations)["resources"]
+    assert told["status"] == "statusInvalid"

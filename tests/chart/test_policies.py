@@ -1,0 +1,179 @@
+"""Rules that hold for everything the chart makes, with each of the examples: security, names, references."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CI_VALUES, render
+
+LONGEST_NAME = 63
+LONG_RELEASE = "a-release-with-quite-a-long-name-as-pipelines-make-it"  # 53 characters, the most that Helm takes
+METADATA_SERVICES = ("169.254.169.254", "fd00:ec2::254")
+Objects = list[dict[str, Any]]
+LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
+
+
+@pytest.fixture(scope="module", params=CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
+def objects(request: pytest.FixtureRequest) -> Objects:
+    example: Path = request.param
+    return render("team", values=yaml.safe_load(example.read_text()), release=LONG_RELEASE)
+
+
+def pods(objects: Objects) -> Iterator[dict[str, Any]]:
+    """The specification of every pod, those of Deployments and the test's."""
+    for body in objects:
+        if body["kind"] == "Deployment":
+            yield body["spec"]["template"]["spec"]
+        elif body["kind"] == "Pod":
+            yield body["spec"]
+
+
+def containers(objects: Objects) -> Iterator[dict[str, Any]]:
+    for pod in pods(objects):
+        yield from pod["containers"]
+
+
+def names(objects: Objects, kind: str) -> set[str]:
+    return {body["metadata"]["name"] for body in objects if body["kind"] == kind}
+
+
+def test_pods_keep_to_the_restricted_level_of_pod_security(objects: Objects) -> None:
+    for pod in pods(objects):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all({"name", "emptyDir"} == set(volume) or "secret" in volume for volume in pod["volumes"])
+    for container in containers(objects):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_the_operator_alone_is_given_an_account(objects: Objects) -> None:
+    with_token = [pod for pod in pods(objects) if pod["automountServiceAccountToken"]]
+    assert [pod["containers"][0]["name"] for pod in with_token] in ([], ["operator"])
+
+
+def test_containers_say_what_they_need_and_may_have(objects: Objects) -> None:
+    for container in containers(objects):
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_no_variable_stands_twice(objects: Objects) -> None:
+    for container in containers(objects):
+        variables = [variable["name"] for variable in container.get("env", [])]
+        assert sorted(variables) == sorted(set(variables))
+
+
+def test_no_image_is_named_by_a_tag_that_moves(objects: Objects) -> None:
+    for container in containers(objects):
+        image = container["image"]
+        assert "@sha256:" in image or (":" in image.rpartition("/")[2] and not image.endswith(":latest")), image
+
+
+def test_names_are_short_enough_with_their_component(objects: Objects) -> None:
+    """But for those with the namespace before them, which are of kinds that may be longer."""
+    for body in objects:
+        name, labels = body["metadata"]["name"], body["metadata"].get("labels", {})
+        if LABELS[-1] not in labels or name.startswith("team."):
+            continue
+        assert len(name) <= LONGEST_NAME
+        assert name.endswith((f"-{labels[LABELS[-1]]}", "-autoscaler"))
+        assert max(map(len, labels.values())) <= LONGEST_NAME
+
+
+def test_every_secret_and_settings_map_that_a_pod_reads_is_there_or_somebody_elses(objects: Objects) -> None:
+    made = names(objects, "Secret") | names(objects, "ExternalSecret")
+    elsewhere = {"orchestrator-stores", "orchestrator-models", "orchestrator-plugins", "orchestrator-service-key"}
+    for container in containers(objects):
+        sources = [variable["valueFrom"] for variable in container.get("env", []) if "valueFrom" in variable]
+        sources += container.get("envFrom", [])
+        for source in sources:
+            if secret := source.get("secretKeyRef") or source.get("secretRef"):
+                assert secret["name"] in made | elsewhere
+            if settings := source.get("configMapRef"):
+                assert settings["name"] in names(objects, "ConfigMap")
+    for pod in pods(objects):
+        mounted = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        assert mounted <= made | elsewhere
+
+
+def test_accounts_roles_and_services_that_are_named_are_there(objects: Objects) -> None:
+    for pod in pods(objects):
+        assert pod.get("serviceAccountName") in {None, *names(objects, "ServiceAccount")}
+    roles = {(body["kind"], body["metadata"]["name"]) for body in objects}
+    for body in objects:
+        if body["kind"] == "RoleBinding":
+            assert ("Role", body["roleRef"]["name"]) in roles
+            assert {subject["name"] for subject in body["subjects"]} <= names(objects, "ServiceAccount")
+        if body["kind"] == "Ingress":
+            backends = [path["backend"] for rule in body["spec"]["rules"] for path in rule["http"]["paths"]]
+            assert {backend["service"]["name"] for backend in backends} <= names(objects, "Service")
+        if body["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+            assert body["spec"]["scaleTargetRef"]["name"] in names(objects, "Deployment")
+
+
+def test_selectors_choose_the_pods_of_one_component(objects: Objects) -> None:
+    labels = [body["spec"]["template"]["metadata"]["labels"] for body in objects if body["kind"] == "Deployment"]
+    for body in objects:
+        if body["kind"] not in ("Service", "PodDisruptionBudget", "ServiceMonitor", "PodMonitor"):
+            continue
+        selector = body["spec"]["selector"]
+        chosen = selector.get("matchLabels", selector)
+        assert set(chosen) == set(LABELS)
+        matching = [found for found in labels if chosen.items() <= found.items()]
+        assert len(matching) == 1, body["metadata"]["name"]
+
+
+def test_no_pod_reaches_the_instance_metadata(objects: Objects) -> None:
+    policies = [body["spec"] for body in objects if body["kind"] == "NetworkPolicy"]
+    (default,) = [spec for spec in policies if "app.kubernetes.io/component" not in spec["podSelector"]["matchLabels"]]
+    assert set(default["policyTypes"]) == {"Ingress", "Egress"}
+    assert "ingress" not in default
+    for spec in policies:
+        for rule in spec.get("egress", []):
+            assert rule["to"], "a rule without `to` is a rule to everywhere"
+            for peer in rule["to"]:
+                block = peer.get("ipBlock")
+                assert block is None or not any(reaches(block, service) for service in METADATA_SERVICES)
+
+
+def reaches(block: dict[str, Any], address: str) -> bool:
+    at = ipaddress.ip_address(address)
+    inside = at in ipaddress.ip_network(block["cidr"])
+    return inside and not any(at in ipaddress.ip_network(part) for part in block.get("except", []))
+
+
+def test_every_pod_is_under_a_policy(objects: Objects) -> None:
+    (everything,) = [
+        body["spec"]["podSelector"]["matchLabels"]
+        for body in objects
+        if body["kind"] == "NetworkPolicy" and body["metadata"]["name"].endswith("-pods")
+    ]
+    for body in objects:
+        labels = {
+            "Deployment": lambda body: body["spec"]["template"]["metadata"]["labels"],
+            "Pod": lambda body: body["metadata"]["labels"],
+        }.get(body["kind"])
+        if labels is not None:
+            assert everything.items() <= labels(body).items()
+
+
+def test_workers_are_given_the_time_that_a_task_may_take(objects: Objects) -> None:
+    (deadline,) = [
+        int(body["data"]["AGENT_TASK_DEADLINE_SECONDS"])
+        for body in objects
+        if body["kind"] == "ConfigMap" and "AGENT_TASK_DEADLINE_SECONDS" in body["data"]
+    ]
+    (worker,) = [pod for pod in pods(objects) if pod["containers"][0]["name"] == "worker"]
+    assert worker["terminationGracePeriodSeconds"] > deadline

@@ -1,0 +1,44 @@
+"""What an upgrade from the last released chart must not change, because Kubernetes or Helm would refuse it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import RELEASED, STORES, render
+
+OLD_STORES = {"stores": {"mongoUri": "mongodb://mongodb/", "redisUrl": "redis://valkey/"}}
+STABLE = ("Deployment", "Service", "ServiceAccount", "Secret", "CustomResourceDefinition")
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+def by_name(objects: list[dict[str, Any]]) -> Objects:
+    return {(body["kind"], body["metadata"]["name"]): body for body in objects}
+
+
+@pytest.fixture(scope="module")
+def released() -> Objects:
+    return by_name(render("team", values=OLD_STORES, chart=RELEASED))
+
+
+@pytest.fixture(scope="module")
+def current() -> Objects:
+    return by_name(render("team", values=STORES))
+
+
+def test_what_holds_state_or_is_called_keeps_its_name(released: Objects, current: Objects) -> None:
+    assert {found for found in released if found[0] in STABLE} - set(current) == set()
+
+
+def test_selectors_of_deployments_stay(released: Objects, current: Objects) -> None:
+    deployments = [found for found in released if found[0] == "Deployment"]
+    assert len(deployments) == 3
+    for found in deployments:
+        assert released[found]["spec"]["selector"] == current[found]["spec"]["selector"]
+
+
+def test_roles_that_bindings_name_stay(released: Objects, current: Objects) -> None:
+    for found, body in released.items():
+        if found[0] == "RoleBinding":
+            assert current[found]["roleRef"] == body["roleRef"]

@@ -1,0 +1,101 @@
+"""The schema of the values: what is no value is refused by its path, and each value is told of."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from app.settings import GROUPS
+from tests.chart.rendering import CHART, CI_VALUES, STORES, helm, over, render
+
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+LINES = (CHART / "values.yaml").read_text().splitlines()
+
+
+def refusal(further: dict[str, Any]) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        render("team", values=over(STORES, further))
+    return str(refused.value.stderr)
+
+
+@pytest.mark.parametrize(
+    ("further", "path", "reason"),
+    [
+        ({"workers": {}}, "", "'workers' not allowed"),
+        ({"worker": {"replica": 2}}, "/worker", "'replica' not allowed"),
+        ({"stores": {"mongoUri": "mongodb://m/"}}, "", "'stores' not allowed"),
+        ({"secrets": {"inline": {"providers": {"OPENAI_KEY": "k"}}}}, "/secrets/inline/providers", "'OPENAI_KEY'"),
+        ({"worker": {"autoscaling": {"mode": "vpa"}}}, "/worker/autoscaling/mode", "must be one of"),
+        ({"worker": {"concurrency": 0}}, "/worker/concurrency", "minimum"),
+        ({"operator": {"namespaces": "one,two"}}, "/operator/namespaces", "want array"),
+        ({"env": {"NOT-A-NAME": "1"}}, "/env", "'NOT-A-NAME' not allowed"),
+        ({"env": {"NESTED": {"a": 1}}}, "/env/NESTED", "got object, want boolean or number or string"),
+        ({"images": {"tag": "latest"}}, "/images/tag", "not"),
+        ({"images": {"registry": "registry.internal"}}, "/images/registry", "pattern"),
+        ({"images": {"digests": {"api": "sha256:abc"}}}, "/images/digests/api", "pattern"),
+        ({"secrets": {"externalSecret": {"path": "ao/prod/"}}}, "/secrets/externalSecret/path", "pattern"),
+    ],
+)
+def test_what_is_no_value_is_refused_by_its_path(further: dict[str, Any], path: str, reason: str) -> None:
+    told = refusal(further)
+    assert f"at '{path}'" in told
+    assert reason in told
+
+
+def paths(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, part in schema.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        yield from paths(part, f"{prefix}{name}.")
+
+
+def keys(node: yaml.MappingNode, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """The path of each key of the defaults, and the line that it stands on, counted from 0."""
+    for key, value in node.value:
+        path = f"{prefix}{key.value}"
+        yield path, key.start_mark.line
+        if isinstance(value, yaml.MappingNode):
+            yield from keys(value, f"{path}.")
+
+
+DEFAULTS = list(keys(cast("yaml.MappingNode", yaml.compose("\n".join(LINES)))))
+
+
+def test_schema_and_defaults_name_the_same_values() -> None:
+    known, given = set(paths(SCHEMA)), {path for path, _ in DEFAULTS}
+    free = re.compile(r"(.*\.resources|podSecurityContext|worker\.autoscaling\.policy)\..+")
+    optional = re.compile(r"global|.*\.resources\.claims|images\.digests\..+|secrets\.inline\.(stores|providers)\..+")
+    assert {path for path in given - known if not free.fullmatch(path)} == set()
+    assert {path for path in known - given if not optional.fullmatch(path)} == set()
+
+
+def test_every_value_says_what_it_is_for() -> None:
+    told: set[str] = set()
+    for path, line in DEFAULTS:
+        comment = list(takewhile(lambda text: text.lstrip().startswith("#"), reversed(LINES[:line])))
+        if comment and comment[-1].lstrip().startswith("# -- "):
+            told.add(path)
+    silent = [path for path, _ in DEFAULTS if not any(f"{path}.".startswith(f"{known}.") for known in told)]
+    groups = {path.rpartition(".")[0] for path, _ in DEFAULTS}
+    assert [path for path in silent if path not in groups] == []
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
+def test_each_example_renders(values: Path) -> None:
+    assert helm("template", "ao", str(CHART), "--values", str(values))
+
+
+def test_connection_strings_and_keys_are_those_of_the_settings() -> None:
+    variables = {str(field.validation_alias) for group in GROUPS.values() for field in group.model_fields.values()}
+    inline = SCHEMA["properties"]["secrets"]["properties"]["inline"]["properties"]
+    assert set(inline["stores"]["properties"]) <= variables
+    assert {f"{name}_FILE" for name in inline["providers"]["properties"]} == {
+        name for name in variables if name.endswith("_FILE") and name.removesuffix("_FILE") in variables
+    } - {"AGENT_OPERATOR_API_KEY_FILE"}

@@ -1,0 +1,111 @@
+"""Secrets of somebody else and an HPA, and what pods say when something is wrong with what they are given."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import NAME, helm, over
+from tests.e2e.installation import VALUES, Installation, install, namespace_for, opened
+from tests.kubernetes import Kubectl
+from tests.waiting import wait_for
+
+MONGO_URI = f"mongodb://{NAME}-mongodb:27017/?directConnection=true"
+REDIS_URL = f"redis://{NAME}-valkey:6379/0"
+EXISTING = {
+    "secrets": {"mode": "existing", "existing": {"stores": "stores", "providers": "models"}},
+    "worker": {"autoscaling": {"mode": "hpa", "hpa": {"minReplicas": 1, "maxReplicas": 2}}},
+}
+READY_SECONDS = 120
+
+
+def secret(kubectl: Kubectl, namespace: str, name: str, values: dict[str, str]) -> None:
+    kubectl.run("delete", "secret", name, "-n", namespace, "--ignore-not-found")
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": data}
+    kubectl.apply(body)
+
+
+def pod(kubectl: Kubectl, namespace: str, component: str) -> dict[str, Any]:
+    labels = f"app.kubernetes.io/component={component}"
+    (found,) = kubectl.get("pods", "-n", namespace, "-l", labels)["items"]
+    body: dict[str, Any] = found
+    return body
+
+
+def waiting_message(kubectl: Kubectl, namespace: str, component: str) -> str:
+    (status,) = pod(kubectl, namespace, component)["status"].get("containerStatuses") or [{}]
+    return str(status.get("state", {}).get("waiting", {}).get("message", ""))
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Kubectl) -> Iterator[str]:
+    with namespace_for(cluster, "modes") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    return over(VALUES, EXISTING)
+
+
+def test_a_missing_key_of_a_secret_is_named_by_the_pods(
+    cluster: Kubectl, namespace: str, values: dict[str, Any]
+) -> None:
+    secret(cluster, namespace, "stores", {"MONGO_URI": MONGO_URI})
+    secret(cluster, namespace, "models", {"OPENAI_API_KEY": "sk-1"})
+    with pytest.raises(AssertionError, match="helm install"):
+        install(cluster, namespace, values, "--timeout=15s")
+    told = "couldn't find key REDIS_URL"
+    wait_for(lambda: told in waiting_message(cluster, namespace, "api"), what="a message that names the key")
+    wait_for(lambda: told in waiting_message(cluster, namespace, "worker"), what="a message that names the key")
+
+
+def test_stores_that_cannot_be_reached_leave_pods_unready_and_are_told_of(cluster: Kubectl, namespace: str) -> None:
+    nowhere = {"MONGO_URI": f"mongodb://{NAME}-mongodb:1/?directConnection=true", "REDIS_URL": REDIS_URL}
+    secret(cluster, namespace, "stores", nowhere)
+
+    def logged(component: str) -> str:
+        name = pod(cluster, namespace, component)["metadata"]["name"]
+        return cluster.run("logs", name, "-n", namespace, check=False).stdout
+
+    def told_of(component: str) -> bool:
+        return "mongodb" in logged(component).lower()
+
+    for component in ("api", "worker"):
+        wait_for(partial(told_of, component), seconds=READY_SECONDS, what=f"a line of {component} that names the store")
+        (status,) = pod(cluster, namespace, component)["status"]["containerStatuses"]
+        assert not status["ready"]
+        assert status["restartCount"] <= 2
+        assert "Traceback" not in logged(component)
+
+
+def test_secrets_of_somebody_else_are_used(cluster: Kubectl, namespace: str, values: dict[str, Any]) -> None:
+    secret(cluster, namespace, "stores", {"MONGO_URI": MONGO_URI, "REDIS_URL": REDIS_URL})
+    cluster.run("delete", "pods", "--all", "-n", namespace)
+    wait_for(
+        lambda: all(
+            status["ready"]
+            for component in ("api", "worker", "operator")
+            for status in pod(cluster, namespace, component)["status"].get("containerStatuses") or [{"ready": False}]
+        ),
+        seconds=READY_SECONDS,
+        what="everything ready",
+    )
+    with opened(cluster, namespace, values) as installation:
+        installation.create("existing", "Write a Python function that adds two numbers.")
+        installation.reckon(["existing"])
+        assert "is completed by" in installation.helm("test", "--logs")
+        scaler(installation)
+
+
+def scaler(installation: Installation) -> None:
+    """The HPA has the workers, and the operator leaves them alone."""
+    found = installation.kubectl.get(f"hpa/{NAME}-worker", "-n", installation.namespace)
+    assert found["spec"]["scaleTargetRef"]["name"] == f"{NAME}-worker"
+    assert installation.decisions() == []
+    assert helm("status", "ao", "--namespace", installation.namespace, kubeconfig=installation.kubectl.kubeconfig)

@@ -1,0 +1,121 @@
+"""A release from its installation to its end: what Helm does, and what tasks and callers see of it.
+
+The stories follow one another, on one release: the chart of the version before is upgraded, fails to be, and goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chart.rendering import NAME, RELEASED
+from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.load import TEXT, load, requests
+from tests.kubernetes import Kubectl, agent_task, create
+from tests.waiting import wait_for
+
+POLICY = {
+    "min_replicas": 2,
+    "max_replicas": 3,
+    "up_period_seconds": 1,
+    "down_window_seconds": 600,
+}
+ROLLBACK_SECONDS = 45
+KUBELET_SECONDS = 180  # how long a kubelet may take to show a changed Secret in a pod's files
+
+
+@pytest.fixture(scope="module")
+def installation(cluster: Kubectl) -> Iterator[Installation]:
+    values = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}}
+    with installed(cluster, "release", values, chart=RELEASED) as one:
+        yield one
+
+
+def names(installation: Installation, component: str) -> set[str]:
+    return {pod["metadata"]["name"] for pod in installation.pods(component)}
+
+
+def going(installation: Installation) -> set[str]:
+    return {pod["metadata"]["name"] for part in ("api", "worker") for pod in installation.pods(part, leaving=True)}
+
+
+def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_request(installation: Installation) -> None:
+    wait_for(lambda: installation.replicas() == 2, seconds=60, what="replicas that the operator has set")
+    wait_for(lambda: len(installation.ready("worker")) == 2, seconds=60, what="two workers")
+    before = {component: names(installation, component) for component in ("api", "worker", "operator")}
+    with (
+        installation.script({"fault": "slow-1500"}),
+        load(installation, "upgraded", pace=3) as objects,
+        requests(installation, pace=3) as posted,
+    ):
+        wait_for(lambda: installation.running() > 4, seconds=60, what="tasks in hand")
+        installation.upgrade({})
+        handed_in = len(posted.created)
+        wait_for(lambda: not going(installation), seconds=120, what="the old pods' end")
+        wait_for(lambda: len(posted.created) > handed_in, what="a request to the new pods")
+
+    assert uninterrupted(installation.reckon(objects.created))
+    assert uninterrupted(installation.judge(posted.created))
+    for component, pods in before.items():
+        assert not pods & names(installation, component), f"{component} was not replaced"
+    assert installation.replicas() >= 2
+    assert f"agent-orchestrator-{RELEASED.stem.rpartition('-')[2]}" not in installation.helm("list", "--output", "yaml")
+
+
+def test_helm_test_hands_in_a_task_and_reads_its_answer(installation: Installation) -> None:
+    told = installation.helm("test", "--logs")
+    assert "is completed by CodeAgent, for 0.00" in told
+
+
+def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: Installation) -> None:
+    workers = names(installation, "worker")
+    with (
+        installation.script({"fault": "slow-1500"}),
+        load(installation, "rolledback", pace=2) as objects,
+        requests(installation, pace=2) as posted,
+    ):
+        with pytest.raises(AssertionError, match=r"rolled back|rollback"):
+            installation.upgrade(
+                {"images": {"tag": "nowhere"}}, "--rollback-on-failure", f"--timeout={ROLLBACK_SECONDS}s"
+            )
+        wait_for(lambda: bool(installation.ready("operator")), seconds=60, what="the operator of the version before")
+        wait_for(lambda: len(posted.created) > 20, what="requests")
+
+    assert uninterrupted(installation.reckon(objects.created))
+    assert uninterrupted(installation.judge(posted.created))
+    assert workers <= names(installation, "worker"), "the workers before went on"
+    assert installation.helm("get", "values", "--output", "yaml").count("nowhere") == 0
+
+
+def test_a_changed_key_of_a_vendor_is_used_without_a_restart(installation: Installation) -> None:
+    installation.upgrade({"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "revoked-1"}}}})
+    create(installation.kubectl, installation.namespace, agent_task("refused", TEXT.format(number=1)))
+    wait_for(lambda: installation.phases(["refused"]) == {"refused": "Failed"}, seconds=60, what="the key's refusal")
+    wait_for(lambda: not going(installation), seconds=120, what="the old pods' end")
+    workers = names(installation, "worker")
+
+    installation.upgrade({"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "sk-2"}}}})
+
+    def shown() -> bool:
+        code = "print(open('/providers/OPENAI_API_KEY').read())"
+        return all(installation.execute(pod, code).stdout.strip() == "sk-2" for pod in sorted(workers))
+
+    wait_for(shown, seconds=KUBELET_SECONDS, every=2, what="the new key in the workers' files")
+    installation.create("answered", TEXT.format(number=2))
+    installation.reckon(["answered"])
+    assert workers == names(installation, "worker")
+    assert installation.restarts() == {}
+
+
+def test_an_uninstalled_release_leaves_the_tasks_objects_and_their_definition(installation: Installation) -> None:
+    there = installation.agent_tasks()
+    assert there
+
+    installation.helm("uninstall", "--wait")
+
+    assert installation.agent_tasks().keys() == there.keys()
+    pods = installation.kubectl.get("pods", "-n", installation.namespace)["items"]
+    assert [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]] == []
+    leftover = installation.kubectl.get("secrets,configmaps,deployments,networkpolicies", "-n", installation.namespace)
+    assert [body["metadata"]["name"] for body in leftover["items"] if body["metadata"]["name"].startswith(NAME)] == []

@@ -1,0 +1,26 @@
+#!/bin/sh
+# In the folder $1: kubeconform, helm-docs, and in crds/ the definitions of other projects' objects that the chart makes.
+set -eu
+
+cd "$(dirname "$0")"
+echo "building kubeconform and helm-docs"
+go build -trimpath -ldflags "-s -w" -o "$1/" github.com/yannh/kubeconform/cmd/kubeconform github.com/norwoodj/helm-docs/cmd/helm-docs
+
+cd crds
+target=$1/crds
+mkdir "$target"
+copy() { # copy MODULE FILE...
+	folder=$(go mod download -json "$1" | sed -n 's/^.*"Dir": "\(.*\)",$/\1/p')
+	shift
+	for file in "$@"; do
+		cp "$folder/$file" "$target/"
+	done
+}
+copy github.com/kedacore/keda/v2 config/crd/bases/keda.sh_scaledobjects.yaml \
+	config/crd/bases/keda.sh_triggerauthentications.yaml
+copy github.com/external-secrets/external-secrets config/crds/bases/external-secrets.io_externalsecrets.yaml \
+	config/crds/bases/external-secrets.io_secretstores.yaml
+copy github.com/prometheus-operator/prometheus-operator \
+	example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml \
+	example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml
+chmod 644 "$target"/*
