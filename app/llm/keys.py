@@ -30,7 +30,7 @@ class ProviderKey:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a key now. A file that is not there is no key: a mounted Secret may hold one vendor's alone."""
+        """Whether there is a key now. A file that is not there is no key: a Secret may hold that of one vendor alone."""
         return bool(self.current())
 
     def current(self) -> str | None:

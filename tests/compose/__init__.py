@@ -1,0 +1,1 @@
+"""What Docker Compose makes of the project's files."""

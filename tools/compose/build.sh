@@ -1,0 +1,7 @@
+#!/bin/sh
+# In the folder $1: `compose`, which reads Compose files as Docker Compose does, and prints the project they make.
+set -eu
+
+cd "$(dirname "$0")"
+echo "building compose"
+go build -trimpath -ldflags "-s -w" -o "$1/compose" github.com/compose-spec/compose-go/v2/cmd
