@@ -123,12 +123,12 @@ def test_the_operator_may_have_an_address_of_redis_of_its_own() -> None:
     assert "MONGO_URI" not in environment(objects, "operator")
 
 
-def test_an_image_may_be_named_by_its_digest() -> None:
-    digest = f"sha256:{'0' * 64}"
-    objects = rendered(images={"registry": "registry.internal/", "tag": "1.2", "digests": {"worker": digest}})
+def test_an_image_may_be_named_by_a_whole_reference() -> None:
+    reference = f"other.internal/worker@sha256:{'0' * 64}"
+    objects = rendered(images={"registry": "registry.internal/", "tag": "1.2", "references": {"worker": reference}})
     images = {name: pod_of(objects, name)["spec"]["containers"][0]["image"] for name in COMPONENTS}
     assert images["api"] == "registry.internal/agent-orchestrator-api:1.2"
-    assert images["worker"] == f"registry.internal/agent-orchestrator-worker@{digest}"
+    assert images["worker"] == reference
 
 
 @pytest.mark.parametrize("mode", ["operator", "keda", "hpa", "none"])

@@ -40,7 +40,7 @@ def refusal(further: dict[str, Any]) -> str:
         ({"env": {"NESTED": {"a": 1}}}, "/env/NESTED", "got object, want boolean or number or string"),
         ({"images": {"tag": "latest"}}, "/images/tag", "not"),
         ({"images": {"registry": "registry.internal"}}, "/images/registry", "pattern"),
-        ({"images": {"digests": {"api": "sha256:abc"}}}, "/images/digests/api", "pattern"),
+        ({"images": {"references": {"api": "api"}}}, "/images/references/api", "pattern"),
         ({"secrets": {"externalSecret": {"path": "ao/prod/"}}}, "/secrets/externalSecret/path", "pattern"),
     ],
 )
@@ -71,7 +71,7 @@ DEFAULTS = list(keys(cast("yaml.MappingNode", yaml.compose("\n".join(LINES)))))
 def test_schema_and_defaults_name_the_same_values() -> None:
     known, given = set(paths(SCHEMA)), {path for path, _ in DEFAULTS}
     free = re.compile(r"(.*\.resources|podSecurityContext|worker\.autoscaling\.policy)\..+")
-    optional = re.compile(r"global|.*\.resources\.claims|images\.digests\..+|secrets\.inline\.(stores|providers)\..+")
+    optional = re.compile(r"global|.*\.resources\.claims|images\.references\..+|secrets\.inline\.(stores|providers)\..+")
     assert {path for path in given - known if not free.fullmatch(path)} == set()
     assert {path for path in known - given if not optional.fullmatch(path)} == set()
 

@@ -32,12 +32,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "ao.image" -}}
-{{- $name := printf "%s%s" .Values.images.registry (index .Values.images .component) -}}
-{{- with index .Values.images.digests .component -}}
-{{- printf "%s@%s" $name . -}}
-{{- else -}}
-{{- printf "%s:%s" $name (include "ao.text" (.Values.images.tag | default .Chart.AppVersion)) -}}
-{{- end -}}
+{{- $named := printf "%s%s" .Values.images.registry (index .Values.images .component) -}}
+{{- $tagged := printf "%s:%s" $named (include "ao.text" (.Values.images.tag | default .Chart.AppVersion)) -}}
+{{- index .Values.images.references .component | default $tagged -}}
 {{- end -}}
 
 {{/* A value as a text; whole numbers without an exponent, which values files would give large ones. */}}
