@@ -1,7 +1,9 @@
 # One file, three images: each holds the packages of its own extra and nothing of the others.
 #   docker build --target api|worker|operator .
+# A fourth target, dev, is one of them whose source may be changed while it runs (skaffold.yaml).
 # Packages come from hashed locks, which are parts of requirements.lock; `make lock` writes them.
 ARG PYTHON=3.12
+ARG COMPONENT=api
 
 FROM python:${PYTHON}-slim AS base
 ENV PYTHONSAFEPATH=1 \
@@ -74,3 +76,16 @@ EXPOSE 9110
 HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9110/health', timeout=2)"]
 ENTRYPOINT ["python", "-m", "agent_operator"]
 LABEL org.opencontainers.image.title="agent-orchestrator-operator" org.opencontainers.image.licenses="Apache-2.0"
+
+FROM ${COMPONENT} AS dev
+ARG MODULE=app.main
+USER 0:0
+COPY requirements/reload.lock requirements/
+RUN /usr/local/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/reload.lock
+COPY --chown=10001:10001 app /src/app
+COPY --chown=10001:10001 worker /src/worker
+COPY --chown=10001:10001 operator /src/operator
+ENV PYTHONPATH=/src:/src/operator \
+    MODULE=${MODULE}
+USER 10001:10001
+ENTRYPOINT ["sh", "-c", "exec watchfiles --filter python \"python -m $MODULE\" /src"]

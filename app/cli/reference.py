@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from app.settings import GROUPS, SettingsGroup
-from app.settings.catalogue import CHART_OWN, PROVIDER_KEYS, READERS, is_secret
+from app.settings.catalogue import READERS, is_secret, set_by_chart
 from app.settings.group import CommaList
 
 TITLES = {
@@ -73,8 +73,7 @@ def _row(field: FieldInfo) -> str:
 
 
 def _parameter_text(field: FieldInfo) -> str:
-    name = str(field.validation_alias)
-    if name in CHART_OWN or name.removesuffix("_FILE") in PROVIDER_KEYS - {name}:
+    if set_by_chart(str(field.validation_alias)):
         return "chart"
     return "SecureString" if is_secret(field) else "String"
 

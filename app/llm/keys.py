@@ -30,7 +30,7 @@ class ProviderKey:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a key now. A file that is not there is no key: a Secret may hold that of one vendor alone."""
+        """Whether there is a key now. A file that is not there is no key: a Secret may hold one of one vendor only."""
         return bool(self.current())
 
     def current(self) -> str | None:

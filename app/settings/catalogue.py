@@ -73,3 +73,8 @@ PROVIDER_KEYS = frozenset(name for name in SETTINGS if f"{name}{_FILE}" in SETTI
 
 CONNECTIONS = frozenset(name for name, field in SETTINGS.items() if is_secret(field)) - PROVIDER_KEYS - CHART_OWN
 """Connection strings of the stores."""
+
+
+def set_by_chart(name: str) -> bool:
+    """Whether the chart sets this variable itself, and nobody else may."""
+    return name in CHART_OWN or (name.endswith(_FILE) and name.removesuffix(_FILE) in PROVIDER_KEYS)

@@ -20,15 +20,20 @@ NAME = f"{RELEASE}-agent-orchestrator"
 STORES = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://mongodb/", "REDIS_URL": "redis://valkey/"}}}}
 
 
-def helm(*arguments: str, values: Mapping[str, Any] | None = None, kubeconfig: Path | None = None) -> str:
-    """What Helm prints.
+def helm(
+    *arguments: str,
+    values: Mapping[str, Any] | None = None,
+    kubeconfig: Path | None = None,
+    stdin: str | None = None,
+) -> str:
+    """What Helm prints. The values are `values`, or a text that holds them, as it comes over a pipe.
 
     Raises subprocess.CalledProcessError and TimeoutExpired, and toolchain.NoGo where there is no Helm.
     """
     command = [str(built("helm") / "helm"), *arguments]
     command += [] if kubeconfig is None else ["--kubeconfig", str(kubeconfig)]
-    command += [] if values is None else ["--values", "-"]
-    stdin = None if values is None else yaml.safe_dump(dict(values))
+    stdin = stdin if values is None else yaml.safe_dump(dict(values))
+    command += [] if stdin is None else ["--values", "-"]
     done = subprocess.run(  # noqa: S603  Helm, with arguments of a test
         command, input=stdin, capture_output=True, text=True, check=True, timeout=LONGEST_SECONDS
     )

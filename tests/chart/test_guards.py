@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.settings.catalogue import CHART_OWN, CONNECTIONS, PROVIDER_KEYS
 from tests.chart.rendering import CHART, RELEASE, STORES, helm, over
 
 EXTERNAL = {"secrets": {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}}
@@ -47,6 +48,21 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             {"worker": {"autoscaling": {"mode": "keda", "keda": {"minReplicas": 5, "maxReplicas": 4}}}},
             "worker.autoscaling.keda.minReplicas: is more than maxReplicas",
         ),
+        (
+            STORES,
+            {"secrets": {"externalSecret": {"path": "/ao/prod"}}},
+            "secrets.externalSecret.path: secrets.mode is inline",
+        ),
+        (
+            STORES,
+            {"operator": {"redisKeys": {"REDIS_URL": "READ_ONLY"}}},
+            "operator.redisKeys.REDIS_URL: another key than REDIS_URL needs secrets.mode existing",
+        ),
+        (
+            STORES,
+            {"worker": {"autoscaling": {"mode": "hpa"}, "resources": {"requests": {"cpu": None}}}},
+            "worker.resources.requests.cpu: worker.autoscaling.mode hpa measures by it",
+        ),
         (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
         (STORES, {"dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
         (STORES, {"env": {"MONGO_URI": "mongodb://m/"}}, "env.MONGO_URI: it comes from secrets.*.stores"),
@@ -71,6 +87,11 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
 )
 def test_values_that_cannot_work_are_refused(base: dict[str, Any], further: dict[str, Any], message: str) -> None:
     assert message in refusal(over(base, further))
+
+
+@pytest.mark.parametrize("name", sorted(CHART_OWN | CONNECTIONS | PROVIDER_KEYS))
+def test_what_the_chart_sets_itself_is_refused(name: str) -> None:
+    assert f"env.{name}: it comes from " in refusal(over(STORES, {"env": {name: "1"}}))
 
 
 @pytest.mark.parametrize("release", ["a.b", "1ao"])

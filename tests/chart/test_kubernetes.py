@@ -59,6 +59,9 @@ def test_samples_are_valid(locations: list[str]) -> None:
         ("Deployment", {"apiVersion": "apps/v1", "spec": {"replica": 1}}),
         ("NetworkPolicy", {"apiVersion": "networking.k8s.io/v1", "spec": {"podSelector": {}, "egres": []}}),
         ("ScaledObject", {"apiVersion": "keda.sh/v1alpha1", "spec": {"scaleTargetRef": {"name": "w"}, "trigger": []}}),
+        ("ExternalSecret", {"apiVersion": "external-secrets.io/v1", "spec": {"targets": {"name": "s"}}}),
+        ("SecretStore", {"apiVersion": "external-secrets.io/v1", "spec": {"provider": {"aws": {"regio": "r"}}}}),
+        ("PodMonitor", {"apiVersion": "monitoring.coreos.com/v1", "spec": {"selector": {}, "podMetricsEndpoint": []}}),
         ("AgentTask", {"apiVersion": "agentorchestrator.dev/v1alpha1", "spec": {"tasks": "typo"}}),
     ],
 )

@@ -14,6 +14,7 @@ from tests.chart.rendering import CI_VALUES, render
 
 LONGEST_NAME = 63
 LONG_RELEASE = "a-release-with-quite-a-long-name-as-pipelines-make-it"  # 53 characters, the most that Helm takes
+RESOLVERS = ("10.43.0.10", "169.254.20.10", "fd00::10")
 METADATA_SERVICES = ("169.254.169.254", "fd00:ec2::254")
 Objects = list[dict[str, Any]]
 LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
@@ -135,7 +136,7 @@ def test_selectors_choose_the_pods_of_one_component(objects: Objects) -> None:
         assert len(matching) == 1, body["metadata"]["name"]
 
 
-def test_no_pod_reaches_the_instance_metadata(objects: Objects) -> None:
+def test_no_pod_reaches_the_instance_metadata_and_every_one_a_name_service(objects: Objects) -> None:
     policies = [body["spec"] for body in objects if body["kind"] == "NetworkPolicy"]
     (default,) = [spec for spec in policies if "app.kubernetes.io/component" not in spec["podSelector"]["matchLabels"]]
     assert set(default["policyTypes"]) == {"Ingress", "Egress"}
@@ -143,9 +144,13 @@ def test_no_pod_reaches_the_instance_metadata(objects: Objects) -> None:
     for spec in policies:
         for rule in spec.get("egress", []):
             assert rule["to"], "a rule without `to` is a rule to everywhere"
-            for peer in rule["to"]:
-                block = peer.get("ipBlock")
-                assert block is None or not any(reaches(block, service) for service in METADATA_SERVICES)
+            assert not any(allows(rule, service) for service in METADATA_SERVICES)
+    (names,) = [rule for rule in default["egress"] if {"protocol": "UDP", "port": 53} in rule.get("ports", [])]
+    assert all(allows(names, resolver) for resolver in RESOLVERS)
+
+
+def allows(rule: dict[str, Any], address: str) -> bool:
+    return any(reaches(peer["ipBlock"], address) for peer in rule["to"] if "ipBlock" in peer)
 
 
 def reaches(block: dict[str, Any], address: str) -> bool:

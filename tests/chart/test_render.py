@@ -74,9 +74,43 @@ def test_other_stores_move_every_pod_that_uses_them(component: str) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_other_settings_move_every_pod(component: str) -> None:
-    before, after = (pod_of(rendered(env={"LOG_LEVEL": level}), component) for level in ("INFO", "DEBUG"))
+@pytest.mark.parametrize(
+    "changed", [{"env": {"LOG_LEVEL": "DEBUG"}}, {"tasks": {"deadlineSeconds": 1_800}}], ids=["env", "deadline"]
+)
+def test_other_settings_move_every_pod(component: str, changed: dict[str, Any]) -> None:
+    before, after = (pod_of(objects, component) for objects in (rendered(), rendered(**changed)))
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
+
+
+def test_another_secret_of_the_workers_moves_the_workers_alone() -> None:
+    before, after = rendered(), rendered(secrets={"inline": {"worker": {"WEATHER_KEY": "k"}}})
+    moved = [name for name in COMPONENTS if pod_of(before, name) != pod_of(after, name)]
+    assert moved == ["worker"]
+
+
+def test_labels_and_annotations_of_ones_own_come_beside_those_of_the_chart() -> None:
+    own = {"podAnnotations": {"prometheus.io/scrape": "false", "own": "1"}, "podLabels": {"team": "a"}}
+    metadata = pod_of(rendered(api=own, monitoring={"scrapeAnnotations": True}), "api")["metadata"]
+    assert metadata["annotations"]["prometheus.io/scrape"] == "true"
+    assert metadata["annotations"]["own"] == "1"
+    assert metadata["labels"]["team"] == "a"
+
+
+def test_a_spread_is_over_the_pods_that_it_names_else_over_those_of_its_component() -> None:
+    own = {"labelSelector": {"matchLabels": {"team": "a"}}, "maxSkew": 1, "topologyKey": "zone"}
+    constraints = [own, {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname"}]
+    objects = rendered(worker={"topologySpreadConstraints": constraints})
+    first, second = pod_of(objects, "worker")["spec"]["topologySpreadConstraints"]
+    assert first == own
+    assert second["labelSelector"]["matchLabels"] == pod_of(objects, "worker")["metadata"]["labels"]
+
+
+def test_who_reads_metrics_may_reach_the_api_too() -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}} for name in ("web", "watch")]
+    objects = rendered(networkPolicy={"apiFrom": peers[:1], "metricsFrom": peers[1:]})
+    policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+    assert [peer in policies[f"{NAME}-api"]["ingress"][0]["from"] for peer in peers] == [True, True]
+    assert [peer in policies[f"{NAME}-worker"]["ingress"][0]["from"] for peer in peers] == [False, True]
 
 
 def test_another_key_of_a_vendor_moves_no_pod() -> None:
@@ -117,7 +151,9 @@ def test_a_simulator_takes_the_place_of_the_vendors() -> None:
 
 
 def test_the_operator_may_have_an_address_of_redis_of_its_own() -> None:
-    objects = rendered(operator={"redisKeys": {"REDIS_URL": "OPERATOR_REDIS_URL"}})
+    existing = {"mode": "existing", "existing": {"stores": "mine"}}
+    operator = {"redisKeys": {"REDIS_URL": "OPERATOR_REDIS_URL"}}
+    objects = render("team", values={"secrets": existing, "operator": operator})
     assert environment(objects, "operator")["REDIS_URL"]["secretKeyRef"]["key"] == "OPERATOR_REDIS_URL"
     assert environment(objects, "worker")["REDIS_URL"]["secretKeyRef"]["key"] == "REDIS_URL"
     assert "MONGO_URI" not in environment(objects, "operator")
@@ -178,13 +214,31 @@ def test_parameters_of_aws_become_secrets_without_their_path() -> None:
     external = {"path": "/ao/prod", "worker": ["WEATHER_KEY"], "storeName": "aws"}
     objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": external}})
     found = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
-    assert [name.rpartition("-")[2] for name in found] == ["stores", "providers", "worker"]
-    stores = found[f"{NAME}-stores"]
-    pattern = stores["dataFrom"][0]["find"]["name"]["regexp"]
-    assert re.fullmatch(pattern, "/ao/prod/MONGO_URI")
-    assert not re.fullmatch(pattern, "/ao/prod/OPENAI_API_KEY")
+    assert {name.removeprefix(f"{NAME}-") for name in found} == {"aws-stores", "aws-vendor", "aws-worker"}
+    (source,) = found[f"{NAME}-aws-stores"]["dataFrom"]
+    assert re.fullmatch(source["find"]["name"]["regexp"], "/ao/prod/MONGO_URI")
+    assert not re.fullmatch(source["find"]["name"]["regexp"], "/ao/prod/OPENAI_API_KEY")
+    ((rewrite,),) = [rule.values() for rule in source["rewrite"]]
+    assert re.sub(rewrite["source"], rewrite["target"].replace("$", "\\"), "/ao/prod/MONGO_URI") == "MONGO_URI"
     assert {spec["secretStoreRef"]["name"] for spec in found.values()} == {"aws"}
     assert not [body for body in objects if body["kind"] == "SecretStore"]
+
+
+def test_a_secret_has_another_name_where_helm_does_not_make_it() -> None:
+    secrets = {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}
+    external = render("team", values={"secrets": secrets})
+    inline = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": "k"}}})
+    made = [{body["metadata"]["name"] for body in inline if body["kind"] == "Secret"}]
+    made += [{body["metadata"]["name"] for body in external if body["kind"] == "ExternalSecret"}]
+    assert made[0] & made[1] == set()
+    labels = [body["spec"]["target"]["template"]["metadata"] for body in external if body["kind"] == "ExternalSecret"]
+    assert not any("Helm" in str(metadata) for metadata in labels)
+
+
+def test_workers_start_without_keys_that_nobody_has_put_into_parameters() -> None:
+    objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}})
+    (volume,) = [found for found in pod_of(objects, "worker")["spec"]["volumes"] if "secret" in found]
+    assert volume["secret"]["optional"] is True
 
 
 def test_further_objects_are_templates() -> None:

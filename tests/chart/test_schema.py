@@ -13,7 +13,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from app.settings import GROUPS
+from agent_operator.autoscaler.policy import Policy
+from app.settings.catalogue import CONNECTIONS, PROVIDER_KEYS
 from tests.chart.rendering import CHART, CI_VALUES, STORES, helm, over, render
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -36,6 +37,11 @@ def refusal(further: dict[str, Any]) -> str:
         ({"worker": {"autoscaling": {"mode": "vpa"}}}, "/worker/autoscaling/mode", "must be one of"),
         ({"worker": {"concurrency": 0}}, "/worker/concurrency", "minimum"),
         ({"operator": {"namespaces": "one,two"}}, "/operator/namespaces", "want array"),
+        (
+            {"worker": {"autoscaling": {"policy": {"max_replica": 3}}}},
+            "/worker/autoscaling/policy",
+            "'max_replica' not",
+        ),
         ({"env": {"NOT-A-NAME": "1"}}, "/env", "'NOT-A-NAME' not allowed"),
         ({"env": {"NESTED": {"a": 1}}}, "/env/NESTED", "got object, want boolean or number or string"),
         ({"images": {"tag": "latest"}}, "/images/tag", "not"),
@@ -70,8 +76,11 @@ DEFAULTS = list(keys(cast("yaml.MappingNode", yaml.compose("\n".join(LINES)))))
 
 def test_schema_and_defaults_name_the_same_values() -> None:
     known, given = set(paths(SCHEMA)), {path for path, _ in DEFAULTS}
-    free = re.compile(r"(.*\.resources|podSecurityContext|worker\.autoscaling\.policy)\..+")
-    optional = re.compile(r"global|.*\.resources\.claims|images\.references\..+|secrets\.inline\.(stores|providers)\..+")
+    free = re.compile(r"(.*\.resources|(pod|container)SecurityContext|worker\.autoscaling\.policy)\..+")
+    optional = re.compile(
+        r"global|.*\.resources\.claims|images\.references\..+|secrets\.inline\.(stores|providers)\..+"
+        r"|worker\.autoscaling\.policy\..+"
+    )
     assert {path for path in given - known if not free.fullmatch(path)} == set()
     assert {path for path in known - given if not optional.fullmatch(path)} == set()
 
@@ -93,9 +102,11 @@ def test_each_example_renders(values: Path) -> None:
 
 
 def test_connection_strings_and_keys_are_those_of_the_settings() -> None:
-    variables = {str(field.validation_alias) for group in GROUPS.values() for field in group.model_fields.values()}
     inline = SCHEMA["properties"]["secrets"]["properties"]["inline"]["properties"]
-    assert set(inline["stores"]["properties"]) <= variables
-    assert {f"{name}_FILE" for name in inline["providers"]["properties"]} == {
-        name for name in variables if name.endswith("_FILE") and name.removesuffix("_FILE") in variables
-    } - {"AGENT_OPERATOR_API_KEY_FILE"}
+    assert set(inline["stores"]["properties"]) == CONNECTIONS
+    assert set(inline["providers"]["properties"]) == PROVIDER_KEYS
+
+
+def test_the_policy_has_the_settings_of_the_autoscaler() -> None:
+    policy = SCHEMA["properties"]["worker"]["properties"]["autoscaling"]["properties"]["policy"]
+    assert set(policy["properties"]) == set(Policy.model_fields)

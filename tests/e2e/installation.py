@@ -44,7 +44,7 @@ VALUES: Mapping[str, Any] = {
     "dev": {
         "valkey": {"enabled": True, "image": f"agent-orchestrator-valkey:{TAG}"},
         "mongodb": {"enabled": True, "image": f"agent-orchestrator-mongodb:{TAG}"},
-        "simulator": {"enabled": True},
+        "simulator": {"enabled": True, "image": f"agent-orchestrator-api:{TAG}"},
     },
 }
 
@@ -207,6 +207,12 @@ class Installation:
             raise AssertionError(f"kubectl logs {pod}: {told.stderr}")
         for line in told.stdout.splitlines():
             yield json.loads(line) if line.startswith("{") else {"level": "unstructured", "message": line}
+
+
+def revisions(installation: Installation) -> list[dict[str, str]]:
+    """Of the release, oldest first."""
+    found: list[dict[str, str]] = json.loads(installation.helm("history", "--output", "json"))
+    return found
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chart.rendering import NAME, RELEASED
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed, revisions, uninterrupted
 from tests.e2e.load import TEXT, load, requests
 from tests.kubernetes import Kubectl, agent_task, create
 from tests.waiting import wait_for
@@ -60,7 +60,9 @@ def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_requ
     for component, pods in before.items():
         assert not pods & names(installation, component), f"{component} was not replaced"
     assert installation.replicas() >= 2
-    assert f"agent-orchestrator-{RELEASED.stem.rpartition('-')[2]}" not in installation.helm("list", "--output", "yaml")
+    before_and_now = [revision["chart"] for revision in revisions(installation)]
+    assert before_and_now[0] == RELEASED.stem
+    assert before_and_now[1] != RELEASED.stem
 
 
 def test_helm_test_hands_in_a_task_and_reads_its_answer(installation: Installation) -> None:
@@ -85,7 +87,9 @@ def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: In
     assert uninterrupted(installation.reckon(objects.created))
     assert uninterrupted(installation.judge(posted.created))
     assert workers <= names(installation, "worker"), "the workers before went on"
-    assert installation.helm("get", "values", "--output", "yaml").count("nowhere") == 0
+    failed, restored = revisions(installation)[-2:]
+    assert (failed["status"], restored["status"]) == ("failed", "deployed")
+    assert restored["description"].startswith("Rollback to ")
 
 
 def test_a_changed_key_of_a_vendor_is_used_without_a_restart(installation: Installation) -> None:
@@ -115,7 +119,10 @@ def test_an_uninstalled_release_leaves_the_tasks_objects_and_their_definition(in
     installation.helm("uninstall", "--wait")
 
     assert installation.agent_tasks().keys() == there.keys()
-    pods = installation.kubectl.get("pods", "-n", installation.namespace)["items"]
-    assert [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]] == []
+    wait_for(
+        lambda: installation.kubectl.get("pods", "-n", installation.namespace)["items"] == [],
+        seconds=120,
+        what="the end of all pods",
+    )
     leftover = installation.kubectl.get("secrets,configmaps,deployments,networkpolicies", "-n", installation.namespace)
     assert [body["metadata"]["name"] for body in leftover["items"] if body["metadata"]["name"].startswith(NAME)] == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
-
-import yaml
 
 from app.cli.failure import CommandFailed
 from app.cli.parameters.store import read_parameters
@@ -23,7 +22,7 @@ def render(path: str, *, region: str | None) -> None:
     parameters = read_parameters(path, region=region)
     values = chart_values(parameters, path=path)
     sys.stderr.write("".join(f"{line}\n" for line in _told(parameters)))
-    yaml.safe_dump(values, sys.stdout, sort_keys=False)
+    json.dump(values, sys.stdout)  # JSON is YAML, and leaves no doubt about what is a text
 
 
 def list_versions(path: str, *, region: str | None) -> None:

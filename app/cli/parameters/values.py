@@ -1,12 +1,12 @@
 """What the chart is told of parameters: pure, so that every mistake in them is found before anything is rolled out.
 
-A parameter's name is the last part of its path, in the spelling of environment variables. A SecureString goes to a
-Secret, a String to the ConfigMap; a secret that is stored as a String is a mistake.
+A parameter lies directly below the path, and its name there is that of an environment variable, as the chart's other
+ways to read parameters have it, too. A SecureString goes to a Secret, a String to the ConfigMap.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ from pydantic.fields import FieldInfo
 
 from app.cli.failure import CommandFailed
 from app.settings import GROUPS
-from app.settings.catalogue import CHART_OWN, CONNECTIONS, PROVIDER_KEYS, SETTINGS
+from app.settings.catalogue import CONNECTIONS, PROVIDER_KEYS, SETTINGS, set_by_chart
 
 REQUIRED = ("MONGO_URI", "REDIS_URL")
-_FILE = "_FILE"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,48 +33,55 @@ class Parameter:
 
     @property
     def variable(self) -> str:
-        return self.path.rpartition("/")[2].upper().replace("-", "_").replace(".", "_")
+        return self.path.rpartition("/")[2]
 
 
 def chart_values(parameters: Sequence[Parameter], *, path: str) -> dict[str, Any]:
     """`secrets` and `env` of the chart. Raises CommandFailed, which names each mistake and no value."""
     if not parameters:
         raise CommandFailed(f"There are no parameters under {path}: is the path right, and the region?")
-    by_name: defaultdict[str, list[Parameter]] = defaultdict(list)
-    for parameter in parameters:
-        by_name[parameter.variable].append(parameter)
-    problems = [problem for name, found in sorted(by_name.items()) for problem in _problems(name, found)]
-    problems += [f"{path}/{name} is missing" for name in REQUIRED if name not in by_name]
+    problems = [
+        f"{parameter.path} {problem}"
+        for parameter in sorted(parameters, key=lambda found: found.path)
+        if (problem := _problem(parameter, path)) is not None
+    ]
+    there = {parameter.path for parameter in parameters}
+    problems += [f"{path}/{name} is missing" for name in REQUIRED if f"{path}/{name}" not in there]
     if problems:
         raise CommandFailed("\n  ".join([f"The parameters under {path} cannot be used:", *problems]))
-    return _sorted_out({name: found[0] for name, found in sorted(by_name.items())})
+    return _sorted_out({parameter.variable: parameter for parameter in parameters})
 
 
-def _problems(name: str, found: Sequence[Parameter]) -> list[str]:
-    if len(found) > 1:
-        return [f"{name} is named by more than one: {', '.join(sorted(parameter.path for parameter in found))}"]
-    (parameter,) = found
-    if name in CHART_OWN or name.removesuffix(_FILE) in PROVIDER_KEYS - {name}:
-        return [f"{parameter.path}: the chart sets {name} itself; delete the parameter"]
+def _problem(parameter: Parameter, path: str) -> str | None:
+    name = parameter.variable
+    if parameter.path != f"{path}/{name}":
+        return f"is in a folder; it is read as {path}/{name} only"
+    if _VARIABLE.fullmatch(name) is None:
+        return "is no name of a variable; use letters, digits and _"
+    if set_by_chart(name):
+        return "is set by the chart itself; delete the parameter"
     if not parameter.value.strip():
-        return [f"{parameter.path} is empty; delete the parameter to leave {name} at its default"]
+        return f"is empty; delete it to leave {name} at its default"
     if name in CONNECTIONS | PROVIDER_KEYS:
-        return [] if parameter.secure else [f"{parameter.path} is a secret; store it as a SecureString"]
-    return [] if name not in SETTINGS else _invalid(parameter, SETTINGS[name])
+        return None if parameter.secure else "is a secret; store it as a SecureString"
+    if name not in SETTINGS:
+        return None
+    if parameter.secure:
+        return "is no secret, and all processes have to read it; store it as a String"
+    return _invalid(parameter.value, SETTINGS[name])
 
 
-def _invalid(parameter: Parameter, field: FieldInfo) -> list[str]:
-    """What the processes would say at their start."""
+def _invalid(value: str, field: FieldInfo) -> str | None:
+    """What the processes would say at their start, without the value."""
     (group,) = [group for group in GROUPS.values() if field in group.model_fields.values()]
     try:
-        group.model_validate({str(field.validation_alias): parameter.value})
+        group.model_validate({str(field.validation_alias): value})
     except ValidationError as error:
-        return [
-            f"{parameter.path}: {detail['msg']}"
-            for detail in error.errors(include_input=False, include_url=False)
-            if detail["loc"][:1] == (field.validation_alias,)
-        ]
-    return []
+        for detail in error.errors(include_input=False, include_url=False):
+            if detail["loc"][:1] == (field.validation_alias,):
+                reason = "the value" if detail["type"] == "value_error" else detail["msg"]
+                return f"would stop the processes: {reason} (see docs/config-reference.md)"
+    return None
 
 
 def _sorted_out(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -83,11 +90,11 @@ def _sorted_out(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     def values(chosen: Sequence[str]) -> dict[str, str]:
         return {name: parameters[name].value for name in chosen}
 
-    secure = [name for name, parameter in parameters.items() if parameter.secure]
+    secure = [name for name, parameter in sorted(parameters.items()) if parameter.secure]
     inline = {
         "stores": values([name for name in secure if name in CONNECTIONS]),
         "providers": values([name for name in secure if name in PROVIDER_KEYS]),
         "worker": values([name for name in secure if name not in CONNECTIONS | PROVIDER_KEYS]),
     }
-    plain = [name for name, parameter in parameters.items() if not parameter.secure]
+    plain = [name for name, parameter in sorted(parameters.items()) if not parameter.secure]
     return {"secrets": {"mode": "inline", "inline": inline}, "env": values(plain)}

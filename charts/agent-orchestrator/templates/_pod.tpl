@@ -1,18 +1,21 @@
-{{/* Of every pod of .component: labels and annotations. .checksums moves them when what they read at their start does;
-.metricsPort is where their metrics are. */}}
+{{/* The port on which .component serves HTTP, its metrics among it. */}}
+{{- define "ao.port" -}}
+{{- get (dict "api" 8080 "worker" 9100 "operator" 9110) .component -}}
+{{- end -}}
+
+{{/* Of every pod of .component: labels and annotations. The checksum moves when what it reads at its start does. */}}
 {{- define "ao.podMetadata" -}}
 {{- $own := index .Values .component -}}
-labels:
-  {{- include "ao.selector" . | nindent 2 }}
-  {{- with $own.podLabels }}{{ toYaml . | nindent 2 }}{{ end }}
-annotations:
-  checksum/settings: {{ list .Values.env (include "ao.stores" .) .Values.secrets.mode .Values.secrets.inline.worker | toJson | sha256sum }}
-  {{- if .Values.monitoring.scrapeAnnotations }}
-  prometheus.io/scrape: "true"
-  prometheus.io/port: {{ .metricsPort | quote }}
-  prometheus.io/path: /metrics
-  {{- end }}
-  {{- with $own.podAnnotations }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- $read := list (include "ao.settings" .) (include "ao.stores" .) .Values.secrets.mode -}}
+{{- if eq .component "worker" }}{{ $read = append $read .Values.secrets.inline.worker }}{{ end -}}
+{{- $annotations := dict "checksum/settings" (toJson $read | sha256sum) -}}
+{{- if .Values.monitoring.scrapeAnnotations -}}
+{{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- $_ := set $annotations "prometheus.io/port" (include "ao.port" .) -}}
+{{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+labels: {{- merge (include "ao.selector" . | fromYaml) $own.podLabels | toYaml | nindent 2 }}
+annotations: {{- merge $annotations $own.podAnnotations | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* Of every pod of .component: what it may do, and where it runs. */}}
@@ -39,34 +42,20 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- with $own.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{ mergeOverwrite (dict "labelSelector" (dict "matchLabels" (include "ao.selector" $ | fromYaml))) . | toJson }}
+  {{- $selector := dict "matchLabels" (include "ao.selector" $ | fromYaml) }}
+  - {{ hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" $selector) .) | toJson }}
   {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "ao.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{/* The settings that all processes share, as the ConfigMap has them. */}}
+{{- define "ao.settings" -}}
+AGENT_TASK_DEADLINE_SECONDS: {{ include "ao.text" .Values.tasks.deadlineSeconds | quote }}
+{{- include "ao.texts" .Values.env }}
 {{- end -}}
 
-{{/* The settings that all processes share. */}}
 {{- define "ao.sharedSettings" -}}
 - configMapRef: {name: {{ include "ao.name" (merge (dict "component" "settings") .) }}}
-{{- end -}}
-
-{{/* Connection strings as environment variables. .keys: key in the Secret by variable. */}}
-{{- define "ao.storeVariables" -}}
-{{- range $name, $key := .keys }}
-- name: {{ $name }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "ao.secret" (merge (dict "part" "stores") $) }}
-      key: {{ $key }}
-      {{- if hasPrefix "CELERY_" $name }}
-      optional: true
-      {{- end }}
-{{- end }}
 {{- end -}}
 
 {{/* Environment variables from a map of names and values. */}}
@@ -80,12 +69,11 @@ capabilities: {drop: [ALL]}
 {{/* The simulator in place of the models and of the search. */}}
 {{- define "ao.simulated" -}}
 {{- if .Values.dev.simulator.enabled -}}
-{{- $simulator := printf "http://%s:8099" (include "ao.name" (merge (dict "component" "simulator") .)) -}}
-OPENAI_BASE_URL: {{ $simulator }}/v1
-TAVILY_BASE_URL: {{ $simulator }}
-{{- if not (include "ao.secret" (merge (dict "part" "providers") .)) }}
+{{- $port := get (include "ao.devPorts" . | fromJson) "simulator" -}}
+{{- $simulator := printf "http://%s:%v" (include "ao.name" (merge (dict "component" "simulator") .)) $port -}}
 OPENAI_API_KEY: simulated
+OPENAI_BASE_URL: {{ $simulator }}/v1
 TAVILY_API_KEY: simulated
-{{- end }}
+TAVILY_BASE_URL: {{ $simulator }}
 {{- end -}}
 {{- end -}}

@@ -19,9 +19,13 @@ TIMEOUT_SECONDS = 120
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without any of the product's settings."""
+    """The environment without any of the product's settings, and without any of AWS and of proxies."""
     ours = {str(item.validation_alias) for group in GROUPS.values() for item in group.model_fields.values()}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours and not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+    }
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, helm
+from tests.chart.rendering import CHART, NAME, helm
 from tests.integration.cli.aws import Aws, running_aws
 from tests.integration.cli.command import Shell
 
@@ -34,7 +35,7 @@ def shell(tmp_path: Path, aws: Aws) -> Shell:
 def test_parameters_reach_the_chart_by_the_role_of_the_instance(shell: Shell, aws: Aws) -> None:
     for number in range(25):  # a page has ten
         aws.put(f"{PATH}/PLUGIN_{number}", str(number))
-    aws.put(f"{PATH}/vendors/OPENAI_API_KEY", "sk-hidden", secure=True)
+    aws.put(f"{PATH}/OPENAI_API_KEY", "sk-hidden", secure=True)
 
     done = shell.run("ssm-render", "--path", PATH)
 
@@ -43,11 +44,23 @@ def test_parameters_reach_the_chart_by_the_role_of_the_instance(shell: Shell, aw
     assert values["secrets"]["inline"]["stores"]["MONGO_URI"] == SECRET
     assert values["secrets"]["inline"]["providers"] == {"OPENAI_API_KEY": "sk-hidden"}
     assert len(values["env"]) == 25
-    assert helm("template", "ao", str(CHART), values=values)
     assert ("PUT", "/latest/api/token") in aws.asked
     assert aws.without_token == []
     pages = [path for method, path in aws.asked if (method, path) == ("POST", "/")]
     assert len(pages) == 3
+
+
+def test_helm_reads_every_value_as_the_text_that_it_is(shell: Shell, aws: Aws) -> None:
+    texts = {"A": "1234e5", "B": "90e12", "C": "0o17", "D": "+1e3", "E": "true", "F": "2026-01-01", "G": "=~"}
+    for name, text in texts.items():
+        aws.put(f"{PATH}/PLUGIN_{name}", text)
+        aws.put(f"{PATH}/SECRET_{name}", text, secure=True)
+    rendered = shell.ok("ssm-render", "--path", PATH)
+    objects = [found for found in yaml.safe_load_all(helm("template", "ao", str(CHART), stdin=rendered)) if found]
+    (settings,) = [body["data"] for body in objects if body["kind"] == "ConfigMap"]
+    (secret,) = [body["data"] for body in objects if body["metadata"]["name"] == f"{NAME}-worker" and "data" in body]
+    assert {name: settings[f"PLUGIN_{name}"] for name in texts} == texts
+    assert {name: b64decode(secret[f"SECRET_{name}"]).decode() for name in texts} == texts
 
 
 def test_names_and_versions_are_told_and_no_value(shell: Shell, aws: Aws) -> None:

@@ -51,14 +51,20 @@ def test_each_kind_goes_where_it_is_read() -> None:
     }
 
 
-def test_the_last_part_of_a_path_is_the_variable() -> None:
-    values = chart_values([*NEEDED, parameter("llm/openai-api-key", "key", secure=True)], path=PATH)
-    assert values["secrets"]["inline"]["providers"] == {"OPENAI_API_KEY": "key"}
-
-
 def test_two_parameters_for_one_variable_are_refused() -> None:
-    told = problems(parameter("LOG_LEVEL", "INFO"), parameter("app/log-level", "DEBUG"))
-    assert f"LOG_LEVEL is named by more than one: {PATH}/LOG_LEVEL, {PATH}/app/log-level" in told
+    told = problems(parameter("LOG_LEVEL", "INFO"), parameter("app/LOG_LEVEL", "DEBUG"))
+    assert f"{PATH}/app/LOG_LEVEL is in a folder; it is read as {PATH}/LOG_LEVEL only" in told
+
+
+@pytest.mark.parametrize("name", ["log-level", "2FA", "a.b"])
+def test_what_is_no_name_of_a_variable_is_refused(name: str) -> None:
+    assert f"{PATH}/{name} is no name of a variable" in problems(parameter(name))
+
+
+@pytest.mark.parametrize("name", ["AGENT_QUEUE_NAME", "CORS_ORIGINS"])
+def test_a_setting_that_is_no_secret_is_not_kept_from_the_other_processes(name: str) -> None:
+    told = problems(parameter(name, "hidden", secure=True))
+    assert f"{PATH}/{name} is no secret, and all processes have to read it; store it as a String" in told
 
 
 def test_a_secret_that_is_stored_as_a_string_is_refused() -> None:
@@ -67,14 +73,19 @@ def test_a_secret_that_is_stored_as_a_string_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["AGENT_API_PORT", "AGENT_BOOTSTRAP_SERVICE_KEY", "OPENAI_API_KEY_FILE"])
 def test_what_the_chart_sets_itself_is_refused(name: str) -> None:
-    assert f"the chart sets {name} itself" in problems(parameter(name))
+    assert f"{PATH}/{name} is set by the chart itself" in problems(parameter(name))
 
 
 def test_a_value_that_would_stop_the_processes_is_refused_without_being_shown() -> None:
-    told = problems(parameter("AGENT_LEASE_SECONDS", "90000"), parameter("LOG_LEVEL", "LOUD"))
-    assert f"{PATH}/AGENT_LEASE_SECONDS: Input should be less than or equal to 600" in told
-    assert f"{PATH}/LOG_LEVEL: Input should be 'DEBUG'" in told
-    assert "LOUD" not in told
+    told = problems(
+        parameter("AGENT_LEASE_SECONDS", "90000"),
+        parameter("LOG_LEVEL", "LOUD"),
+        parameter("TRUSTED_PROXIES", "hunter2"),
+    )
+    assert f"{PATH}/AGENT_LEASE_SECONDS would stop the processes: Input should be less than or equal to 600" in told
+    assert f"{PATH}/LOG_LEVEL would stop the processes: Input should be 'DEBUG'" in told
+    assert f"{PATH}/TRUSTED_PROXIES would stop the processes: the value" in told
+    assert not any(value in told for value in ("90000", "LOUD", "hunter2"))
 
 
 def test_an_empty_value_is_refused() -> None:

@@ -1,1 +1,0 @@
-"""What Docker Compose makes of the project's files."""
