@@ -1,6 +1,7 @@
-"""`/metrics` and `/health` of the worker, on a port and a thread of their own.
+"""`/metrics`, `/health` and `/ready` of the worker, on a port and a thread of their own.
 
-What healthy means, `worker.health` says.
+What healthy means, `worker.health` says. A worker becomes ready when both stores have answered it, and stays so while
+it is healthy: whoever removes pods takes the unready ones first, and one that has lost a store may have tasks in hand.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from worker.health import Signs, judge
 class ProbeServer:
     """Serves until closed."""
 
-    def __init__(self, host: str, port: int, *, metrics: Metrics, signs: Callable[[], Signs]) -> None:
+    def __init__(
+        self, host: str, port: int, *, metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+    ) -> None:
         """Raises ConfigurationError when the port is taken."""
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(metrics, signs))
+            self._server = ThreadingHTTPServer((host, port), _handler(metrics, signs, ready))
         except OSError as error:
             message = f"AGENT_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
             raise ConfigurationError(message) from error
@@ -40,7 +43,7 @@ def _rounded(signs: list[tuple[str, float | bool]]) -> dict[str, float | bool]:
     return {name: value if isinstance(value, bool) else round(value, 1) for name, value in signs}
 
 
-def _handler(metrics: Metrics, signs: Callable[[], Signs]) -> type[BaseHTTPRequestHandler]:
+def _handler(metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":
@@ -49,8 +52,9 @@ def _handler(metrics: Metrics, signs: Callable[[], Signs]) -> type[BaseHTTPReque
             elif self.path in ("/health", "/ready"):
                 seen = signs()
                 condition = judge(seen)
-                report = {"status": condition, **asdict(seen, dict_factory=_rounded)}
-                status = 503 if condition.restart_helps else 200
+                starting = self.path == "/ready" and not ready()
+                status = 503 if condition.restart_helps or starting else 200
+                report = {"status": condition, "starting": starting, **asdict(seen, dict_factory=_rounded)}
                 self._answer(status, json.dumps(report).encode(), "application/json")
             else:
                 self._answer(404, b"not found\n", "text/plain; charset=utf-8")

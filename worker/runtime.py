@@ -20,7 +20,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from app import __version__
-from app.agents.registry import build_registry
+from app.agents.registry import AgentRegistry, build_registry
 from app.background import keep_running
 from app.broker.channels import DRAIN_CHANNEL
 from app.broker.connections import connect_for_commands, connect_for_listening, listen, redis_command
@@ -85,6 +85,7 @@ class Runtime:
         self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
         self._thread.start()
         self._consuming = asyncio.Event()
+        self._introduced = asyncio.Event()
         self._vitals = Vitals(self._clock)
         self._process = psutil.Process()
         self._tickets: set[str] = set()
@@ -95,6 +96,7 @@ class Runtime:
             settings.worker.metrics_port,
             metrics=self._metrics,
             signs=self._signs,
+            ready=lambda: self._consuming.is_set() and self._introduced.is_set(),
         )
         self._watchdog = LoopWatchdog(self._vitals, watched=lambda: self._thread.ident)
         _log.info("worker_started", worker_id=self.worker_id, slots=settings.worker.concurrency)
@@ -210,7 +212,7 @@ class Runtime:
             paused=lambda: self._consumption.paused,
             condition=lambda: judge(self._signs()),
             memory_mb=self._memory_mb,
-            publish_agents=lambda: directory.publish(registry.cards()),
+            publish_agents=lambda: self._introduce(directory, registry),
         )
         duties: dict[str, Callable[[], Awaitable[None]]] = {
             "heartbeat": self._leases.run,
@@ -228,6 +230,10 @@ class Runtime:
         }
         for name, duty in duties.items():
             self._background.append(asyncio.create_task(keep_running(name, duty), name=name))
+
+    async def _introduce(self, directory: MongoAgentDirectory, registry: AgentRegistry) -> None:
+        await directory.publish(registry.cards())
+        self._introduced.set()
 
     async def _tick(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from worker.probe import ProbeServer
 class Loop:
     silent_seconds = 0.5
     store_away = False
+    started = True
 
     def signs(self) -> Signs:
         return Signs(self.silent_seconds, hub_silent_seconds=0, idle_beside_queue_seconds=0, store_away=self.store_away)
@@ -30,7 +31,9 @@ def port() -> int:
 @pytest.fixture
 def loop(port: int) -> Iterator[Loop]:
     loop = Loop()
-    server = ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=loop.signs)
+    server = ProbeServer(
+        HOST, port, metrics=Metrics(process="worker", version="1"), signs=loop.signs, ready=lambda: loop.started
+    )
     yield loop
     server.close()
 
@@ -53,6 +56,21 @@ def test_a_worker_without_a_database_is_not_restarted_for_it(loop: Loop, port: i
     assert told.json()["store_away"] is True
 
 
+def test_a_worker_that_no_store_has_answered_yet_is_alive_and_not_ready(loop: Loop, port: int) -> None:
+    loop.started = False
+
+    alive, ready = (httpx.get(f"http://{HOST}:{port}/{what}") for what in ("health", "ready"))
+
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert ready.json()["starting"] is True
+
+
+def test_a_worker_that_loses_a_store_stays_ready(loop: Loop, port: int) -> None:
+    loop.store_away = True
+
+    assert httpx.get(f"http://{HOST}:{port}/ready").status_code == 200
+
+
 def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> None:
     metrics = httpx.get(f"http://{HOST}:{port}/metrics")
 
@@ -63,4 +81,4 @@ def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> No
 
 def test_a_taken_port_is_told_with_its_setting(loop: Loop, port: int) -> None:
     with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
-        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=Loop().signs)
+        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=Loop().signs, ready=lambda: True)
