@@ -1,0 +1,103 @@
+"""The chart on a real API server: it takes every object, and an upgrade takes away what the values no longer name."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CHART, CI_VALUES, NAME, RELEASE, STORES, helm, over, render
+from tests.cluster.control_plane import ControlPlane
+from tests.toolchain import NoGo, built
+from tests.waiting import wait_for
+
+WHOLE_CLUSTER = ("CustomResourceDefinition", "ClusterRole", "ValidatingAdmissionPolicy")
+
+
+@pytest.fixture(scope="module")
+def definitions(control_plane: ControlPlane) -> None:
+    """Those of other projects, of whose kinds the chart makes objects."""
+    try:
+        folder = built("charts") / "crds"
+    except NoGo as reason:
+        pytest.skip(str(reason))
+    control_plane.run("apply", "--server-side", "-f", str(folder))
+    control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
+def test_every_object_of_an_example_is_taken_without_a_warning(
+    control_plane: ControlPlane, namespace: str, values: Path
+) -> None:
+    for mode in ("enforce", "warn"):
+        control_plane.run("label", "namespace", namespace, f"pod-security.kubernetes.io/{mode}=restricted")
+    served = yaml.safe_load(values.read_text()).get("operator", {}).get("namespaces", [])
+    objects = [
+        body
+        for body in render(namespace, values=yaml.safe_load(values.read_text()))
+        if body["metadata"].get("namespace") not in served
+    ]
+    told = control_plane.run(
+        "apply", "--server-side", "--dry-run=server", "--namespace", namespace, "-f", "-",
+        stdin=yaml.safe_dump_all(objects), check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "Warning" not in told.stderr
+    assert len(told.stdout.splitlines()) == len(objects)
+
+
+def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:
+    """Its values by name; empty where it is not there."""
+    found = plane.run("get", "secret", f"{NAME}-{part}", "-n", namespace, "-o", "yaml", check=False)
+    data: dict[str, str] = (yaml.safe_load(found.stdout) or {}).get("data") or {}
+    return {name: b64decode(value).decode() for name, value in data.items()}
+
+
+def roll_out(plane: ControlPlane, verb: str, namespace: str, values: dict[str, Any], *options: str) -> None:
+    options = (*options, "--take-ownership", "--namespace", namespace)
+    helm(verb, RELEASE, str(CHART), *options, values=values, kubeconfig=plane.kubeconfig)
+
+
+def test_what_the_values_no_longer_name_goes_from_the_secrets(control_plane: ControlPlane, namespace: str) -> None:
+    inline = {
+        "stores": {"CELERY_BROKER_URL": "redis://other/"},
+        "providers": {"OPENAI_API_KEY": "sk-1", "TAVILY_API_KEY": "tv-1"},
+        "worker": {"WEATHER_KEY": "w-1"},
+    }
+    roll_out(control_plane, "install", namespace, over(STORES, {"secrets": {"inline": inline}}))
+    assert secret(control_plane, namespace, "providers") == inline["providers"]
+    assert "CELERY_BROKER_URL" in secret(control_plane, namespace, "stores")
+
+    less = {"providers": {"OPENAI_API_KEY": "sk-2"}}
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {"secrets": {"inline": less}}))
+
+    assert secret(control_plane, namespace, "providers") == {"OPENAI_API_KEY": "sk-2"}
+    assert set(secret(control_plane, namespace, "stores")) == {"MONGO_URI", "REDIS_URL"}
+    assert secret(control_plane, namespace, "worker") == {}
+
+
+def test_an_upgrade_leaves_replicas_to_whom_they_belong(control_plane: ControlPlane, namespace: str) -> None:
+    def replicas() -> int:
+        return int(control_plane.get(f"deployment/{NAME}-worker", "-n", namespace)["spec"]["replicas"])
+
+    roll_out(control_plane, "install", namespace, over(STORES, {}))
+    control_plane.run("scale", f"deployment/{NAME}-worker", "-n", namespace, "--replicas=7")
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {"env": {"LOG_LEVEL": "DEBUG"}}))
+    assert replicas() == 7
+    mode = {"worker": {"replicas": 3, "autoscaling": {"mode": "none"}}}
+    roll_out(control_plane, "upgrade", namespace, over(STORES, mode), "--force-conflicts")
+    wait_for(lambda: replicas() == 3, what="what the values say")
+
+
+def test_the_definition_and_the_tasks_objects_stay_when_a_release_goes(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    roll_out(control_plane, "install", namespace, over(STORES, {}))
+    task = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask", "spec": {"task": "Stay."}}
+    control_plane.apply({**task, "metadata": {"name": "stays", "namespace": namespace}})
+    helm("uninstall", RELEASE, "--namespace", namespace, kubeconfig=control_plane.kubeconfig)
+    assert control_plane.get("agenttask/stays", "-n", namespace)["spec"]["task"] == "Stay."
