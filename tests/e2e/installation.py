@@ -180,7 +180,7 @@ class Installation:
         found = []
         for component in ("api", "worker", "operator"):
             for pod in self.ready(component):
-                found += [line for line in self._log(pod) if line["level"] not in HARMLESS]
+                found += [line for line in self.logged(pod) if line["level"] not in HARMLESS]
         return found
 
     def restarts(self) -> dict[str, int]:
@@ -200,7 +200,7 @@ class Installation:
         group, _, plural = collection.rpartition("/")
         return f"/{group}/namespaces/{self.namespace}/{plural}/{name}".rstrip("/")
 
-    def _log(self, pod: str) -> Iterator[dict[str, Any]]:
+    def logged(self, pod: str) -> Iterator[dict[str, Any]]:
         """Nothing of a pod that has gone meanwhile."""
         told = self.kubectl.run("logs", pod, "-n", self.namespace, check=False)
         if told.returncode and "NotFound" not in told.stderr:

@@ -1,7 +1,8 @@
 """Where a cluster comes from: a folder with `up.sh`, `image.sh` and `down.sh`, named by `E2E_CLUSTER`.
 
 `up.sh` brings the cluster up, or leaves it alone where it runs, and prints `KUBECONFIG=<path>` last. `image.sh NAME:TAG
-CONTEXT DOCKERFILE [--target NAME]` builds an image and loads it into the cluster. `down.sh` ends it.
+CONTEXT DOCKERFILE [--target NAME] [--build-arg NAME=VALUE]` builds an image and loads it into the cluster. `down.sh`
+ends it.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Provider:
             raise RuntimeError(f"{self.folder / 'up.sh'} does not say KUBECONFIG=…:\n{printed[-2000:]}")
         return Path(found[-1])
 
-    def image(self, name: str, context: Path, dockerfile: Path, target: str) -> None:
-        self._call("image.sh", name, str(context), str(dockerfile), "--target", target, seconds=IMAGE_SECONDS)
+    def image(self, name: str, context: Path, dockerfile: Path, target: str, *options: str) -> None:
+        arguments = (name, str(context), str(dockerfile), "--target", target, *options)
+        self._call("image.sh", *arguments, seconds=IMAGE_SECONDS)
 
     def down(self) -> None:
         self._call("down.sh", seconds=UP_SECONDS)

@@ -78,7 +78,7 @@ def test_stores_that_cannot_be_reached_leave_pods_unready_and_are_told_of(cluste
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def told_again_and_again(component: str) -> bool:
-        return sum(line.get("code") == "STORE_UNAVAILABLE" for line in told(component)) >= TRIES
+        return len([line for line in told(component) if line.get("code") == "STORE_UNAVAILABLE"]) >= TRIES
 
     for component in ("api", "worker"):
         what = f"lines of {component} that tell of the store"

@@ -27,7 +27,7 @@ KUBELET_SECONDS = 180  # how long a kubelet may take to show a changed Secret in
 
 @pytest.fixture(scope="module")
 def installation(cluster: Kubectl) -> Iterator[Installation]:
-    values = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}}
+    values = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}, "tasks": {"deadlineSeconds": 60}}
     with installed(cluster, "release", values, chart=RELEASED) as one:
         yield one
 
@@ -119,9 +119,9 @@ def test_an_uninstalled_release_leaves_the_tasks_objects_and_their_definition(in
     installation.helm("uninstall", "--wait")
 
     assert installation.agent_tasks().keys() == there.keys()
+    pods = ("pods", "-n", installation.namespace)
     wait_for(
-        lambda: installation.kubectl.get("pods", "-n", installation.namespace)["items"] == [],
-        seconds=120,
+        lambda: all("deletionTimestamp" in pod["metadata"] for pod in installation.kubectl.get(*pods)["items"]),
         what="the end of all pods",
     )
     leftover = installation.kubectl.get("secrets,configmaps,deployments,networkpolicies", "-n", installation.namespace)
