@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, percentile, render
 from tests.chart.rendering import NAME, over
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed
 from tests.e2e.load import load
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         drains, tasks = _under_drains(installation, chosen.drains)
         seconds = time.monotonic() - began
         undrained = _wrong_victims(installation)
-    interrupted = [task for task in tasks if not uninterrupted([task])]
+    interrupted = [task for task in tasks if interruptions([task])]
     for task in interrupted:
         print(task["_id"], [(event["name"], f"{event['at']:%H:%M:%S}", event["detail"]) for event in task["events"]])
     usual, now = _durations(at_rest), _durations(tasks)

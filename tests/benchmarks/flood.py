@@ -15,7 +15,7 @@ from typing import Any
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, render
 from tests.chart.rendering import over
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed
 from tests.e2e.load import TEXT
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         (operator,) = installation.ready("operator")
         peak_mb = int(installation.execute(operator, PEAK_KILOBYTES).stdout) / 1024
         restarts = sum(installation.restarts().values())
-    interrupted = sum(not uninterrupted([task]) for task in small + many)
+    interrupted = len(interruptions(small + many))
     rows = [
         Row(f"{chosen.objects:,} at once, until all are completed", seconds, "s"),
         Row("of these a second", chosen.objects / seconds, "", baseline=SMALL / usual),

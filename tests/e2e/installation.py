@@ -220,10 +220,14 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)
 
 
-def uninterrupted(tasks: Sequence[Document]) -> bool:
-    """Whether each was run once, from its beginning to its end, by one worker."""
-    names = [[event["name"] for event in task["events"]] for task in tasks]
-    return all(told.count(EventName.CLAIMED) == 1 and EventName.REQUEUED not in told for told in names)
+def interruptions(tasks: Sequence[Document]) -> list[tuple[str, list[str]]]:
+    """Of each task that was not run once, from its beginning to its end, by one worker: its id and its events."""
+    told = [(str(task["_id"]), [str(event["name"]) for event in task["events"]]) for task in tasks]
+    return [(task_id, names) for task_id, names in told if not _ran_once(names)]
+
+
+def _ran_once(names: Sequence[str]) -> bool:
+    return names.count(EventName.CLAIMED) == 1 and EventName.REQUEUED not in names
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.installation import Installation, installed, uninterrupted
+from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import TEXT, load
 from tests.kubernetes import Kubectl
 from tests.waiting import wait_for
@@ -76,10 +76,10 @@ def test_api_pods_that_are_deleted_one_after_the_other_refuse_nobody(installatio
             wait_for(replaced, seconds=60, what="another API")
 
     assert refused == []
-    assert uninterrupted(installation.reckon(steady.created))
+    assert interruptions(installation.reckon(steady.created)) == []
     answered = installation.judge(accepted)
     assert {task["status"] for task in answered} == {"completed"}
-    assert uninterrupted(answered)
+    assert interruptions(answered) == []
 
 
 def test_a_queue_that_is_lost_with_its_pod_loses_no_task(installation: Installation) -> None:
@@ -105,6 +105,6 @@ def test_a_new_image_of_the_workers_is_rolled_out_under_load(installation: Insta
 
         wait_for(lambda: not left(), seconds=120, what="the old workers' end")
 
-    assert uninterrupted(installation.reckon(steady.created))
+    assert interruptions(installation.reckon(steady.created)) == []
     (worker,) = installation.pods("worker")
     assert worker["spec"]["containers"][0]["image"].startswith(f"{next_worker}:")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chart.rendering import NAME, RELEASED
-from tests.e2e.installation import Installation, installed, revisions, uninterrupted
+from tests.e2e.installation import Installation, installed, interruptions, revisions
 from tests.e2e.load import TEXT, load, requests
 from tests.kubernetes import Kubectl, agent_task, create
 from tests.waiting import wait_for
@@ -55,8 +55,8 @@ def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_requ
         wait_for(lambda: not going(installation), seconds=120, what="the old pods' end")
         wait_for(lambda: len(posted.created) > handed_in, what="a request to the new pods")
 
-    assert uninterrupted(installation.reckon(objects.created))
-    assert uninterrupted(installation.judge(posted.created))
+    assert interruptions(installation.reckon(objects.created)) == []
+    assert interruptions(installation.judge(posted.created)) == []
     for component, pods in before.items():
         assert not pods & names(installation, component), f"{component} was not replaced"
     assert installation.replicas() >= 2
@@ -84,8 +84,8 @@ def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: In
         wait_for(lambda: bool(installation.ready("operator")), seconds=60, what="the operator of the version before")
         wait_for(lambda: len(posted.created) > 20, what="requests")
 
-    assert uninterrupted(installation.reckon(objects.created))
-    assert uninterrupted(installation.judge(posted.created))
+    assert interruptions(installation.reckon(objects.created)) == []
+    assert interruptions(installation.judge(posted.created)) == []
     assert workers <= names(installation, "worker"), "the workers before went on"
     failed, restored = revisions(installation)[-2:]
     assert (failed["status"], restored["status"]) == ("failed", "deployed")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chart.rendering import NAME
-from tests.e2e.installation import Installation, installed, is_ready, uninterrupted
+from tests.e2e.installation import Installation, installed, interruptions, is_ready
 from tests.e2e.load import TEXT, load
 from tests.kubernetes import Kubectl
 from tests.waiting import wait_for
@@ -47,7 +47,7 @@ def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Instal
         steady.pace = 1
         wait_for(lambda: len(installation.pods("worker")) == 1, seconds=180, what="one worker left")
 
-    assert uninterrupted(installation.reckon(steady.created))
+    assert interruptions(installation.reckon(steady.created)) == []
     assert any(decision["draining"] for decision in installation.decisions())
     assert installation.restarts() == {}
     events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
@@ -81,7 +81,7 @@ def test_an_operator_that_is_deleted_in_the_middle_of_a_scale_down_leaves_nothin
         # What the operator that is gone had begun ends by itself, or is gone on with.
         wait_for(lambda: not draining() and not marked(), seconds=120, what="nothing half-done")
 
-    assert uninterrupted(installation.reckon(steady.created))
+    assert interruptions(installation.reckon(steady.created)) == []
 
 
 def test_a_flood_of_tasks_is_worked_off_by_an_operator_with_its_usual_memory(installation: Installation) -> None:
@@ -89,7 +89,7 @@ def test_a_flood_of_tasks_is_worked_off_by_an_operator_with_its_usual_memory(ins
     for number, name in enumerate(names):
         installation.create(name, TEXT.format(number=number))
     tasks = installation.reckon(names, seconds=240)
-    assert uninterrupted(tasks)
+    assert interruptions(tasks) == []
 
     (operator,) = installation.pods("operator")
     assert is_ready(operator)
