@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, percentile, render
 from tests.chart.rendering import NAME, over
-from tests.e2e.installation import Installation, installed
+from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import load
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document

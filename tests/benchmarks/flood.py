@@ -15,7 +15,7 @@ from typing import Any
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, render
 from tests.chart.rendering import over
-from tests.e2e.installation import Installation, installed
+from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import TEXT
 from tests.e2e.provider import cluster_of, named_provider
 from tests.invariants import Document
