@@ -1,0 +1,296 @@
+"""The CloudFormation template: clean by its linter, created and updated in a stand-in for AWS, and who may do what.
+
+The stand-in cannot make resources of some types: they are left out there, and judged as they are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.api import lint_file
+from cfnlint.decode import decode_str
+from moto import mock_aws
+
+TEMPLATE = Path(__file__).parents[2] / "k8s" / "k3s" / "infrastructure.yaml"
+REGION = "eu-central-1"
+STACK = "agent-orchestrator"
+IMAGE = "/images/ubuntu"
+ADMIN = "203.0.113.7/32"
+PROVIDER = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+WRITTEN_ONLY = (
+    "AWS::CloudWatch::",
+    "AWS::CodeDeploy::",
+    "AWS::ElastiCache::",
+    "AWS::IAM::OIDCProvider",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+)
+CAPABILITIES = ("CAPABILITY_IAM",)
+CHOSEN = {
+    "AdminCidr": ADMIN,
+    "AlarmEmail": "a@example.com",
+    "GithubRepository": "owner/name",
+    "GithubProviderArn": PROVIDER,
+}
+Resources = dict[str, dict[str, Any]]
+
+
+def written() -> dict[str, Any]:
+    """The template as it is written, with its functions in their long form."""
+    template, problems = decode_str(TEMPLATE.read_text())
+    assert problems == []
+    plain: dict[str, Any] = json.loads(json.dumps(template))
+    return plain
+
+
+def creatable() -> str:
+    """Without what the stand-in cannot make, and what names it."""
+    template = written()
+    template["Parameters"]["ImageId"]["Default"] = IMAGE
+    template["Resources"] = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if not resource["Type"].startswith(WRITTEN_ONLY)
+    }
+    del template["Outputs"]["RedisEndpoint"]
+    return json.dumps(template)
+
+
+def parameters(values: Mapping[str, str]) -> Any:
+    return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield
+
+
+@pytest.fixture(scope="module")
+def stack(aws: None) -> Resources:
+    """What was created, by its name in the template."""
+    images = boto3.client("ec2").describe_images(Owners=["amazon"])["Images"]
+    boto3.client("ssm").put_parameter(Name=IMAGE, Value=images[0]["ImageId"], Type="String")
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=creatable(),
+        Capabilities=list(CAPABILITIES),
+        Parameters=parameters(CHOSEN),
+    )
+    (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    assert found["StackStatus"] == "CREATE_COMPLETE"
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    return {resource["LogicalResourceId"]: dict(resource) for resource in resources if "LogicalResourceId" in resource}
+
+
+def physical(stack: Resources, name: str) -> str:
+    return str(stack[name]["PhysicalResourceId"])
+
+
+def tags(found: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+
+
+def test_the_linter_finds_nothing() -> None:
+    assert [str(match) for match in lint_file(TEMPLATE)] == []
+
+
+def test_the_network_has_its_names_and_ranges(stack: Resources) -> None:
+    ec2 = boto3.client("ec2")
+    (vpc,) = ec2.describe_vpcs(VpcIds=[physical(stack, "Vpc")])["Vpcs"]
+    assert (tags(vpc)["Name"], vpc["CidrBlock"]) == ("agent-orchestrator-vpc", "10.0.0.0/16")
+    of_vpc: Any = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+    subnets = {tags(found)["Name"]: found for found in ec2.describe_subnets(Filters=of_vpc)["Subnets"]}
+    assert {name: found["CidrBlock"] for name, found in subnets.items()} == {
+        "agent-orchestrator-public-a": "10.0.1.0/24",
+        "agent-orchestrator-public-b": "10.0.2.0/24",
+        "agent-orchestrator-private-a": "10.0.11.0/24",
+        "agent-orchestrator-private-b": "10.0.12.0/24",
+    }
+
+
+def test_private_subnets_have_no_way_out_but_a_gateway_that_is_asked_for() -> None:
+    tables = {
+        found["SubnetId"]["Ref"]: found["RouteTableId"]["Ref"]
+        for found in of_type("AWS::EC2::SubnetRouteTableAssociation").values()
+    }
+    assert tables == {
+        "PublicSubnetA": "PublicRoutes",
+        "PublicSubnetB": "PublicRoutes",
+        "PrivateSubnetA": "PrivateRoutes",
+        "PrivateSubnetB": "PrivateRoutes",
+    }
+    routes = {found["RouteTableId"]["Ref"]: name for name, found in of_type("AWS::EC2::Route").items()}
+    assert routes == {"PublicRoutes": "PublicDefaultRoute", "PrivateRoutes": "PrivateDefaultRoute"}
+    assert written()["Resources"]["PrivateDefaultRoute"]["Condition"] == "HasNat"
+    assert written()["Parameters"]["NatGateway"]["Default"] == "false"
+
+
+def reached(stack: Resources, name: str) -> set[tuple[int, str]]:
+    """The ports of a security group, each with who reaches it."""
+    (group,) = boto3.client("ec2").describe_security_groups(GroupIds=[physical(stack, name)])["SecurityGroups"]
+    return {
+        (rule["FromPort"], source)
+        for rule in group["IpPermissions"]
+        for source in [
+            *(block["CidrIp"] for block in rule["IpRanges"]),
+            *(pair["GroupId"] for pair in rule["UserIdGroupPairs"]),
+        ]
+    }
+
+
+def test_the_server_is_reached_on_the_web_by_all_and_otherwise_by_its_admin(stack: Resources) -> None:
+    everywhere = "0.0.0.0/0"
+    assert reached(stack, "ServerSecurityGroup") == {(22, ADMIN), (6443, ADMIN), (80, everywhere), (443, everywhere)}
+
+
+def test_redis_is_reached_by_the_server_alone(stack: Resources) -> None:
+    assert reached(stack, "RedisSecurityGroup") == {(6379, physical(stack, "ServerSecurityGroup"))}
+
+
+def test_security_groups_have_their_names_as_tags(stack: Resources) -> None:
+    groups = [physical(stack, name) for name in ("ServerSecurityGroup", "RedisSecurityGroup")]
+    found = boto3.client("ec2").describe_security_groups(GroupIds=groups)["SecurityGroups"]
+    assert {tags(group)["Name"] for group in found} == {"sg-agent-orchestrator-ec2", "sg-agent-orchestrator-redis"}
+
+
+def test_pods_do_not_reach_the_role_of_the_server(stack: Resources) -> None:
+    ec2 = boto3.client("ec2")
+    (version,) = ec2.describe_launch_template_versions(LaunchTemplateId=physical(stack, "ServerTemplate"))[
+        "LaunchTemplateVersions"
+    ]
+    options = version["LaunchTemplateData"]["MetadataOptions"]
+    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
+
+
+def allowed(role: str) -> dict[str, tuple[list[str], list[Any]]]:
+    """By statement, the actions and the resources of a role's own policies, as they are written."""
+    policies = written()["Resources"][role]["Properties"]["Policies"]
+    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+    def listed(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else [value]
+
+    return {found["Sid"]: (listed(found["Action"]), listed(found["Resource"])) for found in statements}
+
+
+def test_the_server_reads_its_own_parameters_and_images_and_writes_logs_and_metrics() -> None:
+    rights = allowed("ServerRole")
+    assert {action for actions, _ in rights.values() for action in actions} == {
+        "ssm:GetParametersByPath", "kms:Decrypt", "ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "logs:CreateLogStream", "logs:DescribeLogStreams",
+        "logs:PutLogEvents", "cloudwatch:PutMetricData", "s3:GetObject", "s3:GetObjectVersion",
+    }  # fmt: skip
+    (parameters_read,) = rights["ReadParameters"][1]
+    assert parameters_read["Fn::Sub"].endswith(":parameter/agent-orchestrator-api/${Environment}")
+    anywhere = {sid for sid, (_, resources) in rights.items() if "*" in resources}
+    assert anywhere == {"SignIn", "WriteMetrics"}, "what has no resource of its own, and the latter a condition"
+
+
+def test_workflows_of_the_main_branch_alone_push_and_deploy(stack: Resources) -> None:
+    role = boto3.client("iam").get_role(RoleName=physical(stack, "GithubRole"))["Role"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"]["StringEquals"] == {
+        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+        "token.actions.githubusercontent.com:sub": "repo:owner/name:ref:refs/heads/main",
+    }
+    rights = allowed("GithubRole")
+    assert {sid for sid, (_, resources) in rights.items() if "*" in resources} == {"SignIn"}
+    assert not any("*" in action for actions, _ in rights.values() for action in actions)
+
+
+def test_images_are_kept_by_tags_that_do_not_move(stack: Resources) -> None:
+    found = boto3.client("ecr").describe_repositories()["repositories"]
+    assert {repository["repositoryName"]: repository["imageTagMutability"] for repository in found} == {
+        "agent-orchestrator-api": "IMMUTABLE",
+        "agent-orchestrator-worker": "IMMUTABLE",
+        "agent-orchestrator-operator": "IMMUTABLE",
+    }
+
+
+def test_logs_have_their_groups_and_an_end(stack: Resources) -> None:
+    groups = boto3.client("logs").describe_log_groups()["logGroups"]
+    kept = {group["logGroupName"]: group["retentionInDays"] for group in groups}
+    assert kept == {"/agent-orchestrator/api": 30, "/agent-orchestrator/worker": 30}
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of all resources of a type, as they are written."""
+    resources = written()["Resources"]
+    return {name: found["Properties"] for name, found in resources.items() if found["Type"] == kind}
+
+
+def test_every_alarm_tells_somebody_and_has_a_measure() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    assert {alarm["AlarmName"]["Fn::Sub"].rpartition("${Environment}-")[2] for alarm in alarms.values()} == {
+        "cpu", "status", "api-errors", "task-latency", "cache-memory",
+    }  # fmt: skip
+    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
+    measured = {
+        transformation["MetricName"]
+        for found in of_type("AWS::Logs::MetricFilter").values()
+        for transformation in found["MetricTransformations"]
+    }
+    of_ours = [alarm["MetricName"] for alarm in alarms.values() if alarm.get("Namespace") == "AgentOrchestrator"]
+    of_ours += [
+        metric["MetricStat"]["Metric"]["MetricName"]
+        for alarm in alarms.values()
+        for metric in alarm.get("Metrics", [])
+        if "MetricStat" in metric
+    ]
+    assert len(of_ours) == 3
+    assert set(of_ours) <= measured
+
+
+def test_delivery_has_its_names_and_goes_back_when_it_fails() -> None:
+    (application,) = of_type("AWS::CodeDeploy::Application").values()
+    assert (application["ApplicationName"], application["ComputePlatform"]) == ("agent-orchestrator-api", "Server")
+    (group,) = of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    assert group["DeploymentGroupName"] == "agent-orchestrator-api-ec2"
+    assert group["AutoRollbackConfiguration"] == {"Enabled": True, "Events": ["DEPLOYMENT_FAILURE"]}
+    server = {tag["Key"]: tag["Value"] for tag in written()["Resources"]["Server"]["Properties"]["Tags"]}
+    (chosen,) = group["Ec2TagFilters"]
+    assert server[chosen["Key"]] == chosen["Value"]
+
+
+def test_valkey_is_private_encrypted_and_asks_for_a_token() -> None:
+    properties = written()["Resources"]["Redis"]["Properties"]
+    assert (properties["Engine"], properties["TransitEncryptionEnabled"]) == ("valkey", True)
+    assert properties["AtRestEncryptionEnabled"] is True
+    assert properties["AuthToken"] == {
+        "Fn::Sub": "{{resolve:ssm-secure:/agent-orchestrator-infrastructure/${Environment}/REDIS_AUTH_TOKEN}}"
+    }
+    assert properties["SecurityGroupIds"] == [{"Ref": "RedisSecurityGroup"}]
+    policy = written()["Resources"]["RedisParameters"]["Properties"]["Properties"]
+    assert policy == {"maxmemory-policy": "noeviction"}, "a queue forgets nothing by itself"
+
+
+def test_the_dashboard_is_what_cloudwatch_reads() -> None:
+    body = written()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    titles = [widget["properties"]["title"] for widget in json.loads(body)["widgets"]]
+    assert len(titles) == len(set(titles)) == 6
+
+
+def test_an_update_changes_what_it_names(stack: Resources) -> None:
+    cloudformation = boto3.client("cloudformation")
+    moved = "198.51.100.0/24"
+    cloudformation.update_stack(
+        StackName=STACK,
+        TemplateBody=creatable(),
+        Capabilities=list(CAPABILITIES),
+        Parameters=parameters({**CHOSEN, "AdminCidr": moved}),
+    )
+    (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    assert found["StackStatus"] == "UPDATE_COMPLETE"
+    resources = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    now = {resource["LogicalResourceId"]: dict(resource) for resource in resources if "LogicalResourceId" in resource}
+    assert {source for port, source in reached(now, "ServerSecurityGroup") if port in (22, 6443)} == {moved}
