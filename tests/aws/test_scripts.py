@@ -1,0 +1,237 @@
+"""What CodeDeploy and the timer run on the server, with stand-ins for the programs that they call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
+SECRET = "mongodb://user:very-secret@db/"
+STAND_IN = """#!/bin/sh
+# Notes how it was called and what it was told, and does as the test has written down.
+echo "$(basename "$0") $*" >>"$TEST_CALLS"
+case "$*" in *"--values -"*) cat >"$TEST_TOLD" ;; esac
+answer="$TEST_ANSWERS/$(basename "$0")-$1"
+[ -r "$answer" ] || answer="$TEST_ANSWERS/$(basename "$0")"
+[ ! -r "$answer" ] || . "$answer"
+"""
+
+
+@dataclass
+class Host:
+    """A server with a revision on it. `answers` are shell commands by program, or by program and first argument."""
+
+    folder: Path
+
+    @property
+    def revision(self) -> Path:
+        return self.folder / "home" / "revision"
+
+    def answer(self, program: str, commands: str) -> None:
+        (self.folder / "answers" / program).write_text(commands)
+
+    def run(self, script: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "calls").write_text("")
+        return subprocess.run(  # noqa: S603  a script of this repository
+            [str(self.revision / "scripts" / script)],
+            env={
+                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                "AGENT_ETC": str(self.folder / "etc"),
+                "AGENT_HOME": str(self.folder / "home"),
+                "TEST_CALLS": str(self.folder / "calls"),
+                "TEST_TOLD": str(self.folder / "told"),
+                "TEST_ANSWERS": str(self.folder / "answers"),
+                **settings,
+            },
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    @property
+    def calls(self) -> list[str]:
+        return (self.folder / "calls").read_text().splitlines()
+
+    def verbs(self) -> list[str]:
+        """The first two words of each call."""
+        return [" ".join(call.split()[:2]) for call in self.calls]
+
+
+def stand_in(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(STAND_IN)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    host = Host(tmp_path)
+    for folder in ("etc", "answers", "home/revision"):
+        (tmp_path / folder).mkdir(parents=True)
+    (host.revision / "scripts").symlink_to(SCRIPTS)
+    digest = f"sha256:{'0' * 64}"
+    references = {part: f"registry.example.com/{part}@{digest}" for part in ("api", "worker", "operator")}
+    (host.revision / "images.yaml").write_text(yaml.safe_dump({"images": {"references": references}}))
+    for name in ("deploy.lock", "agent_orchestrator-1-py3-none-any.whl", "chart.tgz"):
+        (host.revision / name).write_text("")
+    environment = "ENVIRONMENT=prod\nAWS_REGION=eu-central-1\nGITHUB_REPOSITORY=owner/name\n"
+    (tmp_path / "etc" / "environment").write_text(environment)
+    for program in ("helm", "cosign"):
+        stand_in(tmp_path / "bin" / program)
+    stand_in(tmp_path / "home" / "cli" / "bin" / "agent-orchestrator")
+    rendered = f"""case "$*" in *--versions*) echo "/p/MONGO_URI 1" ;; *) echo '{{"secret": "{SECRET}"}}' ;; esac\n"""
+    host.answer("agent-orchestrator", rendered)
+    host.answer("helm-history", """echo '[{"revision":7,"status":"deployed"}]'\n""")
+    return host
+
+
+def test_shellcheck_finds_nothing() -> None:
+    written = [
+        found for pattern in ("scripts/*.sh", "tools/**/*.sh", "tests/e2e/kind/*.sh") for found in ROOT.glob(pattern)
+    ]
+    assert len(written) > 10
+    found = subprocess.run(  # noqa: S603  shellcheck, on files of this repository
+        [SHELLCHECK, "--external-sources", "--source-path=SCRIPTDIR", *map(str, written), ".ci/run", ".ci/setup"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.stdout == ""
+    assert found.returncode == 0
+
+
+def test_appspec_names_scripts_that_can_be_run() -> None:
+    hooks = yaml.safe_load((ROOT / "appspec.yml").read_text())["hooks"]
+    assert set(hooks) == {"BeforeInstall", "ApplicationStop", "ApplicationStart"}
+    for (hook,) in hooks.values():
+        assert os.access(ROOT / hook["location"], os.X_OK)
+
+
+def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host) -> None:
+    done = host.run("start_application.sh")
+    assert done.returncode == 0, done.stderr
+    assert host.verbs() == [
+        "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm history", "helm upgrade", "helm test",
+    ]  # fmt: skip
+    assert (host.folder / "told").read_text() == f'{{"secret": "{SECRET}"}}'
+    assert "very-secret" not in "".join(host.calls) + done.stdout + done.stderr
+    (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
+    assert "--rollback-on-failure" in upgrade
+    assert f"--values {host.revision}/images.yaml --values -" in upgrade
+    assert (host.folder / "home" / "versions").read_text() == "/p/MONGO_URI 1\n"
+
+
+def test_values_of_the_server_come_before_those_of_the_revision(host: Host) -> None:
+    own = host.folder / "etc" / "values.yaml"
+    own.write_text("{}")
+    host.run("start_application.sh")
+    (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
+    assert upgrade.index(f"--values {own}") < upgrade.index("images.yaml")
+
+
+def test_parameters_that_cannot_be_read_roll_nothing_out(host: Host) -> None:
+    host.answer("agent-orchestrator", "echo 'AWS refused' >&2; exit 1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode != 0
+    assert "AWS refused" in done.stderr
+    assert not any(call.startswith("helm") for call in host.calls)
+
+
+def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
+    host.answer("helm-upgrade", "exit 1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode != 0
+    assert host.verbs()[-1] == "helm upgrade"
+    assert not (host.folder / "home" / "versions").exists()
+
+
+def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
+    host.answer("helm-test", "exit 1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode == 1
+    assert "revision 7 is back" in done.stderr
+    assert host.calls[-1].startswith("helm rollback ao 7 ")
+
+
+def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host) -> None:
+    host.answer("helm-history", "echo 'release: not found' >&2; exit 1\n")
+    host.answer("helm-test", "exit 1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode == 1
+    assert not any(call.startswith("helm rollback") for call in host.calls)
+
+
+def test_only_one_rolls_out_at_a_time(host: Host) -> None:
+    holder = subprocess.Popen(  # noqa: S603  flock, on a file of this test
+        ["/usr/bin/flock", str(host.folder / "home" / "lock"), "sh", "-c", "echo held; read end"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        for script in ("stop_application.sh", "start_application.sh"):
+            done = host.run(script, LOCK_SECONDS="1")
+            assert done.returncode == 1
+            assert "another rollout has not ended in 1 s" in done.stderr
+        assert host.calls == []
+    finally:
+        holder.communicate(b"\n")
+
+
+def test_parameters_are_rolled_out_when_a_version_changes_and_not_before(host: Host) -> None:
+    assert host.run("refresh_parameters.sh").returncode == 0
+    assert "helm upgrade" in host.verbs()
+    assert host.run("refresh_parameters.sh").returncode == 0
+    assert host.verbs() == ["agent-orchestrator ssm-render"]
+    host.answer("agent-orchestrator", 'echo "/p/MONGO_URI 2"\n')
+    assert host.run("refresh_parameters.sh").returncode == 0
+    assert "helm upgrade" in host.verbs()
+
+
+def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> None:
+    host.answer("cosign", 'case "$*" in *worker@*) exit 1 ;; esac\n')
+    done = host.run("before_install.sh")
+    assert done.returncode == 1
+    assert "worker@sha256:" in done.stderr
+    assert "has no signature of the workflow release.yml in owner/name" in done.stderr
+    identity = "https://github.com/owner/name/.github/workflows/release.yml@refs/heads/main"
+    assert all(f"--certificate-identity {identity} " in call for call in host.calls)
+
+
+def test_images_without_digests_are_refused(host: Host) -> None:
+    (host.revision / "images.yaml").write_text("images:\n  references:\n    api: registry.example.com/api:1\n")
+    done = host.run("before_install.sh")
+    assert done.returncode == 1
+    assert "does not name three images by their digests" in done.stderr
+
+
+def test_the_command_line_of_the_revision_is_installed_with_hashes(host: Host) -> None:
+    stand_in(host.folder / "bin" / "python3")
+    new = host.folder / "home" / "cli.new" / "bin"
+    pip = f'mkdir -p "{new}" && cp "{host.folder / "bin" / "python3"}" "{new}/python"\n'
+    host.answer("python3", pip)
+    assert host.run("before_install.sh").returncode == 0
+    installs = [call for call in host.calls if call.startswith("python -m pip")]
+    assert "--require-hashes -r" in installs[0]
+    assert "--no-deps" in installs[1]
+
+
+@pytest.mark.parametrize("missing", ["helm", "cosign"])
+def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
+    (host.folder / "bin" / missing).unlink()
+    done = host.run("before_install.sh", PATH=f"{host.folder / 'bin'}:/usr/bin:/bin")
+    assert done.returncode == 1
+    assert f"{missing} is not installed" in done.stderr
+
+
+def test_a_server_that_does_not_say_what_it_is_is_told_so(host: Host) -> None:
+    (host.folder / "etc" / "environment").write_text("AWS_REGION=eu-central-1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode != 0
+    assert "ENVIRONMENT: is not set in" in done.stderr
+    (host.folder / "etc" / "environment").unlink()
+    assert "is not there; it says ENVIRONMENT" in host.run("start_application.sh").stderr
