@@ -83,7 +83,7 @@ simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_r
 
 lock: ## Write requirements.lock, and the parts of it that the images hold, anew (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
-	@for image in api worker operator stores reload; do \
+	@for image in api worker operator stores reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock

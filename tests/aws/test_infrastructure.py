@@ -196,12 +196,12 @@ def test_the_server_reads_its_own_parameters_and_images_and_writes_logs_and_metr
     assert anywhere == {"SignIn", "WriteMetrics"}, "what has no resource of its own, and the latter a condition"
 
 
-def test_workflows_of_the_main_branch_alone_push_and_deploy(stack: Resources) -> None:
+def test_workflows_of_one_environment_alone_push_and_deploy(stack: Resources) -> None:
     role = boto3.client("iam").get_role(RoleName=physical(stack, "GithubRole"))["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"]["StringEquals"] == {
         "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-        "token.actions.githubusercontent.com:sub": "repo:owner/name:ref:refs/heads/main",
+        "token.actions.githubusercontent.com:sub": "repo:owner/name:environment:prod",
     }
     rights = allowed("GithubRole")
     assert {sid for sid, (_, resources) in rights.items() if "*" in resources} == {"SignIn"}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# bundle.sh FOLDER IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs what CodeDeploy takes to a server into FOLDER/revision.zip:
+# the scripts, the chart, the images by their digests, and the command line with its lock. Needs helm and python3.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+out=$1 api=$2 worker=$3 operator=$4
+for image in "$api" "$worker" "$operator"; do
+	case $image in
+	*@sha256:*) ;;
+	*)
+		echo "bundle.sh: $image is not named by its digest" >&2
+		exit 1
+		;;
+	esac
+done
+
+mkdir -p "$out/revision/scripts"
+cp "$root/appspec.yml" "$root/requirements/deploy.lock" "$out/revision/"
+cp "$root"/scripts/*.sh "$out/revision/scripts/"
+cp -R "$root/k8s/k3s/systemd" "$out/revision/systemd"
+cat >"$out/revision/images.yaml" <<IMAGES
+images:
+  references:
+    api: $api
+    worker: $worker
+    operator: $operator
+IMAGES
+helm package "$root/charts/agent-orchestrator" --destination "$out"
+mv "$out"/agent-orchestrator-*.tgz "$out/revision/chart.tgz"
+python3 -m pip wheel --quiet --no-deps --wheel-dir "$out/revision" "$root"
+(cd "$out/revision" && python3 -m zipfile -c ../revision.zip ./*)

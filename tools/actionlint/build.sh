@@ -1,0 +1,7 @@
+#!/bin/sh
+# In the folder $1: actionlint.
+set -eu
+
+cd "$(dirname "$0")"
+echo "building actionlint"
+go build -trimpath -ldflags "-s -w" -o "$1/" github.com/rhysd/actionlint/cmd/actionlint
