@@ -1,23 +1,29 @@
 #!/bin/sh
-# Whether this server can roll the revision out, and whether its images are ours. Installs the revision's command line.
+# Whether this server can roll the revision out, and whether its images are those that the workflow has made of the
+# revision's commit. Installs the revision's command line.
 set -eu
 . "$(dirname "$0")/server.sh"
+take_lock
 
-for program in cosign flock helm python3; do
+for program in cosign docker-credential-ecr-login helm python3; do
 	command -v "$program" >/dev/null || fail "$program is not installed"
 done
 
-images=$(sed -n 's/^ *\(api\|worker\|operator\): *\(.*@sha256:[0-9a-f]\{64\}\)$/\2/p' "$revision/images.yaml")
-[ "$(echo "$images" | wc -l)" = 3 ] || fail "$revision/images.yaml does not name three images by their digests"
 : "${GITHUB_REPOSITORY:?is not set in $etc/environment}"
-for image in $images; do
+for component in api worker operator; do
+	image=$(sed -n "s/^ *$component: *\(.*\/agent-orchestrator-$component@sha256:[0-9a-f]\{64\}\)\$/\1/p" "$revision/images.yaml")
+	[ "$(echo "$image" | grep -c .)" = 1 ] || fail "$revision/images.yaml does not name the image $component by its digest"
 	cosign verify --output text \
 		--certificate-identity "https://github.com/$GITHUB_REPOSITORY/.github/workflows/release.yml@refs/heads/main" \
-		--certificate-oidc-issuer https://token.actions.githubusercontent.com "$image" >/dev/null ||
-		fail "$image has no signature of the workflow release.yml in $GITHUB_REPOSITORY"
+		--certificate-oidc-issuer https://token.actions.githubusercontent.com \
+		--certificate-github-workflow-sha "$(cat "$revision/commit")" "$image" >/dev/null ||
+		fail "the signature of $image could not be verified: it has to be release.yml's of $GITHUB_REPOSITORY, for this commit"
 done
 
-rm -rf "$home/cli.new"
-python3 -m venv "$home/cli.new"
-"$home/cli.new/bin/python" -m pip install --quiet --require-hashes -r "$revision/deploy.lock"
-"$home/cli.new/bin/python" -m pip install --quiet --no-deps "$revision"/*.whl
+if [ ! -e "$cli/complete" ]; then
+	rm -rf "$cli"
+	python3 -m venv "$cli"
+	"$cli/bin/python" -m pip install --quiet --require-hashes -r "$revision/deploy.lock"
+	"$cli/bin/python" -m pip install --quiet --no-deps "$revision"/*.whl
+	touch "$cli/complete"
+fi

@@ -1,10 +1,11 @@
 #!/bin/sh
-# bundle.sh FOLDER IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs what CodeDeploy takes to a server into FOLDER/revision.zip:
-# the scripts, the chart, the images by their digests, and the command line with its lock. Needs helm and python3.
+# bundle.sh FOLDER COMMIT IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs what CodeDeploy takes to a server into
+# FOLDER/revision.zip: the scripts, the chart, the images by their digests, and the command line with its lock. Needs helm
+# and python3.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-out=$1 api=$2 worker=$3 operator=$4
+out=$1 commit=$2 api=$3 worker=$4 operator=$5
 for image in "$api" "$worker" "$operator"; do
 	case $image in
 	*@sha256:*) ;;
@@ -19,6 +20,7 @@ mkdir -p "$out/revision/scripts"
 cp "$root/appspec.yml" "$root/requirements/deploy.lock" "$out/revision/"
 cp "$root"/scripts/*.sh "$out/revision/scripts/"
 cp -R "$root/k8s/k3s/systemd" "$out/revision/systemd"
+echo "$commit" >"$out/revision/commit"
 cat >"$out/revision/images.yaml" <<IMAGES
 images:
   references:

@@ -1,11 +1,16 @@
-# Read by the other scripts: what they know of the server, and how they fail. AGENT_ETC and AGENT_HOME are for tests.
+# Read by the other scripts: what they know of the server, and how they fail. AGENT_ETC, AGENT_HOME and AGENT_UNITS are
+# for tests.
 # shellcheck shell=sh disable=SC2034
 
 etc=${AGENT_ETC:-/etc/agent-orchestrator}
 home=${AGENT_HOME:-/opt/agent-orchestrator}
-revision=$(cd "$(dirname "$0")/.." && pwd)
+units=${AGENT_UNITS:-/etc/systemd/system}
+revision=$(cd "$(dirname "$0")/.." && pwd -P)
 release=ao
 namespace=agent-orchestrator
+# An upgrade, its way back, a test and the way back after it end within half an hour; the hook has an hour.
+helm_timeout=8m
+lock_seconds=${LOCK_SECONDS:-1800}
 
 fail() {
 	echo "agent-orchestrator: $*" >&2
@@ -16,15 +21,20 @@ fail() {
 # shellcheck source=/dev/null
 . "$etc/environment"
 : "${ENVIRONMENT:?is not set in $etc/environment}" "${AWS_REGION:?is not set in $etc/environment}"
-export AWS_REGION
+export AWS_REGION HOME="${HOME:-/root}" DOCKER_CONFIG="${DOCKER_CONFIG:-$etc/docker}"
 export KUBECONFIG="${KUBECONFIG:-/etc/rancher/k3s/k3s.yaml}"
 
 # One rollout at a time, of a revision or of changed parameters.
 take_lock() {
+	mkdir -p "$home"
 	exec 9>"$home/lock"
-	flock -w "${LOCK_SECONDS:-1500}" 9 || fail "another rollout has not ended in ${LOCK_SECONDS:-1500} s"
+	flock -w "$lock_seconds" 9 || fail "another rollout has not ended in $lock_seconds s"
 }
 
+# The command line of this revision. Its path tells what is in it, and stays: a virtual environment cannot be moved.
+cli=$home/cli-$(cat "$revision"/deploy.lock "$revision"/*.whl | cksum | tr ' ' '-')
+
 parameters() {
-	"$home/cli/bin/agent-orchestrator" ssm-render --path "/agent-orchestrator-api/$ENVIRONMENT" "$@"
+	[ -e "$cli/complete" ] || fail "$cli is not installed; before_install.sh does it"
+	"$cli/bin/agent-orchestrator" ssm-render --path "/agent-orchestrator-api/$ENVIRONMENT" "$@"
 }

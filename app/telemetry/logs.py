@@ -20,7 +20,7 @@ from app.settings import ProcessSettings
 
 _SECRET_FIELD = re.compile(r"(api_?key|authorization|password|secret|token$)", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
-    r"\b(sk-[A-Za-z0-9_-]{8,}|tvly-[A-Za-z0-9_-]{8,}|ao_[A-Za-z0-9_-]{16,})|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"\b(sk-[A-Za-z0-9_-]{8,}|tvly-[A-Za-z0-9_-]{8,}|ao_[A-Za-z0-9_-]{16,})|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 _CONTENT_FIELDS = frozenset({"task", "prompt", "messages", "content", "raw_output", "result", "summary"})
 MASK = "***"

@@ -19,7 +19,6 @@ from moto import mock_aws
 TEMPLATE = Path(__file__).parents[2] / "k8s" / "k3s" / "infrastructure.yaml"
 REGION = "eu-central-1"
 STACK = "agent-orchestrator"
-IMAGE = "/images/ubuntu"
 ADMIN = "203.0.113.7/32"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
 WRITTEN_ONLY = (
@@ -51,7 +50,6 @@ def written() -> dict[str, Any]:
 def creatable() -> str:
     """Without what the stand-in cannot make, and what names it."""
     template = written()
-    template["Parameters"]["ImageId"]["Default"] = IMAGE
     template["Resources"] = {
         name: resource
         for name, resource in template["Resources"].items()
@@ -74,17 +72,21 @@ def aws() -> Iterator[None]:
         yield
 
 
+def an_image() -> str:
+    """Any that the stand-in has; always the same."""
+    images = boto3.client("ec2").describe_images(Owners=["amazon"])["Images"]
+    return str(min(image["ImageId"] for image in images))
+
+
 @pytest.fixture(scope="module")
 def stack(aws: None) -> Resources:
     """What was created, by its name in the template."""
-    images = boto3.client("ec2").describe_images(Owners=["amazon"])["Images"]
-    boto3.client("ssm").put_parameter(Name=IMAGE, Value=images[0]["ImageId"], Type="String")
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=STACK,
         TemplateBody=creatable(),
         Capabilities=list(CAPABILITIES),
-        Parameters=parameters(CHOSEN),
+        Parameters=parameters({**CHOSEN, "ImageId": an_image()}),
     )
     (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     assert found["StackStatus"] == "CREATE_COMPLETE"
@@ -176,11 +178,12 @@ def allowed(role: str) -> dict[str, tuple[list[str], list[Any]]]:
     """By statement, the actions and the resources of a role's own policies, as they are written."""
     policies = written()["Resources"][role]["Properties"]["Policies"]
     statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    given = [statement for statement in statements if statement["Effect"] == "Allow"]
 
     def listed(value: Any) -> list[Any]:
         return value if isinstance(value, list) else [value]
 
-    return {found["Sid"]: (listed(found["Action"]), listed(found["Resource"])) for found in statements}
+    return {found["Sid"]: (listed(found["Action"]), listed(found["Resource"])) for found in given}
 
 
 def test_the_server_reads_its_own_parameters_and_images_and_writes_logs_and_metrics() -> None:
@@ -194,6 +197,30 @@ def test_the_server_reads_its_own_parameters_and_images_and_writes_logs_and_metr
     assert parameters_read["Fn::Sub"].endswith(":parameter/agent-orchestrator-api/${Environment}")
     anywhere = {sid for sid, (_, resources) in rights.items() if "*" in resources}
     assert anywhere == {"SignIn", "WriteMetrics"}, "what has no resource of its own, and the latter a condition"
+
+
+def test_the_server_decrypts_and_reads_no_parameter_of_others() -> None:
+    statements = {
+        found["Sid"]: found
+        for policy in written()["Resources"]["ServerRole"]["Properties"]["Policies"]
+        for found in policy["PolicyDocument"]["Statement"]
+    }
+    (own,) = statements["DecryptParameters"]["Condition"]["StringLike"].values()
+    assert own["Fn::Sub"].endswith(":parameter/agent-orchestrator-api/${Environment}/*")
+    others = statements["NoOthers"]
+    assert others["Effect"] == "Deny"
+    assert {resource["Fn::Sub"].rpartition(":parameter")[2] for resource in others["NotResource"]} == {
+        "/agent-orchestrator-api/${Environment}",
+        "/agent-orchestrator-api/${Environment}/*",
+    }
+    assert statements["WriteMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "AgentOrchestrator"}}
+
+
+def test_the_server_is_not_made_anew_by_chance() -> None:
+    server = written()["Resources"]["Server"]
+    assert server["Properties"]["DisableApiTermination"] is True
+    assert written()["Parameters"]["ImageId"]["Type"] == "AWS::EC2::Image::Id"
+    assert server["Properties"]["LaunchTemplate"]["LaunchTemplateId"] == {"Ref": "ServerTemplate"}
 
 
 def test_workflows_of_one_environment_alone_push_and_deploy(stack: Resources) -> None:
@@ -287,7 +314,7 @@ def test_an_update_changes_what_it_names(stack: Resources) -> None:
         StackName=STACK,
         TemplateBody=creatable(),
         Capabilities=list(CAPABILITIES),
-        Parameters=parameters({**CHOSEN, "AdminCidr": moved}),
+        Parameters=parameters({**CHOSEN, "ImageId": an_image(), "AdminCidr": moved}),
     )
     (found,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     assert found["StackStatus"] == "UPDATE_COMPLETE"

@@ -14,8 +14,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.toolchain import NoGo, built
 from tests.waiting import wait_for
 
-WHOLE_CLUSTER = ("CustomResourceDefinition", "ClusterRole", "ValidatingAdmissionPolicy")
-
 
 @pytest.fixture(scope="module")
 def definitions(control_plane: ControlPlane) -> None:
@@ -52,7 +50,7 @@ def test_every_object_of_an_example_is_taken_without_a_warning(
 
 def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:
     """Its values by name; empty where it is not there."""
-    found = plane.run("get", "secret", f"{NAME}-{part}", "-n", namespace, "-o", "yaml", check=False)
+    found = plane.run("get", "secret", f"{NAME}-{part}", "-n", namespace, "-o", "yaml", "--ignore-not-found")
     data: dict[str, str] = (yaml.safe_load(found.stdout) or {}).get("data") or {}
     return {name: b64decode(value).decode() for name, value in data.items()}
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +36,19 @@ class Host:
 
     @property
     def revision(self) -> Path:
-        return self.folder / "home" / "revision"
+        """Where CodeDeploy has put it."""
+        return self.folder / "archive"
+
+    def cli(self) -> Path:
+        """The folder of its command line; as the scripts say it."""
+        asked = '. "$0"; echo "$cli"'
+        script = str(self.revision / "scripts" / "server.sh")
+        folders = {"AGENT_ETC": str(self.folder / "etc"), "AGENT_HOME": str(self.folder / "home")}
+        told = subprocess.run(  # noqa: S603  a script of this repository
+            ["/bin/sh", "-c", asked, script],
+            env={**folders, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return Path(told.stdout.strip())
 
     def answer(self, program: str, commands: str) -> None:
         (self.folder / "answers" / program).write_text(commands)
@@ -46,6 +61,7 @@ class Host:
                 "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
                 "AGENT_ETC": str(self.folder / "etc"),
                 "AGENT_HOME": str(self.folder / "home"),
+                "AGENT_UNITS": str(self.folder / "units"),
                 "TEST_CALLS": str(self.folder / "calls"),
                 "TEST_TOLD": str(self.folder / "told"),
                 "TEST_ANSWERS": str(self.folder / "answers"),
@@ -72,19 +88,23 @@ def stand_in(path: Path) -> None:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    for folder in ("etc", "answers", "home/revision"):
+    for folder in ("etc", "answers", "home", "archive", "units"):
         (tmp_path / folder).mkdir(parents=True)
-    (host.revision / "scripts").symlink_to(SCRIPTS)
+    shutil.copytree(SCRIPTS, host.revision / "scripts")
+    shutil.copytree(ROOT / "k8s" / "k3s" / "systemd", host.revision / "systemd")
     digest = f"sha256:{'0' * 64}"
-    references = {part: f"registry.example.com/{part}@{digest}" for part in ("api", "worker", "operator")}
+    references = {
+        part: f"registry.example.com/agent-orchestrator-{part}@{digest}" for part in ("api", "worker", "operator")
+    }
     (host.revision / "images.yaml").write_text(yaml.safe_dump({"images": {"references": references}}))
-    for name in ("deploy.lock", "agent_orchestrator-1-py3-none-any.whl", "chart.tgz"):
+    for name in ("deploy.lock", "agent_orchestrator-1-py3-none-any.whl", "chart.tgz", "commit"):
         (host.revision / name).write_text("")
     environment = "ENVIRONMENT=prod\nAWS_REGION=eu-central-1\nGITHUB_REPOSITORY=owner/name\n"
     (tmp_path / "etc" / "environment").write_text(environment)
-    for program in ("helm", "cosign"):
+    for program in ("helm", "cosign", "docker-credential-ecr-login", "systemctl"):
         stand_in(tmp_path / "bin" / program)
-    stand_in(tmp_path / "home" / "cli" / "bin" / "agent-orchestrator")
+    stand_in(host.cli() / "bin" / "agent-orchestrator")
+    (host.cli() / "complete").touch()
     rendered = f"""case "$*" in *--versions*) echo "/p/MONGO_URI 1" ;; *) echo '{{"secret": "{SECRET}"}}' ;; esac\n"""
     host.answer("agent-orchestrator", rendered)
     host.answer("helm-history", """echo '[{"revision":7,"status":"deployed"}]'\n""")
@@ -115,14 +135,16 @@ def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host
     done = host.run("start_application.sh")
     assert done.returncode == 0, done.stderr
     assert host.verbs() == [
-        "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm history", "helm upgrade", "helm test",
+        "helm history", "helm status", "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm upgrade",
+        "helm test", "systemctl daemon-reload", "systemctl enable",
     ]  # fmt: skip
     assert (host.folder / "told").read_text() == f'{{"secret": "{SECRET}"}}'
     assert "very-secret" not in "".join(host.calls) + done.stdout + done.stderr
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
     assert "--rollback-on-failure" in upgrade
     assert f"--values {host.revision}/images.yaml --values -" in upgrade
-    assert (host.folder / "home" / "versions").read_text() == "/p/MONGO_URI 1\n"
+    assert (host.folder / "home" / "current" / "chart.tgz").exists()
+    assert (host.folder / "units" / "agent-orchestrator-parameters.timer").exists()
 
 
 def test_values_of_the_server_come_before_those_of_the_revision(host: Host) -> None:
@@ -138,7 +160,7 @@ def test_parameters_that_cannot_be_read_roll_nothing_out(host: Host) -> None:
     done = host.run("start_application.sh")
     assert done.returncode != 0
     assert "AWS refused" in done.stderr
-    assert not any(call.startswith("helm") for call in host.calls)
+    assert not any(call.startswith("helm upgrade") for call in host.calls)
 
 
 def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
@@ -146,7 +168,7 @@ def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
     done = host.run("start_application.sh")
     assert done.returncode != 0
     assert host.verbs()[-1] == "helm upgrade"
-    assert not (host.folder / "home" / "versions").exists()
+    assert not (host.folder / "home" / "current").exists(), "the timer goes on with the revision before"
 
 
 def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
@@ -155,6 +177,45 @@ def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
     assert done.returncode == 1
     assert "revision 7 is back" in done.stderr
     assert host.calls[-1].startswith("helm rollback ao 7 ")
+
+
+def test_the_revision_that_was_in_use_comes_back_and_not_one_that_failed(host: Host) -> None:
+    revisions = '[{"revision":7,"status":"deployed"},{"revision":8,"status":"failed"}]'
+    host.answer("helm-history", f"echo '{revisions}'\n")
+    host.answer("helm-test", "exit 1\n")
+    assert "revision 7 is back" in host.run("start_application.sh").stderr
+
+
+def test_a_cluster_that_cannot_be_asked_is_not_taken_for_an_empty_one(host: Host) -> None:
+    host.answer("helm-history", "echo 'Kubernetes cluster unreachable' >&2; exit 1\n")
+    done = host.run("start_application.sh")
+    assert done.returncode == 1
+    assert "Kubernetes cluster unreachable" in done.stderr
+    assert not any(call.startswith("helm upgrade") for call in host.calls)
+
+
+@pytest.mark.parametrize(
+    ("status", "mended"), [("pending-upgrade", "helm rollback ao 7"), ("pending-install", "helm uninstall ao")]
+)
+def test_what_a_helm_has_left_that_was_ended_in_the_middle_is_mended_first(
+    host: Host, status: str, mended: str
+) -> None:
+    host.answer("helm-status", f"""echo '{{"info":{{"status":"{status}"}}}}'\n""")
+    assert host.run("start_application.sh").returncode == 0
+    calls = [call for call in host.calls if call.startswith(("helm rollback", "helm uninstall", "helm upgrade"))]
+    assert calls[0].startswith(mended)
+    assert calls[1].startswith("helm upgrade")
+
+
+def test_the_waits_of_a_rollout_end_before_codedeploy_and_systemd_end_it() -> None:
+    told = (SCRIPTS / "server.sh").read_text()
+    (helm_minutes,) = map(int, re.findall(r"helm_timeout=(\d+)m", told))
+    (lock_seconds,) = map(int, re.findall(r"LOCK_SECONDS:-(\d+)", told))
+    longest = lock_seconds + 60 * (3 * helm_minutes + 5)
+    unit = (ROOT / "k8s" / "k3s" / "systemd" / "agent-orchestrator-parameters.service").read_text()
+    (start_seconds,) = map(int, re.findall(r"TimeoutStartSec=(\d+)", unit))
+    (start,) = yaml.safe_load((ROOT / "appspec.yml").read_text())["hooks"]["ApplicationStart"]
+    assert longest < min(start_seconds, start["timeout"])
 
 
 def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host) -> None:
@@ -173,7 +234,7 @@ def test_only_one_rolls_out_at_a_time(host: Host) -> None:
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        for script in ("stop_application.sh", "start_application.sh"):
+        for script in ("before_install.sh", "start_application.sh"):
             done = host.run(script, LOCK_SECONDS="1")
             assert done.returncode == 1
             assert "another rollout has not ended in 1 s" in done.stderr
@@ -188,8 +249,11 @@ def test_parameters_are_rolled_out_when_a_version_changes_and_not_before(host: H
     assert host.run("refresh_parameters.sh").returncode == 0
     assert host.verbs() == ["agent-orchestrator ssm-render"]
     host.answer("agent-orchestrator", 'echo "/p/MONGO_URI 2"\n')
-    assert host.run("refresh_parameters.sh").returncode == 0
+    host.answer("helm-upgrade", "exit 1\n")
+    assert host.run("refresh_parameters.sh").returncode != 0
     assert "helm upgrade" in host.verbs()
+    assert host.run("refresh_parameters.sh").returncode == 0
+    assert host.verbs() == ["agent-orchestrator ssm-render"], "what failed is not tried again as it is"
 
 
 def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> None:
@@ -197,7 +261,7 @@ def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> 
     done = host.run("before_install.sh")
     assert done.returncode == 1
     assert "worker@sha256:" in done.stderr
-    assert "has no signature of the workflow release.yml in owner/name" in done.stderr
+    assert "could not be verified: it has to be release.yml's of owner/name, for this commit" in done.stderr
     identity = "https://github.com/owner/name/.github/workflows/release.yml@refs/heads/main"
     assert all(f"--certificate-identity {identity} " in call for call in host.calls)
 
@@ -206,18 +270,46 @@ def test_images_without_digests_are_refused(host: Host) -> None:
     (host.revision / "images.yaml").write_text("images:\n  references:\n    api: registry.example.com/api:1\n")
     done = host.run("before_install.sh")
     assert done.returncode == 1
-    assert "does not name three images by their digests" in done.stderr
+    assert "does not name the image api by its digest" in done.stderr
 
 
-def test_the_command_line_of_the_revision_is_installed_with_hashes(host: Host) -> None:
-    stand_in(host.folder / "bin" / "python3")
-    new = host.folder / "home" / "cli.new" / "bin"
-    pip = f'mkdir -p "{new}" && cp "{host.folder / "bin" / "python3"}" "{new}/python"\n'
-    host.answer("python3", pip)
-    assert host.run("before_install.sh").returncode == 0
-    installs = [call for call in host.calls if call.startswith("python -m pip")]
-    assert "--require-hashes -r" in installs[0]
-    assert "--no-deps" in installs[1]
+def test_an_image_of_another_component_is_refused(host: Host) -> None:
+    text = (host.revision / "images.yaml").read_text()
+    (host.revision / "images.yaml").write_text(text.replace("agent-orchestrator-worker@", "agent-orchestrator-api@"))
+    done = host.run("before_install.sh")
+    assert done.returncode == 1
+    assert "does not name the image worker by its digest" in done.stderr
+
+
+def test_the_command_line_of_the_revision_is_installed_where_it_stays(host: Host) -> None:
+    """With a real environment: what pip writes into it names its path."""
+    shutil.rmtree(host.cli())
+    wheel(host.revision)
+    before = host.run("before_install.sh")
+    assert before.returncode == 0, before.stderr
+    host.answer("helm-history", "echo '[]'\n")
+    started = host.run("start_application.sh")
+    assert started.returncode == 0, started.stderr
+    assert (host.folder / "told").read_text() == "rendered"
+
+
+def wheel(folder: Path) -> None:
+    """A package with a command of the product's name, which prints what it would render."""
+    (folder / "agent_orchestrator-1-py3-none-any.whl").unlink()
+    information = "agent_orchestrator-1.dist-info"
+    with zipfile.ZipFile(folder / "agent_orchestrator-1-py3-none-any.whl", "w") as packed:
+        packed.writestr("stand_in.py", "def main():\n    print('rendered', end='')\n")
+        packed.writestr(f"{information}/METADATA", "Metadata-Version: 2.1\nName: agent-orchestrator\nVersion: 1\n")
+        packed.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr(f"{information}/entry_points.txt", "[console_scripts]\nagent-orchestrator = stand_in:main\n")
+        packed.writestr(f"{information}/RECORD", "")
+
+
+def test_a_command_line_that_was_not_installed_to_its_end_is_not_used(host: Host) -> None:
+    (host.cli() / "complete").unlink()
+    done = host.run("start_application.sh")
+    assert done.returncode != 0
+    assert "is not installed; before_install.sh does it" in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["helm", "cosign"])

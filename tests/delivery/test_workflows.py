@@ -19,6 +19,7 @@ from tests.toolchain import NoGo, built
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+COMMIT = "c" * 40
 DIGEST = f"@sha256:{'0' * 64}"
 
 
@@ -61,6 +62,12 @@ def test_nothing_is_rolled_out_before_every_check_has_passed() -> None:
     assert "refs/heads/main" in checks["release"]["if"]
 
 
+def test_a_rollout_is_of_the_main_branch_and_is_not_cut_short_by_the_next_push() -> None:
+    assert all("github.ref == 'refs/heads/main'" in job["if"] for job in jobs("release.yml").values())
+    checks = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert checks["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+
+
 def test_every_image_is_built_scanned_and_signed_by_its_digest() -> None:
     image = jobs("release.yml")["images"]
     assert image["strategy"]["matrix"]["component"] == ["api", "worker", "operator"]
@@ -70,6 +77,8 @@ def test_every_image_is_built_scanned_and_signed_by_its_digest() -> None:
         for wanted in ("build-push-action", "trivy-action", "cosign sign")
     ]
     assert order == sorted(order)
+    (signing,) = [step for step in steps if "cosign sign" in step]
+    assert signing.index("cosign sign") < image["steps"][order[-1]]["run"].index("imagetools create")
     (build,) = [step["with"] for step in image["steps"] if "build-push-action" in step.get("uses", "")]
     assert (build["provenance"], build["sbom"]) == ("mode=max", True)
 
@@ -77,21 +86,21 @@ def test_every_image_is_built_scanned_and_signed_by_its_digest() -> None:
 def bundle(folder: Path, *images: str) -> subprocess.CompletedProcess[str]:
     search = f"{built('helm')}:{Path(sys.executable).parent}:/usr/bin:/bin"
     return subprocess.run(  # noqa: S603  a script of this repository
-        [str(ROOT / "scripts" / "bundle.sh"), str(folder), *images],
+        [str(ROOT / "scripts" / "bundle.sh"), str(folder), COMMIT, *images],
         env={"PATH": search, "PIP_NO_BUILD_ISOLATION": "1", "HOME": str(folder)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
 def test_a_bundle_holds_what_the_scripts_on_the_server_need(tmp_path: Path) -> None:
-    images = [f"registry.example.com/{part}{DIGEST}" for part in ("api", "worker", "operator")]
+    images = [f"registry.example.com/agent-orchestrator-{part}{DIGEST}" for part in ("api", "worker", "operator")]
     done = bundle(tmp_path, *images)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "revision.zip") as packed:
         names = set(packed.namelist())
         runnable = {info.filename for info in packed.infolist() if info.external_attr >> 16 & 0o111}
         packed.extractall(tmp_path / "there")
-    assert {"appspec.yml", "chart.tgz", "images.yaml", "deploy.lock"} <= names
+    assert {"appspec.yml", "chart.tgz", "images.yaml", "deploy.lock", "commit"} <= names
     assert any(name.endswith(".whl") for name in names)
     hooks = yaml.safe_load((tmp_path / "there" / "appspec.yml").read_text())["hooks"]
     assert {hook["location"] for (hook,) in hooks.values()} <= runnable

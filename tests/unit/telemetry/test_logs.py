@@ -77,7 +77,14 @@ def test_numbers_about_tokens_are_no_secret(output: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["sk-abcdefgh12345678", "tvly-abcdefgh12345678", "ao_abcdefghijklmnop1234", "redis://user:pass@host"]
+    "secret",
+    [
+        "sk-abcdefgh12345678",
+        "tvly-abcdefgh12345678",
+        "ao_abcdefghijklmnop1234",
+        "redis://user:pass@host",
+        "rediss://:pass@h",
+    ],
 )
 def test_secrets_inside_a_text_are_masked(output: io.StringIO, secret: str) -> None:
     get_logger("app.test").warning("event", reason=f"refused {secret} again")
