@@ -7,7 +7,6 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,7 +14,7 @@ import yaml
 
 from agent_operator.autoscaler.policy import Policy
 from app.settings.catalogue import CONNECTIONS, PROVIDER_KEYS
-from tests.chart.rendering import CHART, CI_VALUES, STORES, helm, over, render
+from tests.chart.rendering import CHART, STORES, over, render
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 LINES = (CHART / "values.yaml").read_text().splitlines()
@@ -94,11 +93,6 @@ def test_every_value_says_what_it_is_for() -> None:
     silent = [path for path, _ in DEFAULTS if not any(f"{path}.".startswith(f"{known}.") for known in told)]
     groups = {path.rpartition(".")[0] for path, _ in DEFAULTS}
     assert [path for path in silent if path not in groups] == []
-
-
-@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
-def test_each_example_renders(values: Path) -> None:
-    assert helm("template", "ao", str(CHART), "--values", str(values))
 
 
 def test_connection_strings_and_keys_are_those_of_the_settings() -> None:
