@@ -9,6 +9,7 @@ has a name that Helm never used, so that no two of them own one object. */}}
 {{- end -}}
 {{- end -}}
 
+{{/* The component in that name; of ten characters at most, so that the longest name has 63. */}}
 {{- define "ao.secretComponent" -}}
 {{- $external := dict "stores" "aws-stores" "providers" "aws-vendor" "worker" "aws-worker" -}}
 {{- ternary (index $external .part) .part (eq .Values.secrets.mode "externalSecret") -}}
