@@ -29,20 +29,20 @@ RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels .
 FROM base AS packages
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY requirements requirements
+COPY requirements /build/requirements
 
 FROM packages AS api-packages
-RUN pip install --quiet --require-hashes -r requirements/api.lock
+RUN pip install --quiet --require-hashes -r /build/requirements/api.lock
 COPY --from=wheel /wheels /wheels
 RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
 
 FROM packages AS worker-packages
-RUN pip install --quiet --require-hashes -r requirements/worker.lock
+RUN pip install --quiet --require-hashes -r /build/requirements/worker.lock
 COPY --from=wheel /wheels /wheels
 RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
 
 FROM packages AS operator-packages
-RUN pip install --quiet --require-hashes -r requirements/operator.lock
+RUN pip install --quiet --require-hashes -r /build/requirements/operator.lock
 COPY --from=wheel /wheels /wheels
 RUN pip install --quiet --no-deps /wheels/*.whl && pip uninstall --quiet --yes pip
 
@@ -57,31 +57,37 @@ FROM runtime AS api
 COPY --from=api-packages /opt/venv /opt/venv
 ENV AGENT_API_HOST=0.0.0.0
 EXPOSE 8080
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
+HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
 ENTRYPOINT ["python", "-m", "app.main"]
-LABEL org.opencontainers.image.title="agent-orchestrator-api" org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.title="agent-orchestrator-api" \
+    org.opencontainers.image.description="Takes tasks in over HTTP and answers for them" \
+    org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS worker
 COPY --from=worker-packages /opt/venv /opt/venv
 ENV AGENT_METRICS_HOST=0.0.0.0
 EXPOSE 9100
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/health', timeout=2)"]
+HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/health', timeout=2)"]
 ENTRYPOINT ["python", "-m", "worker"]
-LABEL org.opencontainers.image.title="agent-orchestrator-worker" org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.title="agent-orchestrator-worker" \
+    org.opencontainers.image.description="Runs tasks" \
+    org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS operator
 COPY --from=operator-packages /opt/venv /opt/venv
 ENV AGENT_OPERATOR_HOST=0.0.0.0
 EXPOSE 9110
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9110/health', timeout=2)"]
+HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9110/health', timeout=2)"]
 ENTRYPOINT ["python", "-m", "agent_operator"]
-LABEL org.opencontainers.image.title="agent-orchestrator-operator" org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.title="agent-orchestrator-operator" \
+    org.opencontainers.image.description="Reconciles AgentTasks and scales workers" \
+    org.opencontainers.image.licenses="Apache-2.0"
 
 FROM ${COMPONENT} AS dev
 ARG MODULE=app.main
 USER 0:0
-COPY requirements/reload.lock requirements/
-RUN /usr/local/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r requirements/reload.lock
+COPY requirements/reload.lock /build/requirements/
+RUN /usr/local/bin/pip --python /opt/venv/bin/python install --quiet --require-hashes -r /build/requirements/reload.lock
 COPY --chown=10001:10001 app /src/app
 COPY --chown=10001:10001 worker /src/worker
 COPY --chown=10001:10001 operator /src/operator
