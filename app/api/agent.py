@@ -71,6 +71,7 @@ async def execute(
     location = {"Location": f"/v1/tasks/{task.id}"}
     if wait_seconds == 0:
         return json_answer(AcceptedView.model_validate(task), 202, location)
+    request.state.waits = True
     task = await state.tasks.wait(task, seconds=wait_seconds)
     applied = {**location, "Preference-Applied": f"wait={wait_seconds}"}
     if task.status.terminal:

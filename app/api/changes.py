@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,13 +31,16 @@ class ChangesQuery(BaseModel):
 
 
 @router.get("/v1/tasks/changes", response_model=ChangesView, responses=problems(422), summary="Follow all tasks")
-async def read_changes(query: Annotated[ChangesQuery, Query()], caller: CurrentCaller, state: State) -> Response:
+async def read_changes(
+    request: Request, query: Annotated[ChangesQuery, Query()], caller: CurrentCaller, state: State
+) -> Response:
     """Role service or admin. What has changed after the cursor, over all tenants, oldest first.
 
     Of several changes of a task only the last comes. A change may come again: keep the greatest `rev` of each task.
     None is left out while the reader asks at least every ten seconds.
     """
     caller.require_operator()
+    request.state.waits = query.wait_seconds > 0
     changes = await state.changes.read(query.cursor, limit=query.limit, wait_seconds=query.wait_seconds)
     return json_answer(ChangesView.model_validate(changes))
 

@@ -78,7 +78,16 @@ class RequestContext:
         self._metrics.http_requests.labels(method=method, route=route, status=str(status)).inc()
         self._metrics.http_seconds.labels(method=method, route=route).observe(seconds)
         log = _log.debug if route in _PROBES else _log.info
-        log("http_request", method=method, endpoint=route, status_code=status, duration_ms=round(seconds * 1000, 2))
+        # What was asked to wait takes as long as it was asked to: that says nothing of how quick the answers are.
+        waits = {"waits": True} if scope["state"].get("waits") else {}
+        log(
+            "http_request",
+            method=method,
+            endpoint=route,
+            status_code=status,
+            duration_ms=round(seconds * 1000, 2),
+            **waits,
+        )
 
 
 class _Answer:

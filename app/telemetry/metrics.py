@@ -124,6 +124,10 @@ class Metrics:
         self.operator_cluster_errors = Counter(
             "agents_operator_errors", "Failed steps of the operator.", ["reason"], registry=make
         )
+        self.queue_depth = Gauge("agents_queue_depth", "Tasks that are due and wait.", ["queue"], registry=make)
+        self.queue_oldest_seconds = Gauge(
+            "agents_queue_oldest_age_seconds", "How long the oldest of them has waited.", ["queue"], registry=make
+        )
         self.autoscaler_workers = Gauge(
             "agents_autoscaler_workers",
             "Workers: asked for, draining, to stay, and wanted by the figures.",

@@ -31,7 +31,7 @@ class FigureReader:
     def __init__(self, redis: Redis, tickets: Redis, *, queue: str) -> None:
         self._redis = redis
         self._tickets = tickets
-        self._queue = queue
+        self.queue = queue
 
     async def read(self) -> Figures:
         """Raises BrokerUnavailable."""
@@ -39,7 +39,7 @@ class FigureReader:
         async with redis_command("read the queue's figures"):
             snapshot = dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
             left_seconds = int(await self._redis.execute_command("PTTL", SNAPSHOT_KEY)) / 1000
-            listed = int(await self._tickets.execute_command("LLEN", self._queue))
+            listed = int(await self._tickets.execute_command("LLEN", self.queue))
         age_seconds = max(0.0, SNAPSHOT_TTL_SECONDS - left_seconds)
         return Figures(_demand(snapshot, listed, presences, age_seconds=age_seconds), presences)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from agent_operator.autoscaler.decide import History, Plan, Reason, Workers, decide
+from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, Workers, decide
 from agent_operator.autoscaler.decisions import Decisions
 from agent_operator.autoscaler.drains import Drains
 from agent_operator.autoscaler.figures import FigureReader, Figures
@@ -103,6 +104,7 @@ class Autoscaler:
         """Raises ClusterError, OrchestratorAway, HasScaled: what is begun is gone on with at the next one."""
         fleet = await self._deployment.look()
         figures = await self._read_figures()
+        self._show_queue(figures.demand)
         await self._look_for_other_scalers()
         await self._watch_removal(fleet)
         workers = Workers(
@@ -236,6 +238,13 @@ class Autoscaler:
         for pod in fleet.pods:
             if pod.cheap and pod.name not in self._drains and pod.name not in self._leaving():
                 await self._deployment.mark(pod.name, cheap=False)
+
+    def _show_queue(self, demand: Demand | None) -> None:
+        """Not a number while nobody tells: an old figure would pass for a new one."""
+        queue = self._figures.queue
+        depth, age = (demand.backlog, demand.oldest_age_seconds) if demand else (math.nan, math.nan)
+        self._metrics.queue_depth.labels(queue=queue).set(depth)
+        self._metrics.queue_oldest_seconds.labels(queue=queue).set(age)
 
     def _show(self, fleet: Fleet, workers: Workers, plan: Plan) -> None:
         self._replicas = fleet.replicas

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.stack import Stack
+from tests.waiting import wait_for
 
 
 def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> None:
@@ -29,6 +30,19 @@ def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> N
         ("worker", "task_routed"),
         ("worker", "task_completed"),
     }
+
+
+def test_the_log_says_which_requests_were_asked_to_wait(stack: Stack) -> None:
+    text = "Write a Python function that reverses a list."
+    stack.submit(text, headers={"X-Request-ID": "asked", "Prefer": "wait=20"})
+    stack.submit(text, headers={"X-Request-ID": "not-asked"})
+
+    def waits() -> dict[str, bool | None]:
+        lines = [line for line in stack.parts["api"].log_lines() if line["message"] == "http_request"]
+        return {line["request_id"]: line.get("waits") for line in lines}
+
+    wait_for(lambda: {"asked", "not-asked"} <= waits().keys(), what="both lines, which are written after the answers")
+    assert (waits()["asked"], waits()["not-asked"]) == (True, None)
 
 
 def test_no_text_of_a_user_is_in_any_log(stack: Stack) -> None:

@@ -43,7 +43,9 @@ class FleetWorld:
     replicas: int = 0
     version: int = 1
     backlog: int = 0
+    oldest_age_seconds: float = 0.0
     age_seconds: float = 0.0
+    silent: bool = False
     taken: list[str] = field(default_factory=list)
     wronged: list[str] = field(default_factory=list)
     lags: bool = False
@@ -87,12 +89,12 @@ class FleetWorld:
         demand = Demand(
             backlog=self.backlog,
             in_flight=sum(len(presence.running) for presence in presences),
-            oldest_age_seconds=0,
+            oldest_age_seconds=self.oldest_age_seconds,
             arrival_rate=0,
             mean_service_seconds=1,
             age_seconds=self.age_seconds,
         )
-        return Figures(demand, presences)
+        return Figures(None if self.silent else demand, presences)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class FakeFigures:
     """In place of `FigureReader`."""
 
     world: FleetWorld
+    queue: str = "agent_tasks"
 
     async def read(self) -> Figures:
         return self.world.figures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import pytest
@@ -42,8 +43,8 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-def autoscaler(world: FleetWorld, policy: Policy = QUICK) -> Autoscaler:
-    metrics = Metrics(process="operator", version="test")
+def autoscaler(world: FleetWorld, policy: Policy = QUICK, metrics: Metrics | None = None) -> Autoscaler:
+    metrics = metrics or Metrics(process="operator", version="test")
     cluster = cast("Cluster", FakeKubernetes(world))
     return Autoscaler(
         Deployment(cluster, "agents", "worker"),
@@ -77,6 +78,23 @@ async def test_idle_workers_go_and_the_busy_one_stays(time: Time) -> None:
     await run(autoscaler(world), time, 6)
 
     assert (sorted(world.taken), world.wronged, list(world.workers)) == (["a", "c"], [], ["b"])
+
+
+async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(time: Time) -> None:
+    world, metrics = pods(a=1), Metrics(process="operator", version="test")
+    scaler = autoscaler(world, metrics=metrics)
+
+    def shown(name: str) -> float | None:
+        return metrics.registry.get_sample_value(name, {"queue": "agent_tasks"})
+
+    world.backlog, world.oldest_age_seconds = 12, 34.5
+    await scaler.tick()
+    assert (shown("agents_queue_depth"), shown("agents_queue_oldest_age_seconds")) == (12, 34.5)
+
+    world.silent = True
+    await scaler.tick()
+    assert math.isnan(shown("agents_queue_depth") or 0)
+    assert math.isnan(shown("agents_queue_oldest_age_seconds") or 0)
 
 
 async def test_a_worker_that_is_drained_goes_when_its_last_task_has_ended(time: Time) -> None:
