@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,10 +43,11 @@ class _Connection:
 
 
 class TcpProxy:
-    """Listens on a free port of the address `listen` and passes bytes on to `host:port`."""
+    """Listens on a free port of the address `listen` and passes bytes on to `host:port`; `tls` ends there."""
 
-    def __init__(self, host: str, port: int, listen: str) -> None:
+    def __init__(self, host: str, port: int, listen: str, tls: ssl.SSLContext | None = None) -> None:
         self._target = (host, port)
+        self._tls = tls
         self._condition = Condition.WHOLE
         self._delay_seconds = 0.0
         self._connections: set[_Connection] = set()
@@ -106,7 +108,7 @@ class TcpProxy:
             raise RuntimeError("the proxy's event loop does not turn")
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        self._server = await asyncio.start_server(self._accept, sock=self._listener, ssl=self._tls)
 
     async def _close(self) -> None:
         self._server.close()
@@ -152,8 +154,8 @@ class TcpProxy:
 
 
 @contextmanager
-def running_proxy(host: str, port: int, *, listen: str = HOST) -> Iterator[TcpProxy]:
-    proxy = TcpProxy(host, port, listen)
+def running_proxy(host: str, port: int, *, listen: str = HOST, tls: ssl.SSLContext | None = None) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(host, port, listen, tls)
     proxy.start()
     try:
         yield proxy

@@ -7,6 +7,8 @@ task's ticket would come again for nothing.
 
 from __future__ import annotations
 
+import ssl
+
 from celery import Celery
 
 from app.errors import ConfigurationError
@@ -14,6 +16,8 @@ from app.settings import BrokerSettings, ExecutionSettings
 
 PROCESS_TASK = "process_task"
 VISIBILITY_SECONDS = 3600
+# Without a word, Celery's transport takes any certificate.
+VERIFIED = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
 
 
 def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publisher: bool = False) -> Celery:
@@ -39,6 +43,7 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_use_ssl=VERIFIED if url.startswith("rediss://") else False,
         broker_pool_limit=2 if publisher else 10,
         broker_transport_options={
             "visibility_timeout": visibility_seconds,

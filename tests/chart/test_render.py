@@ -132,6 +132,16 @@ def test_secrets_that_are_there_are_used_and_none_is_made() -> None:
     assert [volume["secret"]["secretName"] for volume in pod_of(objects, "operator")["spec"]["volumes"][1:]] == ["key"]
 
 
+def test_authorities_of_ones_own_are_files_of_every_pod() -> None:
+    objects = rendered(trust={"configMap": "authorities"})
+    for component in COMPONENTS:
+        pod = pod_of(objects, component)["spec"]
+        assert {"name": "trust", "configMap": {"name": "authorities"}} in pod["volumes"]
+        mounts = pod["containers"][0]["volumeMounts"]
+        assert {"name": "trust", "mountPath": "/trust", "readOnly": True} in mounts
+    assert "/trust" not in str(pod_of(rendered(), "worker"))
+
+
 def test_keys_of_vendors_reach_the_workers_alone_and_as_files() -> None:
     objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": "k"}, "worker": {"WEATHER_KEY": "w"}}})
     with_file = [name for name in COMPONENTS if "OPENAI_API_KEY_FILE" in environment(objects, name)]

@@ -77,3 +77,20 @@ TAVILY_API_KEY: simulated
 TAVILY_BASE_URL: {{ $simulator }}
 {{- end -}}
 {{- end -}}
+
+{{/* What every pod of ours has: room of its own, and whom it trusts. */}}
+{{- define "ao.sharedMounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.trust.configMap }}
+- {name: trust, mountPath: /trust, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "ao.sharedVolumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- with .Values.trust.configMap }}
+- name: trust
+  configMap: {name: {{ . }}}
+{{- end }}
+{{- end -}}
