@@ -67,7 +67,7 @@ async def test_a_certificate_that_nobody_trusts_is_not_taken(fronts: Fronts) -> 
     redis = connect_for_commands(SecretStr(fronts.redis_url))
     with pytest.raises(BrokerUnavailable):
         async with redis_command("ping"):
-            await redis.ping()
+            await redis.execute_command("PING")
     await redis.aclose()
 
     mongo = connect(StoreSettings(uri=SecretStr(fronts.mongo_uri), timeout_seconds=2))
