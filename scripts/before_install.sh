@@ -1,6 +1,6 @@
 #!/bin/sh
 # Whether this server can roll the revision out, and whether its images are those that the workflow has made of the
-# revision's commit. Installs the revision's command line.
+# revision's commit. Installs the revision's command line, and what it says of logs and metrics.
 set -eu
 . "$(dirname "$0")/server.sh"
 take_lock
@@ -27,3 +27,27 @@ if [ ! -e "$cli/complete" ]; then
 	"$cli/bin/python" -m pip install --quiet --no-deps "$revision"/*.whl
 	touch "$cli/complete"
 fi
+
+# A service is started again where what it reads is another than before.
+watched() { # watched SERVICE FILE TARGET...
+	service=$1 changed=
+	shift
+	while [ $# -gt 0 ]; do
+		cmp -s "$revision/$1" "$2" || changed=yes
+		install -D -m 0644 "$revision/$1" "$2"
+		shift 2
+	done
+	systemctl enable "$service"
+	if [ -n "$changed" ] || ! systemctl is-active --quiet "$service"; then
+		systemctl daemon-reload
+		systemctl restart "$service"
+	fi
+}
+
+watched fluent-bit \
+	fluent-bit/fluent-bit.yaml "$root/etc/fluent-bit/agent-orchestrator.yaml" \
+	fluent-bit/service.conf "$units/fluent-bit.service.d/agent-orchestrator.conf"
+agent=$root/opt/aws/amazon-cloudwatch-agent/etc
+watched amazon-cloudwatch-agent \
+	cloudwatch-agent/prometheus.yaml "$agent/agent-orchestrator-prometheus.yaml" \
+	cloudwatch-agent/agent-orchestrator.json "$agent/amazon-cloudwatch-agent.d/agent-orchestrator.json"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # bundle.sh FOLDER COMMIT IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs what CodeDeploy takes to a server into
-# FOLDER/revision.zip: the scripts, the chart, the images by their digests, and the command line with its lock. Needs helm
-# and python3.
+# FOLDER/revision.zip: the scripts, the chart, the images by their digests, the command line with its lock, and what the
+# server's agents of logs and metrics read. Needs helm and python3.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,7 +19,7 @@ done
 mkdir -p "$out/revision/scripts"
 cp "$root/appspec.yml" "$root/requirements/deploy.lock" "$out/revision/"
 cp "$root"/scripts/*.sh "$out/revision/scripts/"
-cp -R "$root/k8s/k3s/systemd" "$out/revision/systemd"
+cp -R "$root/k8s/k3s/systemd" "$root/k8s/k3s/fluent-bit" "$root/k8s/k3s/cloudwatch-agent" "$out/revision/"
 echo "$commit" >"$out/revision/commit"
 cat >"$out/revision/images.yaml" <<IMAGES
 images:

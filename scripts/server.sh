@@ -1,10 +1,10 @@
-# Read by the other scripts: what they know of the server, and how they fail. AGENT_ETC, AGENT_HOME and AGENT_UNITS are
-# for tests.
+# Read by the other scripts: what they know of the server, and how they fail. AGENT_ROOT is for tests.
 # shellcheck shell=sh disable=SC2034
 
-etc=${AGENT_ETC:-/etc/agent-orchestrator}
-home=${AGENT_HOME:-/opt/agent-orchestrator}
-units=${AGENT_UNITS:-/etc/systemd/system}
+root=${AGENT_ROOT:-}
+etc=$root/etc/agent-orchestrator
+home=$root/opt/agent-orchestrator
+units=$root/etc/systemd/system
 revision=$(cd "$(dirname "$0")/.." && pwd -P)
 release=ao
 namespace=agent-orchestrator

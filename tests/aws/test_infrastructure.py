@@ -5,18 +5,19 @@ The stand-in cannot make resources of some types: they are left out there, and j
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from cfnlint.api import lint_file
-from cfnlint.decode import decode_str
 from moto import mock_aws
 
-TEMPLATE = Path(__file__).parents[2] / "k8s" / "k3s" / "infrastructure.yaml"
+from tests.aws.template import TEMPLATE, of_type, written
+
 REGION = "eu-central-1"
 STACK = "agent-orchestrator"
 ADMIN = "203.0.113.7/32"
@@ -24,6 +25,7 @@ PROVIDER = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercont
 WRITTEN_ONLY = (
     "AWS::CloudWatch::",
     "AWS::CodeDeploy::",
+    "AWS::EC2::EIPAssociation",
     "AWS::ElastiCache::",
     "AWS::IAM::OIDCProvider",
     "AWS::Logs::MetricFilter",
@@ -37,14 +39,6 @@ CHOSEN = {
     "GithubProviderArn": PROVIDER,
 }
 Resources = dict[str, dict[str, Any]]
-
-
-def written() -> dict[str, Any]:
-    """The template as it is written, with its functions in their long form."""
-    template, problems = decode_str(TEMPLATE.read_text())
-    assert problems == []
-    plain: dict[str, Any] = json.loads(json.dumps(template))
-    return plain
 
 
 def creatable() -> str:
@@ -235,6 +229,22 @@ def test_workflows_of_one_environment_alone_push_and_deploy(stack: Resources) ->
     assert not any("*" in action for actions, _ in rights.values() for action in actions)
 
 
+def test_the_server_is_told_what_it_is(stack: Resources) -> None:
+    encoded = boto3.client("ec2").describe_instance_attribute(
+        InstanceId=physical(stack, "Server"), Attribute="userData"
+    )
+    text = base64.b64decode(encoded["UserData"]["Value"]).decode()
+    assert text.startswith("#!/bin/sh\n")
+    told = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z_]+=[^$]", line))
+    assert told == {
+        "ENVIRONMENT": "prod",
+        "AWS_REGION": REGION,
+        "GITHUB_REPOSITORY": "owner/name",
+        "REGISTRY": f"123456789012.dkr.ecr.{REGION}.amazonaws.com",
+        "PUBLIC_ADDRESS": physical(stack, "ServerAddress"),
+    }
+
+
 def test_images_are_kept_by_tags_that_do_not_move(stack: Resources) -> None:
     found = boto3.client("ecr").describe_repositories()["repositories"]
     assert {repository["repositoryName"]: repository["imageTagMutability"] for repository in found} == {
@@ -247,35 +257,22 @@ def test_images_are_kept_by_tags_that_do_not_move(stack: Resources) -> None:
 def test_logs_have_their_groups_and_an_end(stack: Resources) -> None:
     groups = boto3.client("logs").describe_log_groups()["logGroups"]
     kept = {group["logGroupName"]: group["retentionInDays"] for group in groups}
-    assert kept == {"/agent-orchestrator/api": 30, "/agent-orchestrator/worker": 30}
+    assert kept == {
+        "/agent-orchestrator/api": 30,
+        "/agent-orchestrator/worker": 30,
+        "/agent-orchestrator/operator": 30,
+        "/agent-orchestrator/metrics": 1,
+    }
 
 
-def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type, as they are written."""
-    resources = written()["Resources"]
-    return {name: found["Properties"] for name, found in resources.items() if found["Type"] == kind}
-
-
-def test_every_alarm_tells_somebody_and_has_a_measure() -> None:
+def test_every_alarm_tells_somebody() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     assert {alarm["AlarmName"]["Fn::Sub"].rpartition("${Environment}-")[2] for alarm in alarms.values()} == {
-        "cpu", "status", "api-errors", "task-latency", "cache-memory",
+        "cpu", "status", "disk", "api-errors", "api-latency", "task-latency", "backlog", "cache-memory",
     }  # fmt: skip
-    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
-    measured = {
-        transformation["MetricName"]
-        for found in of_type("AWS::Logs::MetricFilter").values()
-        for transformation in found["MetricTransformations"]
-    }
-    of_ours = [alarm["MetricName"] for alarm in alarms.values() if alarm.get("Namespace") == "AgentOrchestrator"]
-    of_ours += [
-        metric["MetricStat"]["Metric"]["MetricName"]
-        for alarm in alarms.values()
-        for metric in alarm.get("Metrics", [])
-        if "MetricStat" in metric
-    ]
-    assert len(of_ours) == 3
-    assert set(of_ours) <= measured
+    assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
+    unmeasured = {name for name, alarm in alarms.items() if alarm.get("TreatMissingData") == "breaching"}
+    assert unmeasured == {"Backlog", "ServerIll"}, "where nobody measures, somebody is told"
 
 
 def test_delivery_has_its_names_and_goes_back_when_it_fails() -> None:
@@ -299,12 +296,6 @@ def test_valkey_is_private_encrypted_and_asks_for_a_token() -> None:
     assert properties["SecurityGroupIds"] == [{"Ref": "RedisSecurityGroup"}]
     policy = written()["Resources"]["RedisParameters"]["Properties"]["Properties"]
     assert policy == {"maxmemory-policy": "noeviction"}, "a queue forgets nothing by itself"
-
-
-def test_the_dashboard_is_what_cloudwatch_reads() -> None:
-    body = written()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    titles = [widget["properties"]["title"] for widget in json.loads(body)["widgets"]]
-    assert len(titles) == len(set(titles)) == 6
 
 
 def test_an_update_changes_what_it_names(stack: Resources) -> None:

@@ -39,14 +39,30 @@ class Host:
         """Where CodeDeploy has put it."""
         return self.folder / "archive"
 
+    @property
+    def root(self) -> Path:
+        """Of the server's file system."""
+        return self.folder / "root"
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc" / "agent-orchestrator"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "opt" / "agent-orchestrator"
+
+    @property
+    def units(self) -> Path:
+        return self.root / "etc" / "systemd" / "system"
+
     def cli(self) -> Path:
         """The folder of its command line; as the scripts say it."""
         asked = '. "$0"; echo "$cli"'
         script = str(self.revision / "scripts" / "server.sh")
-        folders = {"AGENT_ETC": str(self.folder / "etc"), "AGENT_HOME": str(self.folder / "home")}
         told = subprocess.run(  # noqa: S603  a script of this repository
             ["/bin/sh", "-c", asked, script],
-            env={**folders, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+            env={"AGENT_ROOT": str(self.root), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return Path(told.stdout.strip())
 
@@ -59,9 +75,7 @@ class Host:
             [str(self.revision / "scripts" / script)],
             env={
                 "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "AGENT_ETC": str(self.folder / "etc"),
-                "AGENT_HOME": str(self.folder / "home"),
-                "AGENT_UNITS": str(self.folder / "units"),
+                "AGENT_ROOT": str(self.root),
                 "TEST_CALLS": str(self.folder / "calls"),
                 "TEST_TOLD": str(self.folder / "told"),
                 "TEST_ANSWERS": str(self.folder / "answers"),
@@ -88,10 +102,11 @@ def stand_in(path: Path) -> None:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    for folder in ("etc", "answers", "home", "archive", "units"):
-        (tmp_path / folder).mkdir(parents=True)
+    for folder in (host.etc, host.home, host.units, host.revision, tmp_path / "answers"):
+        folder.mkdir(parents=True)
     shutil.copytree(SCRIPTS, host.revision / "scripts")
-    shutil.copytree(ROOT / "k8s" / "k3s" / "systemd", host.revision / "systemd")
+    for part in ("systemd", "fluent-bit", "cloudwatch-agent"):
+        shutil.copytree(ROOT / "k8s" / "k3s" / part, host.revision / part)
     digest = f"sha256:{'0' * 64}"
     references = {
         part: f"registry.example.com/agent-orchestrator-{part}@{digest}" for part in ("api", "worker", "operator")
@@ -100,7 +115,7 @@ def host(tmp_path: Path) -> Host:
     for name in ("deploy.lock", "agent_orchestrator-1-py3-none-any.whl", "chart.tgz", "commit"):
         (host.revision / name).write_text("")
     environment = "ENVIRONMENT=prod\nAWS_REGION=eu-central-1\nGITHUB_REPOSITORY=owner/name\n"
-    (tmp_path / "etc" / "environment").write_text(environment)
+    (host.etc / "environment").write_text(environment)
     for program in ("helm", "cosign", "docker-credential-ecr-login", "systemctl"):
         stand_in(tmp_path / "bin" / program)
     stand_in(host.cli() / "bin" / "agent-orchestrator")
@@ -143,12 +158,12 @@ def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
     assert "--rollback-on-failure" in upgrade
     assert f"--values {host.revision}/images.yaml --values -" in upgrade
-    assert (host.folder / "home" / "current" / "chart.tgz").exists()
-    assert (host.folder / "units" / "agent-orchestrator-parameters.timer").exists()
+    assert (host.home / "current" / "chart.tgz").exists()
+    assert (host.units / "agent-orchestrator-parameters.timer").exists()
 
 
 def test_values_of_the_server_come_before_those_of_the_revision(host: Host) -> None:
-    own = host.folder / "etc" / "values.yaml"
+    own = host.etc / "values.yaml"
     own.write_text("{}")
     host.run("start_application.sh")
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
@@ -168,7 +183,7 @@ def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
     done = host.run("start_application.sh")
     assert done.returncode != 0
     assert host.verbs()[-1] == "helm upgrade"
-    assert not (host.folder / "home" / "current").exists(), "the timer goes on with the revision before"
+    assert not (host.home / "current").exists(), "the timer goes on with the revision before"
 
 
 def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
@@ -228,7 +243,7 @@ def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host)
 
 def test_only_one_rolls_out_at_a_time(host: Host) -> None:
     holder = subprocess.Popen(  # noqa: S603  flock, on a file of this test
-        ["/usr/bin/flock", str(host.folder / "home" / "lock"), "sh", "-c", "echo held; read end"],
+        ["/usr/bin/flock", str(host.home / "lock"), "sh", "-c", "echo held; read end"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -312,6 +327,32 @@ def test_a_command_line_that_was_not_installed_to_its_end_is_not_used(host: Host
     assert "is not installed; before_install.sh does it" in done.stderr
 
 
+def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
+    assert host.run("before_install.sh").returncode == 0
+    restarts = [call for call in host.calls if call.startswith("systemctl restart")]
+    assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"]
+    agent = host.root / "opt" / "aws" / "amazon-cloudwatch-agent" / "etc"
+    read = {
+        host.root / "etc" / "fluent-bit" / "agent-orchestrator.yaml": "fluent-bit/fluent-bit.yaml",
+        host.units / "fluent-bit.service.d" / "agent-orchestrator.conf": "fluent-bit/service.conf",
+        agent / "agent-orchestrator-prometheus.yaml": "cloudwatch-agent/prometheus.yaml",
+        agent / "amazon-cloudwatch-agent.d" / "agent-orchestrator.json": "cloudwatch-agent/agent-orchestrator.json",
+    }
+    for target, source in read.items():
+        assert target.read_text() == (ROOT / "k8s" / "k3s" / source).read_text()
+
+    assert host.run("before_install.sh").returncode == 0
+    assert not any(call.startswith("systemctl restart") for call in host.calls), "nothing has changed"
+
+    (host.revision / "fluent-bit" / "fluent-bit.yaml").write_text("service: {flush: 1}\n")
+    host.answer("systemctl-is-active", 'case "$*" in *amazon*) exit 3 ;; esac\n')
+    assert host.run("before_install.sh").returncode == 0
+    restarts = [call for call in host.calls if call.startswith("systemctl restart")]
+    assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"], (
+        "one reads something else, the other did not run"
+    )
+
+
 @pytest.mark.parametrize("missing", ["helm", "cosign"])
 def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
     (host.folder / "bin" / missing).unlink()
@@ -321,9 +362,9 @@ def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
 
 
 def test_a_server_that_does_not_say_what_it_is_is_told_so(host: Host) -> None:
-    (host.folder / "etc" / "environment").write_text("AWS_REGION=eu-central-1\n")
+    (host.etc / "environment").write_text("AWS_REGION=eu-central-1\n")
     done = host.run("start_application.sh")
     assert done.returncode != 0
     assert "ENVIRONMENT: is not set in" in done.stderr
-    (host.folder / "etc" / "environment").unlink()
+    (host.etc / "environment").unlink()
     assert "is not there; it says ENVIRONMENT" in host.run("start_application.sh").stderr

@@ -1,0 +1,150 @@
+"""Where alarms and dashboard have their figures from: lines that processes have written, and metrics that they have."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.telemetry.metrics import Metrics
+from tests.aws.metric_filters import matches
+from tests.aws.template import of_type
+from tests.stack import Stack, running_stack
+from tests.waiting import wait_for
+
+AGENT = Path(__file__).parents[2] / "k8s" / "k3s" / "cloudwatch-agent"
+NAMESPACE = "AgentOrchestrator"
+OF_THE_HOST = {"disk_used_percent", "mem_used_percent"}
+
+
+@pytest.fixture(scope="module")
+def lines() -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """What API and worker have written about a task that was done, one that failed, and one that was waited for."""
+    with running_stack() as stack:
+        stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
+        stack.wait(stack.submit("Bake me a cake and bring it to my house.")["task_id"])
+        stack.submit("Write a Python function that adds two numbers.", headers={"Prefer": "wait=20"})
+        wait_for(lambda: len(requests_that_wait(stack)) == 1, what="the line of the request that was asked to wait")
+        yield {name: stack.parts[name].log_lines() for name in ("api", "worker")}
+
+
+def requests_that_wait(stack: Stack) -> list[dict[str, Any]]:
+    return [line for line in stack.parts["api"].log_lines() if line.get("waits")]
+
+
+def filters() -> dict[str, tuple[str, str, str]]:
+    """By metric: the log group's resource, the pattern, and the value."""
+    return {
+        made["MetricName"]: (found["LogGroupName"]["Ref"], found["FilterPattern"], made["MetricValue"])
+        for found in of_type("AWS::Logs::MetricFilter").values()
+        for made in found["MetricTransformations"]
+    }
+
+
+def values(name: str, lines: dict[str, list[dict[str, Any]]]) -> list[float]:
+    """What a metric filter makes of the lines."""
+    group, pattern, value = filters()[name]
+    written = lines[{"ApiLogs": "api", "WorkerLogs": "worker"}[group]]
+    found = [line for line in written if matches(pattern, line)]
+    return [float(line[value.removeprefix("$.")] if value.startswith("$.") else value) for line in found]
+
+
+def test_tasks_are_counted_and_timed_by_what_workers_write(lines: dict[str, list[dict[str, Any]]]) -> None:
+    assert len(values("TaskDuration", lines)) == 3
+    assert all(milliseconds > 0 for milliseconds in values("TaskDuration", lines))
+    assert values("TaskFailures", lines) == [1.0]
+
+
+def test_requests_are_counted_and_those_timed_that_do_not_wait(lines: dict[str, list[dict[str, Any]]]) -> None:
+    asked = values("Requests", lines)
+    assert len(asked) > 3
+    assert len(values("RequestDuration", lines)) == len(asked) - 1
+    assert values("RequestErrors", lines) == []
+    broken = {"api": [{"message": "http_request", "status_code": 503}], "worker": []}
+    assert values("RequestErrors", broken) == [1.0]
+
+
+def test_every_metric_of_alarms_and_dashboard_has_its_source() -> None:
+    names = {(name, dimensions) for name, dimensions in (*of_alarms(), *of_dashboard())}
+    declared = set(declarations())
+    for name, dimensions in names:
+        known = name in filters() or name in OF_THE_HOST or (name, dimensions) in declared
+        assert known, f"nobody measures {name} by {sorted(dimensions)}"
+    assert len(names) == 10
+
+
+def of_alarms() -> Iterator[tuple[str, frozenset[str]]]:
+    for alarm in of_type("AWS::CloudWatch::Alarm").values():
+        stated = [alarm, *(part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part)]
+        for found in stated:
+            if found.get("Namespace") == NAMESPACE:
+                yield found["MetricName"], frozenset(part["Name"] for part in found.get("Dimensions", []))
+
+
+def of_dashboard() -> Iterator[tuple[str, frozenset[str]]]:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    titles = [widget["properties"]["title"] for widget in widgets]
+    places = [(widget["x"], widget["y"]) for widget in widgets]
+    assert len(set(titles)) == len(set(places)) == len(widgets)
+    for widget in widgets:
+        for namespace, name, *rest in widget["properties"]["metrics"]:
+            if namespace == NAMESPACE:
+                yield name, frozenset(part for part in rest[::2] if isinstance(part, str))
+
+
+def declarations() -> Iterator[tuple[str, frozenset[str]]]:
+    """What the CloudWatch agent makes of our metrics: their names with their dimensions."""
+    agent = json.loads((AGENT / "agent-orchestrator.json").read_text())
+    processor = agent["logs"]["metrics_collected"]["prometheus"]["emf_processor"]
+    assert processor["metric_namespace"] == agent["metrics"]["namespace"] == NAMESPACE
+    for declaration in processor["metric_declaration"]:
+        assert re.search(declaration["label_matcher"], job()["job_name"])
+        assert declaration["source_labels"] == ["job"]
+        for selector in declaration["metric_selectors"]:
+            for dimensions in declaration["dimensions"]:
+                yield selector.removeprefix("^").removesuffix("$"), frozenset(dimensions)
+
+
+def job() -> dict[str, Any]:
+    (found,) = yaml.safe_load((AGENT / "prometheus.yaml").read_text())["scrape_configs"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_the_agent_declares_are_metrics_that_it_can_read() -> None:
+    registry = Metrics(process="operator", version="test").registry
+    there = {family.name + ("_total" if family.type == "counter" else ""): family.type for family in registry.collect()}
+    labels = {
+        name + ("_total" if there.get(name + "_total") else ""): set(getattr(collector, "_labelnames", ()))
+        for collector, names in registry._collector_to_names.items()
+        for name in names
+    }
+    for name, dimensions in declarations():
+        assert there[name] in ("gauge", "counter"), "it drops histograms"
+        assert dimensions <= {"job"} | labels[name], name
+
+
+def test_what_the_agent_keeps_is_what_it_declares() -> None:
+    (keep,) = [rule for rule in job()["metric_relabel_configs"] if rule["action"] == "keep"]
+    declared = {name for name, _ in declarations()}
+    assert all(re.fullmatch(keep["regex"], name) for name in declared)
+    registry = Metrics(process="operator", version="test").registry
+    names = {sample.name for family in registry.collect() for sample in family.samples} | declared
+    kept = {name for name in names if re.fullmatch(keep["regex"], name)}
+    assert kept == declared, "what no declaration names is paid for as a log line"
+
+
+def test_the_agent_reads_the_file_that_a_rollout_puts_there() -> None:
+    agent = json.loads((AGENT / "agent-orchestrator.json").read_text())
+    named = Path(agent["logs"]["metrics_collected"]["prometheus"]["prometheus_config_path"])
+    script = (Path(__file__).parents[2] / "scripts" / "before_install.sh").read_text()
+    assert f'"$agent/{named.name}"' in script
+    assert f"agent=$root{named.parent}\n" in script
+    groups = {found["LogGroupName"] for found in of_type("AWS::Logs::LogGroup").values()}
+    assert agent["logs"]["metrics_collected"]["prometheus"]["log_group_name"] in groups
