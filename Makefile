@@ -17,7 +17,7 @@ STORY_SECONDS := 900
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak check-logs lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of 
 
 soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)
 	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
+
+check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)
+	@$(PYTHON) -m tests.aws.fluent_bit $(FLUENT_BIT)
 
 lint: setup ## Style, layering and workflow checks
 	@$(PYTHON) -m ruff check .

@@ -1,0 +1,66 @@
+"""What Fluent Bit is told on the server: whose lines, and where to. `make check-logs` runs it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.aws.fluent_bit import CONFIGURATION, pod_log
+from tests.aws.template import of_type
+from tests.chart.rendering import render
+from tests.toolchain import NoGo, built
+
+COMPONENTS = ("api", "worker", "operator")
+SERVICE = CONFIGURATION.with_name("service.conf")
+
+
+def pipeline() -> Any:
+    return yaml.safe_load(CONFIGURATION.read_text())["pipeline"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_lines_of_a_component_go_to_its_group(component: str) -> None:
+    log = pod_log(Path("/var/log/containers"), component)
+    (source,) = [found for found in pipeline()["inputs"] if log.match(found["path"].rpartition("/")[2])]
+    (pod,) = re.findall(source["tag_regex"].replace("(?<", "(?P<"), str(log))
+    tag = source["tag"].replace("<pod>", pod)
+    (target,) = [found for found in pipeline()["outputs"] if tag.startswith(found["match"].removesuffix("*"))]
+    assert target["log_group_name"] == f"/agent-orchestrator/{component}"
+    groups = {found["LogGroupName"] for found in of_type("AWS::Logs::LogGroup").values()}
+    assert target["log_group_name"] in groups
+    assert target["retry_limit"] == "no_limits", "nothing is dropped because CloudWatch is away for a while"
+
+
+def test_positions_and_buffers_are_kept_apart() -> None:
+    positions = [found["db"] for found in pipeline()["inputs"]]
+    assert len(set(positions)) == len(COMPONENTS)
+
+
+def test_files_are_named_as_the_charts_pods_and_containers_make_them() -> None:
+    try:
+        built("helm")
+    except NoGo as reason:
+        pytest.skip(str(reason))
+    deployments = {
+        body["metadata"]["labels"]["app.kubernetes.io/component"]: body
+        for body in render("ao")
+        if body["kind"] == "Deployment"
+    }
+    for component in COMPONENTS:
+        (container,) = deployments[component]["spec"]["template"]["spec"]["containers"]
+        name = deployments[component]["metadata"]["name"]
+        assert pod_log(Path(), component).name.startswith(f"{name}-")
+        assert f"_agent-orchestrator_{container['name']}-" in pod_log(Path(), component).name
+
+
+def test_every_variable_of_the_configuration_is_given() -> None:
+    asked = set(re.findall(r"\$\{(\w+)\}", CONFIGURATION.read_text()))
+    assert asked == {"AWS_REGION", "AGENT_LOG_SOURCE", "AGENT_LOG_STATE"}
+    told = SERVICE.read_text()
+    assert "EnvironmentFile=/etc/agent-orchestrator/environment" in told, "it says AWS_REGION"
+    assert {"AGENT_LOG_SOURCE", "AGENT_LOG_STATE"} <= set(re.findall(r"(\w+)=/", told))
+    assert "--config=/etc/fluent-bit/agent-orchestrator.yaml" in told
