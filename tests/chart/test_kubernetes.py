@@ -18,7 +18,12 @@ from tests.toolchain import built
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").rpartition(".")[0]
 MINORS = (OLDEST, "1.34", "1.36")
 CRD = CHART / "files" / "crds" / "agenttasks.yaml"
-SAMPLES = sorted((CHART.parents[1] / "k8s" / "samples").glob("*.yaml"))
+K8S = CHART.parents[1] / "k8s"
+WRITTEN = [
+    *sorted((K8S / "samples").glob("*.yaml")),
+    *sorted((K8S / "monitoring").glob("*.yaml")),
+    K8S / "k3s" / "traefik.yaml",
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +54,13 @@ def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path
     assert told["summary"] == {"valid": objects, "invalid": 0, "errors": 0, "skipped": 0}
 
 
-def test_samples_are_valid(locations: list[str]) -> None:
-    assert judged(SAMPLES, MINORS[-1], locations)["resources"] == []
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_what_is_applied_by_hand_is_valid(path: Path, locations: list[str]) -> None:
+    told = judged([path], MINORS[-1], locations)
+    assert told["resources"] == []
+    assert told["summary"]["valid"] == path.read_text().count("\napiVersion: ") + path.read_text().startswith(
+        "apiVersion"
+    )
 
 
 @pytest.mark.parametrize(

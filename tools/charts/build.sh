@@ -16,6 +16,8 @@ copy() { # copy MODULE FILE...
 		cp "$folder/$file" "$target/"
 	done
 }
+copy github.com/k3s-io/helm-controller pkg/crds/yaml/generated/helm.cattle.io_helmcharts.yaml \
+	pkg/crds/yaml/generated/helm.cattle.io_helmchartconfigs.yaml
 copy github.com/kedacore/keda/v2 config/crd/bases/keda.sh_scaledobjects.yaml \
 	config/crd/bases/keda.sh_triggerauthentications.yaml
 copy github.com/external-secrets/external-secrets config/crds/bases/external-secrets.io_externalsecrets.yaml \
