@@ -40,7 +40,7 @@ own=
 # printf belongs to the shell: no value is in the arguments of a process.
 # shellcheck disable=SC2086  # $own is one option and its value, or nothing
 printf '%s' "$values" | helm upgrade "$release" "$revision/chart.tgz" --install --namespace "$namespace" --create-namespace \
-	--take-ownership $own --values "$revision/images.yaml" --values - --wait --rollback-on-failure --timeout "$helm_timeout"
+	--take-ownership --force-conflicts $own --values "$revision/images.yaml" --values - --wait --rollback-on-failure --timeout "$helm_timeout"
 
 if ! helm test "$release" --namespace "$namespace" --logs --timeout 5m; then
 	go_back
