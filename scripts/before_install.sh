@@ -5,7 +5,9 @@ set -eu
 . "$(dirname "$0")/server.sh"
 take_lock
 
-for program in cosign docker-credential-ecr-login helm python3; do
+fluent_bit=$root/opt/fluent-bit/bin/fluent-bit
+agent=$root/opt/aws/amazon-cloudwatch-agent
+for program in cosign docker-credential-ecr-login helm python3 "$fluent_bit" "$agent/bin/amazon-cloudwatch-agent-ctl"; do
 	command -v "$program" >/dev/null || fail "$program is not installed"
 done
 
@@ -28,26 +30,26 @@ if [ ! -e "$cli/complete" ]; then
 	touch "$cli/complete"
 fi
 
-# A service is started again where what it reads is another than before.
-watched() { # watched SERVICE FILE TARGET...
-	service=$1 changed=
+# A service is started again where what it reads is not what it was last started with.
+configured() { # configured SERVICE FILE TARGET...
+	service=$1 read=
 	shift
 	while [ $# -gt 0 ]; do
-		cmp -s "$revision/$1" "$2" || changed=yes
 		install -D -m 0644 "$revision/$1" "$2"
+		read="$read $(cksum <"$2")"
 		shift 2
 	done
 	systemctl enable "$service"
-	if [ -n "$changed" ] || ! systemctl is-active --quiet "$service"; then
+	if [ "$read" != "$(cat "$home/$service.started" 2>/dev/null)" ] || ! systemctl is-active --quiet "$service"; then
 		systemctl daemon-reload
 		systemctl restart "$service"
+		echo "$read" >"$home/$service.started"
 	fi
 }
 
-watched fluent-bit \
+configured fluent-bit \
 	fluent-bit/fluent-bit.yaml "$root/etc/fluent-bit/agent-orchestrator.yaml" \
 	fluent-bit/service.conf "$units/fluent-bit.service.d/agent-orchestrator.conf"
-agent=$root/opt/aws/amazon-cloudwatch-agent/etc
-watched amazon-cloudwatch-agent \
-	cloudwatch-agent/prometheus.yaml "$agent/agent-orchestrator-prometheus.yaml" \
-	cloudwatch-agent/agent-orchestrator.json "$agent/amazon-cloudwatch-agent.d/agent-orchestrator.json"
+configured amazon-cloudwatch-agent \
+	cloudwatch-agent/prometheus.yaml "$agent/etc/agent-orchestrator-prometheus.yaml" \
+	cloudwatch-agent/agent-orchestrator.json "$agent/etc/amazon-cloudwatch-agent.d/agent-orchestrator.json"

@@ -19,7 +19,8 @@ done
 mkdir -p "$out/revision/scripts"
 cp "$root/appspec.yml" "$root/requirements/deploy.lock" "$out/revision/"
 cp "$root"/scripts/*.sh "$out/revision/scripts/"
-cp -R "$root/k8s/k3s/systemd" "$root/k8s/k3s/fluent-bit" "$root/k8s/k3s/cloudwatch-agent" "$out/revision/"
+cp -R "$root/k8s/k3s/systemd" "$root/k8s/k3s/fluent-bit" "$root/k8s/k3s/cloudwatch-agent" \
+	"$root/k8s/k3s/traefik.yaml" "$root/k8s/monitoring" "$out/revision/"
 echo "$commit" >"$out/revision/commit"
 cat >"$out/revision/images.yaml" <<IMAGES
 images:

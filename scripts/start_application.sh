@@ -20,7 +20,7 @@ print(max((found["revision"] for found in json.load(sys.stdin) if found["status"
 
 go_back() {
 	if [ -n "$before" ]; then
-		helm rollback "$release" "$before" --namespace "$namespace" --wait --timeout "$helm_timeout"
+		helm rollback "$release" "$before" --namespace "$namespace" --force-conflicts --wait --timeout "$helm_timeout"
 	fi
 }
 
@@ -35,6 +35,8 @@ versions=$(parameters --versions)
 values=$(parameters)
 printf '%s\n' "$versions" >"$home/tried"
 
+# This is who owns the release: a field that somebody else has set meanwhile, the replicas of another way to scale among
+# them, is taken back.
 own=
 [ ! -r "$etc/values.yaml" ] || own="--values $etc/values.yaml"
 # printf belongs to the shell: no value is in the arguments of a process.

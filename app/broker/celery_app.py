@@ -7,7 +7,7 @@ task's ticket would come again for nothing.
 
 from __future__ import annotations
 
-import ssl
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 
@@ -16,8 +16,6 @@ from app.settings import BrokerSettings, ExecutionSettings
 
 PROCESS_TASK = "process_task"
 VISIBILITY_SECONDS = 3600
-# Without a word, Celery's transport takes any certificate.
-VERIFIED = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
 
 
 def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publisher: bool = False) -> Celery:
@@ -29,8 +27,8 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
     url = broker.tickets_url.get_secret_value()
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ConfigurationError("REDIS_URL and CELERY_BROKER_URL must begin with redis://, rediss:// or unix://")
-    backend = broker.celery_result_backend.get_secret_value() if broker.celery_result_backend else None
-    app = Celery("agent_orchestrator", broker=url, backend=backend, set_as_current=False)
+    backend = _verified(broker.celery_result_backend.get_secret_value()) if broker.celery_result_backend else None
+    app = Celery("agent_orchestrator", broker=_verified(url), backend=backend, set_as_current=False)
     app.conf.update(
         task_default_queue=broker.queue,
         task_acks_late=True,
@@ -43,7 +41,6 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_use_ssl=VERIFIED if url.startswith("rediss://") else False,
         broker_pool_limit=2 if publisher else 10,
         broker_transport_options={
             "visibility_timeout": visibility_seconds,
@@ -57,3 +54,11 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         },
     )
     return app
+
+
+def _verified(url: str) -> str:
+    """With TLS, certificates are verified unless the URL says otherwise: without a word, Celery takes any."""
+    address = urlsplit(url)
+    if address.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(address.query):
+        return url
+    return address._replace(query=f"{address.query}&ssl_cert_reqs=required".lstrip("&")).geturl()

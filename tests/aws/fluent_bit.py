@@ -1,5 +1,5 @@
 """Runs Fluent Bit with the server's configuration over lines that API and worker have written, into a stand-in for
-CloudWatch Logs. No registry has Fluent Bit, so no test does this: `make check-logs FLUENT_BIT=…`.
+CloudWatch Logs: `make check-logs FLUENT_BIT=…`. Tests cannot install Fluent Bit everywhere, so none does this.
 
 Lines come in files as a container runtime writes them: with a time before each, and in pieces where they are long.
 """

@@ -35,7 +35,7 @@ def test_the_lines_of_a_component_go_to_its_group(component: str) -> None:
     assert target["retry_limit"] == "no_limits", "nothing is dropped because CloudWatch is away for a while"
 
 
-def test_positions_and_buffers_are_kept_apart() -> None:
+def test_positions_are_kept_apart() -> None:
     positions = [found["db"] for found in pipeline()["inputs"]]
     assert len(set(positions)) == len(COMPONENTS)
 

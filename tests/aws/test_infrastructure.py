@@ -268,11 +268,25 @@ def test_logs_have_their_groups_and_an_end(stack: Resources) -> None:
 def test_every_alarm_tells_somebody() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     assert {alarm["AlarmName"]["Fn::Sub"].rpartition("${Environment}-")[2] for alarm in alarms.values()} == {
-        "cpu", "status", "disk", "api-errors", "api-latency", "task-latency", "backlog", "cache-memory",
+        "cpu", "status", "disk", "logs", "api-errors", "api-latency", "task-latency", "backlog", "cache-memory",
     }  # fmt: skip
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
     unmeasured = {name for name, alarm in alarms.items() if alarm.get("TreatMissingData") == "breaching"}
-    assert unmeasured == {"Backlog", "ServerIll"}, "where nobody measures, somebody is told"
+    assert unmeasured == {"Backlog", "LogsSilent", "ServerIll"}, "where nobody measures, somebody is told"
+
+
+def test_alarms_reach_who_is_named() -> None:
+    (subscription,) = of_type("AWS::SNS::Subscription").values()
+    assert subscription == {"TopicArn": {"Ref": "Alarms"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
+    assert written()["Resources"]["AlarmSubscription"]["Condition"] == "HasEmail"
+
+
+def test_the_server_has_the_address_that_its_certificate_names() -> None:
+    (association,) = of_type("AWS::EC2::EIPAssociation").values()
+    assert association == {
+        "AllocationId": {"Fn::GetAtt": ["ServerAddress", "AllocationId"]},
+        "InstanceId": {"Ref": "Server"},
+    }
 
 
 def test_delivery_has_its_names_and_goes_back_when_it_fails() -> None:

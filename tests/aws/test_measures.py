@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent_operator.autoscaler.loop import Autoscaler
 from app.telemetry.metrics import Metrics
 from tests.aws.metric_filters import matches
 from tests.aws.template import of_type
@@ -19,7 +21,7 @@ from tests.waiting import wait_for
 
 AGENT = Path(__file__).parents[2] / "k8s" / "k3s" / "cloudwatch-agent"
 NAMESPACE = "AgentOrchestrator"
-OF_THE_HOST = {"disk_used_percent", "mem_used_percent"}
+SERVER = {"Ref": "Server"}
 
 
 @pytest.fixture(scope="module")
@@ -70,32 +72,57 @@ def test_requests_are_counted_and_those_timed_that_do_not_wait(lines: dict[str, 
 
 
 def test_every_metric_of_alarms_and_dashboard_has_its_source() -> None:
-    names = {(name, dimensions) for name, dimensions in (*of_alarms(), *of_dashboard())}
-    declared = set(declarations())
-    for name, dimensions in names:
-        known = name in filters() or name in OF_THE_HOST or (name, dimensions) in declared
-        assert known, f"nobody measures {name} by {sorted(dimensions)}"
-    assert len(names) == 10
+    made = {
+        **{name: frozenset[str]() for name in filters()},
+        **dict(declarations()),
+        **dict.fromkeys(of_the_host(), frozenset({"InstanceId"})),
+    }
+    shown = [*of_alarms(), *of_dashboard()]
+    for name, dimensions in shown:
+        assert frozenset(dimensions) == made.get(name), f"nobody measures {name} by {sorted(dimensions)}"
+        assert dimensions.get("job", job()["job_name"]) == job()["job_name"]
+        assert dimensions.get("InstanceId", SERVER) in (SERVER, "${Server}")
+        assert dimensions.get("state", "asked") in workers_by_state()
+    assert {name for name, _ in shown} == made.keys(), "what nobody sees is not paid for"
 
 
-def of_alarms() -> Iterator[tuple[str, frozenset[str]]]:
+def of_alarms() -> Iterator[tuple[str, dict[str, Any]]]:
     for alarm in of_type("AWS::CloudWatch::Alarm").values():
         stated = [alarm, *(part["MetricStat"]["Metric"] for part in alarm.get("Metrics", []) if "MetricStat" in part)]
         for found in stated:
             if found.get("Namespace") == NAMESPACE:
-                yield found["MetricName"], frozenset(part["Name"] for part in found.get("Dimensions", []))
+                yield found["MetricName"], {part["Name"]: part["Value"] for part in found.get("Dimensions", [])}
 
 
-def of_dashboard() -> Iterator[tuple[str, frozenset[str]]]:
+def of_dashboard() -> Iterator[tuple[str, dict[str, Any]]]:
     (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
     widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
     titles = [widget["properties"]["title"] for widget in widgets]
     places = [(widget["x"], widget["y"]) for widget in widgets]
     assert len(set(titles)) == len(set(places)) == len(widgets)
     for widget in widgets:
-        for namespace, name, *rest in widget["properties"]["metrics"]:
-            if namespace == NAMESPACE:
-                yield name, frozenset(part for part in rest[::2] if isinstance(part, str))
+        for first, *rest in widget["properties"]["metrics"]:
+            if isinstance(first, dict):
+                (found,) = re.findall(r"SEARCH\('\{(\w+),([\w,]+)\} MetricName=\"(\w+)\"'", first["expression"])
+                assert found[0] == NAMESPACE
+                yield found[2], dict.fromkeys(found[1].split(","), job()["job_name"])
+            elif first == NAMESPACE:
+                name, *pairs = [part for part in rest if isinstance(part, str)]
+                yield name, dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def of_the_host() -> Iterator[str]:
+    """What the agent measures itself, with the server as the only dimension."""
+    host = json.loads((AGENT / "agent-orchestrator.json").read_text())["metrics"]
+    assert host["aggregation_dimensions"] == [["InstanceId"]]
+    for kind, chosen in host["metrics_collected"].items():
+        for measurement in chosen["measurement"]:
+            yield f"{kind}_{measurement}"
+
+
+def workers_by_state() -> set[str]:
+    """The states that the autoscaler shows, as it shows them."""
+    return set(re.findall(r'^            \("(\w+)", ', inspect.getsource(Autoscaler._show), re.MULTILINE))
 
 
 def declarations() -> Iterator[tuple[str, frozenset[str]]]:
@@ -149,7 +176,7 @@ def test_the_agent_reads_the_file_that_a_rollout_puts_there() -> None:
     agent = json.loads((AGENT / "agent-orchestrator.json").read_text())
     named = Path(agent["logs"]["metrics_collected"]["prometheus"]["prometheus_config_path"])
     script = (Path(__file__).parents[2] / "scripts" / "before_install.sh").read_text()
-    assert f'"$agent/{named.name}"' in script
-    assert f"agent=$root{named.parent}\n" in script
+    assert f'"$agent/{named.parent.name}/{named.name}"' in script
+    assert f"agent=$root{named.parents[1]}\n" in script
     groups = {found["LogGroupName"] for found in of_type("AWS::Logs::LogGroup").values()}
     assert agent["logs"]["metrics_collected"]["prometheus"]["log_group_name"] in groups

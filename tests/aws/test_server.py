@@ -171,7 +171,8 @@ def test_everything_is_there_before_revisions_are_rolled_out(server: NewServer) 
     told = [call for call in server.calls if not call.startswith("curl")]
     assert told[2:] == [
         "k3s-install skip=true server",
-        "k3s kubectl wait --for=condition=Ready node --all --timeout=300s",
+        "k3s kubectl wait --for=create node/i-0123456789abcdef0 --timeout=300s",
+        "k3s kubectl wait --for=condition=Ready node/i-0123456789abcdef0 --timeout=300s",
         f"dpkg --install {state(server)}/amazon-cloudwatch-agent.deb",
         f"ruby {state(server)}/codedeploy-install auto",
         "systemctl enable --now codedeploy-agent",
@@ -208,16 +209,7 @@ def test_k3s_has_etcd_a_name_of_its_own_and_a_namespace_that_is_restricted(serve
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "helm-v4.3.0-linux-amd64.tar.gz",
-        "cosign-linux-amd64",
-        "ecr-credential-provider-linux-amd64",
-        "k3s",
-        "install.sh",
-    ],
-)
+@pytest.mark.parametrize("name", PINNED)
 def test_what_is_not_what_was_expected_is_not_installed(server: NewServer, name: str) -> None:
     prepared(server).offer(name, b"something else")
     done = server.set_up()

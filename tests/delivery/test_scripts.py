@@ -119,6 +119,8 @@ def host(tmp_path: Path) -> Host:
     for program in ("helm", "cosign", "docker-credential-ecr-login", "systemctl"):
         stand_in(tmp_path / "bin" / program)
     stand_in(host.cli() / "bin" / "agent-orchestrator")
+    stand_in(host.root / "opt" / "fluent-bit" / "bin" / "fluent-bit")
+    stand_in(host.root / "opt" / "aws" / "amazon-cloudwatch-agent" / "bin" / "amazon-cloudwatch-agent-ctl")
     (host.cli() / "complete").touch()
     rendered = f"""case "$*" in *--versions*) echo "/p/MONGO_URI 1" ;; *) echo '{{"secret": "{SECRET}"}}' ;; esac\n"""
     host.answer("agent-orchestrator", rendered)
@@ -219,6 +221,9 @@ def test_what_a_helm_has_left_that_was_ended_in_the_middle_is_mended_first(
     assert host.run("start_application.sh").returncode == 0
     calls = [call for call in host.calls if call.startswith(("helm rollback", "helm uninstall", "helm upgrade"))]
     assert calls[0].startswith(mended)
+    assert all("--force-conflicts" in call for call in calls if "uninstall" not in call), (
+        "a field of others blocks nothing"
+    )
     assert calls[1].startswith("helm upgrade")
 
 
@@ -345,6 +350,9 @@ def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
     assert not any(call.startswith("systemctl restart") for call in host.calls), "nothing has changed"
 
     (host.revision / "fluent-bit" / "fluent-bit.yaml").write_text("service: {flush: 1}\n")
+    host.answer("systemctl-restart", "exit 1\n")
+    assert host.run("before_install.sh").returncode == 1, "what it reads is not what it can use"
+    host.answer("systemctl-restart", "")
     host.answer("systemctl-is-active", 'case "$*" in *amazon*) exit 3 ;; esac\n')
     assert host.run("before_install.sh").returncode == 0
     restarts = [call for call in host.calls if call.startswith("systemctl restart")]
@@ -353,9 +361,10 @@ def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
     )
 
 
-@pytest.mark.parametrize("missing", ["helm", "cosign"])
+@pytest.mark.parametrize("missing", ["helm", "cosign", "fluent-bit", "amazon-cloudwatch-agent-ctl"])
 def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
-    (host.folder / "bin" / missing).unlink()
+    (program,) = host.folder.rglob(f"bin/{missing}")
+    program.unlink()
     done = host.run("before_install.sh", PATH=f"{host.folder / 'bin'}:/usr/bin:/bin")
     assert done.returncode == 1
     assert f"{missing} is not installed" in done.stderr

@@ -100,7 +100,8 @@ def test_a_bundle_holds_what_the_scripts_on_the_server_need(tmp_path: Path) -> N
         names = set(packed.namelist())
         runnable = {info.filename for info in packed.infolist() if info.external_attr >> 16 & 0o111}
         packed.extractall(tmp_path / "there")
-    assert {"appspec.yml", "chart.tgz", "images.yaml", "deploy.lock", "commit"} <= names
+    assert {"appspec.yml", "chart.tgz", "images.yaml", "deploy.lock", "commit", "traefik.yaml"} <= names
+    assert {"monitoring/prometheus.yaml", "fluent-bit/fluent-bit.yaml", "cloudwatch-agent/prometheus.yaml"} <= names
     assert any(name.endswith(".whl") for name in names)
     hooks = yaml.safe_load((tmp_path / "there" / "appspec.yml").read_text())["hooks"]
     assert {hook["location"] for (hook,) in hooks.values()} <= runnable

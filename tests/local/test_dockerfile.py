@@ -1,4 +1,4 @@
-"""Dockerfiles, by their linter, and what an image says of itself."""
+"""Dockerfiles, by their linter."""
 
 from __future__ import annotations
 

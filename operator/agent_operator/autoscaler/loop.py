@@ -102,7 +102,12 @@ class Autoscaler:
 
     async def tick(self) -> None:
         """Raises ClusterError, OrchestratorAway, HasScaled: what is begun is gone on with at the next one."""
-        fleet = await self._deployment.look()
+        try:
+            fleet = await self._deployment.look()
+        except ClusterError:
+            self._show_queue((await self._read_figures()).demand)
+            raise
+        # After the fleet: a pod that starts in between is then seen with what its worker says.
         figures = await self._read_figures()
         self._show_queue(figures.demand)
         await self._look_for_other_scalers()

@@ -12,6 +12,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 
 from app.broker.celery_app import build_celery
 from app.broker.connections import connect_for_commands, redis_command
@@ -63,21 +64,32 @@ def test_tasks_run_with_both_stores_behind_tls(fronts: Fronts, named_in: str) ->
         assert task["status"] == "completed"
 
 
-async def test_a_certificate_that_nobody_trusts_is_not_taken(fronts: Fronts) -> None:
-    redis = connect_for_commands(SecretStr(fronts.redis_url))
-    with pytest.raises(BrokerUnavailable):
-        async with redis_command("ping"):
-            await redis.execute_command("PING")
-    await redis.aclose()
-
+async def test_mongodb_with_a_certificate_that_nobody_trusts_is_not_spoken_to(fronts: Fronts) -> None:
     mongo = connect(StoreSettings(uri=SecretStr(fronts.mongo_uri), timeout_seconds=2))
     with pytest.raises(PyMongoError, match="certificate verify failed"):
         await mongo.admin.command("ping")
     mongo.close()
 
-    celery = build_celery(BrokerSettings(redis_url=SecretStr(fronts.redis_url)), ExecutionSettings(), publisher=True)
-    with (
-        celery.connection_for_write() as tickets,
-        pytest.raises(celery.connection_for_write().connection_errors, match="certificate verify failed"),
-    ):
+
+@pytest.mark.parametrize("wrong", ["nobody", "another authority", "another name"])
+async def test_redis_with_a_certificate_that_is_not_right_is_not_spoken_to(
+    fronts: Fronts, wrong: str, tmp_path: Path
+) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    url = {
+        "nobody": fronts.redis_url,
+        "another authority": f"{fronts.redis_url}?ssl_ca_certs={tmp_path / 'ca.pem'}",
+        "another name": f"{fronts.redis_url}?ssl_ca_certs={fronts.trusted}".replace(HOST, "localhost"),
+    }[wrong]
+    redis = connect_for_commands(SecretStr(url))
+    with pytest.raises(BrokerUnavailable):
+        async with redis_command("ping"):
+            await redis.execute_command("PING")
+    await redis.aclose()
+
+    settings = BrokerSettings(redis_url=SecretStr(url), celery_result_backend=SecretStr(url))
+    celery = build_celery(settings, ExecutionSettings(), publisher=True)
+    with celery.connection_for_write() as tickets, pytest.raises(RedisError, match="certificate verify failed"):
         tickets.connect()
+    with pytest.raises(RedisError, match="certificate verify failed"):
+        celery.backend.client.ping()

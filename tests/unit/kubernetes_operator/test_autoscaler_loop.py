@@ -14,7 +14,7 @@ from agent_operator.autoscaler.figures import FigureReader
 from agent_operator.autoscaler.fleet import Deployment
 from agent_operator.autoscaler.loop import Autoscaler
 from agent_operator.autoscaler.policy import Policy
-from agent_operator.cluster import Cluster
+from agent_operator.cluster import Cluster, ClusterAway
 from agent_operator.events import EventRecorder
 from agent_operator.orchestrator import Orchestrator
 from agent_operator.pulse import Pulse
@@ -80,7 +80,9 @@ async def test_idle_workers_go_and_the_busy_one_stays(time: Time) -> None:
     assert (sorted(world.taken), world.wronged, list(world.workers)) == (["a", "c"], [], ["b"])
 
 
-async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(time: Time) -> None:
+async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
+    time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world, metrics = pods(a=1), Metrics(process="operator", version="test")
     scaler = autoscaler(world, metrics=metrics)
 
@@ -90,6 +92,16 @@ async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(t
     world.backlog, world.oldest_age_seconds = 12, 34.5
     await scaler.tick()
     assert (shown("agents_queue_depth"), shown("agents_queue_oldest_age_seconds")) == (12, 34.5)
+
+    async def refuse(_: Deployment) -> None:
+        raise ClusterAway("ServiceUnavailable", "no answer")
+
+    world.oldest_age_seconds = 99.0
+    with monkeypatch.context() as away:
+        away.setattr(Deployment, "look", refuse)
+        with pytest.raises(ClusterAway):
+            await scaler.tick()
+    assert shown("agents_queue_oldest_age_seconds") == 99, "also while Kubernetes does not answer"
 
     world.silent = True
     await scaler.tick()
