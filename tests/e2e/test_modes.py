@@ -108,3 +108,17 @@ def test_secrets_of_somebody_else_are_used(cluster: Kubectl, namespace: str, val
         scaler = cluster.get(f"hpa/{NAME}-worker", "-n", namespace)
         assert scaler["spec"]["scaleTargetRef"]["name"] == f"{NAME}-worker"
         assert installation.decisions() == [], "the operator leaves the workers alone"
+
+
+def test_workers_are_scaled_by_hand_and_by_the_operator_again(
+    cluster: Kubectl, namespace: str, values: dict[str, Any]
+) -> None:
+    with opened(cluster, namespace, values) as installation:
+        by_hand = {"worker": {"replicas": 2, "autoscaling": {"mode": "none"}}}
+        installation.upgrade(by_hand, "--force-conflicts")
+        assert (installation.replicas(), len(installation.ready("worker"))) == (2, 2)
+        assert cluster.get("hpa", "-n", namespace)["items"] == []
+        assert installation.decisions() == []
+
+        installation.upgrade({"worker": {"autoscaling": {"mode": "operator"}}})
+        wait_for(lambda: installation.decisions() != [], what="a decision of the operator")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -185,28 +186,35 @@ async def test_a_public_address_starts_with_a_key_or_when_told_to_be_open(start_
         problem(await api.get("/v1/tasks"), 401, "UNAUTHENTICATED")
 
 
-async def test_a_tenant_queues_no_more_than_it_may(keyed_api: httpx.AsyncClient, database: Database) -> None:
-    key = await new_key(database, Role.CLIENT, limits=KeyLimits(max_queued=2))
-    keyed_api.headers.update(key)
+@pytest.fixture
+async def limited_api(start_api: StartApi, database: Database, limits: KeyLimits) -> AsyncIterator[httpx.AsyncClient]:
+    """An API and a tenant's key with the limits. The key comes first: limits are remembered for ten seconds."""
+    key = await new_key(database, Role.CLIENT, limits=limits)
+    async with start_api(auth="on") as client:
+        client.headers.update(key)
+        yield client
+
+
+@pytest.mark.parametrize("limits", [KeyLimits(max_queued=2)])
+async def test_a_tenant_queues_no_more_than_it_may(limited_api: httpx.AsyncClient) -> None:
     again = {"Idempotency-Key": "again"}
     body = {"task": "Write about tides"}
-    first = await keyed_api.post("/v1/agent/execute", json=body, headers=again)
-    await submit(keyed_api)
+    first = await limited_api.post("/v1/agent/execute", json=body, headers=again)
+    await submit(limited_api)
 
-    refused = await keyed_api.post("/v1/agent/execute", json=body)
+    refused = await limited_api.post("/v1/agent/execute", json=body)
 
     assert "2 tasks" in problem(refused, 429, "TENANT_QUEUE_FULL")["detail"]
     assert int(refused.headers["retry-after"]) > 0
-    repeated = await keyed_api.post("/v1/agent/execute", json=body, headers=again)
+    repeated = await limited_api.post("/v1/agent/execute", json=body, headers=again)
     assert repeated.json()["task_id"] == first.json()["task_id"]
 
 
+@pytest.mark.parametrize("limits", [KeyLimits(max_running=1)])
 async def test_the_tasks_of_a_tenant_with_a_limit_wait_for_the_dispatcher(
-    keyed_api: httpx.AsyncClient, database: Database
+    limited_api: httpx.AsyncClient, database: Database
 ) -> None:
-    key = await new_key(database, Role.CLIENT, limits=KeyLimits(max_running=1))
-    keyed_api.headers.update(key)
-    accepted = [await submit(keyed_api) for _ in range(3)]
+    accepted = [await submit(limited_api) for _ in range(3)]
 
     async def dispatched() -> int:
         return await database["tasks"].count_documents({"dispatched_at": {"$ne": None}})
