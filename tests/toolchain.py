@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 BUILD = Path(__file__).parents[1] / "tools" / "build.sh"
 BUILD_SECONDS = 3_000
 
@@ -24,3 +26,11 @@ def built(tool: str) -> Path:
         ["/bin/sh", str(BUILD), tool], check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_SECONDS
     )
     return Path(done.stdout.strip())
+
+
+def built_or_skipped(tool: str) -> Path:
+    """As `built`; skips the test where there is nothing to build with."""
+    try:
+        return built(tool)
+    except NoGo as reason:
+        pytest.skip(str(reason))

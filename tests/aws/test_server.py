@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.aws.template import user_data
+from tests.stand_ins import Machine
 
 SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
 MOST_BYTES = 16_384
@@ -36,11 +36,6 @@ PINNED = (
     "k3s",
     "install.sh",
 )
-STAND_IN = """#!/bin/sh
-echo "$(basename "$0") $*" >>"$TEST_CALLS"
-answer="$TEST_ANSWERS/$(basename "$0")"
-[ ! -r "$answer" ] || . "$answer"
-"""
 # Gives the file of the address's last part, as the test has written it down, and fails where there is none.
 CURL = """#!/bin/sh
 echo "curl $*" >>"$TEST_CALLS"
@@ -49,15 +44,8 @@ cp "$TEST_DOWNLOADS/$(basename "$1")" "$out"
 """
 
 
-@dataclass
-class NewServer:
-    """A machine with nothing on it but what the image of Ubuntu has. Programs of others do nothing but tell."""
-
-    folder: Path
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "root"
+class NewServer(Machine):
+    """With nothing on it but what the image of Ubuntu has."""
 
     @property
     def setup(self) -> Path:
@@ -67,29 +55,11 @@ class NewServer:
         """As cloud-init does it."""
         script = self.folder / "user-data"
         script.write_text(user_data(VALUES))
-        return self._run(["/bin/sh", str(script)])
+        return self.run(["/bin/sh", str(script)])
 
     def set_up(self) -> subprocess.CompletedProcess[str]:
         """As systemd does it."""
-        return self._run([str(self.setup)])
-
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        (self.folder / "calls").write_text("")
-        return subprocess.run(  # noqa: S603  a script of this repository
-            command,
-            env={
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "AGENT_ROOT": str(self.root),
-                "TEST_CALLS": str(self.folder / "calls"),
-                "TEST_ANSWERS": str(self.folder / "answers"),
-                "TEST_DOWNLOADS": str(self.folder / "downloads"),
-            },
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    @property
-    def calls(self) -> list[str]:
-        return (self.folder / "calls").read_text().splitlines()
+        return self.run([str(self.setup)], TEST_DOWNLOADS=str(self.folder / "downloads"))
 
     def offer(self, name: str, content: bytes) -> None:
         (self.folder / "downloads" / name).write_bytes(content)
@@ -106,14 +76,12 @@ class NewServer:
 @pytest.fixture
 def server(tmp_path: Path) -> NewServer:
     server = NewServer(tmp_path)
-    for folder in ("bin", "answers", "downloads", "root/var/lib/cloud/data"):
+    for folder in ("downloads", "root/var/lib/cloud/data"):
         (tmp_path / folder).mkdir(parents=True)
     (server.root / "var" / "lib" / "cloud" / "data" / "instance-id").write_text("i-0123456789abcdef0\n")
     for program in ("apt-get", "dpkg", "ruby", "systemctl"):
-        (tmp_path / "bin" / program).write_text(STAND_IN)
-        (tmp_path / "bin" / program).chmod(0o755)
-    (tmp_path / "bin" / "curl").write_text(CURL)
-    (tmp_path / "bin" / "curl").chmod(0o755)
+        server.stand_in(program)
+    server.stand_in("curl", CURL)
     told = b'#!/bin/sh\necho "$(basename "$0") $*" >>"$TEST_CALLS"\n'
     for name in ("cosign-linux-amd64", "ecr-credential-provider-linux-amd64", "k3s"):
         server.offer(name, told)
@@ -220,10 +188,10 @@ def test_what_is_not_what_was_expected_is_not_installed(server: NewServer, name:
 
 
 def test_what_failed_is_tried_again_and_what_is_there_is_not_fetched_again(server: NewServer) -> None:
-    (prepared(server).folder / "answers" / "dpkg").write_text("exit 1\n")
+    prepared(server).answer("dpkg", "exit 1\n")
     assert server.set_up().returncode == 1
     assert not (state(server) / "installed").exists()
-    (server.folder / "answers" / "dpkg").unlink()
+    server.answer("dpkg", "")
     shutil.rmtree(server.root / "usr" / "local" / "bin")
     assert server.set_up().returncode == 0
     fetched = [call.rpartition("/")[2] for call in server.calls if call.startswith("curl")]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.toolchain import NoGo, built
+from tests.toolchain import built_or_skipped
 
 
 @pytest.fixture(scope="session", autouse=True)
 def helm_is_there() -> None:
-    try:
-        built("helm")
-    except NoGo as reason:
-        pytest.skip(str(reason))
+    built_or_skipped("helm")

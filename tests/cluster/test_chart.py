@@ -11,17 +11,14 @@ import yaml
 
 from tests.chart.rendering import CHART, CI_VALUES, NAME, RELEASE, STORES, helm, over, render
 from tests.cluster.control_plane import ControlPlane
-from tests.toolchain import NoGo, built
+from tests.toolchain import built_or_skipped
 from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def definitions(control_plane: ControlPlane) -> None:
     """Those of other projects, of whose kinds the chart makes objects."""
-    try:
-        folder = built("charts") / "crds"
-    except NoGo as reason:
-        pytest.skip(str(reason))
+    folder = built_or_skipped("charts") / "crds"
     control_plane.run("apply", "--server-side", "-f", str(folder))
     control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 

@@ -8,41 +8,26 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.stand_ins import Machine
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
 SECRET = "mongodb://user:very-secret@db/"
-STAND_IN = """#!/bin/sh
-# Notes how it was called and what it was told, and does as the test has written down.
-echo "$(basename "$0") $*" >>"$TEST_CALLS"
-case "$*" in *"--values -"*) cat >"$TEST_TOLD" ;; esac
-answer="$TEST_ANSWERS/$(basename "$0")-$1"
-[ -r "$answer" ] || answer="$TEST_ANSWERS/$(basename "$0")"
-[ ! -r "$answer" ] || . "$answer"
-"""
 
 
-@dataclass
-class Host:
-    """A server with a revision on it. `answers` are shell commands by program, or by program and first argument."""
-
-    folder: Path
+class Host(Machine):
+    """A server with a revision on it."""
 
     @property
     def revision(self) -> Path:
         """Where CodeDeploy has put it."""
         return self.folder / "archive"
-
-    @property
-    def root(self) -> Path:
-        """Of the server's file system."""
-        return self.folder / "root"
 
     @property
     def etc(self) -> Path:
@@ -66,43 +51,19 @@ class Host:
         )  # fmt: skip
         return Path(told.stdout.strip())
 
-    def answer(self, program: str, commands: str) -> None:
-        (self.folder / "answers" / program).write_text(commands)
-
-    def run(self, script: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        (self.folder / "calls").write_text("")
-        return subprocess.run(  # noqa: S603  a script of this repository
-            [str(self.revision / "scripts" / script)],
-            env={
-                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-                "AGENT_ROOT": str(self.root),
-                "TEST_CALLS": str(self.folder / "calls"),
-                "TEST_TOLD": str(self.folder / "told"),
-                "TEST_ANSWERS": str(self.folder / "answers"),
-                **settings,
-            },
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    @property
-    def calls(self) -> list[str]:
-        return (self.folder / "calls").read_text().splitlines()
+    def hook(self, script: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script of the revision."""
+        return self.run([str(self.revision / "scripts" / script)], **settings)
 
     def verbs(self) -> list[str]:
         """The first two words of each call."""
         return [" ".join(call.split()[:2]) for call in self.calls]
 
 
-def stand_in(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(STAND_IN)
-    path.chmod(0o755)
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     host = Host(tmp_path)
-    for folder in (host.etc, host.home, host.units, host.revision, tmp_path / "answers"):
+    for folder in (host.etc, host.home, host.units, host.revision):
         folder.mkdir(parents=True)
     shutil.copytree(SCRIPTS, host.revision / "scripts")
     for part in ("systemd", "fluent-bit", "cloudwatch-agent"):
@@ -117,10 +78,10 @@ def host(tmp_path: Path) -> Host:
     environment = "ENVIRONMENT=prod\nAWS_REGION=eu-central-1\nGITHUB_REPOSITORY=owner/name\n"
     (host.etc / "environment").write_text(environment)
     for program in ("helm", "cosign", "docker-credential-ecr-login", "systemctl"):
-        stand_in(tmp_path / "bin" / program)
-    stand_in(host.cli() / "bin" / "agent-orchestrator")
-    stand_in(host.root / "opt" / "fluent-bit" / "bin" / "fluent-bit")
-    stand_in(host.root / "opt" / "aws" / "amazon-cloudwatch-agent" / "bin" / "amazon-cloudwatch-agent-ctl")
+        host.stand_in(program)
+    host.stand_in(host.cli() / "bin" / "agent-orchestrator")
+    host.stand_in(host.root / "opt" / "fluent-bit" / "bin" / "fluent-bit")
+    host.stand_in(host.root / "opt" / "aws" / "amazon-cloudwatch-agent" / "bin" / "amazon-cloudwatch-agent-ctl")
     (host.cli() / "complete").touch()
     rendered = f"""case "$*" in *--versions*) echo "/p/MONGO_URI 1" ;; *) echo '{{"secret": "{SECRET}"}}' ;; esac\n"""
     host.answer("agent-orchestrator", rendered)
@@ -149,7 +110,7 @@ def test_appspec_names_scripts_that_can_be_run() -> None:
 
 
 def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host) -> None:
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode == 0, done.stderr
     assert host.verbs() == [
         "helm history", "helm status", "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm upgrade",
@@ -167,14 +128,14 @@ def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host
 def test_values_of_the_server_come_before_those_of_the_revision(host: Host) -> None:
     own = host.etc / "values.yaml"
     own.write_text("{}")
-    host.run("start_application.sh")
+    host.hook("start_application.sh")
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
     assert upgrade.index(f"--values {own}") < upgrade.index("images.yaml")
 
 
 def test_parameters_that_cannot_be_read_roll_nothing_out(host: Host) -> None:
     host.answer("agent-orchestrator", "echo 'AWS refused' >&2; exit 1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert "AWS refused" in done.stderr
     assert not any(call.startswith("helm upgrade") for call in host.calls)
@@ -182,7 +143,7 @@ def test_parameters_that_cannot_be_read_roll_nothing_out(host: Host) -> None:
 
 def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
     host.answer("helm-upgrade", "exit 1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert host.verbs()[-1] == "helm upgrade"
     assert not (host.home / "current").exists(), "the timer goes on with the revision before"
@@ -190,7 +151,7 @@ def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
 
 def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
     host.answer("helm-test", "exit 1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode == 1
     assert "revision 7 is back" in done.stderr
     assert host.calls[-1].startswith("helm rollback ao 7 ")
@@ -200,12 +161,12 @@ def test_the_revision_that_was_in_use_comes_back_and_not_one_that_failed(host: H
     revisions = '[{"revision":7,"status":"deployed"},{"revision":8,"status":"failed"}]'
     host.answer("helm-history", f"echo '{revisions}'\n")
     host.answer("helm-test", "exit 1\n")
-    assert "revision 7 is back" in host.run("start_application.sh").stderr
+    assert "revision 7 is back" in host.hook("start_application.sh").stderr
 
 
 def test_a_cluster_that_cannot_be_asked_is_not_taken_for_an_empty_one(host: Host) -> None:
     host.answer("helm-history", "echo 'Kubernetes cluster unreachable' >&2; exit 1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode == 1
     assert "Kubernetes cluster unreachable" in done.stderr
     assert not any(call.startswith("helm upgrade") for call in host.calls)
@@ -218,7 +179,7 @@ def test_what_a_helm_has_left_that_was_ended_in_the_middle_is_mended_first(
     host: Host, status: str, mended: str
 ) -> None:
     host.answer("helm-status", f"""echo '{{"info":{{"status":"{status}"}}}}'\n""")
-    assert host.run("start_application.sh").returncode == 0
+    assert host.hook("start_application.sh").returncode == 0
     calls = [call for call in host.calls if call.startswith(("helm rollback", "helm uninstall", "helm upgrade"))]
     assert calls[0].startswith(mended)
     assert all("--force-conflicts" in call for call in calls if "uninstall" not in call), (
@@ -241,7 +202,7 @@ def test_the_waits_of_a_rollout_end_before_codedeploy_and_systemd_end_it() -> No
 def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host) -> None:
     host.answer("helm-history", "echo 'release: not found' >&2; exit 1\n")
     host.answer("helm-test", "exit 1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode == 1
     assert not any(call.startswith("helm rollback") for call in host.calls)
 
@@ -255,7 +216,7 @@ def test_only_one_rolls_out_at_a_time(host: Host) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         for script in ("before_install.sh", "start_application.sh"):
-            done = host.run(script, LOCK_SECONDS="1")
+            done = host.hook(script, LOCK_SECONDS="1")
             assert done.returncode == 1
             assert "another rollout has not ended in 1 s" in done.stderr
         assert host.calls == []
@@ -264,21 +225,21 @@ def test_only_one_rolls_out_at_a_time(host: Host) -> None:
 
 
 def test_parameters_are_rolled_out_when_a_version_changes_and_not_before(host: Host) -> None:
-    assert host.run("refresh_parameters.sh").returncode == 0
+    assert host.hook("refresh_parameters.sh").returncode == 0
     assert "helm upgrade" in host.verbs()
-    assert host.run("refresh_parameters.sh").returncode == 0
+    assert host.hook("refresh_parameters.sh").returncode == 0
     assert host.verbs() == ["agent-orchestrator ssm-render"]
     host.answer("agent-orchestrator", 'echo "/p/MONGO_URI 2"\n')
     host.answer("helm-upgrade", "exit 1\n")
-    assert host.run("refresh_parameters.sh").returncode != 0
+    assert host.hook("refresh_parameters.sh").returncode != 0
     assert "helm upgrade" in host.verbs()
-    assert host.run("refresh_parameters.sh").returncode == 0
+    assert host.hook("refresh_parameters.sh").returncode == 0
     assert host.verbs() == ["agent-orchestrator ssm-render"], "what failed is not tried again as it is"
 
 
 def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> None:
     host.answer("cosign", 'case "$*" in *worker@*) exit 1 ;; esac\n')
-    done = host.run("before_install.sh")
+    done = host.hook("before_install.sh")
     assert done.returncode == 1
     assert "worker@sha256:" in done.stderr
     assert "could not be verified: it has to be release.yml's of owner/name, for this commit" in done.stderr
@@ -288,7 +249,7 @@ def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> 
 
 def test_images_without_digests_are_refused(host: Host) -> None:
     (host.revision / "images.yaml").write_text("images:\n  references:\n    api: registry.example.com/api:1\n")
-    done = host.run("before_install.sh")
+    done = host.hook("before_install.sh")
     assert done.returncode == 1
     assert "does not name the image api by its digest" in done.stderr
 
@@ -296,7 +257,7 @@ def test_images_without_digests_are_refused(host: Host) -> None:
 def test_an_image_of_another_component_is_refused(host: Host) -> None:
     text = (host.revision / "images.yaml").read_text()
     (host.revision / "images.yaml").write_text(text.replace("agent-orchestrator-worker@", "agent-orchestrator-api@"))
-    done = host.run("before_install.sh")
+    done = host.hook("before_install.sh")
     assert done.returncode == 1
     assert "does not name the image worker by its digest" in done.stderr
 
@@ -305,10 +266,10 @@ def test_the_command_line_of_the_revision_is_installed_where_it_stays(host: Host
     """With a real environment: what pip writes into it names its path."""
     shutil.rmtree(host.cli())
     wheel(host.revision)
-    before = host.run("before_install.sh")
+    before = host.hook("before_install.sh")
     assert before.returncode == 0, before.stderr
     host.answer("helm-history", "echo '[]'\n")
-    started = host.run("start_application.sh")
+    started = host.hook("start_application.sh")
     assert started.returncode == 0, started.stderr
     assert (host.folder / "told").read_text() == "rendered"
 
@@ -327,13 +288,13 @@ def wheel(folder: Path) -> None:
 
 def test_a_command_line_that_was_not_installed_to_its_end_is_not_used(host: Host) -> None:
     (host.cli() / "complete").unlink()
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert "is not installed; before_install.sh does it" in done.stderr
 
 
 def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
-    assert host.run("before_install.sh").returncode == 0
+    assert host.hook("before_install.sh").returncode == 0
     restarts = [call for call in host.calls if call.startswith("systemctl restart")]
     assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"]
     agent = host.root / "opt" / "aws" / "amazon-cloudwatch-agent" / "etc"
@@ -346,15 +307,15 @@ def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
     for target, source in read.items():
         assert target.read_text() == (ROOT / "k8s" / "k3s" / source).read_text()
 
-    assert host.run("before_install.sh").returncode == 0
+    assert host.hook("before_install.sh").returncode == 0
     assert not any(call.startswith("systemctl restart") for call in host.calls), "nothing has changed"
 
     (host.revision / "fluent-bit" / "fluent-bit.yaml").write_text("service: {flush: 1}\n")
     host.answer("systemctl-restart", "exit 1\n")
-    assert host.run("before_install.sh").returncode == 1, "what it reads is not what it can use"
+    assert host.hook("before_install.sh").returncode == 1, "what it reads is not what it can use"
     host.answer("systemctl-restart", "")
     host.answer("systemctl-is-active", 'case "$*" in *amazon*) exit 3 ;; esac\n')
-    assert host.run("before_install.sh").returncode == 0
+    assert host.hook("before_install.sh").returncode == 0
     restarts = [call for call in host.calls if call.startswith("systemctl restart")]
     assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"], (
         "one reads something else, the other did not run"
@@ -365,15 +326,15 @@ def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
 def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
     (program,) = host.folder.rglob(f"bin/{missing}")
     program.unlink()
-    done = host.run("before_install.sh", PATH=f"{host.folder / 'bin'}:/usr/bin:/bin")
+    done = host.hook("before_install.sh", PATH=f"{host.folder / 'bin'}:/usr/bin:/bin")
     assert done.returncode == 1
     assert f"{missing} is not installed" in done.stderr
 
 
 def test_a_server_that_does_not_say_what_it_is_is_told_so(host: Host) -> None:
     (host.etc / "environment").write_text("AWS_REGION=eu-central-1\n")
-    done = host.run("start_application.sh")
+    done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert "ENVIRONMENT: is not set in" in done.stderr
     (host.etc / "environment").unlink()
-    assert "is not there; it says ENVIRONMENT" in host.run("start_application.sh").stderr
+    assert "is not there; it says ENVIRONMENT" in host.hook("start_application.sh").stderr

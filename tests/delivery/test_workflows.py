@@ -9,13 +9,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
 from tests.chart.rendering import helm
-from tests.toolchain import NoGo, built
+from tests.toolchain import built_or_skipped
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -29,10 +28,7 @@ def jobs(name: str) -> dict[str, Any]:
 
 
 def test_actionlint_finds_nothing() -> None:
-    try:
-        program = built("actionlint") / "actionlint"
-    except NoGo as reason:
-        pytest.skip(str(reason))
+    program = built_or_skipped("actionlint") / "actionlint"
     done = subprocess.run(  # noqa: S603  actionlint, on files of this repository
         [str(program), *map(str, WORKFLOWS)], capture_output=True, text=True, check=False
     )
@@ -84,7 +80,7 @@ def test_every_image_is_built_scanned_and_signed_by_its_digest() -> None:
 
 
 def bundle(folder: Path, *images: str) -> subprocess.CompletedProcess[str]:
-    search = f"{built('helm')}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    search = f"{built_or_skipped('helm')}:{Path(sys.executable).parent}:/usr/bin:/bin"
     return subprocess.run(  # noqa: S603  a script of this repository
         [str(ROOT / "scripts" / "bundle.sh"), str(folder), COMMIT, *images],
         env={"PATH": search, "PIP_NO_BUILD_ISOLATION": "1", "HOME": str(folder)},

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from app.settings.catalogue import SETTINGS
 from tests.e2e.provider import ROOT
-from tests.toolchain import NoGo, built
+from tests.toolchain import built_or_skipped
 
 FILES = {"simulated": ("compose.yaml",), "models": ("compose.yaml", "compose.models.yaml")}
 OURS = ("api", "worker", "simulator")
@@ -22,10 +22,7 @@ Project = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def program() -> str:
-    try:
-        return str(built("compose") / "compose")
-    except NoGo as reason:
-        pytest.skip(str(reason))
+    return str(built_or_skipped("compose") / "compose")
 
 
 def project(program: str, *arguments: str) -> Project:

@@ -1,0 +1,64 @@
+"""Programs of others, in whose place shell scripts note how they were called, for scripts that run on a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+STAND_IN = """#!/bin/sh
+# Notes how it was called and what it was told, and does as the test has written down.
+echo "$(basename "$0") $*" >>"$TEST_CALLS"
+case "$*" in *"--values -"*) cat >"$TEST_TOLD" ;; esac
+answer="$TEST_ANSWERS/$(basename "$0")-$1"
+[ -r "$answer" ] || answer="$TEST_ANSWERS/$(basename "$0")"
+[ ! -r "$answer" ] || . "$answer"
+"""
+
+
+@dataclass
+class Machine:
+    """A server's file system below `root`, and programs that only tell. `folder` is there and empty at first."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        for name in ("root", "bin", "answers"):
+            (self.folder / name).mkdir()
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    def stand_in(self, path: Path | str, script: str = STAND_IN) -> None:
+        """A program by its whole path, or by its name for one that is found on PATH."""
+        program = self.folder / "bin" / path
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(script)
+        program.chmod(0o755)
+
+    def answer(self, program: str, commands: str) -> None:
+        """Shell commands of a program, or of a program and its first argument (`helm-status`)."""
+        (self.folder / "answers" / program).write_text(commands)
+
+    def run(self, command: Sequence[str], **settings: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "calls").write_text("")
+        return subprocess.run(  # noqa: S603  a script of this repository
+            command,
+            env={
+                "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+                "AGENT_ROOT": str(self.root),
+                "TEST_CALLS": str(self.folder / "calls"),
+                "TEST_TOLD": str(self.folder / "told"),
+                "TEST_ANSWERS": str(self.folder / "answers"),
+                **settings,
+            },
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    @property
+    def calls(self) -> list[str]:
+        """Of the last run, in order."""
+        return (self.folder / "calls").read_text().splitlines()
