@@ -60,14 +60,24 @@ def print_task(console: Console, task: Mapping[str, Any]) -> None:
     """The whole task: where it stands, the answer or the error, its sources and its cost."""
     head = Text.assemble("Task ", (task["task_id"], "bold"), "  ", status_text(task["status"]))
     console.print(head)
-    for label, value in _facts(task):
-        console.print(Text.assemble((f"  {label:<9}", "dim"), plain(value)))
+    console.print(_hanging([(f"  {label}", plain(value)) for label, value in _facts(task)]))
     if task["error"] is not None:
         console.print(Text(f"\n{task['error']['type']}: {plain(task['error']['message'])}", style="red"))
     if task["result"] is not None:
         console.print(Text("\n" + plain(task["result"]["raw_output"])))
         for number, citation in enumerate(task["result"]["citations"], start=1):
-            console.print(Text(f"  [{number}] {plain(citation['title'])}  {plain(citation['url'])}", style="dim"))
+            console.print(_hanging([(f"  [{number}]", plain(citation["title"]))]), style="dim")
+            console.print(Text(f"       {plain(citation['url'])}", style="dim"), soft_wrap=True)
+
+
+def _hanging(rows: Sequence[tuple[str, str]]) -> Table:
+    """Labels, and texts that are broken beside them where the terminal is narrow."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, text in rows:
+        grid.add_row(Text(label), Text(text))
+    return grid
 
 
 def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from rich.console import Console
 
 from app.cli.demo.scenes import SCENES, Trick, answered_by_fallback, completed, ran_once, turned_down, with_code
 from app.cli.demo.stage import EXCERPT_LINES, excerpt
-from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, task_table
+from app.cli.text import attempt_lines, cost_text, plain, print_task, seconds_of, shorten, task_table
 
 
 def _task(**fields: Any) -> dict[str, Any]:
@@ -58,6 +60,26 @@ def test_every_attempt_has_its_line() -> None:
     lines = attempt_lines(_task(steps=_steps("error", "ok")))
     assert ["error" in lines[0], "ok" in lines[1]] == [True, True]
     assert all("7 tokens  $0.000012" in line for line in lines)
+
+
+def test_on_a_narrow_terminal_texts_hang_and_addresses_stay_whole() -> None:
+    url = f"https://docs.example.com/{'long/' * 20}"
+    result = {"raw_output": "An answer [1]", "citations": [{"title": "A title of many words " * 4, "url": url}]}
+    times = {"created_at": "2026-01-01T00:00:00Z", "completed_at": None}
+    said = {
+        "task": "Ask",
+        "session_id": "s",
+        "selected_agent": "ContentAgent",
+        "peer_routing_reason": "many words " * 9,
+    }
+    console = Console(width=60, record=True, file=io.StringIO())
+    print_task(console, _task(task_id="t", result=result, **times, **said))
+    head, facts, sources = re.split(r"\n(?=  asked|An answer)", console.export_text())
+    assert head.split() == ["Task", "t", "completed"]
+    assert all(line.startswith("  ") for line in facts.rstrip().splitlines())
+    _, *listed = sources.rstrip().splitlines()
+    assert listed[-1] == f"       {url}"
+    assert all(line.startswith("  ") for line in listed)
 
 
 @pytest.mark.parametrize(
