@@ -51,6 +51,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     LOG_FORMAT=json \
     HOME=/tmp
 WORKDIR /tmp
+# Celery takes a group without a name for root's, and warns of it at every start.
+RUN groupadd --gid 10001 agent-orchestrator
 USER 10001:10001
 
 FROM runtime AS api

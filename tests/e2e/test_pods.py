@@ -37,6 +37,13 @@ def test_the_root_of_a_container_cannot_be_written_to(installation: Installation
     installation.execute(pod, "open('/tmp/room', 'w').close()")
 
 
+def test_a_worker_of_any_user_is_not_taken_for_root(installation: Installation) -> None:
+    (pod,) = installation.ready("worker")
+    logged = list(installation.logged(pod))
+    assert [line for line in logged if line["message"] == "worker_started"]
+    assert [line for line in logged if line.get("logger") == "py.warnings"] == []
+
+
 @pytest.mark.parametrize(("component", "mounted"), [("api", False), ("worker", False), ("operator", True)])
 def test_the_operator_alone_has_an_account(installation: Installation, component: str, *, mounted: bool) -> None:
     (pod,) = installation.ready(component)
