@@ -60,7 +60,6 @@ class Operation:
     duties: dict[str, Callable[[], Awaitable[None]]]
     workers: Workers
     orchestrator: Orchestrator
-    events: EventRecorder
     cluster: Cluster
     registry: kopf.OperatorRegistry
     pulse: Pulse
@@ -116,7 +115,6 @@ def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestra
         },
         workers=workers,
         orchestrator=orchestrator,
-        events=events,
         cluster=objects.cluster,
         registry=watch_registry(access, register, work, noted=metrics.operator_watch_events.inc),
         pulse=pulse,
@@ -131,6 +129,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
+    events = EventRecorder(operation.cluster, operation.metrics)  # a flood of tasks takes no room from these
     decisions = Decisions(operation.orchestrator, SystemClock(), f"{namespace}/{name}")
     autoscaler = Autoscaler(
         Deployment(operation.cluster, namespace, name),
@@ -138,7 +137,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
             connect_for_commands(broker.redis_url), connect_for_commands(broker.tickets_url), queue=broker.queue
         ),
         operation.orchestrator,
-        operation.events,
+        events,
         decisions,
         policy=policy,
         metrics=operation.metrics,
@@ -148,6 +147,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
     operation.pulse.watch("autoscaler")
     operation.duties["autoscaler"] = autoscaler.run
     operation.duties["decisions"] = decisions.hand_in
+    operation.duties["autoscaler_events"] = events.run
     operation.duties["kicks"] = lambda: autoscaler.hear(listen(listening, KICK_CHANNEL))
 
 

@@ -104,7 +104,8 @@ class Reconciler:
         self.gate.taken(entry.namespace)
         self.metrics.operator_submissions.labels(outcome="accepted").inc()
         self.register.let_go(entry)
-        if await self.writer.write(entry, lambda status, moment: statuses.submitted(status, task_id, moment)):
+        await self.writer.write(entry, lambda status, moment: statuses.submitted(status, task_id, moment))
+        if not entry.gone:  # told also where the mirror was first to show the task
             self.events.tell(entry.reference, reason="Submitted", message=f"The API took the task as {task_id}.")
 
     async def _read_spec(self, entry: Entry) -> Spec | None:

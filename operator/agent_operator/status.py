@@ -194,6 +194,7 @@ def mirrored(status: Status, task: TaskState, moment: Moment) -> dict[str, Any]:
             moment,
             (Condition.ACCEPTED, "True", "Submitted", f"The API took the task as {task.task_id}."),
             (Condition.SUCCEEDED, *_success(task)),
+            *_resumed(status),
         ),
     }
     optional = {

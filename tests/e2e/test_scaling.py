@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -37,12 +39,19 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
         assert one.logged_errors() == []
 
 
+def changes(installation: Installation, *reasons: str) -> list[dict[str, Any]]:
+    """Events of the workers' Deployment, with one of these reasons."""
+    events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
+    told = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
+    return [event for event in told if event["reason"] in reasons]
+
+
 def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Installation) -> None:
     wait_for(lambda: installation.replicas() == 0, seconds=120, what="no workers while there is nothing to do")
     wait_for(lambda: not installation.pods("worker"), seconds=30, what="the end of their pods")
 
     with load(installation, "steady", pace=10) as steady:
-        wait_for(lambda: installation.replicas() >= 1, seconds=10, what="a first worker")
+        wait_for(lambda: installation.replicas() >= 1, seconds=30, what="a first worker")
         wait_for(lambda: len(installation.ready("worker")) >= 3, seconds=90, what="three workers")
         steady.pace = 1
         wait_for(lambda: len(installation.pods("worker")) == 1, seconds=180, what="one worker left")
@@ -50,11 +59,9 @@ def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Instal
     assert interruptions(installation.reckon(steady.created)) == []
     assert any(decision["draining"] for decision in installation.decisions())
     assert installation.restarts() == {}
-    events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
-    told = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
-    changes = [event for event in told if event["reason"] in ("ScaledUp", "ScaledDown")]
-    assert {event["reason"] for event in changes} == {"ScaledUp", "ScaledDown"}
-    for event in changes:
+    told = changes(installation, "ScaledUp", "ScaledDown")
+    assert {event["reason"] for event in told} == {"ScaledUp", "ScaledDown"}
+    for event in told:
         found = re.match(r"From (\d+) to (\d+) workers\. \S.{20,}", event["message"])
         assert found is not None, event["message"]
         assert (int(found[2]) > int(found[1])) == (event["reason"] == "ScaledUp")
@@ -85,11 +92,13 @@ def test_an_operator_that_is_deleted_in_the_middle_of_a_scale_down_leaves_nothin
 
 
 def test_a_flood_of_tasks_is_worked_off_by_an_operator_with_its_usual_memory(installation: Installation) -> None:
+    began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = [f"flood-{number}" for number in range(FLOOD)]
     for number, name in enumerate(names):
         installation.create(name, TEXT.format(number=number))
     tasks = installation.reckon(names, seconds=240)
     assert interruptions(tasks) == []
+    assert [event for event in changes(installation, "ScaledUp") if event["firstTimestamp"] >= began]
 
     (operator,) = installation.pods("operator")
     assert is_ready(operator)

@@ -15,7 +15,7 @@ from agent_operator.register import FINALIZER, FINISHED_LABEL, Register
 from agent_operator.status import Condition, condition_of
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NOW, FakeCluster, World
+from tests.unit.kubernetes_operator.world import NOW, FakeCluster, FakeOrchestrator, World
 
 AWAY = OrchestratorAway("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
@@ -27,6 +27,28 @@ def world() -> World:
 
 def key_of(world: World, name: str) -> str:
     return str(world.objects[name]["metadata"]["uid"])
+
+
+async def test_a_submission_is_told_also_where_the_feed_shows_its_task_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    told: list[str] = []
+    monkeypatch.setattr(crew.events, "tell", lambda _, *, reason, **__: told.append(reason))
+    submit = FakeOrchestrator.submit
+
+    async def be_overtaken(self: FakeOrchestrator, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
+        task_id = await submit(self, body, tenant=tenant, key=key)
+        crew.mirror.notice(world.tasks[key])
+        await crew.mirror._write(key)
+        return task_id
+
+    monkeypatch.setattr(FakeOrchestrator, "submit", be_overtaken)
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Queued"
+    assert told == ["Submitted"]
 
 
 async def test_a_task_that_the_api_forgot_is_lost_after_three_looks_and_never_run_again(world: World) -> None:

@@ -164,6 +164,8 @@ def test_a_task_that_was_held_back_and_resumed_says_so() -> None:
     assert suspended is not None
     assert (suspended["status"], suspended["reason"]) == ("False", "Resumed")
     assert s.condition_of(s.submitted({}, "t1", MOMENT), Condition.SUSPENDED) is None
+    mirrored = s.condition_of(s.mirrored(held, task(TaskStatus.COMPLETED), LATER), Condition.SUSPENDED)
+    assert mirrored == suspended, "also where the end is known before the submission is"
 
 
 def test_a_lost_task_fails_and_keeps_its_id() -> None:
