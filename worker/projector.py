@@ -48,6 +48,9 @@ class Projector:
                 del self._waiting[task_id]
             try:
                 await self._projections.project(batch)
+            except asyncio.CancelledError:
+                self._waiting.update(dict.fromkeys(batch))  # whoever ends the worker flushes once more
+                raise
             except Exception as error:  # noqa: BLE001  # a batch that fails must not keep a worker from stopping
                 _log.warning(
                     "projection_failed", error_class=type(error).__name__, where=origin(error), tasks=len(batch)
