@@ -16,7 +16,7 @@ from tests.chaos.switches import Switch
 from tests.invariants import SEARCH, Document, violations
 from tests.stack import TERMINAL, Link, Plan, Stack, running_stack
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 5.0
 CODE = "Write a Python function that adds {number} to a number."
 ARTICLE = "Write a short article about the tides of {number} seas."
 USUAL = {

@@ -14,8 +14,9 @@ from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
 from tests.stack import Link, NotInTime, Stack
 
-# Few slots and slow models, so that tickets lie in the list.
-NARROW = {"AGENT_WORKER_CONCURRENCY": "2"}
+# Few slots and slow models, so that tickets lie in the list: with four slots two of them while there is a backlog.
+SLOTS = 4
+NARROW = {"AGENT_WORKER_CONCURRENCY": str(SLOTS)}
 SLOW = ["--latency-ms", "300"]
 TASKS = 20
 EXCUSED_SECONDS = 5  # a hub that waited for Redis seems to turn for so long after it is back
@@ -104,7 +105,7 @@ def redis_stands_still(lab: Lab, seconds: float) -> None:
 
 @fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[50], long=[1000])
 def redis_is_flushed(lab: Lab, count: float) -> None:
-    slots = {"AGENT_WORKER_CONCURRENCY": str(max(2, int(count) // 100))}
+    slots = {"AGENT_WORKER_CONCURRENCY": str(max(SLOTS, int(count) // 100))}
     with lab.stack(settings=slots, simulator=SLOW) as stack:
         tasks = submit_many(stack, int(count))
         _wait_for_listed_tickets(stack)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.lab import Lab, fault, reckon, script, statuses, submit_many, wait_for_calls
+from tests.chaos.lab import Lab, fault, reckon, script, statuses, submit_many
 from tests.chaos.switches import Switch
 
 TASKS = 10
@@ -35,7 +35,7 @@ def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
     """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
     with lab.stack(simulator=["--latency-ms", "1500"]) as stack:
         tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000, "max_cost_usd": 5})
-        wait_for_calls(stack, TASKS)
+        stack.wait_until(lambda: all(stack.calls(task)["calls"] for task in tasks), seconds=60)
         stack.kill("worker")
         stack.start("worker")
         ended = reckon(stack, tasks)

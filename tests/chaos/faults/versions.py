@@ -13,7 +13,7 @@ TASKS = 6
 @fault({Switch.OTHER_VERSION: r"'failed'.*\} == \{'completed'\}"})
 def workers_of_two_versions_share_the_work(lab: Lab, _: float) -> None:
     """The older one goes on where the newer one died, destroys nothing, and leaves alone what only the newer can do."""
-    with lab.stack(workers=2, second_worker=["--newer"], simulator=["--latency-ms", "700"]) as stack:
+    with lab.stack(workers=2, second_worker=["--newer"], simulator=["--latency-ms", "1500"]) as stack:
         stack.parts["worker"].stop()
         begun = submit_many(stack, TASKS, ARTICLE)
         stack.wait_until(lambda: count_with_steps(stack, begun, steps=2) == TASKS, seconds=60)

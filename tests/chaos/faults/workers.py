@@ -49,7 +49,7 @@ def a_worker_dies_right_after_its_claim(lab: Lab, _: float) -> None:
         _wait_for_death_and_restart(stack)
         ended = reckon(stack, tasks)
         assert statuses(ended) == {"completed"}
-        assert sum(task.get("crashes", 0) for task in ended) >= 1
+        assert max(task["attempts"] for task in ended) == 2
 
 
 @fault({Switch.JOURNAL: "called at|was replaced"})
@@ -101,8 +101,8 @@ def a_worker_with_short_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
 @fault({Switch.HAND_BACK: r"None.*\} == \{1\}"})
 def a_worker_with_long_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
     """What does not fit into the grace is handed back at a node boundary and goes on elsewhere, paid once."""
-    settings = {"AGENT_WORKER_GRACE_SECONDS": "1"}
-    with lab.stack(workers=2, simulator=["--latency-ms", "3000"], settings=settings) as stack:
+    settings = {"AGENT_WORKER_GRACE_SECONDS": "1", "AGENT_LLM_TIMEOUT_SECONDS": "20"}
+    with lab.stack(workers=2, simulator=["--latency-ms", "4000"], settings=settings) as stack:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
         wait_for_calls(stack, TASKS)
