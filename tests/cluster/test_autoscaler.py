@@ -80,18 +80,20 @@ def test_from_zero_up_and_back_to_zero(
     with running(operator):
         tasks = [stack.submit(CODE.format(number=number))["task_id"] for number in range(12)]
 
-        wait_for(lambda: replicas(control_plane, namespace) > 0, seconds=5, what="a first worker")
+        wait_for(lambda: replicas(control_plane, namespace) > 0, seconds=15, what="a first worker")
         assert {stack.wait(task)["status"] for task in tasks} == {"completed"}
         # Arrivals count for a minute: until then one worker is kept for the next of them.
         wait_for(lambda: replicas(control_plane, namespace) == 0, seconds=120, what="the end of the workers")
+
+        def events() -> str:
+            return control_plane.run("get", "events", "-n", namespace).stdout
+
+        wait_for(lambda: all(word in events() for word in ("ScaledUp", "ScaledDown")), what="both events")
 
     assert {task["attempts"] for task in map(stack.get, tasks)} == {1}
     told = {str(entry["reason"]) for entry in decisions(stack)}
     assert told & {"backlog", "arrivals"}, "why there were workers at all: the first look may see one task, or twelve"
     assert "fewer_suffice" in told
-    events = control_plane.run("get", "events", "-n", namespace).stdout
-    assert "ScaledUp" in events
-    assert "ScaledDown" in events
 
 
 def test_a_worker_that_is_busy_is_not_the_one_that_goes(

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Installation:
     simulator: httpx.Client
     mongo_uri: str
     database_name: str
+    opened_at: datetime
 
     def upgrade(self, values: Mapping[str, Any], *options: str) -> None:
         """With further values over those it was installed with; waits until all is rolled out.
@@ -162,7 +164,7 @@ class Installation:
         ]
         return [state for state in states if state[1:] != ("Completed", False)]
 
-    def judge(self, task_ids: Sequence[str], *, seconds: float = 60) -> list[Document]:
+    def judge(self, task_ids: Sequence[str], *, seconds: float = 90) -> list[Document]:
         """Waits until these tasks have ended and are projected, checks every invariant of them, and gives them."""
         give_up_at = time.monotonic() + seconds
         done = {"_id": {"$in": list(task_ids)}, "status": {"$in": list(TERMINAL)}, "unprojected": {"$ne": True}}
@@ -176,12 +178,18 @@ class Installation:
         return [documents[task_id] for task_id in task_ids]
 
     def logged_errors(self) -> list[dict[str, Any]]:
-        """What the product's pods that stay have told at level error, or worse, and what is no log line at all."""
+        """What the product's pods that stay have told at level error, or worse, and what is no log line at all.
+
+        But not what they told while they were started beside their stores.
+        """
         found = []
         for component in ("api", "worker", "operator"):
             for pod in self.ready(component):
-                found += [line for line in self.logged(pod) if line["level"] not in HARMLESS]
+                found += [line for line in self.logged(pod) if line["level"] not in HARMLESS and self._later(line)]
         return found
+
+    def _later(self, line: Mapping[str, Any]) -> bool:
+        return "timestamp" not in line or datetime.fromisoformat(line["timestamp"]) > self.opened_at
 
     def restarts(self) -> dict[str, int]:
         """Of the pods that are there, those whose container was started again, and how often."""
@@ -298,6 +306,7 @@ def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Itera
             client(f"{services}/{NAME}-simulator:server/proxy"),
             mongo_uri,
             values["env"].get("MONGO_DB_NAME", StoreSettings().database),
+            datetime.now(UTC),
         )
 
 

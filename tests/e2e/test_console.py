@@ -22,6 +22,7 @@ PERSON = "person"
 def installation(cluster: Kubectl) -> Iterator[Installation]:
     with installed(cluster, "console", {}) as one:
         cluster.run("create", "rolebinding", PERSON, "--clusterrole=edit", f"--user={PERSON}", "-n", one.namespace)
+        wait_for(lambda: typed(one, "auth can-i create agenttasks").returncode == 0, what="a right that was just given")
         yield one
         assert one.logged_errors() == []
 

@@ -32,6 +32,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
     values = {
         "worker": {"autoscaling": {"mode": "none"}},
         "api": {"replicas": 2},
+        "env": {"AGENT_LLM_TIMEOUT_SECONDS": 30},
     }
     with installed(cluster, "faults", values) as one:
         yield one

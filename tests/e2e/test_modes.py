@@ -20,7 +20,7 @@ MONGO_URI = f"mongodb://{NAME}-mongodb:27017/?directConnection=true"
 REDIS_URL = f"redis://{NAME}-valkey:6379/0"
 EXISTING = {
     "secrets": {"mode": "existing", "existing": {"stores": "stores", "providers": "models"}},
-    "worker": {"autoscaling": {"mode": "hpa", "hpa": {"minReplicas": 1, "maxReplicas": 1}}},
+    "worker": {"autoscaling": {"mode": "hpa", "hpa": {"minReplicas": 1, "maxReplicas": 2}}},
 }
 READY_SECONDS = 120
 TRIES = 3

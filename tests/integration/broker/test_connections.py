@@ -18,7 +18,7 @@ OK = b"+OK\r\n"
 @pytest.mark.parametrize("mute", ["from its first byte", "once it has subscribed"])
 async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
     for name in ("SILENCE_SECONDS", "COMMAND_SECONDS", "RECONNECT_SECONDS"):
-        monkeypatch.setattr(f"app.broker.connections.{name}", 0.05)
+        monkeypatch.setattr(f"app.broker.connections.{name}", 0.5)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

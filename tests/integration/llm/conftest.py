@@ -95,7 +95,9 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
     """`ask("sim-down", fallback="claude-sim-ok")`; further keywords are settings."""
     made: list[LLMGateway] = []
 
-    def build(models: str, *, fallback: str = "", key_file: Path | None = None, tries: int = 2) -> Asked:
+    def build(
+        models: str, *, fallback: str = "", key_file: Path | None = None, tries: int = 2, timeout: float = 10.0
+    ) -> Asked:
         settings = LLMSettings(
             peer_model=models,
             content_model=models,
@@ -107,7 +109,7 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
             openai_api_key=SecretStr("sk-test"),
             openai_api_key_file=key_file,
             anthropic_api_key=SecretStr("sk-ant-test"),
-            timeout_seconds=0.5,
+            timeout_seconds=timeout,
             http_max_retries=tries,
             http_base_backoff_seconds=0.05,
         )

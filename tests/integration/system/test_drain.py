@@ -14,7 +14,7 @@ CODE = "Write a Python function that drains."
 
 @pytest.fixture
 def pair() -> Iterator[Stack]:
-    with running_stack(Plan(workers=2, simulator=["--latency-ms", "700"])) as stack:
+    with running_stack(Plan(workers=2, simulator=["--latency-ms", "1500"])) as stack:
         yield stack
         assert stack.logged_errors() == []
 

@@ -17,19 +17,21 @@ def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> N
     task = stack.wait(accepted["task_id"])
     assert task["status"] == "completed"
 
-    told = {
-        (line["process"], line["message"])
-        for part in ("api", "worker")
-        for line in stack.parts[part].log_lines()
-        if line.get("request_id") == request_id
-    }
+    def told() -> set[tuple[str, str]]:
+        return {
+            (line["process"], line["message"])
+            for part in ("api", "worker")
+            for line in stack.parts[part].log_lines()
+            if line.get("request_id") == request_id
+        }
 
-    assert told >= {
+    life = {
         ("api", "http_request"),
         ("worker", "task_claimed"),
         ("worker", "task_routed"),
         ("worker", "task_completed"),
     }
+    wait_for(lambda: told() >= life, what="all lines, the last of which is written after the end is stored")
 
 
 def test_the_log_says_which_requests_were_asked_to_wait(stack: Stack) -> None:
