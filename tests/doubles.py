@@ -28,12 +28,14 @@ class ManualClock:
 
 
 class MemoryQueue:
-    """A queue whose broker can be switched off; `hold` keeps tickets from being sent until it is set."""
+    """A queue whose broker can be switched off; `hold` keeps tickets from being sent until it is set, and `held` is set
+    when the first of them is on its way."""
 
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
         self.publishes = 0
         self.hold: asyncio.Event | None = None
+        self.held = asyncio.Event()
         self.fault: Exception | None = None
         self.workers: list[WorkerPresence] = []
         self.kicked: list[Tenant] = []
@@ -52,6 +54,7 @@ class MemoryQueue:
         if self.fault is not None:
             raise self.fault
         if self.hold is not None:
+            self.held.set()
             await self.hold.wait()
         self.tickets += tickets
         self.publishes += 1

@@ -26,9 +26,21 @@ class Consumer:
         self.paused = False
 
 
+class Drains(DrainsDouble):
+    """Tells of every look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = asyncio.Semaphore(0)
+
+    async def holds(self, worker_id: str) -> bool:
+        self.looks.release()
+        return await super().holds(worker_id)
+
+
 class Bench:
     def __init__(self) -> None:
-        self.drains = DrainsDouble()
+        self.drains = Drains()
         self.returned: list[str] = []
         self.fetched: list[TaskId] = []
         self.said_while_returning: list[bool] = []
@@ -50,11 +62,11 @@ class Bench:
         self.returned.append(task_id)
 
     async def look(self) -> None:
-        """Lets the loop look once."""
+        """Lets the loop look, until it looks again: then it is done with the first look."""
         looking = asyncio.create_task(self.draining.run())
+        await self.drains.looks.acquire()
         self.draining.hear(WORKER)
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await self.drains.looks.acquire()
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
 
@@ -123,7 +135,7 @@ async def test_who_stops_says_so_and_a_lease_that_ends_changes_nothing() -> None
     bench = Bench()
     bench.draining.stop()
 
-    await bench.look()
+    await bench.draining._look()  # as its loop does, which nobody hears of: it asks for no lease any more
 
     assert bench.draining.announced
     assert not await bench.draining.refuse(TASK)
