@@ -129,7 +129,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
-    events = EventRecorder(operation.cluster, operation.metrics)  # a flood of tasks takes no room from these
+    events = EventRecorder(operation.cluster, operation.metrics)  # a flood of tasks leaves these their room
     decisions = Decisions(operation.orchestrator, SystemClock(), f"{namespace}/{name}")
     autoscaler = Autoscaler(
         Deployment(operation.cluster, namespace, name),

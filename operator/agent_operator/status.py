@@ -141,6 +141,7 @@ def refused(status: Status, moment: Moment, *, reason: str, message: str) -> dic
             moment,
             (Condition.ACCEPTED, "False", camel(reason), message),
             (Condition.SUCCEEDED, "False", camel(reason), message),
+            *_resumed(status),
         ),
     }
 
@@ -158,6 +159,7 @@ def cancelled_unsubmitted(status: Status, moment: Moment) -> dict[str, Any]:
             moment,
             (Condition.ACCEPTED, "False", "Cancelled", message),
             (Condition.SUCCEEDED, "False", "Cancelled", message),
+            *_resumed(status),
         ),
     }
 

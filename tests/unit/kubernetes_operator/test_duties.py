@@ -51,6 +51,27 @@ async def test_a_submission_is_told_also_where_the_feed_shows_its_task_first(
     assert told == ["Submitted"]
 
 
+async def test_nothing_is_told_of_an_object_that_went_while_it_was_submitted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    told: list[str] = []
+    monkeypatch.setattr(crew.events, "tell", lambda _, *, reason, **__: told.append(reason))
+    submit = FakeOrchestrator.submit
+
+    async def be_too_late(self: FakeOrchestrator, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
+        del world.objects["poem"]
+        return await submit(self, body, tenant=tenant, key=key)
+
+    monkeypatch.setattr(FakeOrchestrator, "submit", be_too_late)
+    crew.see_all()
+    await crew.reconcile_all()
+
+    assert len(world.submissions) == 1
+    assert told == []
+
+
 async def test_a_task_that_the_api_forgot_is_lost_after_three_looks_and_never_run_again(world: World) -> None:
     world.add("poem")
     crew = Crew(world, lost_after_seconds=0)

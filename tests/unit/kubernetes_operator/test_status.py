@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,8 +165,21 @@ def test_a_task_that_was_held_back_and_resumed_says_so() -> None:
     assert suspended is not None
     assert (suspended["status"], suspended["reason"]) == ("False", "Resumed")
     assert s.condition_of(s.submitted({}, "t1", MOMENT), Condition.SUSPENDED) is None
-    mirrored = s.condition_of(s.mirrored(held, task(TaskStatus.COMPLETED), LATER), Condition.SUSPENDED)
-    assert mirrored == suspended, "also where the end is known before the submission is"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        lambda held: s.mirrored(held, task(TaskStatus.COMPLETED), LATER),
+        lambda held: s.refused(held, LATER, reason="UNKNOWN_AGENT", message="There is no such agent."),
+        lambda held: s.cancelled_unsubmitted(held, LATER),
+    ],
+    ids=["ended", "refused", "cancelled"],
+)
+def test_nothing_that_has_ended_says_that_it_is_held_back(after: Callable[[s.Status], s.Status]) -> None:
+    suspended = s.condition_of(after(s.suspended({}, MOMENT)), Condition.SUSPENDED)
+    assert suspended is not None
+    assert (suspended["status"], suspended["reason"]) == ("False", "Resumed")
 
 
 def test_a_lost_task_fails_and_keeps_its_id() -> None:
