@@ -51,7 +51,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     LOG_FORMAT=json \
     HOME=/tmp
 WORKDIR /tmp
-# Celery takes a group without a name for root's, and warns of it at every start.
+# Celery warns at every start of a group that has no name.
 RUN groupadd --gid 10001 agent-orchestrator
 USER 10001:10001
 

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -35,6 +36,7 @@ START_SECONDS = 30.0
 FIRST_PORT, PROCESSES, PORTS_OF_A_PROCESS = 20_000, 10, 1_000
 
 
+@cache
 def _candidates() -> Iterator[int]:
     """Ports below those that the system gives to clients, each process of a run of tests with some of its own.
 
@@ -46,12 +48,12 @@ def _candidates() -> Iterator[int]:
     return itertools.cycle(ports[begin:] + ports[:begin])
 
 
-_ports = _candidates()
-
-
 def free_port() -> int:
-    """One that nobody listens on, and that this process has not given for long."""
-    return next(port for port in _ports if is_free(port))
+    """One that nobody listens on, and that this process has not given for long. Raises RuntimeError."""
+    for port in itertools.islice(_candidates(), PORTS_OF_A_PROCESS):
+        if is_free(port):
+            return port
+    raise RuntimeError(f"no port is free of {PORTS_OF_A_PROCESS} from {FIRST_PORT} on")
 
 
 @dataclass

@@ -180,16 +180,19 @@ class Installation:
     def logged_errors(self) -> list[dict[str, Any]]:
         """What the product's pods that stay have told at level error, or worse, and what is no log line at all.
 
-        But not what they told while they were started beside their stores.
+        But not what libraries told that were started beside the servers they connect to.
         """
         found = []
         for component in ("api", "worker", "operator"):
             for pod in self.ready(component):
-                found += [line for line in self.logged(pod) if line["level"] not in HARMLESS and self._later(line)]
+                found += [
+                    line for line in self.logged(pod) if line["level"] not in HARMLESS and not self._of_the_start(line)
+                ]
         return found
 
-    def _later(self, line: Mapping[str, Any]) -> bool:
-        return "timestamp" not in line or datetime.fromisoformat(line["timestamp"]) > self.opened_at
+    def _of_the_start(self, line: Mapping[str, Any]) -> bool:
+        library = str(line.get("logger")).partition(".")[0] in ("celery", "kopf")
+        return library and datetime.fromisoformat(line["timestamp"]) < self.opened_at
 
     def restarts(self) -> dict[str, int]:
         """Of the pods that are there, those whose container was started again, and how often."""

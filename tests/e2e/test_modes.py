@@ -18,6 +18,7 @@ from tests.waiting import wait_for
 
 MONGO_URI = f"mongodb://{NAME}-mongodb:27017/?directConnection=true"
 REDIS_URL = f"redis://{NAME}-valkey:6379/0"
+# Two at most, and not one: an HPA that goes after the Deployment was changed takes back what is more than its most.
 EXISTING = {
     "secrets": {"mode": "existing", "existing": {"stores": "stores", "providers": "models"}},
     "worker": {"autoscaling": {"mode": "hpa", "hpa": {"minReplicas": 1, "maxReplicas": 2}}},

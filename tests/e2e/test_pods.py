@@ -37,7 +37,7 @@ def test_the_root_of_a_container_cannot_be_written_to(installation: Installation
     installation.execute(pod, "open('/tmp/room', 'w').close()")
 
 
-def test_a_worker_of_any_user_is_not_taken_for_root(installation: Installation) -> None:
+def test_a_worker_of_any_user_starts_without_a_warning(installation: Installation) -> None:
     (pod,) = installation.ready("worker")
     logged = list(installation.logged(pod))
     assert [line for line in logged if line["message"] == "worker_started"]

@@ -94,7 +94,7 @@ def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: In
 
 def test_a_changed_key_of_a_vendor_is_used_without_a_restart(installation: Installation) -> None:
     installation.upgrade({"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "revoked-1"}}}})
-    wait_for(lambda: not going(installation), seconds=120, what="the end of the old pods, which have the key before")
+    wait_for(lambda: not going(installation), seconds=120, what="the end of the old pods, which have the earlier key")
     create(installation.kubectl, installation.namespace, agent_task("refused", TEXT.format(number=1)))
     wait_for(lambda: installation.phases(["refused"]) == {"refused": "Failed"}, seconds=60, what="the key's refusal")
     workers = names(installation, "worker")

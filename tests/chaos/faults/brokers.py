@@ -14,7 +14,7 @@ from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
 from tests.stack import Link, NotInTime, Stack
 
-# Few slots and slow models, so that tickets lie in the list: with four slots two of them while there is a backlog.
+# Few slots and slow models, so that tickets lie in the list: two, while four slots are busy.
 SLOTS = 4
 NARROW = {"AGENT_WORKER_CONCURRENCY": str(SLOTS)}
 SLOW = ["--latency-ms", "300"]

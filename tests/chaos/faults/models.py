@@ -7,6 +7,7 @@ from tests.chaos.switches import Switch
 
 TASKS = 10
 HASTY = {"AGENT_LLM_TIMEOUT_SECONDS": "1"}
+PATIENT = {"AGENT_LLM_TIMEOUT_SECONDS": "20"}
 
 
 @fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
@@ -33,7 +34,7 @@ def all_answers_break_off_once(lab: Lab, _: float) -> None:
 @fault({Switch.RESERVATIONS: "settled or reserved"})
 def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
     """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
-    with lab.stack(simulator=["--latency-ms", "1500"]) as stack:
+    with lab.stack(settings=PATIENT, simulator=["--latency-ms", "4000"]) as stack:
         tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000, "max_cost_usd": 5})
         stack.wait_until(lambda: all(stack.calls(task)["calls"] for task in tasks), seconds=60)
         stack.kill("worker")

@@ -18,7 +18,7 @@ from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit
 from tests.integration.api.conftest import CLIENT_ADDRESS, StartApi
 from tests.servers import HOST, free_port
-from tests.tasks import claim, claim_repository
+from tests.tasks import claim_once_dispatched, claim_repository
 
 
 async def test_answers_at_once_with_ids_and_status(api: httpx.AsyncClient) -> None:
@@ -220,7 +220,7 @@ async def test_wait_gives_the_whole_task_when_it_is_done(api: httpx.AsyncClient,
     waiting = asyncio.create_task(
         api.post("/v1/agent/execute", json={"task": "a"}, headers={**key, "Prefer": "wait=30"})
     )
-    _, held = await claim(database, accepted.json()["task_id"])
+    _, held = await claim_once_dispatched(database, accepted.json()["task_id"])
     result = TaskResult(summary="short", raw_output="long")
     assert await claim_repository(database).complete(held, RunUpdate(), result)
 

@@ -12,7 +12,7 @@ from app.domain.task import NewTask, Task
 from app.storage.mongo import Database
 from app.storage.tasks import MongoTaskRepository
 from tests.integration.api.callers import problem, submit
-from tests.tasks import claim
+from tests.tasks import claim_once_dispatched
 
 SECRET_TEXT = "my doctor said"
 
@@ -25,7 +25,7 @@ async def test_an_unknown_session_is_not_found(api: httpx.AsyncClient) -> None:
 async def test_erasing_removes_every_text_for_good(api: httpx.AsyncClient, database: Database) -> None:
     first = await submit(api, SECRET_TEXT, metadata={"note": SECRET_TEXT})
     second = await submit(api, SECRET_TEXT, session_id=first["session_id"])
-    await claim(database, second["task_id"])
+    await claim_once_dispatched(database, second["task_id"])
 
     erased = await api.delete(f"/v1/sessions/{first['session_id']}")
 

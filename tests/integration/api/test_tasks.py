@@ -12,12 +12,12 @@ from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.ports import RunUpdate
 from app.storage.mongo import Database
 from tests.integration.api.callers import submit
-from tests.tasks import claim, claim_repository, step
+from tests.tasks import claim_once_dispatched, claim_repository, step
 
 
 async def finish(database: Database, task_id: str) -> None:
     """Runs the task as a worker would: one paid step, a route, a result."""
-    _, held = await claim(database, TaskId(task_id))
+    _, held = await claim_once_dispatched(database, TaskId(task_id))
     usage = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
     made = step(usage=usage)
     attempt = ModelAttempt(
@@ -59,7 +59,7 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
 
 async def test_what_only_the_machinery_needs_is_not_shown(api: httpx.AsyncClient, database: Database) -> None:
     accepted = await submit(api)
-    await claim(database, TaskId(accepted["task_id"]))
+    await claim_once_dispatched(database, TaskId(accepted["task_id"]))
 
     answer = await api.get(f"/v1/tasks/{accepted['task_id']}")
 
@@ -140,7 +140,7 @@ async def test_a_queued_task_is_cancelled_at_once_and_again(api: httpx.AsyncClie
 
 async def test_a_running_task_is_asked_to_stop(api: httpx.AsyncClient, database: Database) -> None:
     accepted = await submit(api)
-    await claim(database, TaskId(accepted["task_id"]))
+    await claim_once_dispatched(database, TaskId(accepted["task_id"]))
 
     answer = await api.post(f"/v1/tasks/{accepted['task_id']}/cancel")
 

@@ -89,6 +89,7 @@ async def _pass(redis: Redis, seconds: float) -> None:
     key = _permits(Provider.OPENAI)
     for permit in await redis.zrange(key, 0, -1):
         await redis.zincrby(key, -seconds * 1000, permit)
+    await redis.pexpire(key, await redis.pttl(key) - round(seconds * 1000))
 
 
 async def test_a_cancelled_call_gives_its_permit_back(redis_client: Redis) -> None:

@@ -131,11 +131,12 @@ async def test_a_consumer_that_comes_late_is_paused_at_once() -> None:
     assert late.paused
 
 
-async def test_who_stops_says_so_and_a_lease_that_ends_changes_nothing() -> None:
+async def test_who_stops_says_so_and_a_lease_that_begins_changes_nothing() -> None:
     bench = Bench()
     bench.draining.stop()
+    await bench.drains.begin(WORKER, seconds=60)
 
-    await bench.draining._look()  # as its loop does, which nobody hears of: it asks for no lease any more
+    await bench.draining._look()  # `run` tells nobody of this one: who stops asks for no lease
 
     assert bench.draining.announced
     assert not await bench.draining.refuse(TASK)
