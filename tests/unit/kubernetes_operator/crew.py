@@ -52,7 +52,7 @@ class Crew:
         objects = AgentTasks(cast("Cluster", FakeCluster(world)))
         orchestrator = cast("Orchestrator", FakeOrchestrator(world))
         self.register = Register() if register is None else register
-        self.events = events = EventRecorder(objects.cluster, metrics)
+        events = EventRecorder(objects.cluster, metrics)
         writer = StatusWriter(objects, self.clock, metrics)
         self.expiry = Expiry(objects, self.clock, metrics, pulse, horizon=timedelta(hours=1))
         self.mirror = Mirror(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from agent_operator.events import EventRecorder
 from agent_operator.orchestrator import OrchestratorAway, OrchestratorRefused
 from agent_operator.reconcile import LATE_SECONDS
 from agent_operator.register import FINALIZER, FINISHED_LABEL, Register
@@ -29,22 +30,37 @@ def key_of(world: World, name: str) -> str:
     return str(world.objects[name]["metadata"]["uid"])
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Reasons of the events that are told."""
+    reasons: list[str] = []
+    monkeypatch.setattr(EventRecorder, "tell", lambda *_, reason, **__: reasons.append(reason))
+    return reasons
+
+
+def interfere(monkeypatch: pytest.MonkeyPatch, after_submission: Callable[[str], Awaitable[None]]) -> None:
+    """Has this happen, with the key of the task, before the operator hears that it was accepted."""
+    submit = FakeOrchestrator.submit
+
+    async def submit_late(self: FakeOrchestrator, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
+        task_id = await submit(self, body, tenant=tenant, key=key)
+        await after_submission(key)
+        return task_id
+
+    monkeypatch.setattr(FakeOrchestrator, "submit", submit_late)
+
+
 async def test_a_submission_is_told_also_where_the_feed_shows_its_task_first(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add("poem")
     crew = Crew(world)
-    told: list[str] = []
-    monkeypatch.setattr(crew.events, "tell", lambda _, *, reason, **__: told.append(reason))
-    submit = FakeOrchestrator.submit
 
-    async def be_overtaken(self: FakeOrchestrator, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
-        task_id = await submit(self, body, tenant=tenant, key=key)
+    async def mirror(key: str) -> None:
         crew.mirror.notice(world.tasks[key])
         await crew.mirror._write(key)
-        return task_id
 
-    monkeypatch.setattr(FakeOrchestrator, "submit", be_overtaken)
+    interfere(monkeypatch, mirror)
     await crew.go_round()
 
     assert world.objects["poem"]["status"]["phase"] == "Queued"
@@ -52,19 +68,15 @@ async def test_a_submission_is_told_also_where_the_feed_shows_its_task_first(
 
 
 async def test_nothing_is_told_of_an_object_that_went_while_it_was_submitted(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add("poem")
     crew = Crew(world)
-    told: list[str] = []
-    monkeypatch.setattr(crew.events, "tell", lambda _, *, reason, **__: told.append(reason))
-    submit = FakeOrchestrator.submit
 
-    async def be_too_late(self: FakeOrchestrator, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
-        del world.objects["poem"]
-        return await submit(self, body, tenant=tenant, key=key)
+    async def lose_the_object(_: str) -> None:
+        world.objects.clear()
 
-    monkeypatch.setattr(FakeOrchestrator, "submit", be_too_late)
+    interfere(monkeypatch, lose_the_object)
     crew.see_all()
     await crew.reconcile_all()
 
