@@ -19,29 +19,28 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import agent, changes, health, scaling, sessions, system, tasks
+from app.api import autoscaler, changes, execute, health, sessions, system, tasks
 from app.api.auth import Authenticator
 from app.api.dependencies import ApiState
-from app.api.errors import install_error_handlers
 from app.api.middleware import install_middleware
 from app.api.openapi import install_openapi
+from app.api.problems import install_error_handlers
 from app.background import keep_running
 from app.broker.clients import Broker
-from app.clock import SystemClock
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
 from app.services.arrivals import Arrivals
 from app.services.changes import ChangeService
-from app.services.closing import Closing
 from app.services.completion import CompletionWatch
+from app.services.dependency_health import HealthService
 from app.services.dispatcher import Dispatcher
-from app.services.gate import IntakeGate
-from app.services.health import HealthService
+from app.services.intake_switch import IntakeGate
 from app.services.keys import KeyService
 from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.sessions import SessionService
+from app.services.shutdown import Closing
 from app.services.snapshot import SnapshotPublisher
 from app.services.system import SystemService
 from app.services.tasks import TaskPorts, TaskService
@@ -49,6 +48,7 @@ from app.services.window import TicketWindow
 from app.services.workers import WorkerService
 from app.settings import Settings, load_settings
 from app.storage.stores import Stores
+from app.system_clock import SystemClock
 from app.telemetry.logs import configure_logging, get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
@@ -94,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.closing = Closing()
-    for part in (agent, changes, tasks, sessions, system, scaling, health):
+    for part in (execute, changes, tasks, sessions, system, autoscaler, health):
         app.include_router(part.router)
     install_error_handlers(app)
     install_openapi(app)

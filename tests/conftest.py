@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from app.broker.connections import connect_for_commands
 from app.storage.mongo import Database, ensure_indexes
-from tests.servers import broker_server, fresh_database, store_server
+from tests.support.servers import broker_server, fresh_database, store_server
 
 
 @pytest.fixture(scope="session")

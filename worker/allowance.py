@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from app.domain.task import Budget, Spending, Task
 from app.domain.usage import NO_USAGE, Usage
 from app.errors import BudgetExceeded, Postponed
-from app.tools.search import SearchHit, SearchTool
+from app.tools.search_tool import SearchHit, SearchTool
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim
 
 
 class TaskAllowance:
-    """Implements `app.llm.calls.Allowance` for one claim."""
+    """Implements `app.llm.interface.Allowance` for one claim."""
 
     def __init__(self, task: Task, held: HeldClaim, journal: TaskJournal) -> None:
         self._task = task

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery, Task, bootsteps, signals
 
-from app.broker.celery_app import PROCESS_TASK, build_celery
+from app.broker.celery_config import PROCESS_TASK, build_celery
 from app.settings import Settings
 from app.telemetry.logs import get_logger
 from worker.runtime import Runtime

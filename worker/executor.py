@@ -35,13 +35,13 @@ from app.errors import (
     StoreUnavailable,
     TaskFailure,
 )
-from app.llm.calls import BoundLLM, CallScope
+from app.llm.interface import BoundLLM, CallScope
 from app.ports import AgentDirectory, Claim, ClaimRepository, Clock
 from app.settings import Settings
 from app.telemetry.logs import bind_log_context, get_logger, origin
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing, current_trace_id
-from app.tools.search import SearchTool
+from app.tools.search_tool import SearchTool
 from worker.allowance import LeasedSearch, TaskAllowance
 from worker.draining import Draining
 from worker.journal import TaskJournal

@@ -9,14 +9,15 @@ from redis.asyncio import Redis
 
 from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
 from app.broker.connections import listen, redis_command
-from app.broker.presence import announce_presence, withdraw_presence
+from app.broker.worker_presence import announce_presence, withdraw_presence
+from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
-from app.ports import Clock, WorkerPresence
+from app.ports import Clock
 from app.telemetry.logs import get_logger
 from worker.draining import Draining
-from worker.health import Condition
 from worker.leases import Interruption, LeaseKeeper
 from worker.recent import RecentWork
+from worker.vitals import Condition
 
 PUBLISH_AGENTS_SECONDS = 60.0
 

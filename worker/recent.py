@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 
 from app.domain.usage import AttemptStatus, ModelAttempt
-from app.ports import Clock, RecentFigures
+from app.domain.worker import RecentFigures
+from app.ports import Clock
 
 SERVICE_WINDOW_SECONDS = 300.0
 SERVICE_SAMPLES = 50

@@ -24,19 +24,19 @@ from app.agents.registry import AgentRegistry, build_registry
 from app.background import keep_running
 from app.broker.channels import DRAIN_CHANNEL
 from app.broker.connections import connect_for_commands, connect_for_listening, listen, redis_command
-from app.broker.drains import RedisDrainLeases
-from app.clock import SystemClock
+from app.broker.drain_leases import RedisDrainLeases
 from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
-from app.http import HttpTimeouts, build_web_client
 from app.llm.gateway import LLMGateway
+from app.outbound.http import HttpTimeouts, build_web_client
 from app.ports import Clock
 from app.settings import Settings
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import connect, database
 from app.storage.projections import MongoProjectionRepository
+from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
@@ -44,13 +44,13 @@ from app.tools.web_search import WebSearch
 from worker.consumption import Consuming, Consumption
 from worker.draining import Draining
 from worker.executor import Executor, ExecutorParts
-from worker.health import LoopWatchdog, Signs, Vitals, judge
 from worker.leases import LeaseKeeper
 from worker.presence import PresenceLoop, announce_end, listen_for_cancels
-from worker.probe import ProbeServer
+from worker.probe_server import ProbeServer
 from worker.projector import Projector
 from worker.recent import RecentWork
 from worker.store_watch import StoreWatch
+from worker.vitals import LoopWatchdog, Signs, Vitals, judge
 
 TICK_SECONDS = 1.0
 VITALS_SECONDS = 2.0

@@ -25,11 +25,11 @@ from app.domain.message import Message
 from app.domain.task import Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
 from app.errors import TaskFailure
-from app.llm.calls import BoundLLM
+from app.llm.interface import BoundLLM
 from app.ports import Clock
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from app.tools.search import SearchTool
+from app.tools.search_tool import SearchTool
 
 RECURSION_LIMIT = 32
 FAILED_MARK = "~"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from app.domain.message import Message, MessageRole
-from app.llm.calls import ChatMessage
+from app.llm.interface import ChatMessage
 
 CHARACTERS_PER_TOKEN = 4
 OVERHEAD_TOKENS = 4

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from app.domain.api_key import ApiKey
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import Forbidden, RateLimited, Unauthenticated
-from app.ports import ApiKey, RateLimiter
+from app.ports import RateLimiter
 from app.services.keys import KeyService, parse_tenant
 from app.settings import ApiSettings
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.answers import json_answer
+from app.api.bodies import LOOKUP_ITEMS, LookupBody
 from app.api.dependencies import CurrentCaller, State
-from app.api.errors import problems
-from app.api.schemas import LOOKUP_ITEMS, LookupBody
-from app.api.views import ChangesView, LookupView
+from app.api.problems import problems
+from app.api.views.rendering import json_answer
+from app.api.views.tasks import ChangesView, LookupView
 from app.domain.identity import TaskId
 
 MOST_ITEMS = 1000

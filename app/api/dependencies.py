@@ -11,7 +11,7 @@ from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
 from app.ports import ScalingLog
 from app.services.changes import ChangeService
-from app.services.health import HealthService
+from app.services.dependency_health import HealthService
 from app.services.roster import AgentRoster
 from app.services.sessions import SessionService
 from app.services.system import SystemService

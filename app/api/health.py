@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app.api.answers import json_answer
 from app.api.dependencies import State
-from app.api.system_views import HealthView, ReadinessView, dependency_views
-from app.services.health import HealthStatus
+from app.api.views.rendering import json_answer
+from app.api.views.system import HealthView, ReadinessView, dependency_views
+from app.services.dependency_health import HealthStatus
 
 RETRY_AFTER_SECONDS = 5
 _ALIVE = HealthView().model_dump_json().encode()

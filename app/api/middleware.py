@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.auth import KEY_HEADER, TENANT_HEADER
-from app.api.errors import problem_response
+from app.api.problems import problem_response
 from app.errors import BodyTooLarge, UnsupportedMediaType
 from app.settings import ApiSettings
 from app.telemetry.logs import bind_log_context, get_logger

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.api.auth import KEY_HEADER
-from app.api.system_views import FieldProblem, ProblemView
+from app.api.views.system import FieldProblem, ProblemView
 
 _DESCRIPTION = """Hand in a task in plain language; the agent that fits it answers, and nothing accepted is lost.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app.api.answers import json_answer
+from app.api.bodies import UuidText
 from app.api.dependencies import CurrentCaller, State
-from app.api.errors import problems
-from app.api.schemas import UuidText
-from app.api.views import SessionView, session_view
+from app.api.problems import problems
+from app.api.views.rendering import json_answer
+from app.api.views.tasks import SessionView, session_view
 from app.domain.identity import SessionId
 
 router = APIRouter(tags=["sessions"])

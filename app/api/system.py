@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app.api.answers import json_answer
+from app.api.bodies import DrainBody, IntakeBody
 from app.api.dependencies import CurrentCaller, State
-from app.api.errors import problems
-from app.api.schemas import DrainBody, IntakeBody
-from app.api.system_views import DrainView, IntakeView, MetricsView, metrics_view
-from app.ports import Intake
+from app.api.problems import problems
+from app.api.views.rendering import json_answer
+from app.api.views.system import DrainView, IntakeView, MetricsView, metrics_view
+from app.domain.intake import Intake
 from app.telemetry.logs import get_logger
 
 router = APIRouter(tags=["system"])

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from app.api.answers import json_answer
+from app.api.bodies import PlainText, UuidText
 from app.api.dependencies import CurrentCaller, State
-from app.api.errors import problems
-from app.api.schemas import PlainText, UuidText
-from app.api.views import MessageListView, RunListView, TaskListView, TaskView
+from app.api.problems import problems
+from app.api.views.rendering import json_answer
+from app.api.views.tasks import MessageListView, RunListView, TaskListView, TaskView
 from app.domain.identity import SessionId, TaskId
 from app.domain.task import TaskStatus
 from app.ports import TaskFilter

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.broker.celery_app import build_celery
+from app.broker.celery_config import build_celery
 from app.broker.connections import connect_for_commands, connect_for_listening
-from app.broker.drains import RedisDrainLeases
+from app.broker.drain_leases import RedisDrainLeases
 from app.broker.queue import CeleryTaskQueue
 from app.broker.rate_limit import RedisRateLimiter
 from app.ports import Clock

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionBroken
 from redis.exceptions import RedisError
 
-from app.broker.errors import broker_errors
+from app.broker.error_mapping import broker_errors
 from app.errors import BrokerUnavailable
 
 CONNECT_SECONDS = 1.0

@@ -14,7 +14,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
-from app.broker.celery_app import PROCESS_TASK
+from app.broker.celery_config import PROCESS_TASK
 from app.broker.channels import (
     ARRIVALS_KEY,
     CANCEL_CHANNEL,
@@ -24,10 +24,11 @@ from app.broker.channels import (
     SNAPSHOT_TTL_SECONDS,
 )
 from app.broker.connections import listen, redis_command
-from app.broker.errors import broker_errors
-from app.broker.presence import read_presences
+from app.broker.error_mapping import broker_errors
+from app.broker.worker_presence import read_presences
 from app.domain.identity import TaskId, Tenant
-from app.ports import Ticket, WorkerPresence
+from app.domain.ticket import Ticket
+from app.domain.worker import WorkerPresence
 
 
 class CeleryTaskQueue:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from app.broker.errors import broker_errors
+from app.broker.error_mapping import broker_errors
 from app.errors import BrokerUnavailable
 from app.ports import Clock, RateDecision
 from app.telemetry.logs import get_logger

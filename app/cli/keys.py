@@ -12,8 +12,8 @@ import typer
 from pydantic import SecretStr
 
 from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
+from app.domain.api_key import KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
-from app.ports import KeyLimits
 
 if TYPE_CHECKING:
     from app.services.keys import KeyService
@@ -84,10 +84,10 @@ def _run(state: Path, action: Callable[[KeyService], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _service(state: Path) -> AsyncIterator[KeyService]:
-    from app.clock import SystemClock
     from app.services.keys import KeyService
     from app.storage.api_keys import MongoApiKeyRepository
     from app.storage.mongo import connect, database
+    from app.system_clock import SystemClock
 
     settings = _store_settings(state)
     client = connect(settings)

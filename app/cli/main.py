@@ -66,7 +66,7 @@ def status(
 @app.command()
 def demo(state: State = DEFAULT_FOLDER) -> None:
     """Show what the system does, live; it is started first when it does not run, and stopped again after."""
-    from app.cli.demo.run import run_demo
+    from app.cli.demo.tour import run_demo
 
     raise typer.Exit(run_demo(state))
 
@@ -89,7 +89,7 @@ def ssm_render(
 @app.command("settings-reference", hidden=True)
 def settings_reference() -> None:
     """Print docs/config-reference.md, made from the settings themselves."""
-    from app.cli.reference import render_reference
+    from app.cli.settings_reference import render_reference
 
     sys.stdout.write(render_reference())
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.cli.embedded import launch
-from app.cli.embedded.plan import Named, build_plan
-from app.cli.embedded.ports import free_ports, is_free
+from app.cli.embedded.free_ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
+from app.cli.embedded.stack_plan import Named, build_plan
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.settings import load_settings
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.errors import ConfigurationError
-from app.llm.calls import ModelRole
+from app.llm.interface import ModelRole
 from app.settings import AgentSettings, LLMSettings
 
 

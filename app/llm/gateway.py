@@ -15,17 +15,17 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.llm import spans
-from app.llm.breaker import CircuitBreaker
-from app.llm.call import Adapters, CallParts, ChainCall
-from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
+from app.llm.adapters import Transports
+from app.llm.chain_call import Adapters, CallParts, ChainCall
 from app.llm.chains import Provider, build_chains
 from app.llm.faults import ProviderFault
+from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
-from app.llm.providers.base import ProviderRequest
-from app.llm.transports import Transports
+from app.llm.providers.adapter import ProviderRequest
+from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
 from app.settings import AgentSettings, LLMSettings, Settings
 from app.telemetry.logs import get_logger

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel, JsonValue
 
-from app.llm.providers.base import JsonObject, OutputSchema
+from app.llm.providers.adapter import JsonObject, OutputSchema
 
 _BOUNDS = (
     "minimum",

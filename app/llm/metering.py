@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.usage import NO_USAGE, AttemptStatus, ModelAttempt, Usage
-from app.llm.calls import CallScope
 from app.llm.chains import Hop
 from app.llm.faults import ProviderFault
+from app.llm.interface import CallScope
 from app.llm.pricing import PriceTable, TokenCounts
-from app.llm.providers.base import ProviderAnswer, ProviderRequest
+from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.ports import Clock
 from app.telemetry.metrics import Metrics
 

@@ -13,10 +13,10 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.llm.calls import ChatMessage, Parsed
 from app.llm.faults import InvalidOutput
+from app.llm.interface import ChatMessage, Parsed
 from app.llm.json_schema import output_schema
-from app.llm.providers.base import ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
 
 _REPAIR = "That answer does not fit the schema:\n{problems}\nAnswer again with one JSON object that fits, nothing else."
 _PROBLEMS_SHOWN = 10

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.domain.usage import ModelAttempt
-from app.llm.calls import CallScope, ModelRole
+from app.llm.interface import CallScope, ModelRole
 from app.telemetry.tracing import AttributeValue
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from app.domain.change import TaskChange
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import TaskId, Tenant
 from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyRepository
-from app.services.closing import Closing
+from app.services.shutdown import Closing
 
 if TYPE_CHECKING:
     from typing import Self

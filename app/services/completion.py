@@ -10,7 +10,7 @@ from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.errors import StoreUnavailable
 from app.ports import Clock, TaskQueue, TaskRepository
-from app.services.closing import Closing
+from app.services.shutdown import Closing
 
 FIRST_LOOK_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5

@@ -13,9 +13,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
-from app.ports import NO_LIMITS, ApiKey, ApiKeyRepository, Clock, KeyLimits
+from app.ports import ApiKeyRepository, Clock
 
 KEY_PREFIX = "ao_"
 TRUST_SECONDS = 10.0

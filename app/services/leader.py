@@ -13,15 +13,7 @@ from dataclasses import dataclass
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import (
-    Clock,
-    DispatchRepository,
-    LeaderLock,
-    ProjectionRepository,
-    Reaped,
-    SystemRepository,
-    TaskQueue,
-)
+from app.ports import Clock, DispatchRepository, LeaderLock, ProjectionRepository, Reaped, SystemRepository, TaskQueue
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin

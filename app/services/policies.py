@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Tenant
 from app.errors import DependencyError, StoreError
-from app.ports import ApiKey, ApiKeyRepository, Clock, KeyLimits
+from app.ports import ApiKeyRepository, Clock
 from app.telemetry.logs import get_logger
 
 FRESH_SECONDS = 10.0

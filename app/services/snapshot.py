@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue, WorkerPresence
+from app.domain.worker import WorkerPresence
+from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue
 from app.telemetry.metrics import Metrics
 
 TICK_SECONDS = 1.0

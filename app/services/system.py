@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.identity import Tenant
+from app.domain.intake import Intake
+from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
-from app.ports import Clock, DispatchRepository, Intake, SystemRepository, TaskQueue, TaskStatistics, WorkerPresence
-from app.services.gate import IntakeGate
-from app.services.health import DependencyHealth, HealthService, judge_providers, judge_workers
+from app.ports import Clock, DispatchRepository, SystemRepository, TaskQueue, TaskStatistics
+from app.services.dependency_health import DependencyHealth, HealthService, judge_providers, judge_workers
+from app.services.intake_switch import IntakeGate
 from app.services.remembered import Remembered
 
 STATISTICS_SECONDS = 3.0

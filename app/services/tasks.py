@@ -39,7 +39,7 @@ from app.ports import (
     TaskRepository,
 )
 from app.services.completion import CompletionWatch
-from app.services.gate import IntakeGate
+from app.services.intake_switch import IntakeGate
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.submission import Dispatch, Origin, Submission

@@ -14,8 +14,9 @@ from contextvars import Context
 
 from app.domain.identity import Tenant
 from app.domain.task import Task
+from app.domain.ticket import Ticket
 from app.errors import BrokerUnavailable
-from app.ports import Clock, TaskQueue, Ticket, WaitingTask
+from app.ports import Clock, TaskQueue, WaitingTask
 from app.telemetry.logs import get_logger
 
 SMALLEST_WINDOW = 4

@@ -13,13 +13,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import ConfigurationError
-from app.settings.agents import AgentSettings, LLMSettings, SearchSettings
+from app.settings.agents import AgentSettings
 from app.settings.api import ApiSettings
-from app.settings.execution import ExecutionSettings, WorkerSettings
+from app.settings.broker import BrokerSettings
+from app.settings.execution import ExecutionSettings
 from app.settings.group import SettingsGroup
+from app.settings.llm import LLMSettings
 from app.settings.operator import OperatorSettings
 from app.settings.process import Environment, ProcessSettings
-from app.settings.stores import BrokerSettings, StoreSettings
+from app.settings.search import SearchSettings
+from app.settings.store import StoreSettings
+from app.settings.worker import WorkerSettings
 
 __all__ = [
     "GROUPS",

@@ -1,4 +1,4 @@
-"""How tasks run: leases, deadlines, attempts, fairness, and the worker processes that run them."""
+"""The execution of tasks: leases, deadlines, attempts, fairness."""
 
 from __future__ import annotations
 
@@ -90,43 +90,3 @@ class ExecutionSettings(SettingsGroup):
     def tenant_policy(self) -> TenantPolicy:
         """What holds for a tenant whose keys say nothing else."""
         return TenantPolicy(max_running=self.tenant_max_running, max_queued=self.tenant_max_queued)
-
-
-class WorkerSettings(SettingsGroup):
-    concurrency: int = Field(
-        default=64,
-        ge=1,
-        le=1_000,
-        validation_alias="AGENT_WORKER_CONCURRENCY",
-        description="Tasks one worker process runs at once.",
-    )
-    metrics_port: int = Field(
-        default=9100,
-        ge=1024,
-        le=65535,
-        validation_alias="AGENT_METRICS_PORT",
-        description="Port of the worker's /metrics and health probe.",
-    )
-    metrics_host: str = Field(
-        default="127.0.0.1",
-        validation_alias="AGENT_METRICS_HOST",
-        description="Address of the worker's /metrics and health probe.",
-    )
-    grace_seconds: float = Field(
-        default=60.0,
-        ge=0,
-        le=86_400,
-        validation_alias="AGENT_WORKER_GRACE_SECONDS",
-        description="Time SIGTERM leaves running tasks before they are handed back, in seconds.",
-    )
-    max_memory_mb: int | None = Field(
-        default=None,
-        ge=64,
-        validation_alias="AGENT_WORKER_MAX_MEMORY_MB",
-        description="Resident memory, in MB, at which a worker stops as on SIGTERM, to be started anew. Unset: never.",
-    )
-    name: str | None = Field(
-        default=None,
-        validation_alias="AGENT_WORKER_NAME",
-        description="Name of the worker in presence and leases; the host name when not set.",
-    )

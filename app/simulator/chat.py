@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.simulator.dialect import CREATED, dump, refuse, text_of
-from app.simulator.faults import Failure
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, Role, ToolOffer, ToolUse, Turn
+from app.simulator.scripted_faults import Failure
 from app.simulator.strict import check_openai
 
 _ROLES: dict[str, Role] = {

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.simulator.dialect import dump
-from app.simulator.faults import NAMES, Faults, Rule, is_known
 from app.simulator.ledger import Ledger
 from app.simulator.prompt import Json
+from app.simulator.scripted_faults import NAMES, Faults, Rule, is_known
 
 _PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
 

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 
 from app.simulator.answers.compose import compose_answer
 from app.simulator.dialect import Dialect, Unacceptable, dump
-from app.simulator.faults import Failure, Faults, Plan
 from app.simulator.ledger import OK, Call, Ledger
 from app.simulator.prompt import Json
+from app.simulator.scripted_faults import Failure, Faults, Plan
 from app.simulator.streams import ChunkedResponse, halves, split_text
 
 _JSON = b"application/json"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from app.simulator.faults import Failure
 from app.simulator.prompt import Answer, Json, Prompt
+from app.simulator.scripted_faults import Failure
 
 CREATED = 1_767_225_600  # every answer is of the same second: the same input gives the same bytes
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from app.simulator.chat import ChatCompletions
 from app.simulator.core import Simulator, error_response
-from app.simulator.faults import Failure
 from app.simulator.prompt import Json, count_tokens
+from app.simulator.scripted_faults import Failure
 
 _WORD = re.compile(r"\w+")
 _DEFAULT_DIMENSIONS = 1536

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.simulator.dialect import dump, text_of
-from app.simulator.faults import Failure
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
+from app.simulator.scripted_faults import Failure
 from app.simulator.strict import check_anthropic
 
 _STOP_REASONS = {

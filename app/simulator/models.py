@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from app.simulator.chat import openai_error
 from app.simulator.dialect import CREATED, dump
-from app.simulator.faults import FAILURES
 from app.simulator.prompt import Json
+from app.simulator.scripted_faults import FAILURES
 
 _SHUTDOWN_DATES: dict[str, str | None] = {
     "gpt-4.1": "2027-01-14",

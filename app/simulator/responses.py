@@ -8,8 +8,8 @@ from typing import Any
 
 from app.simulator.chat import openai_error, read_forced_tool
 from app.simulator.dialect import CREATED, dump, text_of
-from app.simulator.faults import Failure
 from app.simulator.prompt import Answer, Finish, Json, Prompt, ToolOffer, ToolUse, Turn
+from app.simulator.scripted_faults import Failure
 from app.simulator.strict import check_openai
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from app.simulator import control, embeddings, models, search
+from app.simulator import control, embeddings, models, tavily
 from app.simulator.chat import ChatCompletions
 from app.simulator.core import Simulator, SimulatorConfig
 from app.simulator.messages import Messages
@@ -19,7 +19,7 @@ def create_app(config: SimulatorConfig) -> Starlette:
         Route("/v1/responses", simulator.speak(Responses()), methods=["POST"]),
         Route("/v1/messages", simulator.speak(Messages()), methods=["POST"]),
         Route("/v1/embeddings", embeddings.endpoint(simulator), methods=["POST"]),
-        Route("/search", search.endpoint(simulator), methods=["POST"]),
+        Route("/search", tavily.endpoint(simulator), methods=["POST"]),
         Route("/v1/models", models.list_models, methods=["GET"]),
         Route("/v1/models/{model:path}", models.show_model, methods=["GET"]),
         *control.routes(simulator.faults, simulator.ledger),

@@ -11,9 +11,9 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import Role, Tenant
 from app.errors import StoreError
-from app.ports import NO_LIMITS, ApiKey, KeyLimits
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import literal
 

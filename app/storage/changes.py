@@ -17,8 +17,8 @@ from app.domain.change import TaskChange
 from app.domain.identity import TaskId
 from app.domain.task import TaskStatus
 from app.ports import ChangePage, ChangePosition
+from app.storage.documents import note_unreadable
 from app.storage.mongo import Database, server_time, store_errors
-from app.storage.reading import note_unreadable
 
 _FIELDS = dict.fromkeys(
     (

@@ -17,8 +17,8 @@ from app.domain.run import EventName
 from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, other_version_delay
 from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
+from app.storage.documents import read_messages, read_task
 from app.storage.mongo import Database, store_errors
-from app.storage.reading import read_messages, read_task
 from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
 
 _COUNTER = {

@@ -19,8 +19,8 @@ from app.domain.identity import TaskId
 from app.domain.journal import agent_runs
 from app.domain.task import Task
 from app.errors import TaskUnreadable
+from app.storage.documents import read_task
 from app.storage.mongo import Database, server_time, store_errors
-from app.storage.reading import read_task
 
 _DUPLICATE_KEY = 11000
 # A document that cannot be read must not be looked at again and again, before all that can.

@@ -16,8 +16,8 @@ from pymongo.errors import DuplicateKeyError
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
 from app.errors import SessionErased, SessionNotFound
+from app.storage.documents import read_messages
 from app.storage.mongo import Database, store_errors
-from app.storage.reading import read_messages
 from app.storage.writes import literal
 
 _TASKS_SHOWN = 1000

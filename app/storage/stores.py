@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.settings import Settings
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.changes import MongoChangeRepository
 from app.storage.dispatch import MongoDispatchRepository
@@ -11,7 +11,7 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.projections import MongoProjectionRepository
-from app.storage.scaling import MongoScalingLog
+from app.storage.scaling_log import MongoScalingLog
 from app.storage.sessions import MongoSessionRepository
 from app.storage.system import MongoSystemRepository
 from app.storage.tasks import MongoTaskRepository

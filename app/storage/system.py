@@ -10,8 +10,9 @@ from collections import Counter
 from typing import Any
 
 from app.domain.identity import Tenant
+from app.domain.intake import Intake
 from app.domain.task import TaskStatus
-from app.ports import Intake, TaskStatistics
+from app.ports import TaskStatistics
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.rollups import NO_AGENT, finished_rows, percentile, roll_up, rolled_rows, rolled_until
 

@@ -21,9 +21,9 @@ from app.domain.run import EventName, TaskEvent
 from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
+from app.storage.documents import note_unreadable, read_task
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
-from app.storage.reading import note_unreadable, read_task
 from app.storage.writes import Expression, change, literal, task_ended
 
 PREVIEW_CHARACTERS = 200

@@ -19,12 +19,12 @@ from tavily.errors import ForbiddenError
 from tavily.errors import TimeoutError as TavilyTimeout
 
 from app.errors import SearchError, SearchRejected, SearchUnavailable, UnsafeAddress
-from app.llm.breaker import CircuitBreaker
-from app.llm.keys import ProviderKey
+from app.outbound.breaker import CircuitBreaker
+from app.outbound.key_file import ProviderKey
 from app.settings import SearchSettings
 from app.telemetry.metrics import Metrics
 from app.tools.addresses import check_url
-from app.tools.search import SearchHit
+from app.tools.search_tool import SearchHit
 from app.tools.untrusted import clean
 
 TOOL_NAME = "web_search"
@@ -59,7 +59,7 @@ _STATUS: dict[type[SearchError], str] = {SearchRejected: "rejected", _Skipped: "
 
 
 class WebSearch:
-    """The process's `SearchTool`. `client` is its own, made by `app.http`: Tavily's client puts the key into it."""
+    """The process's `SearchTool`. `client` is its own, made by `app.outbound.http`, as Tavily adds the key to it."""
 
     def __init__(
         self, settings: SearchSettings, *, client: httpx.AsyncClient, breaker: CircuitBreaker, metrics: Metrics

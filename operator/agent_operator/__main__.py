@@ -6,7 +6,7 @@ import sys
 
 import uvloop
 
-from agent_operator.operation import operate
+from agent_operator.main import operate
 from app.errors import ConfigurationError
 from app.garbage import collect_rarely
 from app.settings import load_settings

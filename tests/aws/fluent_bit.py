@@ -24,10 +24,10 @@ import trustme
 import yaml
 from moto.server import ThreadedMotoServer
 
-from tests.proxy import running_proxy
-from tests.servers import HOST
-from tests.stack import running_stack
-from tests.waiting import wait_for
+from tests.support.proxy import running_proxy
+from tests.support.servers import HOST
+from tests.support.stack import running_stack
+from tests.support.waiting import wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "k8s" / "k3s" / "fluent-bit" / "fluent-bit.yaml"
 REGION = "eu-central-1"

@@ -12,7 +12,7 @@ import yaml
 from tests.aws.fluent_bit import CONFIGURATION, pod_log
 from tests.aws.template import of_type
 from tests.chart.rendering import render
-from tests.toolchain import built_or_skipped
+from tests.support.toolchain import built_or_skipped
 
 COMPONENTS = ("api", "worker", "operator")
 SERVICE = CONFIGURATION.with_name("service.conf")

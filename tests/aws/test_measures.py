@@ -16,8 +16,8 @@ from agent_operator.autoscaler.loop import Autoscaler
 from app.telemetry.metrics import Metrics
 from tests.aws.metric_filters import matches
 from tests.aws.template import of_type
-from tests.stack import Stack, running_stack
-from tests.waiting import wait_for
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import wait_for
 
 AGENT = Path(__file__).parents[2] / "k8s" / "k3s" / "cloudwatch-agent"
 NAMESPACE = "AgentOrchestrator"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.aws.template import user_data
-from tests.stand_ins import Machine
+from tests.support.stand_ins import Machine
 
 SHELLCHECK = str(Path(sys.executable).with_name("shellcheck"))
 MOST_BYTES = 16_384

@@ -22,8 +22,8 @@ from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.load import burst, steady
 from tests.benchmarks.process import measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
-from tests.servers import broker_server
-from tests.stack import Part, Plan, Stack, running_stack
+from tests.support.servers import broker_server
+from tests.support.stack import Part, Plan, Stack, running_stack
 
 WARM_UP_TASKS = 200  # as many as there are slots: each has its thread, and every connection is open
 MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}

@@ -30,10 +30,10 @@ from tests.benchmarks.scale_up import scale_up_seconds
 from tests.benchmarks.table import Row, percentile, render
 from tests.cluster.control_plane import ControlPlane, find_binaries, running_control_plane
 from tests.cluster.operators import build_operator, grant
-from tests.kubernetes import agent_task
-from tests.servers import Server
 from tests.soak.stores import embedded_store, scripted_store
-from tests.stack import Part, Plan, Stack, running_stack
+from tests.support.kubernetes import agent_task
+from tests.support.servers import Server
+from tests.support.stack import Part, Plan, Stack, running_stack
 
 NAMESPACE = "load"
 OBJECTS = 5_100

@@ -20,8 +20,8 @@ from tests.chart.rendering import NAME, over
 from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import load
 from tests.e2e.provider import cluster_of, named_provider
-from tests.invariants import Document
-from tests.waiting import wait_for
+from tests.support.invariants import Document
+from tests.support.waiting import wait_for
 
 DRAINS = 1_000
 MANY = 8

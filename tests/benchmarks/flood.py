@@ -18,9 +18,9 @@ from tests.chart.rendering import over
 from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import TEXT
 from tests.e2e.provider import cluster_of, named_provider
-from tests.invariants import Document
-from tests.stack import TERMINAL
-from tests.waiting import wait_for
+from tests.support.invariants import Document
+from tests.support.stack import TERMINAL
+from tests.support.waiting import wait_for
 
 OBJECTS = 5_100
 SMALL = 300

@@ -26,10 +26,10 @@ from app.domain.identity import Tenant
 from app.domain.run import EventName
 from tests.benchmarks.load import burst
 from tests.benchmarks.table import Row, percentile, render
-from tests.servers import Server
 from tests.soak.stores import embedded_store, scripted_store
-from tests.stack import Plan, Stack, running_stack
-from tests.tasks import waiting_document
+from tests.support.servers import Server
+from tests.support.stack import Plan, Stack, running_stack
+from tests.support.tasks import waiting_document
 
 CODE = "Write a Python function that adds {number} to a number."
 RUNNING = 50

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.llm.calls import CallScope, ChatMessage, Completion, ModelRole, ToolSpec
 from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
+from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, ToolSpec
 from app.ports import Clock
 from app.settings import Settings
 from app.telemetry.metrics import Metrics

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.stack import TERMINAL
+from tests.support.stack import TERMINAL
 
 CODE_TASK = "Write a Python function that reverses a string, number {number}."
 CONNECTIONS = 32

@@ -15,8 +15,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.uri_parser import parse_uri
 
-from tests.proxy import running_proxy
 from tests.soak.stores import scripted_store
+from tests.support.proxy import running_proxy
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:

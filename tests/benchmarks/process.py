@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.stack import Part
+from tests.support.stack import Part
 
 
 @dataclass

@@ -16,8 +16,8 @@ from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import build_operator, grant, running
 from tests.cluster.podlet import WORKER, replicas, worker_deployment
-from tests.stack import Stack
-from tests.waiting import wait_for
+from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 NAMESPACE = "scaling"
 SLOTS = 64

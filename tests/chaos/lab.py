@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.switches import Switch
-from tests.invariants import SEARCH, Document, violations
-from tests.stack import TERMINAL, Link, Plan, Stack, running_stack
+from tests.support.invariants import SEARCH, Document, violations
+from tests.support.stack import TERMINAL, Link, Plan, Stack, running_stack
 
 LEASE_SECONDS = 5.0
 CODE = "Write a Python function that adds {number} to a number."

@@ -21,12 +21,12 @@ from unittest.mock import patch
 
 from app import main as api
 from app.broker.queue import CeleryTaskQueue
-from app.clock import SystemClock
 from app.llm.gateway import LLMGateway, build_gateway
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
+from app.system_clock import SystemClock
 from tests.chaos.newer_version import become_newer
 from tests.chaos.switches import Switch, turn_off
 from worker import __main__ as worker

@@ -15,7 +15,6 @@ from unittest.mock import patch
 
 from app.agents.base import Agent
 from app.broker import connections
-from app.clock import SystemClock
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
 from app.errors import StoreUnavailable
@@ -29,6 +28,7 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
 from app.storage.writes import change, literal, task_ended
+from app.system_clock import SystemClock
 from worker import celery_app, executor, journal
 from worker.allowance import TaskAllowance
 from worker.celery_app import ProcessTask, QueueConsumer

@@ -6,9 +6,9 @@ from typing import Any
 
 from celery import Celery
 
-from app.broker.celery_app import PROCESS_TASK
+from app.broker.celery_config import PROCESS_TASK
 from app.settings import BrokerSettings
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 def send_ticket(stack: Stack, task_id: str, *, number: int = 0, name: str = PROCESS_TASK, args: Any = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.toolchain import built_or_skipped
+from tests.support.toolchain import built_or_skipped
 
 
 @pytest.fixture(scope="session", autouse=True)

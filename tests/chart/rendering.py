@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.toolchain import built
+from tests.support.toolchain import built
 
 CHART = Path(__file__).parents[2] / "charts" / "agent-orchestrator"
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))

@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.rendering import CHART, CI_VALUES, helm
 from tests.chart.schemas import write_schemas
-from tests.toolchain import built
+from tests.support.toolchain import built
 
 OLDEST = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"].removeprefix(">=").rpartition(".")[0]
 MINORS = (OLDEST, "1.34", "1.36")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.rendering import CHART, STORES, over, render
-from tests.toolchain import built
+from tests.support.toolchain import built
 
 K8S = CHART.parents[1] / "k8s"
 PLAIN = K8S / "monitoring" / "prometheus.yaml"

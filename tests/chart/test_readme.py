@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from tests.chart.rendering import CHART
-from tests.toolchain import built
+from tests.support.toolchain import built
 
 
 def test_the_readme_tells_of_the_values_as_they_are() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cluster.control_plane import ControlPlane, find_binaries, running_control_plane
 from tests.cluster.operators import build_operator, grant, running
-from tests.stack import Part, Stack, running_stack
-from tests.toolchain import NoGo, built
+from tests.support.stack import Part, Stack, running_stack
+from tests.support.toolchain import NoGo, built
 
 
 @pytest.fixture(scope="session")

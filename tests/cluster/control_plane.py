@@ -24,9 +24,9 @@ from typing import Any
 
 import yaml
 
-from tests.kubernetes import Kubectl
-from tests.servers import HOST, Server, free_port
-from tests.toolchain import built
+from tests.support.kubernetes import Kubectl
+from tests.support.servers import HOST, Server, free_port
+from tests.support.toolchain import built
 
 ROOT = Path(__file__).parents[2]
 CRD = ROOT / "charts" / "agent-orchestrator" / "files" / "crds" / "agenttasks.yaml"

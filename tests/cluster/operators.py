@@ -10,8 +10,8 @@ import yaml
 
 from tests.chart.rendering import NAME, render
 from tests.cluster.control_plane import ControlPlane, kubeconfig_for
-from tests.servers import HOST, free_port
-from tests.stack import Part, Stack
+from tests.support.servers import HOST, free_port
+from tests.support.stack import Part, Stack
 
 ACCOUNT = f"{NAME}-operator"
 

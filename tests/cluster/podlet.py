@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.chart.rendering import NAME
 from tests.cluster.control_plane import ControlPlane
-from tests.servers import HOST, free_port
-from tests.stack import Part, Stack
+from tests.support.servers import HOST, free_port
+from tests.support.stack import Part, Stack
 
 NODE = "laptop"
 WORKER = f"{NAME}-worker"

@@ -21,8 +21,8 @@ from tests.cluster.podlet import (
     sit_through,
     worker_deployment,
 )
-from tests.stack import Part, Plan, Stack, running_stack
-from tests.waiting import wait_for
+from tests.support.stack import Part, Plan, Stack, running_stack
+from tests.support.waiting import wait_for
 
 QUICK = "min_replicas=0 max_replicas=4 down_window_seconds=2 up_period_seconds=1 down_pods=4 arrival_headroom=1"
 CODE = "Write a Python function that adds {number} to a number."

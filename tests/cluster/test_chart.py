@@ -11,8 +11,8 @@ import yaml
 
 from tests.chart.rendering import CHART, CI_VALUES, NAME, RELEASE, STORES, helm, over, render
 from tests.cluster.control_plane import ControlPlane
-from tests.toolchain import built_or_skipped
-from tests.waiting import wait_for
+from tests.support.toolchain import built_or_skipped
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import build_operator, running
-from tests.kubernetes import agent_task, condition, create, read, status_of
-from tests.stack import Part, Stack
-from tests.waiting import wait_for
+from tests.support.kubernetes import agent_task, condition, create, read, status_of
+from tests.support.stack import Part, Stack
+from tests.support.waiting import wait_for
 
 SLOW = {"fault": "slow-10000"}
 LABEL = "agentorchestrator.dev/finished"

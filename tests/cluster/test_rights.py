@@ -12,7 +12,7 @@ from tests.chart.rendering import CHART, RELEASE, STORES, helm, render
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import ACCOUNT, grant
 from tests.cluster.podlet import WORKER
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 ALLOWED = [
     ("list", "agenttasks"), ("watch", "agenttasks"), ("patch", "agenttasks"), ("delete", "agenttasks"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.stand_ins import Machine
+from tests.support.stand_ins import Machine
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"

@@ -14,7 +14,7 @@ from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
 from tests.chart.rendering import helm
-from tests.toolchain import built_or_skipped
+from tests.support.toolchain import built_or_skipped
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

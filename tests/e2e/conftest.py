@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.provider import DOCKERFILES, ROOT, TAG, NoProvider, Provider, cluster_of, named_provider
-from tests.kubernetes import Kubectl
+from tests.support.kubernetes import Kubectl
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ from app.domain.run import EventName
 from app.settings import StoreSettings
 from tests.chart.rendering import CHART, NAME, RELEASE, helm, over
 from tests.e2e.provider import TAG
-from tests.invariants import Document, violations
-from tests.kubernetes import Kubectl, agent_task
-from tests.stack import TERMINAL
+from tests.support.invariants import Document, violations
+from tests.support.kubernetes import Kubectl, agent_task
+from tests.support.stack import TERMINAL
 
 USER = 54_321
 INSTALL_SECONDS = 180
@@ -55,7 +55,7 @@ class Installation:
     """`cluster` is the API server, which answers many looks for the price of one kubectl; `tasks` is the API and
     `simulator` the stand-in for the vendors, as a client reaches them from outside.
 
-    Implements `tests.invariants.Witness`.
+    Implements `tests.support.invariants.Witness`.
     """
 
     kubectl: Kubectl

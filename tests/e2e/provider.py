@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kubernetes import Kubectl
-from tests.toolchain import built
+from tests.support.kubernetes import Kubectl
+from tests.support.toolchain import built
 
 ROOT = Path(__file__).parents[2]
 KIND = Path(__file__).parent / "kind"

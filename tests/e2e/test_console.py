@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.installation import Installation, installed
-from tests.kubernetes import Kubectl, agent_task, create, status_of
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl, agent_task, create, status_of
+from tests.support.waiting import wait_for
 
 ARTICLE = Path(__file__).parents[2] / "k8s" / "samples" / "article.yaml"
 PERSON = "person"

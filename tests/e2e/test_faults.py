@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import TEXT, load
-from tests.kubernetes import Kubectl
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl
+from tests.support.waiting import wait_for
 
 TASKS_IN_HAND = 8
 # The kernel ends the process with the highest score of those in the container that has no memory left: the first one,

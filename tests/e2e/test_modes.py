@@ -13,8 +13,8 @@ import pytest
 from tests.chart.rendering import NAME, over
 from tests.e2e.installation import VALUES, install, namespace_for, opened, revisions
 from tests.e2e.load import TEXT
-from tests.kubernetes import Kubectl
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl
+from tests.support.waiting import wait_for
 
 MONGO_URI = f"mongodb://{NAME}-mongodb:27017/?directConnection=true"
 REDIS_URL = f"redis://{NAME}-valkey:6379/0"

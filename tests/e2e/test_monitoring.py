@@ -14,9 +14,9 @@ import yaml
 from tests.aws.test_measures import AGENT, declarations
 from tests.e2e.installation import Installation, installed
 from tests.e2e.provider import ROOT, Provider
-from tests.kubernetes import Kubectl
-from tests.toolchain import built
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl
+from tests.support.toolchain import built
+from tests.support.waiting import wait_for
 
 MANIFEST = ROOT / "k8s" / "monitoring" / "prometheus.yaml"
 DOCKERFILE = Path(__file__).parent / "prometheus" / "Dockerfile"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.installation import USER, Installation, installed
-from tests.kubernetes import Kubectl
+from tests.support.kubernetes import Kubectl
 
 COMPONENTS = ("api", "worker", "operator")
 LOOK = """

@@ -12,8 +12,8 @@ import pytest
 from tests.chart.rendering import NAME, RELEASED
 from tests.e2e.installation import Installation, installed, interruptions, revisions
 from tests.e2e.load import TEXT, load, requests
-from tests.kubernetes import Kubectl, agent_task, create
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl, agent_task, create
+from tests.support.waiting import wait_for
 
 POLICY = {
     "min_replicas": 2,

@@ -11,8 +11,8 @@ from tests.chart.rendering import over
 from tests.e2e.installation import Installation, installed
 from tests.e2e.load import TEXT
 from tests.e2e.provider import DOCKERFILES, ROOT, TAG, Provider
-from tests.kubernetes import Kubectl
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl
+from tests.support.waiting import wait_for
 
 OWNER = 10001  # of the source in that image
 IMAGE = f"agent-orchestrator-api-dev:{TAG}"
@@ -36,7 +36,7 @@ def test_a_file_that_is_copied_in_starts_the_process_anew(installation: Installa
 
     wait_for(lambda: starts() >= 1, what="its first start")
     installation.kubectl.run(
-        "cp", str(ROOT / "app" / "clock.py"), f"{installation.namespace}/{pod}:/src/app/clock.py"
+        "cp", str(ROOT / "app" / "clock.py"), f"{installation.namespace}/{pod}:/src/app/system_clock.py"
     )  # fmt: skip
     wait_for(lambda: starts() >= 2, what="its second start")
     wait_for(lambda: installation.ready("api") == [pod], what="the API")

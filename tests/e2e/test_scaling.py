@@ -12,8 +12,8 @@ import pytest
 from tests.chart.rendering import NAME
 from tests.e2e.installation import Installation, installed, interruptions, is_ready
 from tests.e2e.load import TEXT, load
-from tests.kubernetes import Kubectl
-from tests.waiting import wait_for
+from tests.support.kubernetes import Kubectl
+from tests.support.waiting import wait_for
 
 FLOOD = 600
 POLICY = {

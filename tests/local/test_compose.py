@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from app.settings.catalogue import SETTINGS
 from tests.e2e.provider import ROOT
-from tests.toolchain import built_or_skipped
+from tests.support.toolchain import built_or_skipped
 
 FILES = {"simulated": ("compose.yaml",), "models": ("compose.yaml", "compose.models.yaml")}
 OURS = ("api", "worker", "simulator")

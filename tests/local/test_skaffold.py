@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.chart.rendering import over, render
 from tests.e2e.provider import ROOT
-from tests.toolchain import built_or_skipped
+from tests.support.toolchain import built_or_skipped
 
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 ARTIFACTS: dict[str, dict[str, Any]] = {artifact["image"]: artifact for artifact in CONFIG["build"]["artifacts"]}

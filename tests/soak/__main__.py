@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers import Server
 from tests.soak.evidence import HEADER, RULE, line, page
 from tests.soak.plan import Progress, SoakPlan
 from tests.soak.stores import embedded_store, scripted_store
 from tests.soak.wave import finish_what_is_left, run_wave
-from tests.stack import Plan, running_stack
+from tests.support.servers import Server
+from tests.support.stack import Plan, running_stack
 
 WORKERS = 2
 SETTINGS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.servers import START_SECONDS, Server, build_store, free_port, store_answers
+from tests.support.servers import START_SECONDS, Server, build_store, free_port, store_answers
 
 URI_LINE = "MONGO_URI="
 STOP_SECONDS = 30.0

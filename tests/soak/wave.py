@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.task import TaskStatus
-from tests.invariants import BATCH, Document, violations
 from tests.soak.clients import submit_all
 from tests.soak.plan import SoakPlan, Wave
-from tests.stack import Stack
+from tests.support.invariants import BATCH, Document, violations
+from tests.support.stack import Stack
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 600.0

@@ -11,7 +11,7 @@ from app.agents.coding import prompts
 from app.agents.coding.language import read_language
 from app.agents.coding.state import CodeState
 from app.agents.history import to_chat
-from app.llm.calls import ChatMessage, ModelRole
+from app.llm.interface import ChatMessage, ModelRole
 
 
 async def generate(state: CodeState, runtime: Runtime[AgentContext]) -> dict[str, Any]:

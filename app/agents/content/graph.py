@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from app.agents.base import AgentContext, GraphAgent, journaled
 from app.agents.content.citations import check_citations
 from app.agents.content.plan import plan
-from app.agents.content.search import search_web
+from app.agents.content.search_web import search_web
 from app.agents.content.state import ContentState
 from app.agents.content.write import write
 from app.agents.history import to_turns

@@ -12,7 +12,7 @@ from app.agents.content import prompts
 from app.agents.content.state import ContentState, SearchOutcome
 from app.agents.history import to_chat
 from app.errors import LLMOutputInvalid
-from app.llm.calls import ChatMessage, ModelRole
+from app.llm.interface import ChatMessage, ModelRole
 
 MAX_QUERIES = 4
 QUERY_CHARACTERS = 200

@@ -11,7 +11,7 @@ from app.agents.base import AgentContext
 from app.agents.content import prompts
 from app.agents.content.state import ContentState, Source
 from app.agents.history import to_chat
-from app.llm.calls import ChatMessage, ModelRole
+from app.llm.interface import ChatMessage, ModelRole
 from app.tools.untrusted import enclose
 
 PAGE_CHARACTERS = 2_500

@@ -16,7 +16,7 @@ from app.agents.peer.state import UNKNOWN, AlternativeState, Classification, Pee
 from app.domain.agent import AgentCard
 from app.domain.message import MessageRole
 from app.errors import LLMOutputInvalid
-from app.llm.calls import ChatMessage, ModelRole
+from app.llm.interface import ChatMessage, ModelRole
 from app.tools.untrusted import enclose
 
 # What a task wants stands at its beginning or at its end; pasted documents and code stand in between.

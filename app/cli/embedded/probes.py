@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from app.cli.embedded.ports import HOST
+from app.cli.embedded.free_ports import HOST
 
 TIMEOUT_SECONDS = 1.0
 _ANSWER_BYTES = 64

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from app.cli.embedded.child import Child
-from app.cli.embedded.journal import Journal
+from app.cli.embedded.event_log import Journal
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.state import StackStatus, StateFolder
 

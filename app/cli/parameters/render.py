@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from app.cli.failure import CommandFailed
-from app.cli.parameters.store import read_parameters
+from app.cli.parameters.parameter_store import read_parameters
 from app.cli.parameters.values import Parameter, chart_values
 from app.settings.catalogue import SETTINGS
 

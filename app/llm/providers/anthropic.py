@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import anthropic
 
-from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.keys import ProviderKey
 from app.llm.providers.anthropic_messages import Messages
 from app.llm.providers.endpoints import ANTHROPIC, NO_KEY
 from app.llm.providers.sdk import SdkAdapter, Vendor
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
+from app.outbound.http import HttpTimeouts, build_model_client
+from app.outbound.key_file import ProviderKey
 
 _MESSAGES = Messages()
 

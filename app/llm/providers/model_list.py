@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.keys import ProviderKey
 from app.llm.providers.endpoints import NO_KEY, Endpoint
+from app.outbound.key_file import ProviderKey
 
 
 async def read_shutdown_dates(

@@ -8,9 +8,7 @@ from fnmatch import fnmatchcase
 
 import openai
 
-from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.keys import ProviderKey
 from app.llm.pricing import TokenCounts
 from app.llm.providers.endpoints import NO_KEY, OPENAI
 from app.llm.providers.openai_chat import ChatCompletions, to_tokens
@@ -19,6 +17,8 @@ from app.llm.providers.sdk import SdkAdapter, Vendor
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
+from app.outbound.http import HttpTimeouts, build_model_client
+from app.outbound.key_file import ProviderKey
 
 # Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {

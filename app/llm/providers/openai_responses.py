@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.llm.calls import ChatMessage
+from app.llm.interface import ChatMessage
 from app.llm.pricing import TokenCounts
-from app.llm.providers.base import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from app.llm.faults import FaultKind, ProviderFault
-from app.llm.keys import ProviderKey
-from app.llm.providers.base import JsonObject, ProviderAnswer, ProviderRequest, require_usable
+from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.endpoints import NO_KEY, Endpoint
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import TRANSPORT_ERRORS
 from app.llm.providers.wire import WireFormat
+from app.outbound.key_file import ProviderKey
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.llm.calls import ToolCall
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault, classify, describe
+from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
-from app.llm.providers.base import Finish, JsonObject, ProviderAnswer, ProviderRequest
+from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.sse import TextCollector
 
 

@@ -21,8 +21,8 @@ from app.simulator.answers.reading import (
     topic_of,
 )
 from app.simulator.answers.schema import Filler
-from app.simulator.faults import Effect
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse
+from app.simulator.scripted_faults import Effect
 
 NO_DEMANDS = Demands()
 VERBOSE_CHARACTERS = 4_000_000

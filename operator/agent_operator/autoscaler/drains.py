@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent_operator.autoscaler.fleet import Pod
-from agent_operator.orchestrator import Orchestrator, OrchestratorRefused
-from app.ports import WorkerPresence
+from agent_operator.rest.rest_client import Orchestrator, OrchestratorRefused
+from app.domain.worker import WorkerPresence
 from app.telemetry.logs import get_logger
 
 LEASE_SECONDS = 60

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from agent_operator.autoscaler.decide import Demand
 from app.broker.channels import SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS
 from app.broker.connections import redis_command
-from app.broker.presence import read_presences
-from app.ports import WorkerPresence
+from app.broker.worker_presence import read_presences
+from app.domain.worker import WorkerPresence
 
 
 @dataclass(frozen=True)

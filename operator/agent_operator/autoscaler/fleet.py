@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent_operator.cluster import Cluster, ClusterError, NotThere, Object
+from agent_operator.kube.cluster import Cluster, ClusterError, NotThere, Object
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 DRAINED_COST = "-1000"

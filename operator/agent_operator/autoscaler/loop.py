@@ -15,17 +15,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, Workers, decide
-from agent_operator.autoscaler.decisions import Decisions
+from agent_operator.autoscaler.decision_log import Decisions
 from agent_operator.autoscaler.drains import Drains
 from agent_operator.autoscaler.figures import FigureReader, Figures
 from agent_operator.autoscaler.fleet import Deployment, Fleet, HasScaled
 from agent_operator.autoscaler.policy import Policy, WrongPolicy
-from agent_operator.cluster import ClusterError, HasChanged, NotAllowed
-from agent_operator.events import EventRecorder
-from agent_operator.orchestrator import Orchestrator, OrchestratorAway
-from agent_operator.pulse import Pulse
+from agent_operator.health.pulse import Pulse
+from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed
+from agent_operator.kube.events import EventRecorder
+from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
+from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable
-from app.ports import WorkerPresence
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import Metrics
 

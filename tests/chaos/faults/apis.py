@@ -10,7 +10,7 @@ import httpx
 from tests.chaos.faults.workers import once
 from tests.chaos.lab import CODE, LEASE_SECONDS, Lab, fault, reckon, sit_through, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 TASKS = 10
 POSTS = 50

@@ -12,7 +12,7 @@ from redis import Redis
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
-from tests.stack import Link, NotInTime, Stack
+from tests.support.stack import Link, NotInTime, Stack
 
 # Few slots and slow models, so that tickets lie in the list: two, while four slots are busy.
 SLOTS = 4

@@ -8,7 +8,7 @@ import time
 
 from tests.chaos.lab import Lab, fault, reckon, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 TASKS = 40
 LONGEST_SECONDS = 4.0

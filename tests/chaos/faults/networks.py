@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.chaos.lab import Lab, fault, reckon, script, sit_through, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
-from tests.stack import Link, Stack
+from tests.support.stack import Link, Stack
 
 STORE = Link("worker", "MONGO_URI")
 BROKER = Link("worker", "REDIS_URL")

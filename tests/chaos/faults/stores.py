@@ -6,7 +6,7 @@ import signal
 
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
-from tests.stack import Link, NotInTime
+from tests.support.stack import Link, NotInTime
 
 TASKS = 10
 SLOW = ["--latency-ms", "2000"]

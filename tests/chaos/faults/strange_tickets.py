@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from tests.chaos.lab import Lab, fault, reckon, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
-from tests.tasks import waiting_document
+from tests.support.tasks import waiting_document
 
 COPIES = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.chaos.lab import ARTICLE, Lab, count_with_steps, fault, reckon, statuses, submit_many
 from tests.chaos.newer_version import MARK, NEWER_AGENT
 from tests.chaos.switches import Switch
-from tests.stack import TERMINAL
+from tests.support.stack import TERMINAL
 
 TASKS = 6
 

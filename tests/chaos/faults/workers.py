@@ -24,7 +24,7 @@ from tests.chaos.lab import (
 )
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
-from tests.stack import TERMINAL, NotInTime, Stack
+from tests.support.stack import TERMINAL, NotInTime, Stack
 
 TASKS = 10
 SLOW = ["--latency-ms", "400"]

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from app.broker.rate_limit import MemoryRateLimiter, RedisRateLimiter, Window, decide, seconds_until_room
-from app.clock import SystemClock
 from app.ports import RateLimiter
-from tests.servers import HOST, broker_server, free_port
+from app.system_clock import SystemClock
+from tests.support.servers import HOST, broker_server, free_port
 
 
 class MovableClock:

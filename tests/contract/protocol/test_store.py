@@ -22,7 +22,7 @@ from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.tasks import MongoTaskRepository
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import LEASE_SECONDS, LOST_AFTER_SECONDS, Grant, Seen
-from tests.tasks import TENANT, new_task, step
+from tests.support.tasks import TENANT, new_task, step
 
 T = TypeVar("T")
 MANY = 10_000

@@ -11,7 +11,7 @@ from app.domain.task import Source, TaskResult, TaskStatus
 from app.ports import ChangePosition, RunUpdate
 from app.storage.changes import MongoChangeRepository
 from app.storage.mongo import Database
-from tests.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
+from tests.support.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
 
 BEGINNING = ChangePosition(datetime(2020, 1, 1, tzinfo=UTC))
 SOURCE = Source(kind="agenttask", cluster="c1", namespace="team", name="article", uid="u1")

@@ -14,7 +14,7 @@ from app.domain.task import Requeue, Routing, Spending, TaskError, TaskResult, T
 from app.domain.usage import Usage
 from app.ports import Claim, RunUpdate
 from app.storage.mongo import Database
-from tests.tasks import TENANT, claim, claim_repository, claimed_task, new_task, step, task_repository
+from tests.support.tasks import TENANT, claim, claim_repository, claimed_task, new_task, step, task_repository
 
 RESULT = TaskResult(
     summary="s", raw_output="long $text", code_language="python", citations=(Citation(source="a", title="t", url="u"),)

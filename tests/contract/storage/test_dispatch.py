@@ -19,7 +19,7 @@ from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository, remove_copies
 from tests.contract.storage.test_claims import RESULT
-from tests.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
+from tests.support.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
 
 OTHER = Tenant("other")
 

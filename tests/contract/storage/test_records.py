@@ -6,11 +6,11 @@ import asyncio
 
 from app.domain.agent import AgentCard
 from app.domain.identity import Role, TaskId, Tenant
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.mongo import Database
-from tests.tasks import TENANT
+from tests.support.tasks import TENANT
 
 
 async def test_the_first_to_reserve_a_key_decides(indexed_database: Database) -> None:

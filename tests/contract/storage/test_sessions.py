@@ -11,7 +11,7 @@ from app.domain.identity import SessionId, Tenant
 from app.errors import SessionErased, SessionNotFound
 from app.storage.mongo import Database
 from app.storage.sessions import MongoSessionRepository
-from tests.tasks import TENANT, new_task, task_repository
+from tests.support.tasks import TENANT, new_task, task_repository
 
 OTHER = Tenant("globex")
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from app.domain.identity import Tenant
+from app.domain.intake import Intake
 from app.domain.task import TaskStatus
 from app.errors import StoreUnavailable
-from app.ports import Intake
 from app.settings import StoreSettings
 from app.storage import rollups
 from app.storage.mongo import Database, connect
 from app.storage.mongo import database as open_database
 from app.storage.rollups import percentile, roll_up, rolled_until
 from app.storage.system import MongoSystemRepository
-from tests.servers import HOST, free_port
-from tests.tasks import TENANT, claimed_task, new_task, task_repository
+from tests.support.servers import HOST, free_port
+from tests.support.tasks import TENANT, claimed_task, new_task, task_repository
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from app.domain.task import Budget, TaskStatus
 from app.errors import InvalidRequest, TaskErased, TaskNotFound
 from app.ports import TaskFilter
 from app.storage.mongo import Database
-from tests.tasks import TENANT, claim, claim_repository, claimed_task, new_task, task_repository
+from tests.support.tasks import TENANT, claim, claim_repository, claimed_task, new_task, task_repository
 
 OTHER = Tenant("other")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 
-from app.clock import SystemClock
+from app.domain.api_key import NO_LIMITS, KeyLimits
 from app.domain.identity import Role, Tenant
-from app.ports import NO_LIMITS, KeyLimits
 from app.services.keys import KeyService
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.mongo import Database
+from app.system_clock import SystemClock
 
 
 async def submit(client: httpx.AsyncClient, text: str = "Write about tides", **fields: Any) -> dict[str, Any]:

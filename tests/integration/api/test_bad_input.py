@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.domain.agent import AgentCard
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit
 

@@ -17,8 +17,8 @@ from app.settings import BrokerSettings
 from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit
 from tests.integration.api.conftest import CLIENT_ADDRESS, StartApi
-from tests.servers import HOST, free_port
-from tests.tasks import claim_once_dispatched, claim_repository
+from tests.support.servers import HOST, free_port
+from tests.support.tasks import claim_once_dispatched, claim_repository
 
 
 async def test_answers_at_once_with_ids_and_status(api: httpx.AsyncClient) -> None:

@@ -10,17 +10,17 @@ import pytest
 from pydantic import SecretStr
 
 from app.broker.rate_limit import WINDOW_SECONDS
-from app.clock import SystemClock
+from app.domain.api_key import KeyLimits
 from app.domain.identity import Role
 from app.errors import ConfigurationError
-from app.ports import KeyLimits
 from app.services.keys import KeyService
 from app.settings import BrokerSettings
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.mongo import Database
+from app.system_clock import SystemClock
 from tests.integration.api.callers import new_key, problem, submit
 from tests.integration.api.conftest import BOOTSTRAP_KEY, CLIENT_ADDRESS, StartApi
-from tests.servers import HOST, free_port
+from tests.support.servers import HOST, free_port
 
 NO_KEY = {"Authorization": ""}
 

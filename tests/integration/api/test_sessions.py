@@ -12,7 +12,7 @@ from app.domain.task import NewTask, Task
 from app.storage.mongo import Database
 from app.storage.tasks import MongoTaskRepository
 from tests.integration.api.callers import problem, submit
-from tests.tasks import claim_once_dispatched
+from tests.support.tasks import claim_once_dispatched
 
 SECRET_TEXT = "my doctor said"
 

@@ -11,15 +11,15 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.broker.presence import announce_presence
+from app.broker.worker_presence import announce_presence
 from app.domain.agent import AgentCard
-from app.ports import WorkerPresence
+from app.domain.worker import WorkerPresence
 from app.settings import StoreSettings
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit
 from tests.integration.api.conftest import StartApi
-from tests.servers import HOST, free_port
+from tests.support.servers import HOST, free_port
 
 
 async def test_figures_of_queue_today_workers_and_dependencies(

@@ -12,7 +12,7 @@ from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.ports import RunUpdate
 from app.storage.mongo import Database
 from tests.integration.api.callers import submit
-from tests.tasks import claim_once_dispatched, claim_repository, step
+from tests.support.tasks import claim_once_dispatched, claim_repository, step
 
 
 async def finish(database: Database, task_id: str) -> None:

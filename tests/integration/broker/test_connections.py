@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.broker.connections import connect_for_listening, listen
-from tests.servers import HOST
+from tests.support.servers import HOST
 
 SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n"
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n"

@@ -13,19 +13,19 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from app.broker.celery_app import build_celery
+from app.broker.celery_config import build_celery
 from app.broker.channels import WORKERS_KEY, worker_key
 from app.broker.clients import Broker
 from app.broker.connections import COMMAND_SECONDS
-from app.broker.presence import announce_presence, read_presences, withdraw_presence
 from app.broker.queue import CeleryTaskQueue
-from app.clock import SystemClock
+from app.broker.worker_presence import announce_presence, read_presences, withdraw_presence
+from app.domain.ticket import Ticket
 from app.errors import BrokerUnavailable, ConfigurationError
-from app.ports import Ticket
 from app.settings import BrokerSettings, ExecutionSettings, load_settings
-from tests.doubles import presence
-from tests.servers import broker_server
-from tests.tasks import TENANT, new_task
+from app.system_clock import SystemClock
+from tests.support.doubles import presence
+from tests.support.servers import broker_server
+from tests.support.tasks import TENANT, new_task
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import boto3
 import httpx
 from moto.server import ThreadedMotoServer
 
-from tests.servers import HOST
+from tests.support.servers import HOST
 
 REGION = "eu-central-1"
 _PASSED_ON = ("content-type", "x-amz-target", "authorization", "x-amz-date", "x-amz-security-token")

@@ -14,10 +14,10 @@ from subprocess import Popen
 
 import psutil
 
+from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.launch import start_supervisor, wait_until_ready
-from app.cli.embedded.plan import mongo_spec, valkey_spec
-from app.cli.embedded.ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
+from app.cli.embedded.stack_plan import mongo_spec, valkey_spec
 from app.cli.embedded.state import ProcessStatus, StackStatus, StateFolder
 
 WAIT_SECONDS = 30.0

@@ -12,8 +12,8 @@ from redis import Redis
 
 from tests.integration.cli.command import Shell, stack_up
 from tests.integration.cli.stacks import is_gone
-from tests.servers import broker_server
-from tests.waiting import wait_for
+from tests.support.servers import broker_server
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from tests.servers import store_server
+from tests.support.servers import store_server
 
 AT_ONCE = 8
 EACH = 3

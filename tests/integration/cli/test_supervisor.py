@@ -13,8 +13,8 @@ import pytest
 from pymongo import MongoClient
 from redis import Redis
 
+from app.cli.embedded.free_ports import free_ports
 from app.cli.embedded.launch import start_supervisor, stop_stack
-from app.cli.embedded.ports import free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.supervisor import ALREADY_RUNNING
 from tests.integration.cli.stacks import (
@@ -26,7 +26,7 @@ from tests.integration.cli.stacks import (
     state_folder,
     web_spec,
 )
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

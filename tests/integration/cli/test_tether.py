@@ -13,7 +13,7 @@ import pytest
 
 from app.cli.embedded import tether
 from tests.integration.cli.stacks import WAIT_SECONDS, is_gone
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 _TETHER = str(Path(tether.__file__))
 

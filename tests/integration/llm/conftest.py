@@ -11,14 +11,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.clock import SystemClock
 from app.domain.usage import ModelAttempt
-from app.llm.calls import CallScope
 from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
+from app.llm.interface import CallScope
 from app.settings import LLMSettings, ProcessSettings, Settings
+from app.system_clock import SystemClock
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from tests.simulators import running_simulator
+from tests.support.simulators import running_simulator
 from tests.unit.llm.doubles import RecordingAllowance
 
 TASK = "task-1"

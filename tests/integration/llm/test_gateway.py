@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from app.errors import LLMRateLimited, LLMUnavailable
-from app.llm.calls import ChatMessage, Completion, ModelRole, ToolSpec
+from app.llm.interface import ChatMessage, Completion, ModelRole, ToolSpec
 from tests.integration.llm.conftest import Ask, Control
 from tests.unit.llm.doubles import statuses
 

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.broker.connections import connect_for_commands
-from app.clock import SystemClock
 from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.limits import PERMIT_SECONDS, ProviderLimits, _permits
 from app.settings import LLMSettings
-from tests.servers import HOST, free_port
+from app.system_clock import SystemClock
+from tests.support.servers import HOST, free_port
 
 LONG = 30.0
 

@@ -20,7 +20,7 @@ from app.errors import (
     LLMTimeout,
     LLMUnavailable,
 )
-from app.llm.calls import ChatMessage, ModelRole
+from app.llm.interface import ChatMessage, ModelRole
 from tests.integration.llm.conftest import Ask, Control
 
 PROMPT = "an unmistakable prompt"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from app.domain.api_key import KeyLimits
 from app.domain.fairness import QUARANTINE_CRASHES, TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
-from app.ports import KeyLimits
 from app.services.dispatcher import Dispatcher
 from app.services.policies import TenantPolicies
 from app.services.window import SMALLEST_WINDOW, TicketWindow
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
-from tests.doubles import ManualClock, MemoryQueue, presence
-from tests.tasks import TENANT, new_task, task_repository
+from tests.support.doubles import ManualClock, MemoryQueue, presence
+from tests.support.tasks import TENANT, new_task, task_repository
 
 
 class Bench:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.simulators import running_simulator
+from tests.support.simulators import running_simulator
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.stack import Plan, running_stack
-from tests.waiting import wait_for
+from tests.support.stack import Plan, running_stack
+from tests.support.waiting import wait_for
 
 CUT_OFF_SECONDS = 10
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.simulator.injections import FOREIGN_HOSTS
-from tests.stack import Plan, Stack, running_stack
+from tests.support.stack import Plan, Stack, running_stack
 
 ONE_TRY = {
     "FF_AGENTS_LLM_FALLBACK": "false",

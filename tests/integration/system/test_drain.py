@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Plan, Stack, running_stack
+from tests.support.stack import Plan, Stack, running_stack
 
 CODE = "Write a Python function that drains."
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.stack import Stack
-from tests.waiting import wait_for
+from tests.support.stack import Stack
+from tests.support.waiting import wait_for
 
 
 def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> None:

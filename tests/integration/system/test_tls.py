@@ -14,14 +14,14 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from app.broker.celery_app import build_celery
+from app.broker.celery_config import build_celery
 from app.broker.connections import connect_for_commands, redis_command
 from app.errors import BrokerUnavailable
 from app.settings import BrokerSettings, ExecutionSettings, StoreSettings
 from app.storage.mongo import connect
-from tests.proxy import running_proxy
-from tests.servers import HOST, broker_server, store_server
-from tests.stack import Plan, running_stack
+from tests.support.proxy import running_proxy
+from tests.support.servers import HOST, broker_server, store_server
+from tests.support.stack import Plan, running_stack
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import TaskUnreadable
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 LONG_AGO = timedelta(minutes=5)
 

@@ -8,15 +8,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.clock import SystemClock
 from app.errors import SearchRejected, SearchUnavailable
-from app.http import HttpTimeouts, build_web_client
-from app.llm.breaker import CircuitBreaker
+from app.outbound.breaker import CircuitBreaker
+from app.outbound.http import HttpTimeouts, build_web_client
 from app.settings import LLMSettings, SearchSettings
 from app.simulator.injections import PAGES
+from app.system_clock import SystemClock
 from app.telemetry.metrics import Metrics
 from app.tools.web_search import WebSearch
-from tests.simulators import running_simulator
+from tests.support.simulators import running_simulator
 
 
 @pytest.fixture(scope="module")

@@ -10,23 +10,23 @@ import pytest
 
 from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
-from app.clock import SystemClock
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.identity import TaskId
 from app.domain.message import Message
 from app.domain.task import Budget, Requeue, Task, TaskStatus
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable, StoreError, StoreUnavailable
-from app.llm.calls import BoundLLM, CallScope, ChatMessage
+from app.llm.interface import BoundLLM, CallScope, ChatMessage
 from app.ports import RunUpdate
 from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load_settings
-from app.storage.agents import MongoAgentDirectory
+from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
+from app.system_clock import SystemClock
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from tests.doubles import DrainsDouble
-from tests.tasks import TENANT, claim_repository, new_task, task_repository
+from tests.support.doubles import DrainsDouble
+from tests.support.tasks import TENANT, claim_repository, new_task, task_repository
 from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
 from worker.consumption import Consumption
 from worker.draining import Draining

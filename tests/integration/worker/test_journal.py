@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.clock import SystemClock
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.errors import ClaimLost, Postponed, StoreUnavailable
 from app.ports import Claim, RunUpdate
 from app.storage.mongo import Database
-from tests.tasks import TENANT, claim_repository, claimed_task, step, task_repository
+from app.system_clock import SystemClock
+from tests.support.tasks import TENANT, claim_repository, claimed_task, step, task_repository
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, LeaseKeeper
 

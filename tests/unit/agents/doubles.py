@@ -18,11 +18,11 @@ from app.domain.message import Message, MessageRole
 from app.domain.task import Step, Task, TaskStatus
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.errors import SearchUnavailable, TaskFailure
-from app.llm.calls import ChatMessage, Completion, ModelRole, Parsed, ToolSpec
+from app.llm.interface import ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.settings import ProcessSettings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from app.tools.search import SearchHit
+from app.tools.search_tool import SearchHit
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 CONTENT = AgentCard(name="ContentAgent", agent_type="content", description="Writes articles.", version="1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.client import DEFAULT_API, ApiClient, ApiFailed, find_api
-from app.cli.embedded.ports import free_ports
+from app.cli.embedded.free_ports import free_ports
 from app.cli.embedded.state import StackStatus, StateFolder
 
 Answer = tuple[int, dict[str, str], object]

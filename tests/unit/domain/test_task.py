@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.task import TERMINAL, TRANSITIONS, TaskStatus
 from app.domain.usage import Usage
-from app.storage.reading import read_task
+from app.storage.documents import read_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 costs = st.none() | st.integers(0, 10**12)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from agent_operator.cluster import Cluster, ClusterError, NotThere
-from agent_operator.events import EventRecorder
-from agent_operator.expiry import Expiry
-from agent_operator.gate import Gate
-from agent_operator.mirror import Mirror
-from agent_operator.objects import AgentTasks
-from agent_operator.orchestrator import Orchestrator, OrchestratorAway
-from agent_operator.pulse import Pulse
-from agent_operator.reconcile import Reconciler
-from agent_operator.register import FINISHED_LABEL, Register
-from agent_operator.survey import Survey
-from agent_operator.workqueue import WorkQueue
-from agent_operator.writer import StatusWriter
+from agent_operator.agenttasks.expiry import Expiry
+from agent_operator.agenttasks.mirror import Mirror
+from agent_operator.agenttasks.objects import AgentTasks
+from agent_operator.agenttasks.reconcile import Reconciler
+from agent_operator.agenttasks.register import FINISHED_LABEL, Register
+from agent_operator.agenttasks.status_writer import StatusWriter
+from agent_operator.agenttasks.survey import Survey
+from agent_operator.agenttasks.workqueue import WorkQueue
+from agent_operator.health.pulse import Pulse
+from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
+from agent_operator.kube.events import EventRecorder
+from agent_operator.rest.backpressure import Gate
+from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
 from app.telemetry.metrics import Metrics
 from tests.unit.kubernetes_operator.world import NOW, FakeCluster, FakeOrchestrator, World
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from agent_operator.events import EventRecorder
-from agent_operator.orchestrator import OrchestratorAway, OrchestratorRefused
-from agent_operator.reconcile import LATE_SECONDS
-from agent_operator.register import FINALIZER, FINISHED_LABEL, Register
-from agent_operator.status import Condition, condition_of
+from agent_operator.agenttasks.reconcile import LATE_SECONDS
+from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL, Register
+from agent_operator.agenttasks.status import Condition, condition_of
+from agent_operator.kube.events import EventRecorder
+from agent_operator.rest.rest_client import OrchestratorAway, OrchestratorRefused
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import NOW, FakeCluster, FakeOrchestrator, World

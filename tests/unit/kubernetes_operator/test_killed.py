@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent_operator.register import FINISHED_LABEL
+from agent_operator.agenttasks.register import FINISHED_LABEL
 from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import Fate, Killed, World
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agent_operator.cluster import HasChanged, NotThere
-from agent_operator.orchestrator import (
+from agent_operator.kube.cluster import HasChanged, NotThere
+from agent_operator.rest.rest_client import (
     ChangesAnswer,
     KeyTaken,
     LookupAnswer,
@@ -115,7 +115,7 @@ class World:
 
 @dataclass(frozen=True)
 class FakeCluster:
-    """In place of `agent_operator.cluster.Cluster`, for AgentTasks of one namespace."""
+    """In place of `agent_operator.kube.cluster.Cluster`, for AgentTasks of one namespace."""
 
     world: World
 
@@ -169,7 +169,7 @@ class FakeCluster:
 
 @dataclass(frozen=True)
 class FakeOrchestrator:
-    """In place of `agent_operator.orchestrator.Orchestrator`."""
+    """In place of `agent_operator.rest.rest_client.Orchestrator`."""
 
     world: World
 

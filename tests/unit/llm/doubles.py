@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.domain.usage import ModelAttempt, Usage
-from app.llm.breaker import CircuitBreaker
-from app.llm.call import CallParts
-from app.llm.calls import CallScope
+from app.llm.chain_call import CallParts
 from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
-from app.llm.providers.base import ProviderAnswer, ProviderRequest
+from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
+from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
 from app.telemetry.metrics import Metrics
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 
 TOKENS = TokenCounts(input=10, output=5)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ConfigurationError
-from app.llm.calls import ModelRole
 from app.llm.chains import Hop, Provider, build_chains, parse_chain, to_hop
+from app.llm.interface import ModelRole
 from app.settings import AgentSettings, LLMSettings
 
 BOTH = frozenset(Provider)

@@ -9,15 +9,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from app.errors import ConfigurationError, LLMUnavailable
 from app.llm import spans
-from app.llm.calls import ChatMessage, ModelRole, ToolSpec
 from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.gateway import LLMGateway, build_gateway
+from app.llm.interface import ChatMessage, ModelRole, ToolSpec
 from app.llm.pricing import PriceTable
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracing
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 from tests.unit.llm.doubles import Bench, MemoryTransports, ScriptedAdapter, answer
 
 SECRET = "a very secret prompt"

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.llm.json_schema import output_schema, to_strict
-from app.llm.providers.base import JsonObject
+from app.llm.providers.adapter import JsonObject
 
 
 class Part(BaseModel):

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.llm.calls import ChatMessage, ToolSpec
 from app.llm.chains import Hop, Provider
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.interface import ChatMessage, ToolSpec
 from app.llm.metering import input_tokens_bound, total_usage
 from app.llm.pricing import TokenCounts
-from app.llm.providers.base import ProviderRequest
+from app.llm.providers.adapter import ProviderRequest
 from tests.unit.llm.doubles import Bench, answer
 
 HOP = Hop(Provider.OPENAI, "gpt-4.1-mini")

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, Field
 
-from app.llm.calls import ChatMessage
 from app.llm.faults import InvalidOutput
+from app.llm.interface import ChatMessage
 from app.llm.plans import PlainPlan, StructuredPlan, without_fence
 from app.llm.pricing import TokenCounts
-from app.llm.providers.base import ProviderRequest, SchemaMode
+from app.llm.providers.adapter import ProviderRequest, SchemaMode
 from tests.unit.llm.doubles import answer
 
 

@@ -19,8 +19,8 @@ from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
 from app.ports import ChangePage, ChangePosition
 from app.services.changes import ChangeService
-from app.services.closing import Closing
-from tests.doubles import ManualClock
+from app.services.shutdown import Closing
+from tests.support.doubles import ManualClock
 
 
 @dataclass

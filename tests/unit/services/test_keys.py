@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
-from app.ports import NO_LIMITS, ApiKey, KeyLimits
 from app.services.keys import TRUST_SECONDS, KeyService, hash_secret
 
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)

@@ -8,16 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from app.domain.api_key import ApiKey
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import TaskId, Tenant
-from app.ports import ApiKey, QueueCounts, Reaped, WaitingTask
+from app.ports import QueueCounts, Reaped, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
 from app.telemetry.metrics import Metrics
-from tests.doubles import ManualClock, MemoryQueue
+from tests.support.doubles import ManualClock, MemoryQueue
 
 LEASE_SECONDS = 30.0
 TICK_SECONDS = LEASE_SECONDS / 6

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.errors import StoreUnavailable
-from app.ports import ApiKey, ApiKeyRepository, KeyLimits
+from app.ports import ApiKeyRepository
 from app.services.policies import FRESH_SECONDS, TenantPolicies
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 
 DEFAULT = TenantPolicy(max_running=10, max_queued=100)
 TEAM = Tenant("team")

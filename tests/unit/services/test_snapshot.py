@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from app.ports import DispatchRepository, QueueCounts, RecentFigures
+from app.domain.worker import RecentFigures
+from app.ports import DispatchRepository, QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.metrics import Metrics
-from tests.doubles import ManualClock, MemoryQueue, presence
+from tests.support.doubles import ManualClock, MemoryQueue, presence
 
 
 class Counts:

@@ -9,8 +9,8 @@ import pytest
 
 from app.domain.task import Task, TaskStatus
 from app.services.window import FRESH_SECONDS, SMALLEST_WINDOW, TicketWindow
-from tests.doubles import ManualClock, MemoryQueue, presence
-from tests.tasks import TENANT, new_task
+from tests.support.doubles import ManualClock, MemoryQueue, presence
+from tests.support.tasks import TENANT, new_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

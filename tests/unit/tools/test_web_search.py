@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from app.errors import SearchRejected, SearchUnavailable
-from app.llm.breaker import CircuitBreaker
-from app.llm.breaker_state import BreakerState
+from app.outbound.breaker import CircuitBreaker
+from app.outbound.breaker_state import BreakerState
 from app.settings import LLMSettings, SearchSettings
 from app.telemetry.metrics import Metrics
 from app.tools.web_search import EXCERPT_CHARACTERS, PROVIDER, WebSearch, read_hits
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 
 PAGE = {"title": "Bees", "url": "https://www.example.org/bees", "content": "Bees fly."}
 Respond = Callable[[httpx.Request], httpx.Response]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from app.domain.identity import TaskId
-from tests.doubles import DrainsDouble, ManualClock
+from tests.support.doubles import DrainsDouble, ManualClock
 from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.leases import LeaseKeeper

@@ -10,8 +10,8 @@ import pytest
 from app.domain.identity import ClaimId
 from app.errors import ClaimLost, StoreUnavailable
 from app.ports import Claim, ClaimRepository, Heartbeat
-from tests.doubles import ManualClock
-from tests.tasks import new_task
+from tests.support.doubles import ManualClock
+from tests.support.tasks import new_task
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 
 LEASE_SECONDS = 30.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.domain.task import Requeue, Task, TaskStatus
 from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable, UnknownTaskType
 from app.settings import ExecutionSettings
-from tests.tasks import new_task
+from tests.support.tasks import new_task
 from worker.outcome import GiveUp, TryAgain, after_failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

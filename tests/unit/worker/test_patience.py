@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import StoreError, StoreFault, StoreUnavailable
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 from worker.patience import FAULT_SECONDS, until_answered
 
 

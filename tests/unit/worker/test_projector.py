@@ -8,7 +8,7 @@ from typing import cast
 
 from app.domain.identity import TaskId
 from app.ports import ProjectionRepository
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 from worker.projector import Projector
 
 

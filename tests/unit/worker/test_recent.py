@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from app.domain.usage import AttemptStatus, ModelAttempt
-from app.ports import RecentFigures
-from tests.doubles import ManualClock
+from app.domain.worker import RecentFigures
+from tests.support.doubles import ManualClock
 from worker.recent import CALL_WINDOW_SECONDS, SERVICE_SAMPLES, SERVICE_WINDOW_SECONDS, RecentWork
 
 

@@ -7,7 +7,7 @@ import pytest
 from app.agents.coding.graph import CodeAgent
 from app.domain.message import MessageRole
 from app.errors import LLMRefused
-from app.llm.calls import ModelRole
+from app.llm.interface import ModelRole
 from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context, said
 
 

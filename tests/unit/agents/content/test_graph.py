@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.agents.content.graph import ContentAgent
-from app.agents.content.search import MAX_SOURCES, number_sources
+from app.agents.content.search_web import MAX_SOURCES, number_sources
 from app.agents.content.state import SearchOutcome
 from app.errors import LLMUnavailable
-from app.llm.calls import ModelRole
+from app.llm.interface import ModelRole
 from tests.unit.agents.doubles import FakeSearch, MemoryJournal, ScriptedLLM, hit, make_context
 
 ONE, TWO = hit("https://one.net/a", title="First"), hit("https://two.net/b", title="Second")

@@ -12,7 +12,7 @@ from app.agents.peer.graph import PeerAgent
 from app.domain.agent import AgentCard
 from app.domain.message import MessageRole
 from app.errors import LLMUnavailable, UnknownTaskType
-from app.llm.calls import ModelRole
+from app.llm.interface import ModelRole
 from tests.unit.agents.doubles import CODE, CONTENT, MemoryJournal, ScriptedLLM, make_context, said
 
 

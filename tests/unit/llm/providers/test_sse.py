@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.llm.providers.sse import COALESCE_CHARACTERS, COALESCE_SECONDS, EventReader, TextCollector
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 
 EVENTS = st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3), max_size=6)
 

@@ -10,10 +10,10 @@ from aiohttp.client_reqrep import ConnectionKey
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from app.http import HttpTimeouts, build_model_client
 from app.llm.faults import FaultKind
 from app.llm.providers.transport import classify_transport
-from tests.servers import free_port
+from app.outbound.http import HttpTimeouts, build_model_client
+from tests.support.servers import free_port
 
 KEY = ConnectionKey("vendor.test", 443, True, True, None, None, None)
 REFUSED = aiohttp.RequestInfo(URL("http://vendor.test"), "CONNECT", CIMultiDictProxy(CIMultiDict()))

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from app.llm.calls import ChatMessage, ToolCall, ToolSpec
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
+from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.pricing import TokenCounts
+from app.llm.providers.adapter import Finish, OutputSchema, ProviderAnswer, ProviderRequest, SchemaMode, require_usable
 from app.llm.providers.anthropic_messages import Messages
-from app.llm.providers.base import Finish, OutputSchema, ProviderAnswer, ProviderRequest, SchemaMode, require_usable
 from app.llm.providers.openai_chat import ChatCompletions
 from app.llm.providers.openai_responses import Responses
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import WireFormat
-from tests.doubles import ManualClock
+from tests.support.doubles import ManualClock
 
 SCHEMA = OutputSchema(name="City", schema={"type": "object"})
 TOOL = ToolSpec(name="search", description="Searches.", parameters={"type": "object"})

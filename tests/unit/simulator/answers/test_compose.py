@@ -8,9 +8,9 @@ import pytest
 
 from app.agents.content.prompts import PLAN_SYSTEM, WRITE_SYSTEM
 from app.simulator.answers.compose import VERBOSE_CHARACTERS, compose_answer
-from app.simulator.faults import Effect
 from app.simulator.injections import FORBIDDEN_TOOLS, FOREIGN_HOSTS, PAGES
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
+from app.simulator.scripted_faults import Effect
 from app.tools.untrusted import enclose
 
 WRITER = Turn("system", WRITE_SYSTEM.format(today="2026-01-01", grounding=""))

@@ -1,0 +1,62 @@
+"""The node `search_web`: all queries at once, their pages numbered once each.
+
+A search that fails does not fail the task: the text is then written without it and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from app.agents.base import AgentContext
+from app.agents.content.links import clean_title, is_citable, url_key
+from app.agents.content.state import ContentState, SearchOutcome, Source
+from app.errors import SearchError
+from app.telemetry.logs import get_logger
+from app.tools.search_tool import SearchHit
+
+MAX_SOURCES = 12
+
+log = get_logger(__name__)
+
+
+async def search_web(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    context = runtime.context
+    answers = await asyncio.gather(*(_search(context, query) for query in state["queries"]))
+    results = [answer for answer in answers if answer is not None]
+    sources = number_sources(results)
+    if sources:
+        outcome = SearchOutcome.SEARCHED
+    else:
+        outcome = SearchOutcome.NOTHING_FOUND if results else SearchOutcome.UNAVAILABLE
+    return {"sources": sources, "search_outcome": outcome.value}
+
+
+async def _search(context: AgentContext, query: str) -> Sequence[SearchHit] | None:
+    """The hits, or None when the search failed."""
+    try:
+        return await context.search.search(query, request_id=context.task.request_id)
+    except SearchError as error:
+        log.warning("content_search_failed", error_type=error.code, reason=error.message)
+        return None
+
+
+def number_sources(results: Sequence[Sequence[SearchHit]]) -> list[Source]:
+    """Each page once, the best of every query first, so that a cut at the end takes from all queries alike."""
+    first: dict[str, SearchHit] = {}
+    for hit in _interleaved(results):
+        key = url_key(hit.url)
+        if key is not None and is_citable(hit.url):
+            first.setdefault(key, hit)
+    return [
+        Source(number=number, title=clean_title(hit.title), url=hit.url, site=hit.source, excerpt=hit.excerpt)
+        for number, hit in enumerate(list(first.values())[:MAX_SOURCES], start=1)
+    ]
+
+
+def _interleaved(results: Sequence[Sequence[SearchHit]]) -> Iterator[SearchHit]:
+    return (hit for hit in chain.from_iterable(zip_longest(*results)) if hit is not None)

@@ -1,0 +1,102 @@
+"""Handing in tasks, and the agents that do them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+
+from app.api.bodies import IDEMPOTENCY_KEY, ExecuteBody
+from app.api.dependencies import CurrentCaller, State, request_id_of
+from app.api.problems import problems
+from app.api.views.rendering import json_answer
+from app.api.views.tasks import AcceptedView, AgentListView, TaskView
+from app.domain.task import Source
+from app.errors import InvalidRequest
+from app.services.submission import Origin
+from app.telemetry.tracing import current_traceparent
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
+_USER_AGENT_CHARACTERS = 512
+
+router = APIRouter(tags=["agent"])
+
+
+@router.post(
+    "/v1/agent/execute",
+    status_code=202,
+    response_model=AcceptedView,
+    responses={
+        200: {"model": TaskView, "description": "With `Prefer: wait`: the task ended in time."},
+        **problems(400, 404, 409, 410, 413, 415, 422),
+    },
+    summary="Hand in a task",
+)
+async def execute(
+    request: Request,
+    body: ExecuteBody,
+    caller: CurrentCaller,
+    state: State,
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="Makes a repeat of the request return the first task. 1 to 255 visible characters."),
+    ] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N` answers when done, or after N seconds.")] = None,
+) -> Response:
+    """Takes a task and answers at once; it is run as soon as a worker is free, also while Redis is down."""
+    if body.source is not None:
+        caller.require_operator()
+    request_id = request_id_of(request)
+    attributes = {"correlation_id": request_id, "user.id": caller.key_id}
+    traceparent = request.headers.get("traceparent")
+    with state.tracing.span("agents.workflow.submit", traceparent=traceparent, attributes=attributes) as span:
+        origin = Origin(
+            tenant=caller.tenant,
+            request_id=request_id,
+            source=(Source() if body.source is None else body.source.to_source()).model_copy(
+                update={
+                    "ip": caller.address,
+                    "user_agent": _user_agent(request),
+                    "environment": state.settings.process.environment.value,
+                }
+            ),
+            traceparent=current_traceparent(),
+            idempotency_key=_checked_key(idempotency_key),
+        )
+        task = await state.tasks.submit(body.to_submission(), origin)
+        span.set_attribute("workflow.id", task.id)
+    wait_seconds = min(_wait_seconds(prefer), state.settings.api.max_wait_seconds)
+    location = {"Location": f"/v1/tasks/{task.id}"}
+    if wait_seconds == 0:
+        return json_answer(AcceptedView.model_validate(task), 202, location)
+    request.state.waits = True
+    task = await state.tasks.wait(task, seconds=wait_seconds)
+    applied = {**location, "Preference-Applied": f"wait={wait_seconds}"}
+    if task.status.terminal:
+        return json_answer(TaskView.model_validate(task), 200, applied)
+    return json_answer(AcceptedView.model_validate(task), 202, applied)
+
+
+@router.get("/v1/agents", response_model=AgentListView, responses=problems(), summary="List the agents")
+async def list_agents(_: CurrentCaller, state: State) -> Response:
+    """The agents that workers have published, with what they are good at."""
+    return json_answer(AgentListView(items=list(await state.roster.list_all())))
+
+
+def _wait_seconds(prefer: str | None) -> int:
+    found = _WAIT.search(prefer or "")
+    return int(found[1]) if found else 0
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
+        allowed = "must have 1 to 255 visible ASCII characters"
+        raise InvalidRequest("The Idempotency-Key is not valid.", fields=[("Idempotency-Key", allowed)])
+    return key
+
+
+def _user_agent(request: Request) -> str | None:
+    given = request.headers.get("user-agent")
+    return None if given is None else given[:_USER_AGENT_CHARACTERS]

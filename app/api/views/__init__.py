@@ -1,0 +1,1 @@
+"""The bodies of answers: how tasks, sessions, agents and the system look to callers."""

@@ -1,0 +1,180 @@
+"""Answers about the system: its figures, its health, its problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import AwareDatetime, ConfigDict
+
+from app.api.views.parts import Answer, View
+from app.domain.task import TaskStatus
+from app.domain.worker import WorkerPresence
+from app.services.dependency_health import DependencyHealth, HealthStatus
+from app.services.system import SystemMetrics
+
+
+class IntakeState(View):
+    """Whether new tasks are taken, and if not, why."""
+
+    accepting: bool
+    reason: str
+
+
+class IntakeView(Answer):
+    """The switch as it stands now."""
+
+    accepting: bool
+    reason: str
+
+
+class DrainView(Answer):
+    """The worker takes no tasks for so many seconds from now; 0: it takes them again."""
+
+    worker_id: str
+    seconds: int
+
+
+class QueueView(View):
+    """Over all tenants: `length` is tickets in Redis plus tasks that wait in the database; ages in seconds."""
+
+    length: int
+    waiting: int
+    listed: int | None
+    processing: int
+    oldest_age_seconds: float
+
+
+class TodayView(View):
+    """Tasks that ended since midnight UTC, with those queued or running now."""
+
+    by_status: dict[TaskStatus, int]
+    by_agent: dict[str, int]
+    latency_p50_seconds: float | None
+    latency_p95_seconds: float | None
+
+
+class WorkerView(View):
+    """`condition` is `ok`, or what is wrong with the worker; memory is resident.
+
+    A `paused` worker fetches nothing: it is drained, or cannot reach the database.
+    """
+
+    worker_id: str
+    name: str
+    version: str
+    slots: int
+    running: int
+    reserved: int
+    draining: bool
+    paused: bool
+    loop_lag_ms: float
+    condition: str
+    memory_mb: float
+    seen_at: AwareDatetime
+
+
+class DependencyView(View):
+    """`up`, `degraded`, `down`, or `unknown` where the one that would know does not answer."""
+
+    status: HealthStatus
+    latency_ms: float | None
+    detail: str | None
+
+
+class MetricsView(Answer):
+    """null where the server that knows does not answer; `dependencies` names it."""
+
+    intake: IntakeState | None
+    queue: QueueView | None
+    today: TodayView | None
+    workers: list[WorkerView] | None
+    dependencies: dict[str, DependencyView]
+
+
+class HealthView(View):
+    status: Literal["ok"] = "ok"
+
+
+class ReadinessView(View):
+    """`degraded`: tasks are accepted and read, but wait until Redis is back."""
+
+    status: Literal["ready", "degraded", "not_ready"]
+    dependencies: dict[str, DependencyView]
+
+
+class FieldProblem(View):
+    field: str
+    message: str
+
+
+class ProblemView(View):
+    """A problem document (RFC 9457). `code` is stable; `errors` stands where fields are wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:agent-orchestrator:problem:invalid-request",
+                    "title": "Invalid request",
+                    "status": 422,
+                    "detail": "1 field is wrong.",
+                    "code": "INVALID_REQUEST",
+                    "error_category": "validation",
+                    "request_id": "3f2b8e0d6c0a4b0f8f6f1f1f0c8f7a55",
+                    "errors": [{"field": "task", "message": "must not be blank"}],
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    error_category: str
+    request_id: str
+    errors: list[FieldProblem] | None = None
+    task_id: str | None = None
+    known_agents: list[str] | None = None
+
+
+def metrics_view(metrics: SystemMetrics) -> MetricsView:
+    statistics = metrics.statistics
+    today = None
+    if statistics is not None:
+        today = TodayView(
+            by_status=dict(statistics.today_by_status),
+            by_agent=dict(statistics.by_agent),
+            latency_p50_seconds=statistics.latency_p50_seconds,
+            latency_p95_seconds=statistics.latency_p95_seconds,
+        )
+    return MetricsView(
+        intake=None if metrics.intake is None else IntakeState.model_validate(metrics.intake),
+        queue=None if metrics.queue is None else QueueView.model_validate(metrics.queue),
+        today=today,
+        workers=None if metrics.workers is None else [_worker(presence) for presence in metrics.workers],
+        dependencies=dependency_views(metrics.dependencies.items()),
+    )
+
+
+def dependency_views(health: Iterable[tuple[str, DependencyHealth]]) -> dict[str, DependencyView]:
+    return {name: DependencyView.model_validate(state) for name, state in health}
+
+
+def _worker(presence: WorkerPresence) -> WorkerView:
+    return WorkerView(
+        worker_id=presence.worker_id,
+        name=presence.name,
+        version=presence.version,
+        slots=presence.slots,
+        running=len(presence.running),
+        reserved=len(presence.reserved),
+        draining=presence.draining,
+        paused=presence.paused,
+        loop_lag_ms=presence.loop_lag_ms,
+        condition=presence.condition,
+        memory_mb=presence.memory_mb,
+        seen_at=presence.at,
+    )

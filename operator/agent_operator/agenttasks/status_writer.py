@@ -1,0 +1,66 @@
+"""Writes statuses: an object's writes come in order, never an older over a newer one, none where nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent_operator.agenttasks.objects import AgentTasks
+from agent_operator.agenttasks.register import Entry
+from agent_operator.agenttasks.status import Moment, Status, mirrored
+from agent_operator.kube.cluster import HasChanged, NotThere
+from agent_operator.rest.rest_client import TaskState
+from app.ports import Clock
+from app.telemetry.metrics import Metrics
+
+WRITES_AT_ONCE = 16
+
+
+class StatusWriter:
+    """An object that is gone, or has made way for another of its name, needs no status: its entry says so then."""
+
+    def __init__(self, objects: AgentTasks, clock: Clock, metrics: Metrics) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._metrics = metrics
+        self._room = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def mirror(self, entry: Entry, task: TaskState) -> bool:
+        """Shows where the task stands, unless something newer is shown; whether it did. Raises ClusterError."""
+        async with entry.writing:
+            if task.rev <= entry.rev:
+                return False
+            written = await self._write(entry, mirrored(entry.status, task, self._moment(entry)))
+            if not entry.gone:
+                entry.rev = task.rev
+            return written
+
+    async def write(self, entry: Entry, change: Callable[[Status, Moment], Mapping[str, Any]]) -> bool:
+        """Changes the status, unless the task has ended; whether it changed. Raises ClusterError."""
+        async with entry.writing:
+            if entry.ended:
+                return False
+            return await self._write(entry, change(entry.status, self._moment(entry)))
+
+    def _moment(self, entry: Entry) -> Moment:
+        return Moment(self._clock.now(), entry.generation)
+
+    async def _write(self, entry: Entry, status: Mapping[str, Any]) -> bool:
+        if status == entry.status:
+            return False
+        try:
+            async with self._room:
+                await self._objects.write_status(entry, _difference(entry.status, status))
+        except (NotThere, HasChanged):
+            entry.gone = True
+            return False
+        entry.status = status
+        self._metrics.operator_status_writes.inc()
+        return True
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """A merge patch from the one to the other."""
+    removed: dict[str, Any] = {name: None for name in before if name not in after}
+    return removed | {name: value for name, value in after.items() if before.get(name) != value}

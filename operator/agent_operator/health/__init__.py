@@ -1,0 +1,1 @@
+"""Liveness: the pulse of each duty, and the probe that reports it."""

@@ -1,0 +1,43 @@
+"""`/health` and `/metrics` of the operator, answered by the event loop that does the work: a loop that stands still
+does not answer, and a duty that has died is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from agent_operator.health.pulse import Pulse
+from app.errors import ConfigurationError
+from app.telemetry.metrics import Metrics
+
+
+@asynccontextmanager
+async def serving_probe(host: str, port: int, *, metrics: Metrics, pulse: Pulse) -> AsyncIterator[None]:
+    """Answers while the block runs. Raises ConfigurationError where the port is taken."""
+
+    async def health(_: web.Request) -> web.Response:
+        dead = pulse.dead()
+        silent = {duty: round(seconds, 1) for duty, seconds in pulse.silent_seconds().items()}
+        report = {"status": "dead" if dead else "ok", "dead": dead, "silent_seconds": silent}
+        return web.json_response(report, status=503 if dead else 200)
+
+    async def show_metrics(request: web.Request) -> web.Response:
+        body, content_type = metrics.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.add_routes([web.get("/health", health), web.get("/metrics", show_metrics)])
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            message = f"AGENT_OPERATOR_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
+            raise ConfigurationError(message) from error
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,1 @@
+"""The REST API of the orchestrator: its client, and the back-off while it accepts nothing."""

@@ -1,0 +1,301 @@
+"""The whole system for a test: real API, workers and simulator as processes, on servers that the test may kill.
+
+Every process is started with the environment that a person would give it, logs JSON into its own file, and is stopped
+by its own id. `Stack.kill` is SIGKILL; `Stack.start` brings the same part back on the same port. A `Link` puts a proxy
+between a part and a server, so that the network between the two can fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from pymongo import MongoClient
+
+from app.settings import StoreSettings
+from tests.support.proxy import TcpProxy, running_proxy
+from tests.support.servers import HOST, Server, broker_server, free_port, store_server
+
+START_SECONDS = 30.0
+LOOK_SECONDS = 0.05
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
+
+
+class NotInTime(Exception):
+    """What a test waits for does not come. No AssertionError: a story whose set-up fails proves nothing."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What lies between a part and the server that one of its environment variables names."""
+
+    part: str
+    variable: str
+
+
+@dataclass
+class Part:
+    """One process of the product. `probe` is the URL that answers 200 when it is ready."""
+
+    name: str
+    module: Sequence[str]
+    environment: Mapping[str, str]
+    probe: str
+    log: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Starts the process and does not wait for it: it may be meant to die soon."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
+                [sys.executable, "-m", *self.module],
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        give_up_at = time.monotonic() + START_SECONDS
+        while not self.ready:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > give_up_at:
+                tail = self.log.read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"{self.name} does not get ready:\n{tail}")
+            time.sleep(0.02)
+
+    @property
+    def ready(self) -> bool:
+        """Whether its probe answers 200 now."""
+        try:
+            return httpx.get(self.probe, timeout=2).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send_signal(self, signal_number: int) -> None:
+        """SIGSTOP, SIGCONT and the like."""
+        if self.process is None:
+            raise RuntimeError(f"{self.name} does not run")
+        self.process.send_signal(signal_number)
+
+    def stop(self, signal_number: int = signal.SIGTERM, *, seconds: float = 30) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(signal_number)
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The process's JSON log, without what other programs wrote into it."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@dataclass
+class Stack:
+    """APIs, workers, simulator, Valkey and store; `client` speaks to the first API."""
+
+    parts: dict[str, Part]
+    servers: dict[str, Server]
+    links: dict[Link, TcpProxy]
+    api_url: str
+    simulator_url: str
+    mongo_uri: str
+    database_name: str
+    client: httpx.Client
+    simulator: httpx.Client
+
+    def submit(self, text: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+        answer = self.client.post("/v1/agent/execute", json={"task": text, **fields}, headers=dict(headers or {}))
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def get(self, task_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/v1/tasks/{task_id}")
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def heal(self) -> None:
+        """Makes every link whole again."""
+        for proxy in self.links.values():
+            proxy.heal()
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Looks until the condition holds. Raises NotInTime when it does not."""
+        give_up_at = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > give_up_at:
+                raise NotInTime(f"the condition did not hold within {seconds} s")
+            time.sleep(LOOK_SECONDS)
+
+    def wait(self, task_id: str, *, seconds: float = 60) -> dict[str, Any]:
+        """The finished task; fails the test when it does not end in time."""
+        give_up_at = time.monotonic() + seconds
+        while True:
+            try:
+                task = self.get(task_id)
+            except httpx.HTTPError:
+                task = {}
+            if task.get("status") in TERMINAL:
+                return task
+            if time.monotonic() > give_up_at:
+                raise AssertionError(f"task {task_id} did not end within {seconds} s: {task.get('status')}")
+            time.sleep(LOOK_SECONDS)
+
+    def calls(self, task_id: str | None = None) -> Any:
+        """What the simulator counted."""
+        query = {"task_id": task_id} if task_id else {}
+        return self.simulator.get("/simulator/calls", params=query).json()
+
+    def logged_errors(self) -> list[dict[str, Any]]:
+        """What any part has told at level error, or worse."""
+        lines = [line for part in self.parts.values() for line in part.log_lines()]
+        return [line for line in lines if line["level"] in ("error", "critical")]
+
+    @contextmanager
+    def database(self) -> Iterator[Any]:
+        """The product's database, not through any link."""
+        with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
+            yield client[self.database_name]
+
+    def kill(self, name: str) -> None:
+        if name in self.parts:
+            self.parts[name].stop(signal.SIGKILL)
+        else:
+            self.servers[name].stop(signal.SIGKILL)
+
+    def start(self, name: str) -> None:
+        if name in self.parts:
+            self.parts[name].start()
+        else:
+            self.servers[name].start()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stack is made of. `settings` are further environment variables of all parts.
+
+    `modules` names other modules than the product's own, for the kinds `api` and `worker` or for a part by its name.
+    """
+
+    workers: int = 1
+    apis: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    simulator: Sequence[str] = ()
+    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    links: Sequence[Link] = ()
+
+
+@contextmanager
+def running_stack(plan: Plan = Plan(), *, store: Server | None = None) -> Iterator[Stack]:
+    """Everything, started in order, stopped at the end; `store` is one that runs already."""
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ao-stack-")))
+        store = store or cleanup.enter_context(store_server())
+        broker = cleanup.enter_context(broker_server())
+        stack = _build(folder, store, broker, plan)
+        for link in plan.links:
+            _lay(stack, link, cleanup)
+        try:
+            for part in stack.parts.values():
+                part.start()
+            yield stack
+        finally:
+            stack.client.close()
+            stack.simulator.close()
+            for part in reversed(stack.parts.values()):
+                part.stop(signal.SIGKILL)
+
+
+def _lay(stack: Stack, link: Link, cleanup: ExitStack) -> None:
+    part = stack.parts[link.part]
+    url = part.environment[link.variable]
+    address = urlsplit(url)
+    proxy = cleanup.enter_context(running_proxy(str(address.hostname), int(address.port or 0)))
+    stack.links[link] = proxy
+    part.environment = {**part.environment, link.variable: url.replace(f":{address.port}", f":{proxy.port}", 1)}
+
+
+def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
+    simulator_port = free_port()
+    simulator_url = f"http://{HOST}:{simulator_port}"
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {
+        "MONGO_URI": store.url,
+        "REDIS_URL": broker.url,
+        "API_RATE_LIMIT_PER_MINUTE": "1000000",
+        "OPENAI_API_KEY": "simulated",
+        "OPENAI_BASE_URL": f"{simulator_url}/v1",
+        "ANTHROPIC_API_KEY": "simulated",
+        "ANTHROPIC_BASE_URL": simulator_url,
+        "TAVILY_API_KEY": "simulated",
+        "TAVILY_BASE_URL": simulator_url,
+        "LOG_FORMAT": "json",
+        "AGENT_LEASE_SECONDS": "3",
+        "AGENT_TASK_RETRY_BASE_SECONDS": "0.1",
+        **plan.settings,
+    }
+    parts = {
+        "simulator": Part(
+            "simulator",
+            ["app.simulator", "--host", HOST, "--port", str(simulator_port), *plan.simulator],
+            environment,
+            f"{simulator_url}/health",
+            folder / "simulator.log",
+        )
+    }
+    for name in _names("api", plan.apis):
+        port = free_port()
+        own = {"AGENT_API_PORT": str(port)}
+        module = plan.modules.get(name, plan.modules.get("api", ["app.main"]))
+        url = f"http://{HOST}:{port}/ready"
+        parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
+    for name in _names("worker", plan.workers):
+        port = free_port()
+        own = {"AGENT_METRICS_PORT": str(port), "AGENT_WORKER_NAME": name}
+        module = plan.modules.get(name, plan.modules.get("worker", ["worker"]))
+        url = f"http://{HOST}:{port}/health"
+        parts[name] = Part(name, module, {**environment, **own}, url, folder / f"{name}.log")
+    api_url = f"http://{HOST}:{parts['api'].environment['AGENT_API_PORT']}"
+    return Stack(
+        parts=parts,
+        servers={"store": store, "broker": broker},
+        links={},
+        api_url=api_url,
+        simulator_url=simulator_url,
+        mongo_uri=store.url,
+        database_name=plan.settings.get("MONGO_DB_NAME", StoreSettings().database),
+        client=httpx.Client(base_url=api_url, timeout=30),
+        simulator=httpx.Client(base_url=simulator_url, timeout=30),
+    )
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind if number == 1 else f"{kind}-{number}" for number in range(1, count + 1)]

@@ -1,0 +1,91 @@
+"""What the autoscaler decided reaches the API, in order, also when the API was away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from agent_operator.autoscaler import decision_log as decisions_module
+from agent_operator.autoscaler.decide import Plan, Reason, Workers
+from agent_operator.autoscaler.decision_log import REPEAT_SECONDS, WAITING, Decisions
+from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway, OrchestratorError, OrchestratorRefused
+from tests.unit.kubernetes_operator.crew import Clock
+
+AWAY = OrchestratorAway("API_UNREACHABLE", "away", retry_seconds=0)
+REFUSED = OrchestratorRefused("VALIDATION_FAILED", "refused")
+
+
+@dataclass
+class FakeApi:
+    """Answers with these failures first; `all_told` is set when it has taken the last decision."""
+
+    last: int
+    failures: list[OrchestratorError] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    all_told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def keep_decision(self, decision: Mapping[str, Any]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.told.append(decision["staying"])
+        if decision["staying"] == self.last:
+            self.all_told.set()
+
+
+def decisions(api: FakeApi) -> Decisions:
+    return Decisions(cast("Orchestrator", api), Clock(), "agents/worker")
+
+
+def note(kept: Decisions, staying: int) -> None:
+    kept.note(Plan(staying, Reason.BACKLOG, "because"), Workers(replicas=1, slots_per_pod=4), None)
+
+
+async def hand_in(kept: Decisions, api: FakeApi) -> list[int]:
+    handing = asyncio.create_task(kept.hand_in())
+    async with asyncio.timeout(10):
+        await api.all_told.wait()
+    handing.cancel()
+    await asyncio.gather(handing, return_exceptions=True)
+    return api.told
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"), [([AWAY, AWAY], [1, 2, 3]), ([REFUSED], [2, 3]), ([], [1, 2, 3])], ids=["away", "refused", ""]
+)
+async def test_decisions_wait_for_an_api_that_is_away_and_not_for_one_that_refuses(
+    failures: list[OrchestratorError], told: list[int]
+) -> None:
+    api = FakeApi(last=3, failures=list(failures))
+    kept = decisions(api)
+    for staying in (1, 2, 3):
+        note(kept, staying)
+
+    assert await hand_in(kept, api) == told
+
+
+async def test_of_more_than_the_api_would_keep_the_oldest_are_left_out() -> None:
+    api = FakeApi(last=WAITING + 4)
+    kept = decisions(api)
+    for staying in range(WAITING + 5):
+        note(kept, staying)
+
+    assert await hand_in(kept, api) == list(range(5, WAITING + 5))
+
+
+async def test_the_same_decision_is_told_again_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(decisions_module, "time", SimpleNamespace(monotonic=lambda: now))
+    api = FakeApi(last=2)
+    kept = decisions(api)
+    note(kept, 1)
+    note(kept, 1)
+    now += REPEAT_SECONDS
+    note(kept, 1)
+    note(kept, 2)
+
+    assert await hand_in(kept, api) == [1, 1, 2]

@@ -1,0 +1,64 @@
+"""What the operator makes of the API's answers: whether something was done, was not, or may be done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from agent_operator.rest.rest_client import Key, Orchestrator, OrchestratorAway, open_session
+from tests.support.servers import HOST, free_port
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def problem(status: int, code: str) -> Handler:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"code": code, "detail": "No."}, status=status)
+
+    return answer
+
+
+async def say_nothing(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+async def stand_in_between(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=502, text="Bad Gateway")
+
+
+async def submit_to(url: str) -> OrchestratorAway:
+    async with open_session(url) as session:
+        with pytest.raises(OrchestratorAway) as caught:
+            await Orchestrator(session, Key("")).submit({}, tenant="team", key="00000000-0000-4000-8000-000000000001")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("handler", "code", "uncertain"),
+    [
+        (say_nothing, "API_UNREACHABLE", True),
+        (stand_in_between, "HTTP_502", True),
+        (problem(503, "STORE_UNAVAILABLE"), "STORE_UNAVAILABLE", True),
+        (problem(503, "INTAKE_PAUSED"), "INTAKE_PAUSED", False),
+        (problem(429, "TENANT_QUEUE_FULL"), "TENANT_QUEUE_FULL", False),
+        (problem(401, "UNAUTHENTICATED"), "UNAUTHENTICATED", False),
+    ],
+)
+async def test_after_errors_of_servers_it_is_uncertain_what_was_done(
+    handler: Handler, code: str, uncertain: bool
+) -> None:
+    app = web.Application()
+    app.router.add_post("/v1/agent/execute", handler)
+    async with TestServer(app) as server:
+        away = await submit_to(str(server.make_url("/")))
+    assert (away.code, away.uncertain) == (code, uncertain)
+
+
+async def test_what_was_never_sent_was_not_done() -> None:
+    away = await submit_to(f"http://{HOST}:{free_port()}")
+    assert (away.code, away.uncertain) == ("API_UNREACHABLE", False)

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from pydantic import BaseModel
+
+from app.domain.usage import AttemptStatus
+from app.errors import (
+    BudgetExceeded,
+    LLMAuthFailed,
+    LLMBadRequest,
+    LLMError,
+    LLMOutputInvalid,
+    LLMOutputTruncated,
+    LLMRateLimited,
+    LLMTimeout,
+    LLMUnavailable,
+)
+from app.llm.chain_call import ChainCall
+from app.llm.chains import Hop, Provider
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.interface import ChatMessage, Completion
+from app.llm.plans import PlainPlan, StructuredPlan
+from app.llm.pricing import TokenCounts
+from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
+from app.settings import LLMSettings
+from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses
+
+FIRST, SECOND = Hop(Provider.OPENAI, "gpt-4.1-mini"), Hop(Provider.ANTHROPIC, "claude-sonnet-5")
+SERVER = ProviderFault(FaultKind.SERVER, "503")
+Step = ProviderAnswer | BaseException | Callable[[ProviderRequest], None]
+
+
+class City(BaseModel):
+    name: str
+
+
+def bench(first: list[Step], second: list[Step] | None = None, *, breaker_failures: int = 100) -> Bench:
+    adapters = {Provider.OPENAI: ScriptedAdapter(first)}
+    if second is not None:
+        adapters[Provider.ANTHROPIC] = ScriptedAdapter(second)
+    settings = LLMSettings(http_max_retries=3, breaker_failures=breaker_failures)
+    return Bench(adapters, settings=settings)
+
+
+class SilentAdapter(ScriptedAdapter):
+    """Never answers."""
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        await asyncio.Event().wait()
+        return await super().answer(request)
+
+
+async def run(made: Bench, *, schema: bool = False, hops: tuple[Hop, ...] | None = None) -> Completion[City]:
+    messages = [ChatMessage("user", "Name a city.")]
+    plan: StructuredPlan[City] | PlainPlan[City] = (
+        StructuredPlan(messages, City, max_tokens=100)
+        if schema
+        else PlainPlan[City](ProviderRequest(model="", messages=messages, max_tokens=100))
+    )
+    chain = hops if hops is not None else (FIRST, SECOND)[: len(made.adapters)]
+    return await ChainCall(made.parts(), made.scope(), hops=chain, plan=plan, headers={"X-Task-Id": "task-1"}).run()
+
+
+async def fails(made: Bench, error: type[LLMError], *, schema: bool = False) -> LLMError:
+    with pytest.raises(error) as caught:
+        await run(made, schema=schema)
+    assert type(caught.value) is error
+    assert list(caught.value.attempts) == made.heard
+    return caught.value
+
+
+async def test_an_answer_comes_with_its_usage_and_its_attempt() -> None:
+    made = bench([answer("Oslo")])
+    completion = await run(made)
+    assert (completion.text, completion.served_model, completion.usage.total_tokens) == ("Oslo", "served", 15)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini ok"]
+    (request,) = made.adapters[Provider.OPENAI].requests
+    assert (request.model, dict(request.headers)) == ("gpt-4.1-mini", {"X-Task-Id": "task-1"})
+    ((reserved, settled),) = made.allowance.settled
+    assert reserved == made.allowance.reserved[0]
+    assert settled == completion.usage
+
+
+async def test_a_passing_trouble_is_tried_again_with_a_wait() -> None:
+    made = bench([SERVER, SERVER, answer()])
+    completion = await run(made)
+    assert [attempt.status for attempt in completion.attempts] == ["error", "error", "ok"]
+    assert len(made.slept) == 2
+    assert made.slept[0] <= 0.2
+    assert made.slept[1] <= 0.4
+
+
+async def test_tries_are_limited_and_then_the_next_model_is_asked() -> None:
+    made = bench([SERVER], [answer()])
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error"] * 3 + ["claude-sonnet-5 ok"]
+    assert made.sample(
+        "agents_llm_fallback_total", from_model="gpt-4.1-mini", to_model="claude-sonnet-5", reason="server"
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [FaultKind.AUTH, FaultKind.QUOTA, FaultKind.MODEL_NOT_FOUND, FaultKind.CONTEXT_OVERFLOW, FaultKind.EMPTY],
+)
+async def test_what_this_model_cannot_another_may(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind)], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini", "claude-sonnet-5"]
+    assert made.slept == []
+
+
+async def test_a_fault_of_the_request_ends_the_call() -> None:
+    made = bench([ProviderFault(FaultKind.BAD_REQUEST, "400")], [answer()])
+    error = await fails(made, LLMBadRequest)
+    assert statuses(error.attempts) == ["gpt-4.1-mini error"]
+    assert made.adapters[Provider.ANTHROPIC].requests == []
+
+
+async def test_a_cut_off_answer_was_paid_for() -> None:
+    made = bench([ProviderFault(FaultKind.TRUNCATED, tokens=TokenCounts(100, 50))])
+    error = await fails(made, LLMOutputTruncated)
+    assert error.attempts[0].usage.total_tokens == 150
+    assert made.allowance.settled[0][1].total_tokens == 150
+
+
+async def test_a_short_retry_after_is_waited_for() -> None:
+    made = bench([ProviderFault(FaultKind.RATE_LIMITED, retry_after=2), answer()])
+    completion = await run(made)
+    assert [attempt.status for attempt in completion.attempts] == ["rate_limited", "ok"]
+    assert 2 <= made.slept[0] < 2.1
+
+
+async def test_a_long_retry_after_sends_the_call_to_the_next_model_and_the_others_too() -> None:
+    made = bench([ProviderFault(FaultKind.RATE_LIMITED, retry_after=120)], [answer()])
+    await run(made)
+    assert made.slept == []
+    assert statuses((await run(made)).attempts) == ["gpt-4.1-mini skipped", "claude-sonnet-5 ok"]
+
+
+async def test_a_chain_that_is_all_rate_limited_says_when_to_come_back() -> None:
+    made = bench(
+        [ProviderFault(FaultKind.RATE_LIMITED, retry_after=120)],
+        [ProviderFault(FaultKind.RATE_LIMITED, retry_after=30)],
+    )
+    assert (await fails(made, LLMRateLimited)).retry_after_seconds == 30
+    made.heard.clear()
+    again = await fails(made, LLMRateLimited)
+    assert [attempt.status for attempt in again.attempts] == [AttemptStatus.SKIPPED] * 2
+    assert again.retry_after_seconds == 30
+
+
+async def test_a_chain_that_only_times_out_is_a_timeout() -> None:
+    timeout = ProviderFault(FaultKind.TIMEOUT, maybe_billed=True)
+    await fails(bench([timeout], [timeout]), LLMTimeout)
+
+
+async def test_a_mixture_of_outages_is_unavailability() -> None:
+    await fails(bench([ProviderFault(FaultKind.TIMEOUT)], [SERVER]), LLMUnavailable)
+
+
+async def test_an_open_breaker_is_not_asked() -> None:
+    made = bench([SERVER], [answer()], breaker_failures=3)
+    await run(made)
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini skipped", "claude-sonnet-5 ok"]
+    assert len(made.adapters[Provider.OPENAI].requests) == 3
+    assert made.allowance.open == 0
+
+
+async def test_a_provider_that_is_full_is_passed_over_and_costs_nothing() -> None:
+    made = bench([answer("Paris")], [answer("Rome")])
+    made.limits = FullLimits(Provider.OPENAI)
+
+    completion = await run(made)
+
+    assert completion.text == "Rome"
+    assert [attempt.status for attempt in made.heard] == [AttemptStatus.SKIPPED, AttemptStatus.OK]
+    assert made.adapters[Provider.OPENAI].requests == []
+    assert made.allowance.open == 0
+
+
+async def test_where_every_provider_is_full_the_task_is_told_when_to_come_back() -> None:
+    made = bench([answer("Paris")], [answer("Rome")])
+    made.limits = FullLimits(*Provider)
+
+    assert (await fails(made, LLMRateLimited)).retry_after_seconds == 2.0
+
+
+async def test_a_breaker_that_opens_between_two_tries_ends_them() -> None:
+    made = bench([SERVER], [answer()], breaker_failures=2)
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error"] * 2 + ["claude-sonnet-5 ok"]
+
+
+async def test_refusals_of_requests_never_open_a_breaker() -> None:
+    made = bench([ProviderFault(FaultKind.BAD_REQUEST)], breaker_failures=1)
+    for _ in range(3):
+        with pytest.raises(LLMBadRequest):
+            await run(made)
+    assert dict(made.breaker.states()) == {FIRST.name: "closed"}
+
+
+async def test_nothing_is_asked_when_the_allowance_refuses_and_a_probe_is_given_back() -> None:
+    made = bench([SERVER], breaker_failures=1)
+    with pytest.raises(LLMUnavailable):
+        await run(made)
+    made.clock.advance(1.0)
+    made.deadline += 200
+    made.clock.advance(100)
+    made.allowance.refusal = BudgetExceeded("spent")
+    with pytest.raises(BudgetExceeded):
+        await run(made)
+    assert len(made.adapters[Provider.OPENAI].requests) == 1
+    assert await made.breaker.allow(FIRST.name)
+
+
+async def test_a_try_of_unknown_cost_is_not_settled() -> None:
+    made = bench([ProviderFault(FaultKind.TIMEOUT, maybe_billed=True), answer()])
+    await run(made)
+    assert made.allowance.open == 1
+
+
+async def test_the_deadline_ends_waiting_and_asking() -> None:
+    made = bench([SERVER], [answer()])
+    made.deadline = made.clock.monotonic()
+    error = await fails(made, LLMTimeout)
+    assert error.attempts == ()
+
+
+async def test_a_call_is_cut_off_at_the_deadline() -> None:
+    made = Bench({Provider.OPENAI: SilentAdapter([answer()])})
+    made.deadline = made.clock.monotonic() + 0.01
+    asyncio.get_running_loop().call_later(0.005, made.clock.advance, 1)
+    error = await fails(made, LLMTimeout)
+    assert [attempt.status for attempt in error.attempts] == ["timeout"]
+    assert made.allowance.open == 1
+    assert dict(made.breaker.states()) == {FIRST.name: "closed"}
+
+
+async def test_a_cancelled_call_is_metered_stays_open_and_hurts_no_breaker() -> None:
+    made = bench([asyncio.CancelledError()], breaker_failures=1)
+    with pytest.raises(asyncio.CancelledError):
+        await run(made)
+    assert statuses(made.heard) == ["gpt-4.1-mini cancelled"]
+    assert made.allowance.open == 1
+    assert await made.breaker.allow(FIRST.name)
+
+
+async def test_structured_output_is_repaired_then_asked_for_as_a_function() -> None:
+    made = bench([answer("{}"), answer("nonsense"), answer('{"name": "Oslo"}')])
+    completion = await run(made, schema=True)
+    assert completion.parsed == City(name="Oslo")
+    assert completion.usage.total_tokens == 45
+    assert [attempt.status for attempt in completion.attempts] == ["invalid_output", "invalid_output", "ok"]
+    modes = [request.schema_mode for request in made.adapters[Provider.OPENAI].requests]
+    assert modes == [SchemaMode.NATIVE, SchemaMode.NATIVE, SchemaMode.FUNCTION]
+
+
+async def test_output_that_stays_invalid_fails_with_all_its_tokens() -> None:
+    made = bench([answer("{}")], [answer('{"name": "Oslo"}')])
+    error = await fails(made, LLMOutputInvalid, schema=True)
+    assert sum(attempt.usage.total_tokens for attempt in error.attempts) == 45
+    assert made.allowance.open == 0
+
+
+async def test_an_outage_between_two_repairs_does_not_start_them_again() -> None:
+    made = bench([answer("{}"), SERVER, answer('{"name": "Oslo"}')])
+    completion = await run(made, schema=True)
+    assert [attempt.status for attempt in completion.attempts] == ["invalid_output", "error", "ok"]
+    assert len(made.adapters[Provider.OPENAI].requests[2].messages) == 3
+
+
+async def test_a_chain_without_models_says_which_key_is_missing() -> None:
+    with pytest.raises(LLMAuthFailed, match="OPENAI_API_KEY"):
+        await run(bench([answer()]), hops=())

@@ -1,0 +1,45 @@
+"""What workers' breakers and presences say of the system's health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from app.domain.worker import WorkerPresence
+from app.services.dependency_health import HealthStatus, judge_providers, judge_workers
+
+
+def presence(*, draining: bool = False, breakers: Mapping[str, str] | None = None) -> WorkerPresence:
+    return WorkerPresence(
+        worker_id="w", name="w", slots=1, running=(), reserved=(), draining=draining, loop_lag_ms=0, version="1",
+        at=datetime(2026, 11, 21, tzinfo=UTC), breakers=breakers or {},
+    )  # fmt: skip
+
+
+def test_the_worst_word_of_all_workers_counts() -> None:
+    told = [
+        presence(breakers={"a": "closed", "b": "open", "c": "half_open"}),
+        presence(breakers={"a": "closed", "b": "closed", "c": "closed", "d": "closed"}),
+    ]
+
+    assert {name: health.status for name, health in judge_providers(told).items()} == {
+        "a": HealthStatus.UP,
+        "b": HealthStatus.DOWN,
+        "c": HealthStatus.DEGRADED,
+        "d": HealthStatus.UP,
+    }
+
+
+def test_a_word_of_a_newer_worker_is_passed_over() -> None:
+    assert judge_providers([presence(breakers={"a": "resting"})]) == {}
+
+
+def test_workers_that_drain_do_not_count() -> None:
+    assert judge_workers([presence(draining=True)]).status is HealthStatus.DOWN
+    assert judge_workers([presence(draining=True), presence()]).status is HealthStatus.UP
+    assert judge_workers([]).status is HealthStatus.DOWN
+
+
+def test_without_redis_nothing_is_known_of_workers() -> None:
+    assert judge_workers(None).status is HealthStatus.UNKNOWN
+    assert judge_providers(None) == {}
