@@ -11,7 +11,7 @@ import contextlib
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
@@ -25,7 +25,7 @@ from app.api.dependencies import ApiState
 from app.api.middleware import install_middleware
 from app.api.openapi import install_openapi
 from app.api.problems import install_error_handlers
-from app.background import keep_running
+from app.background import Duty, running_duties
 from app.broker.clients import Broker
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
@@ -68,7 +68,7 @@ class Assembly:
     state: ApiState
     keys: KeyService
     window: TicketWindow
-    background: Mapping[str, Callable[[], Awaitable[None]]]
+    background: Mapping[str, Duty]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -191,14 +191,11 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
         await assembly.background["leader"]()
 
     duties = {**assembly.background, "leader": lead_when_prepared}
-    background = [asyncio.create_task(keep_running(name, duty), name=name) for name, duty in duties.items()]
-    try:
-        yield
-    finally:
-        await assembly.window.drain()
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+    async with running_duties(duties):
+        try:
+            yield
+        finally:
+            await assembly.window.drain()
 
 
 async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.background import keep_running
+from app.background import keep_running, running_duties
 
 
 async def until_logged(duty: object, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
@@ -41,3 +41,19 @@ async def test_a_duty_that_ends_is_begun_again(monkeypatch: pytest.MonkeyPatch) 
         return
 
     assert (await until_logged(end, monkeypatch))[0]["event"] == "background_duty_ended"
+
+
+async def test_duties_end_with_the_body() -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def duty() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with running_duties({"waiting": duty}):
+        await began.wait()
+        assert not ended.is_set()
+    assert ended.is_set()
