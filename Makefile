@@ -93,6 +93,7 @@ lock: ## Write requirements.lock, and the parts of it that the images hold, anew
 
 docs: setup ## Write anew what is made from settings, CRD and chart: docs/config-reference.md, docs/agenttask.md, its README
 	@$(CLI) settings-reference > docs/config-reference.md
+	@$(CLI) metrics-reference > docs/metrics.md
 	@$(PYTHON) -m agent_operator.crd_reference charts/agent-orchestrator/files/crds/agenttasks.yaml > docs/agenttask.md
 	@$$(sh tools/build.sh charts)/helm-docs --log-level warning --chart-search-root charts
 
