@@ -14,12 +14,14 @@ from tests.servers import HOST, free_port
 from tests.stack import Part, Stack
 
 ACCOUNT = f"{NAME}-operator"
+RIGHTS = [
+    f"operator/{kind}.yaml" for kind in ("serviceaccount", "roles", "rolebindings", "validatingadmissionpolicy")
+]
 
 
 def grant(plane: ControlPlane, namespace: str) -> None:
     """The service account with its rights, as the chart has them, for AgentTasks and workers of this namespace."""
-    rendered = render(namespace, "operator/operator.yaml", "operator/pods-policy.yaml")
-    rights = [found for found in rendered if found["kind"] != "Deployment"]
+    rights = render(namespace, *RIGHTS)
     plane.run("apply", "--server-side", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(rights))
 
 

@@ -141,7 +141,7 @@ def test_others_may_change_pods_as_before(control_plane: ControlPlane, pod: str)
 def test_people_may_hand_in_tasks_and_nobody_writes_a_status(
     control_plane: ControlPlane, namespace: str, role: str, verbs: set[str]
 ) -> None:
-    rendered = render(namespace, "operator/people.yaml")
+    rendered = render(namespace, "operator/user-roles.yaml")
     control_plane.run("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rendered))
     control_plane.run("create", "rolebinding", role, f"--clusterrole={role}", "--user=person", "-n", namespace)
 

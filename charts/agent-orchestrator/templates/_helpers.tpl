@@ -48,3 +48,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ $name }}: {{ include "ao.text" $value | quote }}
 {{- end }}
 {{- end -}}
+
+{{/* The namespaces whose AgentTasks the operator serves, each of them once, as a JSON array. */}}
+{{- define "ao.servedNamespaces" -}}
+{{- $named := .Values.operator.namespaces -}}
+{{- if and $named (kindIs "slice" $named) }}{{ uniq $named | toJson }}{{ else }}{{ list .Release.Namespace | toJson }}{{ end -}}
+{{- end -}}
+
+{{/* Name of the operator's Role in .namespace. Releases of other namespaces may have a Role there, so the name tells them apart. */}}
+{{- define "ao.operatorRole" -}}
+{{- $operator := merge (dict "component" "operator") . -}}
+{{- ternary (include "ao.name" $operator) (include "ao.clusterName" $operator) (eq .namespace .Release.Namespace) -}}
+{{- end -}}
