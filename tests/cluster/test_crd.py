@@ -1,4 +1,4 @@
-"""The CRD on a real API server: every rule accepts what it should and refuses the rest in words people understand."""
+"""The CRD on a real API server: each rule accepts valid objects, and refuses others with a readable message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFUSED = "# Refused: "
 
 
 def _apply(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> str:
-    """What kubectl says of it: empty where the object, and its status where it has one, are taken."""
+    """Returns the error of kubectl; empty if the API server accepts the object and, if it has one, its status."""
     for subresource in ([], ["--subresource=status"]) if "status" in document else ([],):
         done = plane.run(
             "apply", "-n", namespace, "--server-side", "--force-conflicts", *subresource, "-f", "-",
@@ -108,7 +108,7 @@ def test_every_field_is_explained(control_plane: ControlPlane) -> None:
 
     assert _undescribed(version["schema"]["openAPIV3Schema"]) == []
     explained = control_plane.run("explain", "agenttask.spec.budget.maxCostUSD").stdout
-    assert "Most money in USD" in explained
+    assert "Maximum cost in USD" in explained
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "k8s" / "samples").glob("*.yaml")), ids=lambda path: path.stem)
