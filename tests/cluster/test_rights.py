@@ -74,7 +74,7 @@ def test_a_second_release_for_a_namespace_is_refused(control_plane: ControlPlane
     with pytest.raises(CalledProcessError) as refusal:
         install("default")
 
-    assert f"operator.namespaces: {granted} is served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
+    assert f"operator.namespaces: {granted} is already served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
 
 
 def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = False) -> str:
@@ -103,7 +103,7 @@ def pod(control_plane: ControlPlane, granted: str) -> str:
     return granted
 
 
-REFUSAL = "this account may change nothing of a pod but its deletion cost"
+REFUSAL = "This account may change only the deletion cost of a pod."
 LABEL = '{"metadata":{"labels":{"app":"y"}}}'
 COST = '{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":%s}}}'
 
