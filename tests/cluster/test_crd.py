@@ -54,7 +54,7 @@ def test_a_text_that_is_too_long_is_refused(control_plane: ControlPlane, namespa
     assert "spec.task: Too long: may not be more than 32768" in said
 
 
-def test_what_is_left_out_has_its_default(control_plane: ControlPlane, namespace: str) -> None:
+def test_an_absent_field_has_its_default(control_plane: ControlPlane, namespace: str) -> None:
     _apply(control_plane, namespace, _documents(CASES / "task-is-not-empty" / "accepted.yaml")[0])
 
     assert control_plane.get("agenttask/article", "-n", namespace)["spec"] == {
@@ -77,7 +77,7 @@ def test_objects_are_found_by_short_name_phase_and_agent(control_plane: ControlP
     assert len(control_plane.get("agents", "-n", namespace)["items"]) == 1
 
 
-def test_columns_are_those_that_people_look_for(control_plane: ControlPlane, namespace: str) -> None:
+def test_columns_show_agent_phase_tokens_and_cost(control_plane: ControlPlane, namespace: str) -> None:
     document = _documents(CASES / "agent-is-a-name" / "accepted.yaml")[0]
     status = {
         "phase": "Completed",
