@@ -58,20 +58,20 @@ class ApiClient:
 
     def submit(self, body: Mapping[str, object], *, idempotency_key: str | None = None) -> Json:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return self._ask("POST", "/v1/agent/execute", json=dict(body), headers=headers)
+        return self._request("POST", "/v1/agent/execute", json=dict(body), headers=headers)
 
     def get(self, task_id: str) -> Json:
-        return self._ask("GET", f"/v1/tasks/{task_id}")
+        return self._request("GET", f"/v1/tasks/{task_id}")
 
     def list_tasks(self, filters: Mapping[str, str | int | None]) -> Json:
         present = {name: value for name, value in filters.items() if value is not None}
-        return self._ask("GET", "/v1/tasks", params=present)
+        return self._request("GET", "/v1/tasks", params=present)
 
     def cancel(self, task_id: str) -> Json:
-        return self._ask("POST", f"/v1/tasks/{task_id}/cancel")
+        return self._request("POST", f"/v1/tasks/{task_id}/cancel")
 
     def system_metrics(self) -> Json:
-        return self._ask("GET", "/v1/system/metrics")
+        return self._request("GET", "/v1/system/metrics")
 
     def follow(self, task_id: str) -> Iterator[Json]:
         """The task each time it has changed, until it has ended. Asks often at first, every two seconds later."""
@@ -87,7 +87,7 @@ class ApiClient:
             time.sleep(pause_seconds)
             pause_seconds = min(LONGEST_POLL_SECONDS, pause_seconds * POLL_GROWTH)
 
-    def _ask(self, method: str, path: str, **options: Any) -> Json:
+    def _request(self, method: str, path: str, **options: Any) -> Json:
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
@@ -97,14 +97,14 @@ class ApiClient:
             ) from error
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS and method == "GET":
             time.sleep(float(response.headers.get("Retry-After", "1")))
-            return self._ask(method, path, **options)
+            return self._request(method, path, **options)
         if response.is_error:
-            raise _refusal(response)
+            raise _to_failure(response)
         answer: Json = response.json()
         return answer
 
 
-def _refusal(response: httpx.Response) -> ApiFailed:
+def _to_failure(response: httpx.Response) -> ApiFailed:
     try:
         problem = response.json()
     except ValueError:

@@ -66,9 +66,9 @@ def status(
 @app.command()
 def demo(state: State = DEFAULT_FOLDER) -> None:
     """Show what the system does, live; it is started first when it does not run, and stopped again after."""
-    from app.cli.demo.tour import run_demo
+    from app.cli.demo.tour import run_tour
 
-    raise typer.Exit(run_demo(state))
+    raise typer.Exit(run_tour(state))
 
 
 @app.command("ssm-render")

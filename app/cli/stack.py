@@ -13,7 +13,7 @@ import typer
 from app.cli.embedded import launch
 from app.cli.embedded.free_ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
-from app.cli.embedded.stack_plan import Named, build_plan
+from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.settings import load_settings
 
@@ -42,7 +42,7 @@ def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
     """The plan of a stack as the settings ask for it. Raises StackFailed when the asked-for port is taken."""
-    named = Named.in_settings(load_settings())
+    named = ConfiguredParts.in_settings(load_settings())
     folder.create()
     plan = build_plan(folder, named, port=choose_port(port), workers=workers)
     return replace(plan, announcement=announcement(plan))
@@ -60,7 +60,7 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
     """Starts the stack for good. One that does not become ready is stopped again. Raises StackFailed."""
     seen: set[str] = set()
 
-    def tell(status: StackStatus) -> None:
+    def print_ready(status: StackStatus) -> None:
         for process in status.processes:
             if process.ready and process.name not in seen:
                 seen.add(process.name)
@@ -68,7 +68,7 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
 
     supervisor = launch.start_supervisor(folder, plan, tethered=False)
     try:
-        launch.wait_until_ready(folder, supervisor, on_status=tell)
+        launch.wait_until_ready(folder, supervisor, on_status=print_ready)
     except (launch.StackFailed, KeyboardInterrupt):
         launch.stop_stack(folder)
         raise

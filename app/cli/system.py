@@ -12,12 +12,12 @@ from rich.text import Text
 from app.cli.client import ApiClient, Json
 from app.cli.text import plain
 
-LOOK_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 
 def read_system(url: str, *, key: str | None) -> Json:
     """`GET /v1/system/metrics`. Raises ApiFailed."""
-    with ApiClient(url, key=key, timeout_seconds=LOOK_SECONDS) as client:
+    with ApiClient(url, key=key, timeout_seconds=TIMEOUT_SECONDS) as client:
         return client.system_metrics()
 
 
@@ -27,8 +27,8 @@ def print_system(console: Console, system: Json) -> None:
     for name, dependency in system["dependencies"].items():
         if dependency["status"] != "up":
             detail = dependency["detail"]
-            told = f"{name} is {dependency['status']}" + ("" if detail is None else f": {plain(detail)}")
-            console.print(Text(told, style="red"))
+            text = f"{name} is {dependency['status']}" + ("" if detail is None else f": {plain(detail)}")
+            console.print(Text(text, style="red"))
     if system["workers"] is None:
         console.print(Text("Nobody tells of workers while Redis does not answer.", style="red"))
     elif not system["workers"]:
@@ -51,10 +51,10 @@ def _worker_table(workers: list[dict[str, Any]]) -> Table:
         table.add_column(column, no_wrap=True)
     for worker in workers:
         condition = worker["condition"]
-        told = "draining" if worker["draining"] and condition == "ok" else condition
+        text = "draining" if worker["draining"] and condition == "ok" else condition
         table.add_row(
             Text(plain(worker["name"])),
-            Text(plain(told), style={"ok": "green", "draining": "yellow"}.get(told, "red")),
+            Text(plain(text), style={"ok": "green", "draining": "yellow"}.get(text, "red")),
             str(worker["running"]),
             str(worker["reserved"]),
             str(worker["slots"]),

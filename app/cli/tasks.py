@@ -133,11 +133,11 @@ def _connect(api: str | None, key: str | None, state: Path) -> ApiClient:
 
 
 def _follow(client: ApiClient, task_id: str, *, as_json: bool) -> None:
-    told = 0
+    printed = 0
     for task in client.follow(task_id):
-        for event in [] if as_json else task["events"][told:]:
+        for event in [] if as_json else task["events"][printed:]:
             typer.echo(f"{event['at'][11:19]}  {event['name']}")
-        told = len(task["events"])
+        printed = len(task["events"])
     _show(task, as_json=as_json)
     if task["status"] != "completed":
         raise typer.Exit(1)

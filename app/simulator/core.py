@@ -16,7 +16,7 @@ from app.simulator.answers.compose import compose_answer
 from app.simulator.dialect import Dialect, Unacceptable, dump
 from app.simulator.ledger import OK, Call, Ledger
 from app.simulator.prompt import Json
-from app.simulator.scripted_faults import Failure, Faults, Plan
+from app.simulator.scripted_faults import Failure, FaultPlan, ScriptedFaults
 from app.simulator.streams import ChunkedResponse, halves, split_text
 
 _JSON = b"application/json"
@@ -42,10 +42,10 @@ class Simulator:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self.faults = Faults()
+        self.faults = ScriptedFaults()
         self.ledger = Ledger()
 
-    def speak(self, dialect: Dialect) -> Endpoint:
+    def model_endpoint(self, dialect: Dialect) -> Endpoint:
         """The endpoint of a model API."""
 
         async def endpoint(request: Request) -> ASGIApp:
@@ -55,8 +55,8 @@ class Simulator:
                 model = str(payload["model"])
             except _MALFORMED_ERRORS:
                 return error_response(dialect, _MALFORMED)
-            call, plan = self.begin(request, dialect.provider, dialect.endpoint, model, body)
-            failure = await self.before(request, plan)
+            call, plan = self.record_call(request, dialect.provider, dialect.endpoint, model, body)
+            failure = await self.run_plan(request, plan)
             if failure is not None:
                 self.ledger.finish(call, plan.name or failure.code)
                 return error_response(dialect, failure)
@@ -71,7 +71,9 @@ class Simulator:
 
         return endpoint
 
-    def begin(self, request: Request, provider: str, endpoint: str, model: str, body: bytes) -> tuple[Call, Plan]:
+    def record_call(
+        self, request: Request, provider: str, endpoint: str, model: str, body: bytes
+    ) -> tuple[Call, FaultPlan]:
         """Notes the call, and decides what goes wrong with it."""
         headers = request.headers
         task_id = headers.get("x-task-id", "")
@@ -87,18 +89,18 @@ class Simulator:
         header = headers.get("x-simulator-fault", "")
         return call, self.faults.plan(provider=provider, model=model, header=header, task_id=task_id)
 
-    async def before(self, request: Request, plan: Plan) -> Failure | None:
+    async def run_plan(self, request: Request, plan: FaultPlan) -> Failure | None:
         """Waits as long as was asked for; then says which error to answer with, if any."""
         latency_ms = self.config.latency_ms + plan.latency_ms
         if latency_ms:
             await asyncio.sleep(latency_ms / 1000)
         return plan.failure or check_key(request)
 
-    def respond(self, call: Call, plan: Plan, body: Json, *, tokens: tuple[int, int] = (0, 0)) -> ASGIApp:
+    def respond(self, call: Call, plan: FaultPlan, body: Json, *, tokens: tuple[int, int] = (0, 0)) -> ASGIApp:
         """A plain answer."""
         return self._chunked(call, plan, halves(dump(body).encode()), _JSON, tokens)
 
-    def _answer(self, dialect: Dialect, payload: Json, plan: Plan, call: Call) -> ASGIApp:
+    def _answer(self, dialect: Dialect, payload: Json, plan: FaultPlan, call: Call) -> ASGIApp:
         prompt = dialect.read(payload)
         answer = compose_answer(prompt, plan.effects, seed=call.fingerprint)
         tokens = (prompt.input_tokens, answer.output_tokens)
@@ -109,7 +111,7 @@ class Simulator:
         return self._chunked(call, plan, list(events), _EVENTS, tokens)
 
     def _chunked(
-        self, call: Call, plan: Plan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
+        self, call: Call, plan: FaultPlan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
     ) -> ASGIApp:
         def end(complete: bool) -> None:
             outcome = (plan.name or OK) if complete or plan.transport else "disconnected"

@@ -44,8 +44,8 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
             model, texts = str(payload["model"]), _texts(payload["input"])
         except (KeyError, TypeError, ValueError):
             return error_response(ChatCompletions(), Failure(400, "invalid_request", "No model or no input."))
-        call, plan = simulator.begin(request, "openai", "embeddings", model, body)
-        failure = await simulator.before(request, plan)
+        call, plan = simulator.record_call(request, "openai", "embeddings", model, body)
+        failure = await simulator.run_plan(request, plan)
         if failure is not None:
             simulator.ledger.finish(call, plan.name or failure.code)
             return error_response(ChatCompletions(), failure)

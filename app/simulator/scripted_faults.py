@@ -81,7 +81,7 @@ _ONCE = "-once"
 
 
 @dataclass(frozen=True)
-class Plan:
+class FaultPlan:
     """All that goes wrong with one call; `name` is what the ledger calls it, empty when all is well."""
 
     name: str = ""
@@ -92,11 +92,11 @@ class Plan:
     drip_ms: int = 0
 
 
-ALL_WELL = Plan()
+NO_FAULT = FaultPlan()
 
 
 @dataclass
-class Rule:
+class FaultRule:
     """A fault switched on at run time; None matches everything, `times` None holds until cleared."""
 
     fault: str
@@ -113,7 +113,7 @@ def is_known(fault: str) -> bool:
     return all(part in NAMES or _TIMED.fullmatch(part) for part in parts)
 
 
-def compose(parts: list[str]) -> Plan:
+def build_plan(parts: list[str]) -> FaultPlan:
     """One plan out of known faults' names."""
     latency_ms = drip_ms = 0
     for part in parts:
@@ -122,7 +122,7 @@ def compose(parts: list[str]) -> Plan:
             latency_ms += int(timed[2])
         elif timed:
             drip_ms += int(timed[2])
-    return Plan(
+    return FaultPlan(
         name="+".join(parts),
         failure=next((FAILURES[part] for part in parts if part in FAILURES), None),
         transport=next((part for part in parts if part in TRANSPORT), None),
@@ -133,16 +133,16 @@ def compose(parts: list[str]) -> Plan:
 
 
 @dataclass
-class Faults:
+class ScriptedFaults:
     """Which call is hit. Holds the run-time rules, and which `-once` faults have struck already."""
 
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[FaultRule] = field(default_factory=list)
     _struck: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> Plan:
+    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> FaultPlan:
         named = _IN_MODEL.search(model)
         if not (named or header or self.rules):
-            return ALL_WELL
+            return NO_FAULT
         wanted = [fault for fault in (header, named[1] if named else "") if fault and is_known(fault)]
         for rule in self.rules:
             if rule.matches(provider, model):
@@ -150,7 +150,7 @@ class Faults:
                 wanted.append(rule.fault)
         parts = [part for fault in wanted for part in fault.split("+")]
         striking = [part.removesuffix(_ONCE) for part in parts if self._strikes(part, model, task_id)]
-        return compose(striking) if striking else ALL_WELL
+        return build_plan(striking) if striking else NO_FAULT
 
     def clear(self) -> None:
         self.rules.clear()

@@ -59,8 +59,8 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
             query, wanted = str(payload["query"]), int(payload.get("max_results") or _DEFAULT_RESULTS)
         except (AttributeError, KeyError, TypeError, ValueError):
             return _refusal(Failure(400, "invalid_request", "Query is missing."))
-        call, plan = simulator.begin(request, "tavily", "search", "search", body)
-        failure = await simulator.before(request, plan)
+        call, plan = simulator.record_call(request, "tavily", "search", "search", body)
+        failure = await simulator.run_plan(request, plan)
         if failure is None and not query.strip():
             failure = Failure(400, "invalid_request", "Query is missing.")
         if failure is not None:

@@ -86,14 +86,14 @@ class WebSearch:
         if not text:
             raise SearchRejected("The search query is empty.")
         try:
-            hits = await self._ask_again_once(text, request_id)
+            hits = await self._search_with_retry(text, request_id)
         except SearchError as error:
             self._count(_STATUS.get(type(error), "error"))
             raise
         self._count("ok")
         return hits
 
-    async def _ask_again_once(self, query: str, request_id: str) -> Sequence[SearchHit]:
+    async def _search_with_retry(self, query: str, request_id: str) -> Sequence[SearchHit]:
         """A second try for what a second try can mend: no answer, a 5xx, or a key that has just been replaced."""
         for attempt in range(1, _ATTEMPTS + 1):
             key = self._key.current()
@@ -135,11 +135,11 @@ class WebSearch:
     async def _timed(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                return await self._ask(key, query, request_id)
+                return await self._call(key, query, request_id)
         except TimeoutError as error:
             raise _TooSlow("The web search took too long.") from error
 
-    async def _ask(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
+    async def _call(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
         """One call; every error of the library and of the transport becomes one of ours."""
         try:
             answer = await self._client_with(key).search(

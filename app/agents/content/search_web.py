@@ -41,7 +41,7 @@ async def _search(context: AgentContext, query: str) -> Sequence[SearchHit] | No
     try:
         return await context.search.search(query, request_id=context.task.request_id)
     except SearchError as error:
-        log.warning("content_search_failed", error_type=error.code, reason=error.message)
+        log.warning("content_search_failed", error_code=error.code, reason=error.message)
         return None
 
 

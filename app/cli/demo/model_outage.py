@@ -16,7 +16,7 @@ def answering_model(task: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def model_down(simulator_url: str, model: str) -> Iterator[None]:
+def model_outage(simulator_url: str, model: str) -> Iterator[None]:
     """Inside, every call of the model fails with 503."""
     with httpx.Client(base_url=simulator_url, trust_env=False) as simulator:
         simulator.post("/simulator/faults", json={"model": model, "fault": "down"}).raise_for_status()

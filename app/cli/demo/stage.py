@@ -25,7 +25,7 @@ class Stage:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def announce(self, status: StackStatus) -> None:
+    def print_introduction(self, status: StackStatus) -> None:
         processes = ", ".join(process.name for process in status.processes)
         self._console.print(Text.assemble(("Running: ", "dim"), processes, ("  API: ", "dim"), status.api_url))
         if status.simulated:
@@ -41,7 +41,7 @@ class Stage:
         self._console.print(Rule(Text(f"{number}/{total}  {title}", style="bold"), align="left"))
         self._console.print(Text(f"> {task}", style="cyan"))
 
-    def say(self, text: str, *, style: str = "dim") -> None:
+    def print_note(self, text: str, *, style: str = "dim") -> None:
         self._console.print(Text(text, style=style))
 
     def follow(self, states: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -84,7 +84,7 @@ class Stage:
             source = Text(f"  [{number}] {plain(citation['source'])}: {plain(citation['title'])}", style="dim")
             self._console.print(source, no_wrap=True, overflow="ellipsis")
         if citations:
-            self.say(f"  {len(citations)} cited sources; each was checked against what the search returned.")
+            self.print_note(f"  {len(citations)} cited sources; each was checked against what the search returned.")
 
     def verdict(self, shortfall: str | None, *, good: str) -> None:
         if shortfall is None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli.client import ApiClient
-from app.cli.demo.model_outage import answering_model, model_down
+from app.cli.demo.model_outage import answering_model, model_outage
 from app.cli.demo.scenes import SCENES, Scene, Trick
 from app.cli.demo.stage import Stage
 from app.cli.embedded import launch
@@ -25,18 +25,20 @@ from app.cli.stack import prepare
 Task = Mapping[str, Any]
 
 
-def run_demo(state: Path) -> int:
+def run_tour(state: Path) -> int:
     """Shows every scene; returns 1 when one of them did not end as promised."""
     console = Console(highlight=False)
     folder = StateFolder(state.absolute())
     with _stack(folder, console) as status, ApiClient(status.api_url) as client:
         stage = Stage(console)
-        stage.announce(status)
+        stage.print_introduction(status)
         tour = Tour(client, stage, status)
         for number, scene in enumerate(SCENES, start=1):
             tour.play(scene, number)
         stage.table(tour.finished, simulated=bool(status.simulated))
-        stage.say("Have it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above.")
+        stage.print_note(
+            "Have it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above."
+        )
     return 0 if tour.good else 1
 
 
@@ -84,12 +86,12 @@ class Tour:
     def play(self, scene: Scene, number: int) -> None:
         self._stage.scene(number, len(SCENES), scene.title, scene.task)
         if scene.trick is Trick.OUTAGE and self._status.simulator_url is None:
-            self._stage.say("Left out: a real provider cannot be taken down from here.")
+            self._stage.print_note("Left out: a real provider cannot be taken down from here.")
             return
         task = self._perform(scene)
         self._stage.outcome(task, with_attempts=scene.trick is Trick.OUTAGE)
         if scene is SCENES[0] and task["result"] is not None and not task["result"]["citations"]:
-            self._stage.say("No sources: web search needs a key, TAVILY_API_KEY.")
+            self._stage.print_note("No sources: web search needs a key, TAVILY_API_KEY.")
         shortfall = scene.shortfall(task)
         self._stage.verdict(shortfall, good=_summary(task))
         self.good = self.good and shortfall is None
@@ -98,12 +100,12 @@ class Tour:
     def _perform(self, scene: Scene) -> Task:
         if scene.trick is Trick.FOLLOW_UP:
             session_id = self.finished[0][1]["session_id"]
-            self._stage.say(f"in session {session_id}")
+            self._stage.print_note(f"in session {session_id}")
             return self._run({"task": scene.task, "session_id": session_id})
         if scene.trick is Trick.OUTAGE and self._status.simulator_url is not None:
             model = answering_model(self.finished[0][1])
-            self._stage.say(f"{model} is taken down: every call of it fails with 503")
-            with model_down(self._status.simulator_url, model):
+            self._stage.print_note(f"{model} is taken down: every call of it fails with 503")
+            with model_outage(self._status.simulator_url, model):
                 return self._run({"task": scene.task})
         if scene.trick is Trick.TWICE:
             return self._run_twice({"task": scene.task})
@@ -116,9 +118,9 @@ class Tour:
     def _run_twice(self, body: Mapping[str, object]) -> Task:
         key = str(uuid.uuid4())
         first, second = (self._client.submit(body, idempotency_key=key)["task_id"] for _ in range(2))
-        self._stage.say(f"first answer:  task {first}\nsecond answer: task {second}")
+        self._stage.print_note(f"first answer:  task {first}\nsecond answer: task {second}")
         if first != second:
-            self._stage.say("two tasks were made of one key", style="red")
+            self._stage.print_note("two tasks were made of one key", style="red")
             self.good = False
         return self._follow(second)
 

@@ -63,7 +63,7 @@ class Child:
     def tick(self, *, startable: bool) -> None:
         """Looks after the child once: notices its death, starts it when it is due, asks whether it is ready."""
         if self._process is not None and self._process.poll() is not None:
-            self._note_death(self._process)
+            self._record_death(self._process)
         now = self._monotonic()
         if self._process is None:
             if startable and now >= self._start_at:
@@ -103,7 +103,7 @@ class Child:
             self._deaths_in_a_row = 0
         self._probe_at = now + PROBE_AGAIN_SECONDS
 
-    def _note_death(self, process: subprocess.Popen[bytes]) -> None:
+    def _record_death(self, process: subprocess.Popen[bytes]) -> None:
         _kill_group(process.pid)
         self._process = None
         self.ready = False

@@ -107,7 +107,7 @@ def _first_status(folder: StateFolder) -> StackStatus | None:
 def _prepare(folder: StateFolder, plan: StackPlan) -> None:
     """Leaves the plan, and takes away what a supervisor that was killed had said: nobody shall take it for the new."""
     if not folder.running():
-        folder.forget_status()
+        folder.remove_status()
     plan.write(folder.plan)
 
 

@@ -22,7 +22,7 @@ LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE"
 
 
 @dataclass(frozen=True)
-class Named:
+class ConfiguredParts:
     """What the environment (or `.env`) names, so that nothing of the kind is embedded."""
 
     store: bool
@@ -32,7 +32,7 @@ class Named:
     variables: frozenset[str]
 
     @classmethod
-    def in_settings(cls, settings: Settings) -> Named:
+    def in_settings(cls, settings: Settings) -> ConfiguredParts:
         llm, search = settings.llm.model_fields_set, settings.search.model_fields_set
         models = {
             f"{provider}_{what}"
@@ -60,7 +60,7 @@ def _set_variables(group: SettingsGroup) -> frozenset[str]:
     return frozenset(str(fields[name].validation_alias) for name in group.model_fields_set)
 
 
-def build_plan(folder: StateFolder, named: Named, *, port: int, workers: int) -> StackPlan:
+def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, workers: int) -> StackPlan:
     """The children of a stack whose API listens on `port`, each on a free port of its own."""
     ports = free_ports(3 + workers)
     embedded: list[ChildSpec] = []

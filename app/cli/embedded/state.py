@@ -103,7 +103,7 @@ class StateFolder:
         processes = [ProcessStatus(**process) for process in document.pop("processes")]
         return StackStatus(**{**document, "simulated": tuple(document["simulated"])}, processes=processes)
 
-    def forget_status(self) -> None:
+    def remove_status(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from app.cli.embedded.child import Child
-from app.cli.embedded.event_log import Journal
+from app.cli.embedded.event_log import EventLog
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.state import StackStatus, StateFolder
 
@@ -31,10 +31,10 @@ ALREADY_RUNNING = 3
 class Supervisor:
     """The loop over the children of a plan; `stop` may be called from a signal handler."""
 
-    def __init__(self, plan: StackPlan, folder: StateFolder, journal: Journal) -> None:
+    def __init__(self, plan: StackPlan, folder: StateFolder, event_log: EventLog) -> None:
         self._plan = plan
         self._folder = folder
-        self._journal = journal
+        self._event_log = event_log
         self._stopping = False
         self._phase = "starting"
         self._woken, self._wake = os.pipe()
@@ -56,7 +56,7 @@ class Supervisor:
                 self._rest()
         finally:
             self._stop_children()
-            self._folder.forget_status()
+            self._folder.remove_status()
 
     def _listen_to_signals(self) -> None:
         os.set_blocking(self._wake, False)
@@ -71,7 +71,7 @@ class Supervisor:
             child.tick(startable=ready.issuperset(child.spec.needs))
         if self._phase == "starting" and all(child.ready for child in self._children):
             self._phase = "running"
-        self._publish()
+        self._write_status()
 
     def _rest(self) -> None:
         """Waits for the next round; a signal, a child's death too, ends the wait."""
@@ -80,7 +80,7 @@ class Supervisor:
         if readable:
             os.read(self._woken, 512)
 
-    def _publish(self) -> None:
+    def _write_status(self) -> None:
         status = StackStatus(
             supervisor_pid=os.getpid(),
             phase=self._phase,
@@ -89,13 +89,13 @@ class Supervisor:
             simulated=self._plan.simulated,
             processes=[child.status() for child in self._children],
         )
-        if self._journal.note(status):
+        if self._event_log.record(status):
             self._folder.write_status(status)
 
     def _stop_children(self) -> None:
         """First those that use others, then those that are used."""
         self._phase = "stopping"
-        self._publish()
+        self._write_status()
         users = [child for child in self._children if child.spec.needs]
         used = [child for child in self._children if not child.spec.needs]
         for wave in (users, used):
@@ -105,7 +105,7 @@ class Supervisor:
             for child in wave:
                 child.wait_until_stopped(until=give_up_at)
         self._phase = "stopped"
-        self._publish()
+        self._write_status()
 
 
 def _take_lock(folder: StateFolder) -> IO[str] | None:
@@ -125,8 +125,8 @@ def main(arguments: Sequence[str]) -> int:
         return ALREADY_RUNNING
     plan = StackPlan.read(folder.plan)
     with held, (folder.logs / "supervisor.log").open("a", encoding="utf-8") as log:
-        journal = Journal(log, terminal="--terminal" in arguments, announcement=plan.announcement)
-        Supervisor(plan, folder, journal).run()
+        event_log = EventLog(log, terminal="--terminal" in arguments, announcement=plan.announcement)
+        Supervisor(plan, folder, event_log).run()
     return 0
 
 

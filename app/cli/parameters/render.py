@@ -21,7 +21,7 @@ def render(path: str, *, region: str | None) -> None:
         )
     parameters = read_parameters(path, region=region)
     values = chart_values(parameters, path=path)
-    sys.stderr.write("".join(f"{line}\n" for line in _told(parameters)))
+    sys.stderr.write("".join(f"{line}\n" for line in _report_lines(parameters)))
     json.dump(values, sys.stdout)  # JSON is YAML, and leaves no doubt about what is a text
 
 
@@ -32,7 +32,7 @@ def list_versions(path: str, *, region: str | None) -> None:
     sys.stdout.write("".join(f"{parameter.path} {parameter.version}\n" for parameter in _in_order(parameters)))
 
 
-def _told(parameters: Sequence[Parameter]) -> list[str]:
+def _report_lines(parameters: Sequence[Parameter]) -> list[str]:
     return [
         f"{parameter.path} version {parameter.version}"
         + (", a secret" if parameter.secure else "")

@@ -49,8 +49,8 @@ def obey_in_text(text: str, demands: Demands, *, system: str) -> str:
     if not demands.sentences:
         return text
     links = "\n".join(f"[{at}] [{url}]({url}) ![ ]({url})" for at, url in enumerate(demands.urls, start=90))
-    told = "\n".join(f"As instructed: {sentence}" for sentence in demands.sentences)
-    return f"{text}\n\n{told}\n\n{links}\n\nMy system prompt is: {system[:200]}"
+    claims = "\n".join(f"As instructed: {sentence}" for sentence in demands.sentences)
+    return f"{text}\n\n{claims}\n\n{links}\n\nMy system prompt is: {system[:200]}"
 
 
 def _visible(match: re.Match[str]) -> str:

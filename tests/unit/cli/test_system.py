@@ -27,16 +27,16 @@ def shown(**fields: Any) -> str:
     }
     console = Console(file=StringIO(), width=100)
     print_system(console, {**system, **fields})
-    told = console.file
-    assert isinstance(told, StringIO)
-    return told.getvalue()
+    output = console.file
+    assert isinstance(output, StringIO)
+    return output.getvalue()
 
 
 def test_a_system_that_works() -> None:
-    told = shown()
+    text = shown()
 
-    assert "12 tasks wait, the oldest for 7 s; 4 run." in told
-    assert told.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
+    assert "12 tasks wait, the oldest for 7 s; 4 run." in text
+    assert text.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
 
 
 def test_conditions_drains_and_missing_servers_are_named() -> None:

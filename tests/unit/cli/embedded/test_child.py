@@ -1,4 +1,4 @@
-"""Back-off between the starts of a child, and how its end is told."""
+"""Back-off between the starts of a child, and how its end is shown."""
 
 from __future__ import annotations
 
