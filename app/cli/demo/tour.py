@@ -1,6 +1,6 @@
-"""Runs the tour: on the stack that is up already, or on one that lives only as long as the tour.
+"""The tour: on the stack that is already up, or on one that lives only as long as the tour.
 
-Every scene is a task over REST like any other; nothing is staged but the outage, which the simulator plays.
+Every scene is a task over REST like any other; nothing is staged except the outage, which the simulator plays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Task = Mapping[str, Any]
 
 
 def run_tour(state: Path) -> int:
-    """Shows every scene; returns 1 when one of them did not end as promised."""
+    """Shows every scene; returns 1 if one of them did not end as promised."""
     console = Console(highlight=False)
     folder = StateFolder(state.absolute())
     with _stack(folder, console) as status, ApiClient(status.api_url) as client:
@@ -37,14 +37,14 @@ def run_tour(state: Path) -> int:
             tour.play(scene, number)
         stage.table(tour.finished, simulated=bool(status.simulated))
         stage.print_note(
-            "Have it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above."
+            "Start it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above."
         )
     return 0 if tour.good else 1
 
 
 @contextmanager
 def _stack(folder: StateFolder, console: Console) -> Iterator[StackStatus]:
-    """The running stack, left running; or a new one, which ends with the tour even when that is killed."""
+    """Uses the running stack and leaves it running, or starts one that ends with the tour, even if that is killed."""
     running = folder.read_status()
     if running is not None:
         yield running
@@ -74,7 +74,7 @@ def _progress(status: StackStatus) -> Text:
 
 
 class Tour:
-    """Plays scenes one after the other and keeps what came of them."""
+    """The scenes under way: plays them one after the other and keeps the finished tasks."""
 
     def __init__(self, client: ApiClient, stage: Stage, status: StackStatus) -> None:
         self.finished: list[tuple[str, Task]] = []
@@ -103,6 +103,7 @@ class Tour:
             self._stage.print_note(f"in session {session_id}")
             return self._run({"task": scene.task, "session_id": session_id})
         if scene.trick is Trick.OUTAGE and self._status.simulator_url is not None:
+            # The model that answered the first scene is the first hop of the chain: its outage reaches the second hop.
             model = answering_model(self.finished[0][1])
             self._stage.print_note(f"{model} is taken down: every call of it fails with 503")
             with model_outage(self._status.simulator_url, model):

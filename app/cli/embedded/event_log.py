@@ -1,4 +1,4 @@
-"""What the supervisor tells: every change as a JSON line in its log, and a short line on the terminal if it has one."""
+"""The supervisor's log: every change as a JSON line, and as a short line on the terminal if there is one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.cli.embedded.state import ProcessStatus, StackStatus
 
 
 class EventLog:
-    """Compares each status with the one before. `terminal`: people watch standard output."""
+    """The log of what changes from one status to the next. `terminal`: people watch standard output."""
 
     def __init__(self, log: IO[str], *, terminal: bool, announcement: str) -> None:
         self._log = log
@@ -20,7 +20,7 @@ class EventLog:
         self._before: StackStatus | None = None
 
     def record(self, status: StackStatus) -> bool:
-        """Tells what is new in the status; False when nothing is."""
+        """Logs what is new in the status; returns False if nothing is."""
         before, self._before = self._before, status
         if status == before:
             return False
@@ -45,7 +45,7 @@ class EventLog:
     def _log_event(self, message: str, **fields: str | float | None) -> None:
         line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "message": message, **fields}
         self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
+        self._log.flush()  # a supervisor that is killed must leave its last line behind
 
     def _print(self, line: str) -> None:
         if self._terminal:

@@ -1,8 +1,8 @@
-"""Keeps the children of one stack alive until SIGTERM or SIGINT.
+"""The supervisor of one stack: keeps the children alive until SIGTERM or SIGINT.
 
-`python -m app.cli.embedded.supervisor FOLDER [--terminal]` runs the plan that lies in the folder. One thread, one
-loop, the standard library: the process idles for hours beside what it watches. When it dies by SIGKILL the children
-die with it (see `tether`); the stores are crash-safe, and tasks under way are taken up again.
+`python -m app.cli.embedded.supervisor FOLDER [--terminal]` runs the plan in the folder. It is one thread, one loop and
+the standard library, because it idles for hours beside its children. If SIGKILL ends it, the children end with it (see
+`tether`); the stores are crash-safe, and tasks under way run again later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.cli.embedded.state import StackStatus, StateFolder
 
 STARTING_ROUND_SECONDS = 0.05
 ROUND_SECONDS = 0.5
-STOP_SECONDS = 10.0
+STOP_SECONDS = 10.0  # above the workers' grace on a local stack, 5 s (LOCAL_DEFAULTS in `stack_plan`)
 LOCK_TRIES = 20
 ALREADY_RUNNING = 3
 
@@ -38,6 +38,7 @@ class Supervisor:
         self._stopping = False
         self._phase = "starting"
         self._woken, self._wake = os.pipe()
+        # The held end stays open for life and is never written to: its closing is the message (see `tether`).
         lifeline, self._lifeline_held = os.pipe()
         self._children = [
             Child(spec, log=folder.logs / f"{spec.name}.log", lifeline=lifeline, monotonic=time.monotonic)
@@ -59,8 +60,9 @@ class Supervisor:
             self._folder.remove_status()
 
     def _listen_to_signals(self) -> None:
-        os.set_blocking(self._wake, False)
+        os.set_blocking(self._wake, False)  # `set_wakeup_fd` demands it
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        # A signal without a handler of Python's own is not written to the pipe and would not end the wait.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop())
@@ -74,13 +76,14 @@ class Supervisor:
         self._write_status()
 
     def _rest(self) -> None:
-        """Waits for the next round; a signal, a child's death too, ends the wait."""
+        """Waits for the next round; a signal, also that of a child's death, ends the wait."""
         settled = all(child.ready for child in self._children)
         readable, _, _ = select.select([self._woken], [], [], ROUND_SECONDS if settled else STARTING_ROUND_SECONDS)
         if readable:
             os.read(self._woken, 512)
 
     def _write_status(self) -> None:
+        """Writes the status file if anything changed, and logs the change."""
         status = StackStatus(
             supervisor_pid=os.getpid(),
             phase=self._phase,
@@ -93,7 +96,7 @@ class Supervisor:
             self._folder.write_status(status)
 
     def _stop_children(self) -> None:
-        """First those that use others, then those that are used."""
+        """Stops first the children that use others, then those that are used."""
         self._phase = "stopping"
         self._write_status()
         users = [child for child in self._children if child.spec.needs]
@@ -109,7 +112,8 @@ class Supervisor:
 
 
 def _take_lock(folder: StateFolder) -> IO[str] | None:
-    """A reader of the status holds the lock for an instant: so one refusal proves nothing."""
+    """Takes the folder's lock, or returns None if another supervisor has it."""
+    # Every reader of the status holds the lock for an instant, so one refusal proves nothing.
     for _ in range(LOCK_TRIES):
         held = folder.lock()
         if held is not None:

@@ -45,6 +45,6 @@ def test_conditions_drains_and_missing_servers_are_named() -> None:
     assert "store_away" in shown(workers=[worker(condition="store_away", paused=True)])
     assert "draining" in shown(workers=[worker(draining=True, paused=True)])
     assert "mongodb is down: no answer" in shown(dependencies={"mongodb": down})
-    assert "No worker is there" in shown(workers=[])
+    assert "No worker is running" in shown(workers=[])
     assert "while Redis does not answer" in shown(workers=None, queue=None)
     assert "No tasks are accepted: moving house" in shown(intake={"accepting": False, "reason": "moving house"})
