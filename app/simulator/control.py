@@ -1,4 +1,4 @@
-"""The simulator's own API: what was called, and what shall go wrong. Needs no key; never expose it."""
+"""The simulator's own API: the calls so far, and the faults to come. It needs no key, so never expose it."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
 
 
 def _read_rule(wish: Json) -> FaultRule:
-    """Raises ValueError, KeyError or TypeError where the wish cannot be granted."""
+    """Reads a fault from a request. Raises ValueError, KeyError or TypeError if it makes no sense."""
     fault, provider, times = str(wish["fault"]), wish.get("provider"), wish.get("times")
     fault = fault.removeprefix("sim-")
+    # A misspelt field would otherwise switch the fault on for every model.
     unknown = sorted(set(wish) - {"fault", "model", "provider", "times"})
     if unknown:
         raise ValueError(f"unknown fields {unknown}")

@@ -1,4 +1,4 @@
-"""What all endpoints do alike: note the call, wait, fail as scripted, answer, note how it ended."""
+"""The part that all endpoints share: record the call, wait, fail as scripted, answer, record the outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MALFORMED_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class SimulatorConfig:
-    """`latency_ms` before every answer; a streamed text comes in at most `chunks` pieces, `chunk_delay_ms` apart."""
+    """The pace of answers: `latency_ms` before each; a stream has at most `chunks` pieces, `chunk_delay_ms` apart."""
 
     latency_ms: int = 0
     chunks: int = 30
@@ -46,7 +46,7 @@ class Simulator:
         self.ledger = Ledger()
 
     def model_endpoint(self, dialect: Dialect) -> Endpoint:
-        """The endpoint of a model API."""
+        """Builds the endpoint of a model API."""
 
         async def endpoint(request: Request) -> ASGIApp:
             body = await request.body()
@@ -74,7 +74,7 @@ class Simulator:
     def record_call(
         self, request: Request, provider: str, endpoint: str, model: str, body: bytes
     ) -> tuple[Call, FaultPlan]:
-        """Notes the call, and decides what goes wrong with it."""
+        """Records the call, and plans its faults."""
         headers = request.headers
         task_id = headers.get("x-task-id", "")
         call = self.ledger.begin(
@@ -82,22 +82,24 @@ class Simulator:
             endpoint=endpoint,
             model=model,
             task_id=task_id,
+            # The product sends Tavily the request id as its session id.
             request_id=headers.get("x-request-id") or headers.get("x-session-id", ""),
             step=headers.get("x-step", ""),
+            # A checksum of the body, not a random id: the same request gets the same bytes, ids included.
             fingerprint=f"{zlib.crc32(body):08x}",
         )
         header = headers.get("x-simulator-fault", "")
         return call, self.faults.plan(provider=provider, model=model, header=header, task_id=task_id)
 
     async def run_plan(self, request: Request, plan: FaultPlan) -> Failure | None:
-        """Waits as long as was asked for; then says which error to answer with, if any."""
+        """Waits as long as the plan asks, then returns the error to answer with, None for a good answer."""
         latency_ms = self.config.latency_ms + plan.latency_ms
         if latency_ms:
             await asyncio.sleep(latency_ms / 1000)
         return plan.failure or check_key(request)
 
     def respond(self, call: Call, plan: FaultPlan, body: Json, *, tokens: tuple[int, int] = (0, 0)) -> ASGIApp:
-        """A plain answer."""
+        """Answers in one piece."""
         return self._chunked(call, plan, halves(dump(body).encode()), _JSON, tokens)
 
     def _answer(self, dialect: Dialect, payload: Json, plan: FaultPlan, call: Call) -> ASGIApp:
@@ -114,6 +116,7 @@ class Simulator:
         self, call: Call, plan: FaultPlan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
     ) -> ASGIApp:
         def end(complete: bool) -> None:
+            # A client that hangs up did so by itself, unless a scripted transport fault made it.
             outcome = (plan.name or OK) if complete or plan.transport else "disconnected"
             self.ledger.finish(call, outcome, input_tokens=tokens[0], output_tokens=tokens[1] if complete else 0)
 
@@ -130,7 +133,7 @@ class Simulator:
 
 
 def check_key(request: Request) -> Failure | None:
-    """Any key will do, but none at all and one that begins with `revoked`."""
+    """Accepts any key; returns a failure for a missing key and for one that begins with `revoked`."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("x-api-key", "")
     if not key or key.startswith("revoked"):
         return Failure(401, "invalid_api_key", "Incorrect API key provided.")

@@ -1,4 +1,4 @@
-"""The application: which path answers how."""
+"""The application: the paths and their endpoints."""
 
 from __future__ import annotations
 
