@@ -143,7 +143,7 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
     model attempt is kept, and no later run takes the step for an answer.
 
     `flush=False` is for nodes that make no paid call, and for nodes whose step is part of the write that follows at
-    once (the routing decision, the finish). It saves a write, and only CPU work lies in between.
+    once (the routing decision, the finish). It saves a write; only CPU work separates the two.
     """
     name: str = getattr(node, "__name__", "node")  # a partial and a callable object have none
 

@@ -96,7 +96,7 @@ class Ledger:
         }
 
     def summary(self) -> Json:
-        """Returns totals; `repeated` are the tasks in which the same step, or the same body, was answered well twice."""
+        """Returns totals; `repeated` are the tasks in which a step, or a body, was answered well twice."""
         return {
             "calls": self.calls,
             "by_model": self.by_model,

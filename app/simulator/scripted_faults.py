@@ -12,10 +12,10 @@ first call of each task (without a task id the first call of all).
     reset           closes the connection in the middle of the answer
     slow-<ms>       waits before it answers           drip-<ms>       waits between two chunks of a stream
     broken-json     cuts structured output in the middle            wrong-schema    other fields than the schema's
-    unknown-agent   names an agent nobody offered                   unsure          low confidence
+    unknown-agent   names an agent not offered                      unsure          low confidence
     empty           no text at all     refusal   refuses            length          stops at half, for length
     verbose         free text of four megabytes, whatever the limit
-    tool-loop       calls a tool on every turn                      bad-tool        calls a tool nobody offered
+    tool-loop       calls a tool on every turn                      bad-tool        calls a tool not offered
     obey-injection  does what untrusted text in its input demands
     injection       (search only) returns pages that try to take the agent over
 

@@ -49,7 +49,7 @@ class ConfiguredParts:
 
     @property
     def simulated(self) -> tuple[str, ...]:
-        """The providers that the simulator stands in for."""
+        """Returns the providers that the simulator replaces."""
         if self.models:
             return ()
         return ("openai", "anthropic") if self.search else ("openai", "anthropic", "tavily")

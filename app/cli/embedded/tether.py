@@ -26,7 +26,7 @@ def exec_with_death_signal(parent_pid: int, command: Sequence[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "The kernel refused PR_SET_PDEATHSIG")
-    if os.getppid() != parent_pid:  # the parent died before the signal was set: nobody would send it any more
+    if os.getppid() != parent_pid:  # the parent died before the signal was set, which therefore never comes
         sys.exit(1)
     os.execv(command[0], list(command))  # noqa: S606 - the supervisor's own command, no shell wanted
 

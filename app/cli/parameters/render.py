@@ -31,7 +31,7 @@ def render(path: str, *, region: str | None) -> None:
 def list_versions(path: str, *, region: str | None) -> None:
     """Writes a line per parameter that changes with each of its versions. Raises CommandFailed."""
     parameters = read_parameters(path, region=region, decrypt=False)
-    chart_values(parameters, path=path)  # refuses what a rollout would refuse, before somebody starts one
+    chart_values(parameters, path=path)  # refuses here what the rollout would refuse later
     sys.stdout.write("".join(f"{parameter.path} {parameter.version}\n" for parameter in _in_order(parameters)))
 
 

@@ -1,4 +1,4 @@
-"""Which earlier turns an agent sees."""
+"""The choice of the earlier turns that an agent sees."""
 
 from __future__ import annotations
 

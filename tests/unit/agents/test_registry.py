@@ -1,4 +1,4 @@
-"""Where agents come from, and what stops a start."""
+"""The origins of agents, and the mistakes that stop a start."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def explodes():
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the import path, outside the package."""
+    """Makes a folder of plugins on the import path, outside the package."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "echo_plugin.py").write_text(AGENT.format(name="EchoAgent"))
     (tmp_path / "bad_plugin.py").write_text(BAD)

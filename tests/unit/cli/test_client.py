@@ -18,7 +18,7 @@ Answer = tuple[int, dict[str, str], object]
 
 
 class _ScriptedServer(HTTPServer):
-    """Gives its answers one after the other, the last one again and again; remembers what was asked."""
+    """A server that gives its answers one after the other and repeats the last; `asked` keeps the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,4 +1,4 @@
-"""The system's state on a terminal: whatever is wrong is named."""
+"""The state of the system on a terminal: everything wrong is named."""
 
 from __future__ import annotations
 

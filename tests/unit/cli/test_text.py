@@ -1,4 +1,4 @@
-"""What stands on the terminal: no control characters, no markup, no invented numbers."""
+"""Text for the terminal: no control characters, no markup, no invented numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fault hits which call, and how often."""
+"""The faults by call, and the number of calls that each hits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes a stack gets, and what they are shown."""
+"""The processes of a stack, and their environment."""
 
 from __future__ import annotations
 
