@@ -22,7 +22,7 @@ _PASSED_ON = ("content-type", "x-amz-target", "authorization", "x-amz-date", "x-
 
 @dataclass
 class Aws:
-    """The stand-in. The next calls are refused with the codes in `refusals`; `asked` has every method and path so far."""
+    """The stand-in. `refusals` are the codes for the next calls, `asked` every method and path so far."""
 
     url: str
     behind: str
