@@ -9,10 +9,10 @@ from fastapi import Depends, Request
 
 from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
-from app.ports import ScalingLog
 from app.services.changes import ChangeService
 from app.services.dependency_health import HealthService
 from app.services.roster import AgentRoster
+from app.services.scaling_decisions import ScalingDecisionService
 from app.services.sessions import SessionService
 from app.services.system import SystemService
 from app.services.tasks import TaskService
@@ -34,7 +34,7 @@ class ApiState:
     health: HealthService
     roster: AgentRoster
     workers: WorkerService
-    scaling: ScalingLog
+    scaling: ScalingDecisionService
     authenticator: Authenticator
     metrics: Metrics
     tracing: Tracing

@@ -39,7 +39,7 @@ from app.ports import (
     TaskRepository,
 )
 from app.services.completion import CompletionWatch
-from app.services.intake_switch import IntakeGate
+from app.services.intake_switch import IntakeSwitch
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.submission import Dispatch, Origin, Submission
@@ -47,7 +47,7 @@ from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
 QUEUE_FULL_RETRY_SECONDS = 5
-ANNOUNCE_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25
 
 _log = get_logger(__name__)
 
@@ -70,7 +70,7 @@ class TaskService:
         ports: TaskPorts,
         *,
         roster: AgentRoster,
-        gate: IntakeGate,
+        intake_switch: IntakeSwitch,
         dispatch: Dispatch,
         policies: TenantPolicies,
         completion: CompletionWatch,
@@ -79,7 +79,7 @@ class TaskService:
     ) -> None:
         self._ports = ports
         self._roster = roster
-        self._gate = gate
+        self._intake_switch = intake_switch
         self._dispatch = dispatch
         self._policies = policies
         self._completion = completion
@@ -130,7 +130,7 @@ class TaskService:
             raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
 
     async def _check(self, submission: Submission, origin: Origin) -> None:
-        await self._gate.require_open()
+        await self._intake_switch.require_open()
         await self._require_room(origin.tenant)
         deadline = submission.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
@@ -177,7 +177,7 @@ class TaskService:
             await self._ports.tasks.erase_session(tenant, session_id)
             raise
         except (DependencyError, StoreError) as error:
-            _log.warning("erasure_not_checked", session_id=session_id, code=error.code)
+            _log.warning("erasure_not_checked", session_id=session_id, error_code=error.code)
 
     def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
         limits = self._limits
@@ -221,7 +221,7 @@ class TaskService:
         """Cancels a queued task, asks a running one to stop, leaves a finished one. Raises TaskNotFound, TaskErased."""
         task = await self._ports.tasks.request_cancel(tenant, task_id)
         if not task.status.terminal:
-            await announce_cancel(self._ports.queue, task.id)
+            await publish_cancel(self._ports.queue, task.id)
         return task
 
     async def runs(self, tenant: Tenant, task_id: TaskId) -> Sequence[AgentRun]:
@@ -233,10 +233,10 @@ class TaskService:
         return (await self.get(tenant, task_id)).messages
 
 
-async def announce_cancel(queue: TaskQueue, task_id: TaskId) -> None:
-    """Tells the owner at once; where Redis does not answer, the owner's next heartbeat finds the flag."""
+async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:
+    """Publishes the cancellation to the owner; without Redis the owner's next heartbeat finds the flag."""
     try:
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
+        async with asyncio.timeout(PUBLISH_SECONDS):
             await queue.announce_cancel(task_id)
     except (BrokerUnavailable, TimeoutError):
-        _log.warning("cancel_not_announced", task_id=task_id)
+        _log.warning("cancel_not_published", task_id=task_id)

@@ -38,7 +38,7 @@ class TicketWindow:
         self._queue = queue
         self._clock = clock
         self._room = 0
-        self._looked_at = float("-inf")
+        self._read_at = float("-inf")
         self._skip_until = float("-inf")
         self._unsent: deque[Ticket] = deque()
         self._under_way = 0
@@ -52,12 +52,12 @@ class TicketWindow:
 
         Raises BrokerUnavailable: a Redis that does not answer has no room.
         """
-        if self._clock.monotonic() - self._looked_at >= FRESH_SECONDS or self._room <= 0:
-            await self.look()
+        if self._clock.monotonic() - self._read_at >= FRESH_SECONDS or self._room <= 0:
+            await self.read_room()
         return self._room
 
-    async def look(self) -> int:
-        """Asks Redis anew."""
+    async def read_room(self) -> int:
+        """Reads from Redis how many tickets may still be sent. Raises BrokerUnavailable."""
         listed = await self._queue.length()
         presences = await self._queue.presences()
         fetching = [presence for presence in presences if not (presence.draining or presence.paused)]
@@ -67,7 +67,7 @@ class TicketWindow:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
         self._room = max(smallest_window(slots), free) - listed - len(self._unsent) - self._under_way
-        self._looked_at = self._clock.monotonic()
+        self._read_at = self._clock.monotonic()
         return self._room
 
     async def should_dispatch_inline(self, *, delayed: bool, limited: bool) -> bool:

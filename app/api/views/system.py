@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, ConfigDict
 
 from app.api.views.parts import Answer, View
+from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
 from app.domain.worker import WorkerPresence
 from app.services.dependency_health import DependencyHealth, HealthStatus
@@ -90,6 +91,12 @@ class MetricsView(Answer):
     today: TodayView | None
     workers: list[WorkerView] | None
     dependencies: dict[str, DependencyView]
+
+
+class ScalingView(Answer):
+    """The autoscaler's last decisions, newest first."""
+
+    decisions: list[ScalingDecision]
 
 
 class HealthView(View):

@@ -19,7 +19,7 @@ from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
 from app.ports import ChangePage, ChangePosition
 from app.services.changes import ChangeService
-from app.services.shutdown import Closing
+from app.services.shutdown import Shutdown
 from tests.support.doubles import ManualClock
 
 
@@ -77,8 +77,8 @@ class Log:
 
 class Reader:
     def __init__(self, log: Log) -> None:
-        self.closing = Closing()
-        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock, self.closing)
+        self.shutdown = Shutdown()
+        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock, self.shutdown)
         self.cursor: str | None = None
         self.known: dict[str, int] = {}
         self.told = 0
@@ -169,7 +169,7 @@ async def test_it_waits_no_longer_when_the_process_is_told_to_stop(monkeypatch: 
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        reader.closing.begin()
+        reader.shutdown.begin()
 
     monkeypatch.setattr("app.services.changes.asyncio.sleep", sleep)
     nothing = await reader.service.read(None, limit=10, wait_seconds=30)

@@ -67,13 +67,13 @@ async def test_arrivals_at_all_processes_make_the_rate() -> None:
     leader = publisher(queue, clock)
     await leader.publish()
     for arrivals in (here, there, there):
-        arrivals.task_accepted()
+        arrivals.record_accepted()
     queue.down = True
-    await there.tell()
+    await there.publish()
     queue.down = False
-    await here.tell()
-    await there.tell()
-    await there.tell()
+    await here.publish()
+    await there.publish()
+    await there.publish()
     clock.advance(10)
 
     await leader.publish()
