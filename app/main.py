@@ -1,7 +1,7 @@
 """The API process: builds every client once, hands them down, and leads while it holds the lock.
 
-`python -m app.main` runs one uvicorn process. Nothing here decides anything; it says who gets what, and in which order
-things start and stop. A database that is away at the start is waited for: the process answers 503 until it is back.
+`python -m app.main` runs one uvicorn process. This module only wires the parts and orders their start and stop; it
+decides nothing about tasks. If the database is unavailable at the start, the process answers 503 until it is back.
 """
 
 from __future__ import annotations
@@ -57,14 +57,15 @@ from app.telemetry.tracing import Tracing
 PREPARE_RETRY_SECONDS = 1.0
 SHUTDOWN_SECONDS = 10
 START_FAILED = 3
-IDLE_SECONDS = 75  # load balancers keep a connection for 60: who closes first may close it under a request
+# Load balancers keep idle connections for 60 s. If the server closed first, it could cut a request just being sent.
+IDLE_SECONDS = 75
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """The wired application: what handlers use, and what runs beside them."""
+    """The wired application: the state that handlers use, and the duties that run beside them."""
 
     state: ApiState
     keys: KeyService
@@ -73,7 +74,7 @@ class Assembly:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. Servers are contacted when it starts, not here."""
+    """Builds the application without contacting any server; that happens when it starts."""
     metrics = Metrics(process="api", version=__version__)
 
     @contextlib.asynccontextmanager
@@ -106,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
 def assemble(
     settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing, shutdown: Shutdown
 ) -> Assembly:
-    """Wires ports to services. Opens nothing."""
+    """Wires ports to services without opening any connection."""
     clock = SystemClock()
     queue, execution = broker.queue, settings.execution
     window = TicketWindow(queue, clock)
@@ -178,16 +179,16 @@ def _build_leader(
 
 @contextlib.asynccontextmanager
 async def running(assembly: Assembly, stores: Stores, settings: Settings) -> AsyncIterator[None]:
-    """Prepares the database, keeps the background duties alive, stops them in the end.
+    """Prepares the database and keeps the background duties running until the body ends.
 
-    Raises ConfigurationError where nobody could ever call.
+    Raises ConfigurationError if nobody could ever call the API, because keys are required and there is none.
     """
-
     prepared = False
     with contextlib.suppress(StoreUnavailable):
         await prepare(assembly.keys, stores, settings)
         prepared = True
 
+    # Requests are answered from the start, with 503 during the outage; only leading waits for the indexes.
     async def lead_when_prepared() -> None:
         if not prepared:
             await _prepare_when_possible(assembly.keys, stores, settings)
@@ -198,11 +199,12 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
         try:
             yield
         finally:
+            # Before the duties end and the broker is closed: tickets of accepted tasks are still being sent.
             await assembly.window.drain()
 
 
 async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:
-    """Indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
+    """Creates the indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
     await stores.ensure_indexes()
     if settings.api.bootstrap_service_key is not None:
         await keys.ensure_bootstrap(settings.api.bootstrap_service_key.get_secret_value())
@@ -219,12 +221,13 @@ async def _prepare_when_possible(keys: KeyService, stores: Stores, settings: Set
     while True:
         try:
             return await prepare(keys, stores, settings)
-        except (StoreUnavailable, ConfigurationError) as error:
+        except (StoreUnavailable, ConfigurationError) as error:  # also for want of a key: one may be created meanwhile
             _log.warning("database_not_prepared", error_code=error.code)
             await asyncio.sleep(PREPARE_RETRY_SECONDS)
 
 
 def main() -> int:
+    """Runs the API until it is stopped and returns the exit code: 2 for wrong settings, 3 for a failed start."""
     try:
         settings = load_settings()
         configure_logging(settings.process, process="api")
@@ -254,7 +257,10 @@ def main() -> int:
 
 
 class Server(uvicorn.Server):
-    """Says that it closes as soon as it is told to, while it still waits for those who are being answered."""
+    """The server, which marks the shutdown as soon as it receives the signal.
+
+    uvicorn runs the end of the lifespan only after open requests are answered; long polls must see the mark before.
+    """
 
     def __init__(self, config: uvicorn.Config, shutdown: Shutdown) -> None:
         super().__init__(config)

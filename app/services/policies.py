@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
@@ -61,8 +61,10 @@ def merge(keys: Sequence[ApiKey], default: TenantPolicy) -> dict[Tenant, TenantP
 def _policy(limits: Sequence[KeyLimits], default: TenantPolicy) -> TenantPolicy:
     return TenantPolicy(
         weight=max((key.weight for key in limits if key.weight is not None), default=default.weight),
-        max_running=max(
-            (key.max_running for key in limits if key.max_running is not None), default=default.max_running
-        ),
-        max_queued=max((key.max_queued for key in limits if key.max_queued is not None), default=default.max_queued),
+        max_running=_most_generous((key.max_running for key in limits), default.max_running),
+        max_queued=_most_generous((key.max_queued for key in limits), default.max_queued),
     )
+
+
+def _most_generous(limits: Iterable[int | None], default: int | None) -> int | None:
+    return max((limit for limit in limits if limit is not None), default=default)
