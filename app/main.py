@@ -221,7 +221,7 @@ async def _prepare_when_possible(keys: KeyService, stores: Stores, settings: Set
     while True:
         try:
             return await prepare(keys, stores, settings)
-        except (StoreUnavailable, ConfigurationError) as error:  # also for want of a key: one may be created meanwhile
+        except (StoreUnavailable, ConfigurationError) as error:  # a missing key, too: one may be created
             _log.warning("database_not_prepared", error_code=error.code)
             await asyncio.sleep(PREPARE_RETRY_SECONDS)
 

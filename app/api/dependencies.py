@@ -1,4 +1,4 @@
-"""What handlers get: the services, as one typed state built in the lifespan, and who calls."""
+"""The dependencies of handlers: the services, as one typed state that the lifespan builds, and the caller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.telemetry.tracing import Tracing
 
 @dataclass(frozen=True)
 class ApiState:
-    """Everything a handler may use; stands in `app.state.api` while the application runs."""
+    """Everything a handler may use. It is stored in `app.state.api` while the application runs."""
 
     settings: Settings
     tasks: TaskService
@@ -46,7 +46,7 @@ async def api_state(request: Request) -> ApiState:
 
 
 async def current_caller(request: Request) -> Caller:
-    """Raises Unauthenticated, Forbidden, RateLimited."""
+    """Authenticates the request. Raises Unauthenticated, Forbidden, RateLimited, StoreUnavailable."""
     state: ApiState = request.app.state.api
     return await state.authenticator.authenticate(request)
 
