@@ -1,4 +1,4 @@
-"""Dispatch and repair on a real store: nothing sent twice, nothing forgotten, nothing decided without an answer."""
+"""Dispatch and repair on a real store: no ticket twice, no task forgotten, no decision without an answer from Redis."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_the_backlog_flows_through_the_window(indexed_database: Database) 
     assert harness.queue.tickets[0].dispatch_seq == 1
 
 
-async def test_who_no_longer_leads_forgets_the_backlog(indexed_database: Database) -> None:
+async def test_a_process_that_steps_down_forgets_the_backlog(indexed_database: Database) -> None:
     harness = DispatcherHarness(indexed_database)
     for _ in range(SMALLEST_WINDOW + 1):
         await harness.submit()
@@ -85,7 +85,7 @@ async def test_a_full_window_sends_nothing(indexed_database: Database) -> None:
     assert len(harness.queue.tickets) == sent
 
 
-async def test_a_broker_that_is_away_releases_nothing(indexed_database: Database) -> None:
+async def test_during_an_outage_of_redis_nothing_is_released(indexed_database: Database) -> None:
     harness = DispatcherHarness(indexed_database)
     await harness.submit()
     harness.queue.down = True
@@ -172,7 +172,7 @@ async def test_a_tenant_at_its_limit_waits_and_others_go_on(indexed_database: Da
     assert len(harness.queue.tickets) == 2
 
 
-async def test_of_the_tasks_that_crash_their_workers_one_runs_at_a_time(indexed_database: Database) -> None:
+async def test_tasks_that_crash_their_workers_run_one_at_a_time(indexed_database: Database) -> None:
     harness = DispatcherHarness(indexed_database)
     poison = [await harness.submit() for _ in range(2)]
     await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})

@@ -68,7 +68,7 @@ async def test_a_new_key_has_256_random_bits_and_is_stored_as_a_hash(keys: KeySe
     assert set(stored.by_hash) == {hash_secret(created.secret) for created in made}
 
 
-async def test_a_good_key_is_looked_up_once_in_a_while(
+async def test_a_valid_key_is_read_every_ten_seconds(
     keys: KeyService, stored: KeysInMemory, clock: ManualClock
 ) -> None:
     created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
@@ -103,7 +103,7 @@ async def test_a_key_revoked_here_is_refused_at_once(keys: KeyService) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 257, "with space in the key", "ключ-ключ-ключ-ключ"])
-async def test_what_cannot_be_a_key_is_refused_without_a_look(
+async def test_text_that_cannot_be_a_key_is_refused_without_a_reading(
     keys: KeyService, stored: KeysInMemory, secret: str
 ) -> None:
     with pytest.raises(Unauthenticated):

@@ -1,4 +1,4 @@
-"""The leader: duties only under the lock, and no crash counted that a lease had no chance to prevent."""
+"""The leader: duties only under the lock, and no crash counted if the lease could not be renewed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LockDouble:
 
 
 class DispatchDouble:
-    """Counts reaps, and whether crashes were excused."""
+    """A store without tasks that records the reaps, and whether they excused crashes."""
 
     def __init__(self) -> None:
         self.excused: list[bool] = []
@@ -71,7 +71,7 @@ class ProjectionDouble:
 
 
 class SystemDouble:
-    """Tells when a duty of the leader runs."""
+    """The duty `roll_up`, which sets an event when it runs."""
 
     def __init__(self) -> None:
         self.rolled_up = asyncio.Event()
@@ -115,7 +115,7 @@ class LeaderHarness:
         )
 
     async def reap(self, rounds: int) -> list[bool]:
-        """Lets the reaper tick so many times; gives the rounds that reaped, with whether they excused."""
+        """Lets the reaper tick `rounds` times; returns for each round that reaped whether it excused crashes."""
         self.store.excused.clear()
         for _ in range(rounds):
             await self.leader.reap()
@@ -131,7 +131,7 @@ async def test_after_a_take_over_it_waits_one_lease_and_excuses_the_first_round(
     assert await harness.reap(2) == [True, False]
 
 
-async def test_what_one_round_leaves_to_the_next_is_excused_as_well() -> None:
+async def test_the_rest_of_an_excused_round_is_excused_as_well() -> None:
     harness = LeaderHarness()
     harness.store.more = True
     harness.leader.excuse_one_lease()
@@ -176,7 +176,7 @@ async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> No
     assert harness.lock.released
 
 
-async def test_who_loses_the_lock_forgets_the_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_leader_that_loses_the_lock_forgets_the_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
     harness = LeaderHarness()
 
