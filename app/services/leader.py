@@ -20,7 +20,7 @@ from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
 from app.telemetry.metrics import LeaderMetrics
 
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 10.0  # nobody leads for this long after the leader was killed
 RENEW_SECONDS = 3.0
 BUSY_TICK_SECONDS = 0.05
 IDLE_TICK_SECONDS = 1.0  # kicks wake the leader sooner, but may get lost, and none comes when a delayed task is due

@@ -50,23 +50,23 @@ class Remembered(Generic[Key, Value]):
         self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if one_at_a_time else contextlib.nullcontext()
 
     async def get(self, key: Key) -> Value:
-        """Returns the value, read anew if it is too old. Raises what `read` raises."""
+        """Returns the value, after reading it again if it is too old. Raises the errors of `read`."""
         async with self._turn:
             known = self._values.get(key)
             now = self._clock.monotonic()
             if known is not None and now - known[1] < self._seconds:
                 return known[0]
             if known is None or not self._stale_on_error:
-                return await self.read_anew(key)
+                return await self.read_again(key)
             # Before the reading, not after it: meanwhile other callers must find the old value fresh.
             self._values[key] = (known[0], now)
             try:
-                return await self.read_anew(key)
+                return await self.read_again(key)
             except self._stale_on_error:
                 return known[0]
 
-    async def read_anew(self, key: Key) -> Value:
-        """Reads the value however old the known one is. Raises what `read` raises."""
+    async def read_again(self, key: Key) -> Value:
+        """Reads the value, however young the remembered one is. Raises the errors of `read`."""
         value = await self._read(key)
         self.put(key, value)
         return value
@@ -76,10 +76,11 @@ class Remembered(Generic[Key, Value]):
         self._keep(key, value, self._clock.monotonic())
 
     def put_stale(self, key: Key, value: Value) -> None:
-        """Remembers a value to fall back to; the next `get` reads nevertheless."""
+        """Remembers a value to fall back to; the next `get` reads all the same."""
         self._keep(key, value, -math.inf)
 
     def forget_all(self) -> None:
+        """Forgets all values, so that each is read again."""
         self._values.clear()
 
     def _keep(self, key: Key, value: Value, at: float) -> None:

@@ -31,9 +31,9 @@ class AgentRoster:
         if any(card.name == name for card in await self.list_all()):
             return
         # A worker of a new version may have published this agent since the roster was last read.
-        names = [card.name for card in await self._cards.read_anew(None)]
+        names = [card.name for card in await self._cards.read_again(None)]
         if names and name not in names:
-            raise UnknownAgent(f"There is no agent {name}; there are {', '.join(names)}.", known=names)
+            raise UnknownAgent(f"There is no agent {name}. Name one of: {', '.join(names)}.", known=names)
 
     async def _read(self, _: None) -> Sequence[AgentCard]:
         return await self._directory.list_all()

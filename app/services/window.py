@@ -22,7 +22,7 @@ from app.telemetry.logs import get_logger
 
 SMALLEST_WINDOW = 4
 FRESH_SECONDS = 1.0
-PUBLISH_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25  # the most that an outage of Redis delays one accept; after it Redis is left alone for a second
 LARGEST_BATCH = 50
 
 _log = get_logger(__name__)
