@@ -53,7 +53,7 @@ async def test_a_name_that_is_not_known_is_read_for_at_once() -> None:
 
     await roster.require("NewAgent")
 
-    with pytest.raises(UnknownAgent, match="no agent Nobody.*CodeAgent, NewAgent"):
+    with pytest.raises(UnknownAgent, match=r"no agent Nobody.*CodeAgent, NewAgent"):
         await roster.require("Nobody")
 
 
