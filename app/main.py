@@ -129,7 +129,7 @@ def assemble(
         TaskPorts(stores.tasks, stores.sessions, stores.idempotency, queue),
         roster=roster,
         gate=gate,
-        dispatch=window,
+        tickets=window,
         policies=policies,
         completion=completion,
         limits=execution,

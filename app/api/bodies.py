@@ -20,9 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.domain.identity import SessionId
-from app.domain.task import TASK_TEXT_LIMIT, Budget, Source
-from app.services.submission import Submission
+from app.domain.task import TASK_TEXT_LIMIT, Budget, Source, TaskRequest
 
 METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
@@ -153,19 +151,11 @@ class ExecuteBody(Body):
         default=None, description="Role service or admin: the AgentTask in Kubernetes that this task is for."
     )
 
-    def to_submission(self) -> Submission:
-        return Submission(
-            task=self.task,
-            session_id=None if self.session_id is None else SessionId(self.session_id),
-            agent=self.agent,
-            priority=self.priority,
-            run_at=self.run_at,
-            deadline_seconds=self.deadline_seconds,
-            ttl_seconds=self.ttl_seconds,
-            max_attempts=self.max_attempts,
-            budget=None if self.budget is None else self.budget.to_budget(),
-            metadata=self.metadata,
-        )
+    def to_request(self) -> TaskRequest:
+        """Copies the request's fields by name. The budget changes its unit; `source` belongs to the task's origin."""
+        fields = {name: getattr(self, name) for name in TaskRequest.model_fields}
+        fields["budget"] = None if self.budget is None else self.budget.to_budget()
+        return TaskRequest(**fields)
 
 
 class ClusterBody(Body):

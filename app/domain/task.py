@@ -171,25 +171,40 @@ class Lease(_Part):
     expires_at: AwareDatetime
 
 
-class NewTask(BaseModel):
-    """What submit stores; times are set by the database server."""
+class TaskRequest(BaseModel):
+    """The fields of a task that its caller sets. A field that the caller left out is None or has its default here.
+
+    A new field is added at the end: the hash that an Idempotency-Key is compared by covers the fields in this order,
+    and skips those that are None. A default other than None would change the hash of requests stored before an upgrade.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    id: TaskId
-    tenant: Tenant
     task: str = Field(min_length=1, max_length=TASK_TEXT_LIMIT)
-    session_id: SessionId
-    request_id: RequestId
-    source: Source = Source()
+    session_id: SessionId | None = None
     agent: str | None = None
     priority: int = Field(default=0, ge=0, le=9)
     run_at: AwareDatetime | None = None
-    deadline_seconds: int = 900
+    deadline_seconds: int | None = None
     ttl_seconds: int | None = None
-    max_attempts: int = Field(default=3, ge=1, le=100)
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
     budget: Budget | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class NewTask(TaskRequest):
+    """An accepted request as it is inserted: with its owner, and with a value for each limit.
+
+    The database server sets the times.
+    """
+
+    id: TaskId
+    tenant: Tenant
+    session_id: SessionId
+    request_id: RequestId
+    source: Source = Source()
+    deadline_seconds: int = 900
+    max_attempts: int = Field(default=3, ge=1, le=100)
     traceparent: str | None = None
     idempotency_key: str | None = None
 

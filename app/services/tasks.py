@@ -15,7 +15,7 @@ from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.journal import agent_runs
 from app.domain.message import Message
 from app.domain.run import AgentRun
-from app.domain.task import NewTask, Task
+from app.domain.task import NewTask, Task, TaskRequest
 from app.errors import (
     BrokerUnavailable,
     DependencyError,
@@ -38,11 +38,11 @@ from app.ports import (
     TaskQueue,
     TaskRepository,
 )
+from app.services.acceptance import Origin, TicketSender, hash_request
 from app.services.completion import CompletionWatch
 from app.services.intake_switch import IntakeGate
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
-from app.services.submission import Dispatch, Origin, Submission
 from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
@@ -71,7 +71,7 @@ class TaskService:
         *,
         roster: AgentRoster,
         gate: IntakeGate,
-        dispatch: Dispatch,
+        tickets: TicketSender,
         policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
@@ -80,26 +80,26 @@ class TaskService:
         self._ports = ports
         self._roster = roster
         self._gate = gate
-        self._dispatch = dispatch
+        self._tickets = tickets
         self._policies = policies
         self._completion = completion
         self._limits = limits
         self._count_accepted = count_accepted
 
-    async def submit(self, submission: Submission, origin: Origin) -> Task:
+    async def submit(self, request: TaskRequest, origin: Origin) -> Task:
         """Accepts a task, or gives the one that the same idempotency key made before.
 
         Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
         IdempotencyConflict, TaskErased, StoreUnavailable.
         """
         if origin.idempotency_key is None:
-            await self._check(submission, origin)
-            return await self._insert(TaskId(str(uuid.uuid4())), submission, origin)
-        return await self._submit_once(submission, origin, origin.idempotency_key)
+            await self._check(request, origin)
+            return await self._insert(TaskId(str(uuid.uuid4())), request, origin)
+        return await self._submit_once(request, origin, origin.idempotency_key)
 
-    async def _submit_once(self, submission: Submission, origin: Origin, key: str) -> Task:
-        body_hash = submission.body_hash()
-        record = await self._reserve(submission, origin, key=key, body_hash=body_hash)
+    async def _submit_once(self, request: TaskRequest, origin: Origin, key: str) -> Task:
+        body_hash = hash_request(request)
+        record = await self._reserve(request, origin, key=key, body_hash=body_hash)
         if record.body_hash != body_hash:
             raise IdempotencyConflict(
                 f"The Idempotency-Key was used with another body, for task {record.task_id}; use a new key.",
@@ -107,14 +107,14 @@ class TaskService:
             )
         if record.accepted:
             return await self._first_task(origin.tenant, record.task_id)
-        task = await self._insert(record.task_id, submission, origin)
+        task = await self._insert(record.task_id, request, origin)
         await self._ports.idempotency.mark_accepted(origin.tenant, key)
         return task
 
-    async def _reserve(self, submission: Submission, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
-        """The key's record. A refused submission reserves nothing, so that it can be mended under the same key."""
+    async def _reserve(self, request: TaskRequest, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
+        """The key's record. A refused request reserves nothing, so that it can be mended under the same key."""
         try:
-            await self._check(submission, origin)
+            await self._check(request, origin)
         except (RequestError, IntakePaused):
             record = await self._ports.idempotency.find(origin.tenant, key)
             if record is None or not record.accepted:
@@ -129,19 +129,19 @@ class TaskService:
         except TaskNotFound as error:
             raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
 
-    async def _check(self, submission: Submission, origin: Origin) -> None:
+    async def _check(self, request: TaskRequest, origin: Origin) -> None:
         await self._gate.require_open()
         await self._require_room(origin.tenant)
-        deadline = submission.deadline_seconds
+        deadline = request.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
             limit = self._limits.deadline_seconds
             raise InvalidRequest(
                 "The deadline is too long.", fields=[("deadline_seconds", f"must be at most {limit} seconds here")]
             )
-        if submission.agent is not None:
-            await self._roster.require(submission.agent)
-        if submission.session_id is not None:
-            await self._ports.sessions.open(origin.tenant, submission.session_id)
+        if request.agent is not None:
+            await self._roster.require(request.agent)
+        if request.session_id is not None:
+            await self._ports.sessions.open(origin.tenant, request.session_id)
 
     async def _require_room(self, tenant: Tenant) -> None:
         """Raises TenantQueueFull. Tasks that come at the same moment may pass the limit together."""
@@ -153,17 +153,15 @@ class TaskService:
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
 
-    async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
-        new_task = self._build(task_id, submission, origin)
+    async def _insert(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> Task:
+        new_task = self._build(task_id, request, origin)
         limited = self._policies.of(origin.tenant).max_running is not None
-        dispatched = await self._dispatch.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
-        task = await self._ports.tasks.insert(
-            new_task, dispatched=dispatched, new_session=submission.session_id is None
-        )
-        if submission.session_id is not None:
-            await self._refuse_if_erased_meanwhile(origin.tenant, submission.session_id)
+        dispatched = await self._tickets.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
+        task = await self._ports.tasks.insert(new_task, dispatched=dispatched, new_session=request.session_id is None)
+        if request.session_id is not None:
+            await self._refuse_if_erased_meanwhile(origin.tenant, request.session_id)
         self._count_accepted()
-        self._dispatch.after_insert(task, dispatched)
+        self._tickets.after_insert(task, dispatched)
         return task
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
@@ -179,23 +177,18 @@ class TaskService:
         except (DependencyError, StoreError) as error:
             _log.warning("erasure_not_checked", session_id=session_id, code=error.code)
 
-    def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
-        limits = self._limits
+    def _build(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> NewTask:
+        fields = dict(request) | {
+            "session_id": request.session_id or SessionId(str(uuid.uuid4())),
+            "deadline_seconds": request.deadline_seconds or self._limits.deadline_seconds,
+            "max_attempts": request.max_attempts or self._limits.max_attempts,
+        }
         return NewTask(
+            **fields,
             id=task_id,
             tenant=origin.tenant,
-            task=submission.task,
-            session_id=submission.session_id or SessionId(str(uuid.uuid4())),
             request_id=origin.request_id,
             source=origin.source,
-            agent=submission.agent,
-            priority=submission.priority,
-            run_at=submission.run_at,
-            deadline_seconds=submission.deadline_seconds or limits.deadline_seconds,
-            ttl_seconds=submission.ttl_seconds,
-            max_attempts=submission.max_attempts or limits.max_attempts,
-            budget=submission.budget,
-            metadata=submission.metadata,
             traceparent=origin.traceparent,
             idempotency_key=origin.idempotency_key,
         )
