@@ -17,7 +17,6 @@ from app.cli.embedded.state import StateFolder
 from app.cli.failure import CommandFailed
 
 DEFAULT_API = "http://127.0.0.1:8080"
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 TIMEOUT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 2.0
@@ -75,6 +74,8 @@ class ApiClient:
 
     def follow(self, task_id: str) -> Iterator[Json]:
         """The task each time it has changed, until it has ended. Asks often at first, every two seconds later."""
+        from app.domain.task import TERMINAL  # here alone: pydantic would slow down the start of every other command
+
         seen: object = None
         pause_seconds = FIRST_POLL_SECONDS
         while True:

@@ -1,7 +1,8 @@
-"""A task: the one record that says what was asked, where it stands and what came of it.
+"""A task: the one record of the request, its progress and its outcome.
 
 The document is the truth and the outbox; everything else (tickets in Redis, `agent_runs`, `messages`, `logs`) can be
-rebuilt from it. Which status may follow which stands in `TRANSITIONS` and nowhere else.
+rebuilt from it. `TRANSITIONS` lists which status may follow which. Each write in `app.storage` filters on the status
+that it leaves; the contract suite makes every write from every status and compares the changes with the table.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ LONGEST_OTHER_VERSION_SECONDS = 60.0
 
 
 class TaskStatus(StrEnum):
+    """The place of a task in its life. `TRANSITIONS` lists which status may follow which."""
+
     QUEUED = "queued"
     PROCESSING = "processing"
     COMPLETED = "completed"
@@ -36,7 +39,7 @@ class TaskStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        return not TRANSITIONS[self]
+        return self in TERMINAL
 
 
 TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
@@ -48,7 +51,9 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.FAILED: frozenset(),
     TaskStatus.CANCELLED: frozenset(),
 }
+# Both sets follow from the table. Their members are strings, so they compare with statuses in JSON and in documents.
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+UNFINISHED = frozenset(TRANSITIONS) - TERMINAL
 
 
 class Requeue(StrEnum):

@@ -15,7 +15,7 @@ from pymongo import ASCENDING
 
 from app.domain.change import TaskChange
 from app.domain.identity import TaskId
-from app.domain.task import TaskStatus
+from app.domain.task import UNFINISHED
 from app.ports import ChangePage, ChangePosition
 from app.storage.documents import note_unreadable
 from app.storage.mongo import Database, server_time, store_errors
@@ -45,7 +45,6 @@ _FIELDS = dict.fromkeys(
     ),
     1,
 )
-_RUNNING = [status.value for status in TaskStatus if not status.terminal]
 
 
 class MongoChangeRepository:
@@ -84,7 +83,7 @@ class MongoChangeRepository:
         return _changes(documents)
 
     async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
-        of_cluster = {"status": {"$in": _RUNNING}, "source.cluster": cluster, "_id": {"$gt": after}}
+        of_cluster = {"status": {"$in": sorted(UNFINISHED)}, "source.cluster": cluster, "_id": {"$gt": after}}
         with store_errors("list unfinished tasks"):
             documents = await self._tasks.find(of_cluster, _FIELDS).sort([("_id", ASCENDING)]).limit(limit).to_list()
         return _changes(documents), documents[-1]["_id"] if len(documents) == limit else None

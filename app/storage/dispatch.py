@@ -15,7 +15,7 @@ from typing import Any
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import Tenant
 from app.domain.run import EventName
-from app.domain.task import NewTask, Requeue, TaskError, TaskStatus
+from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, Reaped, WaitingTask
 from app.storage.claims import requeued
@@ -153,10 +153,7 @@ class MongoDispatchRepository:
         now = await server_time(self._db)
         grouped: list[Mapping[str, Any]] = [
             {
-                "$match": {
-                    "status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]},
-                    "due_at": {"$lte": now},
-                }
+                "$match": {"status": {"$in": sorted(UNFINISHED)}, "due_at": {"$lte": now}},
             },
             {"$project": {"status": 1, "queued_at": 1, "sent": {"$gt": ["$dispatched_at", None]}}},
             {

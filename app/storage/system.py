@@ -11,13 +11,12 @@ from typing import Any
 
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
-from app.domain.task import TaskStatus
+from app.domain.task import UNFINISHED, TaskStatus
 from app.ports import TaskStatistics
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.rollups import NO_AGENT, finished_rows, percentile, roll_up, rolled_rows, rolled_until
 
 _INTAKE = "intake"
-_UNFINISHED = (TaskStatus.QUEUED, TaskStatus.PROCESSING)
 
 
 class MongoSystemRepository:
@@ -66,7 +65,7 @@ class MongoSystemRepository:
         )
 
     async def _unfinished(self, tenant: Tenant | None) -> Counter[tuple[TaskStatus, str]]:
-        query: dict[str, Any] = {"status": {"$in": [status.value for status in _UNFINISHED]}}
+        query: dict[str, Any] = {"status": {"$in": sorted(UNFINISHED)}}
         if tenant is not None:
             query["tenant"] = tenant
         group = {"status": "$status", "agent": {"$ifNull": ["$selected_agent", NO_AGENT]}}

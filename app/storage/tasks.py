@@ -18,7 +18,7 @@ from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName, TaskEvent
-from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
+from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.documents import note_unreadable, read_task
@@ -142,9 +142,9 @@ class MongoTaskRepository:
         removed |= {"unprojected": literal(True)}  # a projection under way may leave copies: the sweep looks again
         with store_errors(f"erase session {session_id}"):
             ids = [document["_id"] for document in await self._tasks.find(mine, {"_id": 1}).to_list()]
-            running = {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}}
+            unfinished = {"status": {"$in": sorted(UNFINISHED)}}
             ended = {**task_ended(TaskStatus.CANCELLED.value), **removed, "lease": "$$REMOVE"}
-            await self._tasks.update_many({**mine, **running}, change(ended))
+            await self._tasks.update_many({**mine, **unfinished}, change(ended))
             await self._tasks.update_many(mine, change(removed))
             await remove_copies(self._db, ids)
         return ids
