@@ -225,7 +225,6 @@ class Task(NewTask):
 
     status: TaskStatus
     rev: int
-    projected_rev: int = 0
     epoch: int = 0
     lease: Lease | None = None
     attempts: int = 0

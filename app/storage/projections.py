@@ -141,6 +141,4 @@ def _session(task: Task) -> UpdateOne:
 
 
 def _mark(task: Task) -> UpdateOne:
-    return UpdateOne(
-        {"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}, "$set": {"projected_rev": task.rev}}
-    )
+    return UpdateOne({"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}})
