@@ -31,7 +31,7 @@ class AgentRoster:
         await self._read()
         names = [card.name for card in self._known]
         if names and name not in names:
-            raise UnknownAgent(f"There is no agent of that name; there are {', '.join(names)}.", known=names)
+            raise UnknownAgent(f"There is no agent {name}. Name one of: {', '.join(names)}.", known=names)
 
     async def _read(self) -> None:
         self._known = await self._directory.list_all()

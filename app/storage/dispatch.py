@@ -17,7 +17,7 @@ from app.domain.identity import Tenant
 from app.domain.run import EventName
 from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
-from app.ports import QueueCounts, Reaped, WaitingTask
+from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.projections import remove_copies
@@ -46,9 +46,10 @@ class MongoDispatchRepository:
     `log_retention_seconds` is how long lifecycle events stay in `logs`; they are looked through every ten minutes.
     """
 
-    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database, *, expiry_seconds: int, log_retention_seconds: int) -> None:
         self._db = db
         self._tasks = db["tasks"]
+        self._expiry_seconds = expiry_seconds
         self._log_retention = timedelta(seconds=log_retention_seconds)
         self._logs_due_at: datetime | None = None
 
@@ -128,26 +129,26 @@ class MongoDispatchRepository:
             result = await self._tasks.update_one(seen, change(_dispatched()))
         return bool(result.matched_count)
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         now = await server_time(self._db)
         with store_errors("reap tasks"):
             outcomes, more = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
         exhausted = outcomes["failed"]
-        return Reaped(
+        return UpkeepCounts(
             requeued={reason: outcomes[reason] for reason in ("crash", "outage") if outcomes[reason]},
             failed={AttemptsExhausted.code: exhausted} if exhausted else {},
             cancelled=outcomes["cancelled"],
             more=more,
         )
 
-    async def sweep(self) -> Reaped:
+    async def sweep(self) -> UpkeepCounts:
         now = await server_time(self._db)
         with store_errors("sweep tasks"):
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
             await self._remove_outlived(now)
             await self._remove_old_logs(now)
-        return Reaped(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
+        return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
 
     async def counts(self) -> QueueCounts:
         now = await server_time(self._db)
@@ -207,7 +208,11 @@ class MongoDispatchRepository:
 
     async def _fail_overdue(self, now: datetime) -> int:
         overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
-        error = TaskError(type=Expired.code, message="The task waited longer than this installation lets tasks wait.")
+        message = (
+            f"The task was still queued {self._expiry_seconds:,} s after its due time (AGENT_TASK_EXPIRY_SECONDS) "
+            "and expired. Submit it again."
+        )
+        error = TaskError(type=Expired.code, message=message)
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
         pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
         return (await self._tasks.update_many(overdue, pipeline)).matched_count

@@ -17,7 +17,7 @@ from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository
 from app.storage.tasks import MongoTaskRepository
 from tests.contract.storage.test_claims import RESULT
-from tests.support.tasks import TENANT, claim, claim_repository, new_task, step, task_repository
+from tests.support.tasks import TENANT, claim, claim_repository, dispatch_repository, new_task, step, task_repository
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ERROR = TaskError(type="AGENT_FAULT", message="m")
@@ -43,7 +43,7 @@ class Stored:
 
     @property
     def dispatch(self) -> MongoDispatchRepository:
-        return MongoDispatchRepository(self.db, log_retention_seconds=604_800)
+        return dispatch_repository(self.db)
 
     @property
     def waiting(self) -> WaitingTask:
