@@ -73,7 +73,7 @@ class CeleryTaskQueue:
     async def presences(self) -> Sequence[WorkerPresence]:
         return await read_presences(self._redis)
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
+    async def publish_cancel(self, task_id: TaskId) -> None:
         async with redis_command("announce a cancel"):
             await self._redis.publish(CANCEL_CHANNEL, task_id)
 

@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 _PRESENCE = TypeAdapter(WorkerPresence)
 
 
-async def announce_presence(redis: Redis, presence: WorkerPresence) -> None:
+async def publish_presence(redis: Redis, presence: WorkerPresence) -> None:
     """Writes the worker's presence. Raises BrokerUnavailable."""
     async with redis_command("announce a worker"), redis.pipeline(transaction=False) as pipeline:
         pipeline.set(worker_key(presence.worker_id), _PRESENCE.dump_json(presence), ex=PRESENCE_TTL_SECONDS)

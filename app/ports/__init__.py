@@ -10,7 +10,14 @@ from __future__ import annotations
 from app.ports.changes import ChangePage, ChangePosition, ChangeRepository
 from app.ports.claims import Claim, ClaimRepository, Heartbeat, RunUpdate
 from app.ports.clock import Clock
-from app.ports.dispatch import DispatchRepository, LeaderLock, ProjectionRepository, QueueCounts, Reaped, WaitingTask
+from app.ports.dispatch import (
+    DispatchRepository,
+    LeaderLock,
+    ProjectionRepository,
+    QueueCounts,
+    UpkeepCounts,
+    WaitingTask,
+)
 from app.ports.keys import ApiKeyRepository
 from app.ports.sessions import SessionRepository
 from app.ports.system import AgentDirectory, ScalingLog, SystemRepository, TaskStatistics
@@ -36,7 +43,6 @@ __all__ = [
     "QueueCounts",
     "RateDecision",
     "RateLimiter",
-    "Reaped",
     "RunUpdate",
     "ScalingLog",
     "SessionRepository",
@@ -46,5 +52,6 @@ __all__ = [
     "TaskQueue",
     "TaskRepository",
     "TaskStatistics",
+    "UpkeepCounts",
     "WaitingTask",
 ]

@@ -27,7 +27,7 @@ class WaitingTask:
 
 
 @dataclass(frozen=True)
-class Reaped:
+class UpkeepCounts:
     """What one round of the reaper, or one sweep, did, by reason. `more`: it left some for the next round."""
 
     requeued: Mapping[str, int] = field(default_factory=dict)
@@ -70,10 +70,10 @@ class DispatchRepository(Protocol):
     async def redispatch(self, task: WaitingTask) -> bool:
         """Marks a lost ticket's task as dispatched anew; False when it has moved on since."""
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         """Ends or requeues the runs whose lease has expired."""
 
-    async def sweep(self) -> Reaped:
+    async def sweep(self) -> UpkeepCounts:
         """Ends what waits and need not any more: cancelled tasks, too old ones; removes what has outlived its time."""
 
     async def counts(self) -> QueueCounts: ...

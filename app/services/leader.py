@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import Clock, DispatchRepository, LeaderLock, ProjectionRepository, Reaped, SystemRepository, TaskQueue
+from app.ports import (
+    Clock,
+    DispatchRepository,
+    LeaderLock,
+    ProjectionRepository,
+    SystemRepository,
+    TaskQueue,
+    UpkeepCounts,
+)
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
@@ -203,6 +211,6 @@ class Leader:
         return ROLL_UP_SECONDS
 
 
-def _tell_failed(reaped: Reaped) -> None:
+def _tell_failed(reaped: UpkeepCounts) -> None:
     for code, count in reaped.failed.items():
         _log.warning("tasks_given_up", error_type=code, count=count)

@@ -10,7 +10,7 @@ from app.domain.identity import SessionId, Tenant
 from app.domain.message import Message, Session
 from app.errors import SessionErased
 from app.ports import SessionRepository, TaskQueue, TaskRepository
-from app.services.tasks import announce_cancel
+from app.services.tasks import publish_cancel
 
 CONTEXT_MESSAGES = 100
 
@@ -45,4 +45,4 @@ class SessionService:
             await self._sessions.get(tenant, session_id)
         await self._sessions.erase(tenant, session_id)
         for task_id in await self._tasks.erase_session(tenant, session_id):
-            await announce_cancel(self._queue, task_id)
+            await publish_cancel(self._queue, task_id)

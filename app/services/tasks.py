@@ -214,7 +214,7 @@ class TaskService:
         """Cancels a queued task, asks a running one to stop, leaves a finished one. Raises TaskNotFound, TaskErased."""
         task = await self._ports.tasks.request_cancel(tenant, task_id)
         if not task.status.terminal:
-            await announce_cancel(self._ports.queue, task.id)
+            await publish_cancel(self._ports.queue, task.id)
         return task
 
     async def runs(self, tenant: Tenant, task_id: TaskId) -> Sequence[AgentRun]:
@@ -226,10 +226,10 @@ class TaskService:
         return (await self.get(tenant, task_id)).messages
 
 
-async def announce_cancel(queue: TaskQueue, task_id: TaskId) -> None:
+async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:
     """Tells the owner at once; where Redis does not answer, the owner's next heartbeat finds the flag."""
     try:
         async with asyncio.timeout(ANNOUNCE_SECONDS):
-            await queue.announce_cancel(task_id)
+            await queue.publish_cancel(task_id)
     except (BrokerUnavailable, TimeoutError):
-        _log.warning("cancel_not_announced", task_id=task_id)
+        _log.warning("cancel_not_published", task_id=task_id)

@@ -17,7 +17,7 @@ from app.domain.change import TaskChange
 from app.domain.identity import TaskId
 from app.domain.task import UNFINISHED
 from app.ports import ChangePage, ChangePosition
-from app.storage.documents import note_unreadable
+from app.storage.documents import log_unreadable
 from app.storage.mongo import Database, server_time, store_errors
 
 _FIELDS = dict.fromkeys(
@@ -96,5 +96,5 @@ def _changes(documents: Sequence[Mapping[str, Any]]) -> list[TaskChange]:
         try:
             changes.append(TaskChange.model_validate({**document, "id": document["_id"]}))
         except ValidationError as error:
-            note_unreadable(document, error)
+            log_unreadable(document, error)
     return changes

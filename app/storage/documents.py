@@ -23,7 +23,7 @@ def read_task(document: dict[str, Any]) -> Task:
     try:
         return Task.model_validate({**document, "id": document["_id"]})
     except ValidationError as error:
-        note_unreadable(document, error)
+        log_unreadable(document, error)
         raise TaskUnreadable(
             f"Task {document['_id']} was written by another version of this program, which this one does not "
             "understand; nothing of it is lost. Ask again when the upgrade is complete."
@@ -37,11 +37,11 @@ def read_messages(document: dict[str, Any]) -> list[Message]:
         try:
             messages.append(Message.model_validate(message))
         except ValidationError as error:
-            note_unreadable(document, error)
+            log_unreadable(document, error)
     return messages
 
 
-def note_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:
+def log_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:
     """Logs which of the document's own fields this version does not understand; nothing of what stands in them."""
     fields = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False) if problem["loc"]})
     _log.warning("task_not_understood", task_id=document["_id"], fields=fields)

@@ -21,7 +21,7 @@ from app.domain.run import EventName, TaskEvent
 from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
-from app.storage.documents import note_unreadable, read_task
+from app.storage.documents import log_unreadable, read_task
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import Expression, change, literal, task_ended
@@ -191,5 +191,5 @@ def _summary(document: dict[str, Any]) -> TaskSummary | None:
     try:
         return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
     except ValidationError as error:
-        note_unreadable(document, error)
+        log_unreadable(document, error)
         return None

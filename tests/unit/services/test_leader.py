@@ -11,7 +11,7 @@ import pytest
 from app.domain.api_key import ApiKey
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import TaskId, Tenant
-from app.ports import QueueCounts, Reaped, WaitingTask
+from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
@@ -57,12 +57,12 @@ class DispatchDouble:
     async def counts(self) -> QueueCounts:
         return QueueCounts(waiting=0, dispatched=0, processing=0, oldest_age_seconds=0.0)
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         self.excused.append(excuse_crashes)
-        return Reaped(requeued={"crash": 2}, more=self.more)
+        return UpkeepCounts(requeued={"crash": 2}, more=self.more)
 
-    async def sweep(self) -> Reaped:
-        return Reaped()
+    async def sweep(self) -> UpkeepCounts:
+        return UpkeepCounts()
 
 
 class ProjectionDouble:
