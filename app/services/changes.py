@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from app.domain.change import TaskChange
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import TaskId, Tenant
-from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyRepository
+from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyReader
 from app.services.shutdown import Closing
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class _Reader:
 
 class ChangeService:
     def __init__(
-        self, changes: ChangeRepository, idempotency: IdempotencyRepository, clock: Clock, closing: Closing
+        self, changes: ChangeRepository, idempotency: IdempotencyReader, clock: Clock, closing: Closing
     ) -> None:
         self._changes = changes
         self._idempotency = idempotency

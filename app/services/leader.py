@@ -13,15 +13,7 @@ from dataclasses import dataclass
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import (
-    Clock,
-    DispatchRepository,
-    LeaderLock,
-    ProjectionRepository,
-    SystemRepository,
-    TaskQueue,
-    UpkeepCounts,
-)
+from app.ports import Clock, LeaderLock, ProjectionRepository, RollUp, TaskQueue, TaskUpkeep, UpkeepCounts
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
@@ -48,9 +40,9 @@ class LeaderPorts:
     """The stores and the queue that the leader works on."""
 
     lock: LeaderLock
-    dispatch: DispatchRepository
+    upkeep: TaskUpkeep
     projections: ProjectionRepository
-    system: SystemRepository
+    system: RollUp
     queue: TaskQueue
 
 
@@ -175,7 +167,7 @@ class Leader:
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        reaped = await self._ports.dispatch.reap(excuse_crashes=self._excuse_next)
+        reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
         self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():
             self._metrics.reaper_requeued.labels(reason=reason).inc(count)
@@ -188,7 +180,7 @@ class Leader:
     async def _sweep(self) -> float:
         """Reads all that waits, so the deeper the backlog, the more rarely it is done."""
         began = self._clock.monotonic()
-        _tell_failed(await self._ports.dispatch.sweep())
+        _tell_failed(await self._ports.upkeep.sweep())
         return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:

@@ -8,7 +8,7 @@ from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Tenant
 from app.errors import DependencyError, StoreError
-from app.ports import ApiKeyRepository, Clock
+from app.ports import Clock, KeyReader
 from app.telemetry.logs import get_logger
 
 FRESH_SECONDS = 10.0
@@ -19,7 +19,7 @@ _log = get_logger(__name__)
 class TenantPolicies:
     """Remembers what the keys say for ten seconds. While the database does not answer, what was last known holds."""
 
-    def __init__(self, keys: ApiKeyRepository, default: TenantPolicy, clock: Clock) -> None:
+    def __init__(self, keys: KeyReader, default: TenantPolicy, clock: Clock) -> None:
         self._keys = keys
         self._default = default
         self._clock = clock

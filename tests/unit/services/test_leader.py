@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 import pytest
 
 from app.domain.api_key import ApiKey
-from app.domain.fairness import TenantPolicy
+from app.domain.fairness import InFlight, TenantPolicy
 from app.domain.identity import TaskId, Tenant
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
@@ -51,6 +50,18 @@ class DispatchDouble:
     async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
         return []
 
+    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
+        return []
+
+    async def in_flight(self) -> InFlight:
+        return InFlight()
+
+    async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        return tasks
+
+    async def redispatch(self, task: WaitingTask) -> bool:
+        return False
+
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         return []
 
@@ -66,6 +77,8 @@ class DispatchDouble:
 
 
 class ProjectionDouble:
+    async def project(self, task_ids: Sequence[TaskId]) -> None: ...
+
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         return []
 
@@ -93,19 +106,20 @@ class Bench:
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
         queue = MemoryQueue()
-        store = cast("Any", self.store)
         self.window = TicketWindow(queue, self.clock)
-        policies = TenantPolicies(cast("Any", KeysDouble()), TenantPolicy(), self.clock)
+        policies = TenantPolicies(KeysDouble(), TenantPolicy(), self.clock)
         self.leader = Leader(
             LeaderPorts(
                 lock=self.lock,
-                dispatch=store,
-                projections=cast("Any", ProjectionDouble()),
-                system=cast("Any", self.system),
+                upkeep=self.store,
+                projections=ProjectionDouble(),
+                system=self.system,
                 queue=queue,
             ),
-            Dispatcher(store, queue, self.window, policies, self.clock),
-            SnapshotPublisher(store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader),
+            Dispatcher(self.store, queue, self.window, policies, self.clock),
+            SnapshotPublisher(
+                self.store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader
+            ),
             owner="api-1",
             lease_seconds=LEASE_SECONDS,
             clock=self.clock,
