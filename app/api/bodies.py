@@ -1,6 +1,7 @@
-"""Bodies of requests: what a caller may send, checked field by field, unknown ones refused.
+"""The bodies of requests. Every field is checked, and unknown fields are refused.
 
-A field whose feature is not there yet is unknown, so nobody believes it works. Changes within /v1 only add.
+A field whose feature does not exist yet is unknown, so that no caller takes it for a working one. Changes within /v1
+only add fields.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _not_blank(text: str) -> str:
 
 
 def _canonical_uuid(value: object) -> object:
-    """Ids are compared as text, so they are brought into their canonical form first."""
+    """Converts a UUID to its canonical form, because ids are compared as text."""
     if not isinstance(value, str):
         raise ValueError("must be a UUID, as text")
     try:
@@ -72,7 +73,7 @@ class Body(BaseModel):
 
 
 class BudgetBody(Body):
-    """Limits over all attempts of the task together."""
+    """The limits of the task over all its attempts together."""
 
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Most tokens, in and out.")
     max_cost_usd: Decimal | None = Field(
@@ -81,7 +82,7 @@ class BudgetBody(Body):
         le=1_000_000,
         max_digits=13,
         decimal_places=6,
-        strict=False,
+        strict=False,  # parsed JSON has a float here, which strict mode would refuse
         description="Most money, in USD, to the millionth.",
         examples=[0.25],
     )
@@ -98,7 +99,7 @@ class BudgetBody(Body):
 
 
 class SourceBody(Body):
-    """The AgentTask that asks for the task."""
+    """The AgentTask that the task is for."""
 
     cluster: ClusterName
     namespace: ObjectName
@@ -110,7 +111,7 @@ class SourceBody(Body):
 
 
 class ExecuteBody(Body):
-    """A task in plain language, and how it should be run."""
+    """A task in plain language, with the limits and wishes for its run."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -165,7 +166,7 @@ class ClusterBody(Body):
 
 
 class LookupBody(Body):
-    """Which tasks to read: by their ids, by the idempotency keys that made them, or by where they came from."""
+    """The tasks to read: by their ids, by the idempotency keys that made them, or by their source."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"]}]})
 
@@ -186,7 +187,7 @@ class LookupBody(Body):
 
 
 class DrainBody(Body):
-    """For how long the worker takes no tasks."""
+    """The time for which the worker takes no tasks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
@@ -194,7 +195,7 @@ class DrainBody(Body):
 
 
 class IntakeBody(Body):
-    """The intake switch; a reason is shown to everybody whose task is refused."""
+    """The intake switch. Callers whose task is refused get the reason."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accepting": False, "reason": "provider incident"}]})
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 TASK_TEXT_LIMIT = 32_768
+# A document of MongoDB has at most 16 MiB, and a task's holds its answer twice: as the result and as the last message.
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
+# The first and the longest delay between offers of a task that only a worker of another version can run.
 OTHER_VERSION_SECONDS = 2.0
 LONGEST_OTHER_VERSION_SECONDS = 60.0
 
@@ -57,7 +59,7 @@ UNFINISHED = frozenset(TRANSITIONS) - TERMINAL
 
 
 class Requeue(StrEnum):
-    """Why a running task goes back to the queue. Each kind is counted apart; only crashes and retries are limited."""
+    """The reason why a running task is requeued. Each is counted apart; only crashes and retries are limited."""
 
     CRASH = "crash"
     RETRY = "retry"
@@ -67,13 +69,13 @@ class Requeue(StrEnum):
 
 
 class _Part(BaseModel):
-    """Base of a document's parts: frozen; fields of a newer version are kept, so that nothing is destroyed."""
+    """The base of a document's parts. Fields of a newer version are kept, so that a write does not destroy them."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
 
 class Source(_Part):
-    """Where the task came from. `kind` is `rest` or `agenttask`; the last four name the object in Kubernetes."""
+    """The origin of the task. `kind` is `rest` or `agenttask`; the last four fields name the object in Kubernetes."""
 
     kind: str = "rest"
     ip: str | None = None
@@ -86,16 +88,16 @@ class Source(_Part):
 
 
 class Budget(_Part):
-    """Limits over the whole task, all attempts together; None is no limit."""
+    """The limits of the whole task, all attempts together; None is no limit."""
 
     max_tokens: int | None = None
     max_cost_microusd: int | None = None
 
 
 class Spending(_Part):
-    """What counts against the budget: settled with recorded steps, and reserved for calls under way.
+    """The amounts that count against the budget: settled by recorded steps, and reserved for calls under way.
 
-    What is still reserved when a process dies counts as spent.
+    A reservation that is still open when its process dies counts as spent: the call may have been billed.
     """
 
     settled: Usage = NO_USAGE
@@ -105,8 +107,8 @@ class Spending(_Part):
 class Step(_Part):
     """One finished node of an agent's graph: an entry of the journal, under the key `{node}#{n}`.
 
-    `input_hash` covers recorded inputs only, never a rendered prompt. `output` is the node's partial state; where the
-    result would stand in it twice it holds `{"$result": true}` instead (see `Task.result`).
+    `input_hash` covers recorded inputs only, never a rendered prompt, which has random boundaries. `output` is the
+    node's partial state. In place of the result, which the task stores once, it has `{"$result": true}`.
     """
 
     key: str
@@ -127,7 +129,7 @@ class Alternative(_Part):
 
 
 class Routing(_Part):
-    """The router's answer. `confidence` is 0 to 1; None where the caller pinned the agent."""
+    """The router's answer. `confidence` is 0 to 1; None if the caller pinned the agent."""
 
     agent_name: str
     confidence: float | None = None
@@ -136,7 +138,10 @@ class Routing(_Part):
 
 
 class TaskResult(_Part):
-    """`summary` is a short text for lists; `raw_output` the whole answer (≤ 4 MiB); the last two are of its UTF-8."""
+    """The result of a task. `summary` is a short text for lists, `raw_output` the whole answer (≤ 4 MiB).
+
+    `size_bytes` and `sha256` are those of its UTF-8.
+    """
 
     summary: str
     raw_output: str
@@ -149,7 +154,7 @@ class TaskResult(_Part):
     def of(
         cls, raw_output: str, *, summary: str, code_language: str | None = None, citations: tuple[Citation, ...] = ()
     ) -> Self:
-        """With size and checksum."""
+        """Builds a result with its size and checksum."""
         encoded = raw_output.encode(errors="replace")
         return cls(
             summary=summary,
@@ -169,7 +174,7 @@ class TaskError(_Part):
 
 
 class Lease(_Part):
-    """Who runs the task, by which claim, until when (server time) unless renewed."""
+    """The time limit of a claim: the worker and the claim, and the time (of the server) at which it ends."""
 
     owner: str
     claim_id: ClaimId
@@ -217,8 +222,8 @@ class NewTask(TaskRequest):
 class Task(NewTask):
     """The stored task. `rev` grows with every write but heartbeat and projection marks; times are server times.
 
-    `epoch` counts claims and fences every write of a run. `attempts` counts runs begun; `crashes`, `retries`,
-    `postponed` and `handbacks` why runs ended early. `processing_ms` is the time spent in all of them.
+    `epoch` counts claims and fences every write of a run. `attempts` counts the runs that began; `crashes`,
+    `retries`, `postponed` and `handbacks` count those that ended early. `processing_ms` is the time of all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -262,7 +267,7 @@ class Task(NewTask):
 
 
 class TaskSummary(BaseModel):
-    """A task in a list: no text but the first 200 characters, no result, no journal."""
+    """A task in a list: the first 200 characters of its text, no result, no journal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -282,5 +287,5 @@ class TaskSummary(BaseModel):
 
 
 def other_version_delay(handbacks: int) -> float:
-    """Seconds after which a task that only a worker of another version can run is offered again; ever more."""
+    """Returns the seconds until a task that needs another version's worker is offered again. They double each time."""
     return min(LONGEST_OTHER_VERSION_SECONDS, OTHER_VERSION_SECONDS * 2.0 ** min(handbacks, 10))

@@ -1,7 +1,7 @@
-"""What callers do with tasks: submit, wait, read, list, cancel.
+"""The calls on tasks: submit, wait, read, list, cancel.
 
-A task is accepted when its document is stored; everything after that may fail and is made good by the leader. With an
-idempotency key a record of the key comes first, so that a repeat finds the task or completes it under the same id.
+A task is accepted when its document is stored. Everything after that may fail, and the leader makes it good. With an
+idempotency key a record of the key is stored first, so that a repeat finds the task or completes it under the same id.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
 QUEUE_FULL_RETRY_SECONDS = 5
-ANNOUNCE_SECONDS = 0.25
+# A cancel is answered this late at most while Redis is unavailable. The flag in the database counts, not the message.
+PUBLISH_CANCEL_SECONDS = 0.25
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class TaskPorts:
-    """The stores and the queue that this service works on."""
+    """The stores and the queue of this service."""
 
     tasks: TaskRepository
     sessions: SessionRepository
@@ -63,7 +64,7 @@ class TaskPorts:
 
 
 class TaskService:
-    """`count_accepted` is called once for each accepted task."""
+    """The service behind the routes of tasks. Calls `count_accepted` once for each accepted task."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class TaskService:
         self._count_accepted = count_accepted
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Task:
-        """Accepts a task, or gives the one that the same idempotency key made before.
+        """Accepts a task, or returns the one that the same idempotency key made before.
 
         Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
         IdempotencyConflict, TaskErased, StoreUnavailable.
@@ -112,10 +113,11 @@ class TaskService:
         return task
 
     async def _reserve(self, request: TaskRequest, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
-        """The key's record. A refused request reserves nothing, so that it can be mended under the same key."""
+        """Returns the key's record. A refused request reserves nothing: it can be corrected under the same key."""
         try:
             await self._check(request, origin)
         except (RequestError, IntakePaused):
+            # A repeat of an accepted request gets its task, even if the same request would be refused today.
             record = await self._ports.idempotency.find(origin.tenant, key)
             if record is None or not record.accepted:
                 raise
@@ -144,12 +146,12 @@ class TaskService:
             await self._ports.sessions.open(origin.tenant, request.session_id)
 
     async def _require_room(self, tenant: Tenant) -> None:
-        """Raises TenantQueueFull. Tasks that come at the same moment may pass the limit together."""
+        """Raises TenantQueueFull. Requests at the same moment may exceed the limit together: the count is no lock."""
         await self._policies.refresh()
         limit = self._policies.of(tenant).max_queued
         if limit is not None and await self._ports.tasks.count_queued(tenant, up_to=limit) >= limit:
             raise TenantQueueFull(
-                f"This tenant has {limit} tasks queued, as many as it may; try again when some of them have begun.",
+                f"The tenant {tenant} has {limit} queued tasks, its limit. Try again when some of them have started.",
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
 
@@ -165,9 +167,10 @@ class TaskService:
         return task
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
-        """The erasure may have looked for tasks before this one was there; then it is this one's turn.
+        """Erases the new task if its session was erased meanwhile. Raises SessionErased.
 
-        The task is stored by now: a database that goes away in this moment does not undo that it was accepted.
+        The erasure may have searched for tasks before this one was stored. A database that becomes unavailable now does
+        not undo that the task was accepted, so its errors are logged only.
         """
         try:
             await self._ports.sessions.open(tenant, session_id)
@@ -194,15 +197,15 @@ class TaskService:
         )
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """The task once it is done, or as it stands after that many seconds."""
+        """Returns the task when it has ended, or as it is after that many seconds."""
         return await self._completion.wait(task, seconds=seconds)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
-        """Raises TaskNotFound, TaskErased."""
+        """Reads the task. Raises TaskNotFound, TaskErased."""
         return await self._ports.tasks.get(tenant, task_id)
 
     async def list_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
-        """Newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
+        """Reads a page, newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
         created_from, created_to = task_filter.created_from, task_filter.created_to
         if created_from is not None and created_to is not None and created_from >= created_to:
             raise InvalidRequest(
@@ -218,18 +221,18 @@ class TaskService:
         return task
 
     async def runs(self, tenant: Tenant, task_id: TaskId) -> Sequence[AgentRun]:
-        """Finished steps, oldest first. Raises TaskNotFound, TaskErased."""
+        """Reads the finished steps, oldest first. Raises TaskNotFound, TaskErased."""
         return agent_runs(await self.get(tenant, task_id))
 
     async def messages(self, tenant: Tenant, task_id: TaskId) -> Sequence[Message]:
-        """What was said in this task, oldest first. Raises TaskNotFound, TaskErased."""
+        """Reads the messages of the task, oldest first. Raises TaskNotFound, TaskErased."""
         return (await self.get(tenant, task_id)).messages
 
 
 async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:
-    """Tells the owner at once; where Redis does not answer, the owner's next heartbeat finds the flag."""
+    """Publishes the cancel to the worker. If Redis does not answer, the worker's next heartbeat finds the flag."""
     try:
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
+        async with asyncio.timeout(PUBLISH_CANCEL_SECONDS):
             await queue.publish_cancel(task_id)
     except (BrokerUnavailable, TimeoutError):
         _log.warning("cancel_not_published", task_id=task_id)

@@ -1,7 +1,7 @@
-"""Tasks in the order in which they changed, over all tenants.
+"""The changes feed: the tasks of all tenants, in the order in which they changed.
 
-A change stands under the time at which the server wrote it, and may be seen a little later than that time says; whoever
-reads on from a position must look back for such ones himself.
+A change has the time at which the server wrote it, and may become visible a little later than that. A reader that
+continues from a position must itself look back for such late changes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from app.ports import ChangePage, ChangePosition
 from app.storage.documents import log_unreadable
 from app.storage.mongo import Database, server_time, store_errors
 
+# No field whose text can be long: the feed is read for thousands of tasks at once, and results have up to 4 MiB.
 _FIELDS = dict.fromkeys(
     (
         "tenant",
@@ -58,7 +59,7 @@ class MongoChangeRepository:
         return await server_time(self._db)
 
     async def after(self, position: ChangePosition, *, limit: int) -> ChangePage:
-        # Two ranges of the index instead of one `$or`, for which one compatible server reads the whole collection.
+        # Two ranges of the index `changes` instead of one `$or`, for which the embedded server reads all documents.
         at, task_id = position.changed_at, position.task_id
         documents = await self._read({"changed_at": at, "_id": {"$gt": task_id}}, limit) if task_id else []
         if len(documents) < limit:
@@ -78,7 +79,7 @@ class MongoChangeRepository:
         return documents
 
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
-        with store_errors(f"look up {len(task_ids)} tasks"):
+        with store_errors(f"find {len(task_ids)} tasks"):
             documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}, _FIELDS).to_list()
         return _changes(documents)
 
@@ -90,7 +91,7 @@ class MongoChangeRepository:
 
 
 def _changes(documents: Sequence[Mapping[str, Any]]) -> list[TaskChange]:
-    """Without tasks of another version that this one does not understand; those are logged."""
+    """Converts the documents. Logs and leaves out tasks of another version that this one does not understand."""
     changes = []
     for document in documents:
         try:

@@ -1,4 +1,4 @@
-"""All repositories of the API over one database client."""
+"""All repositories of the API on one database client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.storage.tasks import MongoTaskRepository
 
 
 class Stores:
-    """Belongs to the event loop it was made in."""
+    """The repositories. They belong to the event loop that they were made in."""
 
     def __init__(self, settings: Settings) -> None:
         execution = settings.execution
@@ -38,11 +38,11 @@ class Stores:
             log_retention_seconds=execution.log_retention_seconds,
         )
         self.leadership = MongoLeaderLock(self._db)
-        # Workers project what they finished; the leader takes what is left after two leases.
+        # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)
 
     async def ensure_indexes(self) -> None:
-        """Raises StoreUnavailable."""
+        """Creates missing indexes. Raises StoreUnavailable."""
         await ensure_indexes(self._db)
 
     def close(self) -> None:

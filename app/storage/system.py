@@ -1,7 +1,7 @@
-"""The system as its users see it: the intake switch, today's figures, and whether the database answers.
+"""The intake switch, the figures of today, and a check that the database answers.
 
-Counting costs the database, so callers cache what they read here. Finished tasks of full hours come from the roll-ups,
-those of the current hour and the unfinished ones are counted live.
+Counting is expensive for the database, so callers cache the figures. Finished tasks of full hours come from the
+roll-ups; those of the current hour and the unfinished ones are counted live.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class MongoSystemRepository:
         now = await server_time(self._db)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         with store_errors("count today's tasks"):
+            # Counting live begins where the roll-ups end, or at midnight if the leader has rolled up nothing today.
             live_from = max(midnight, await rolled_until(self._db) or midnight)
             rolled = await rolled_rows(self._db, tenant, since=midnight, until=live_from)
             live = await finished_rows(self._db, tenant, since=live_from)
