@@ -15,7 +15,7 @@ from app.settings import BrokerSettings, ExecutionSettings
 
 PROCESS_TASK = "process_task"
 # Redis hands a ticket out again after this time. It must exceed twice the longest task: the ticket of a task that still
-# runs would be delivered again, which the claim refuses, but for nothing (Celery #5935).
+# runs would be delivered again for nothing, because the claim refuses it (Celery #5935).
 VISIBILITY_SECONDS = 3600
 
 

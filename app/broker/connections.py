@@ -23,7 +23,7 @@ from app.errors import BrokerUnavailable
 
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 2.0
-# A subscription is quiet for any time, so only a ping shows that the server has gone. This is the interval.
+# A subscription is quiet for any time, so only a ping can show that the server is down. This is the interval.
 SILENCE_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 
@@ -96,5 +96,5 @@ async def _messages(pubsub: PubSub) -> AsyncIterator[str]:
     except (BrokerUnavailable, TimeoutError, OSError, RedisError):
         connection: Connection | None = getattr(pubsub, "connection", None)
         if connection is not None:
-            await connection.disconnect(nowait=True)  # waiting for the close would hang on a server that is gone
+            await connection.disconnect(nowait=True)  # waiting for the close would hang on a server that is down
         raise

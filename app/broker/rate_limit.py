@@ -105,9 +105,9 @@ class MemoryRateLimiter:
 
 
 class RedisRateLimiter:
-    """Implements `app.ports.RateLimiter`. After a failure Redis is left alone for a second.
+    """Implements `app.ports.RateLimiter`. After a failure Redis is not asked for a second.
 
-    The process counts in its memory all the time, so that a failing Redis hands nobody a fresh minute.
+    The process counts in its memory all the time, so that a failing Redis gives no caller a fresh minute.
     """
 
     def __init__(self, redis: Redis, clock: Clock) -> None:

@@ -167,7 +167,7 @@ class TaskResult(_Part):
 
 
 class TaskError(_Part):
-    """`type` is a code of `app.errors`; `message` is for people and holds no secret."""
+    """The error of a failed task. `type` is a code of `app.errors`; `message` is for people and holds no secret."""
 
     type: str
     message: str
@@ -220,7 +220,7 @@ class NewTask(TaskRequest):
 
 
 class Task(NewTask):
-    """The stored task. `rev` grows with every write but heartbeat and projection marks; times are server times.
+    """The stored task. `rev` grows with every write except heartbeats and projection marks; times are server times.
 
     `epoch` counts claims and fences every write of a run. `attempts` counts the runs that began; `crashes`,
     `retries`, `postponed` and `handbacks` count those that ended early. `processing_ms` is the time of all of them.

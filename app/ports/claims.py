@@ -40,7 +40,7 @@ class RunUpdate:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """The answer to a renewal: the claims that are gone, and the claims whose task shall be cancelled."""
+    """The answer to a renewal: the claims that are lost, and the claims whose task shall be cancelled."""
 
     lost: frozenset[ClaimId]
     cancelled: frozenset[ClaimId]

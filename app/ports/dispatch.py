@@ -78,7 +78,7 @@ class DispatchRepository(Protocol):
 
 
 class TaskUpkeep(Protocol):
-    """The tasks that only the leader can bring on: nobody runs them, or nobody needs them any more."""
+    """The tasks that no worker can bring forward: their run has lost its lease, or they need no run any more."""
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         """Ends or requeues the runs whose lease has expired."""

@@ -28,7 +28,7 @@ class TaskQueue(Protocol):
     async def presences(self) -> Sequence[WorkerPresence]: ...
 
     async def publish_cancel(self, task_id: TaskId) -> None:
-        """Asks the worker that runs the task to look at its cancel flag now. A lost message delays the cancel only."""
+        """Asks the worker that runs the task to stop it. If the message is lost, the next heartbeat finds the flag."""
 
     async def kick(self, tenant: Tenant) -> None:
         """Wakes the dispatcher, because a task of this tenant waits."""

@@ -178,7 +178,7 @@ class TaskService:
             await self._ports.tasks.erase_session(tenant, session_id)
             raise
         except (DependencyError, StoreError) as error:
-            _log.warning("erasure_not_checked", session_id=session_id, code=error.code)
+            _log.warning("erasure_not_checked", session_id=session_id, error_code=error.code)
 
     def _build(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> NewTask:
         fields = dict(request) | {

@@ -1,4 +1,4 @@
-"""The same property of the real repositories on a real server; time passes by making everything older."""
+"""The protocol on the real repositories and a real server. Time passes by making every document older."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits, what was sent, what is stuck: the leader's view of the tasks."""
+"""The leader's writes: release, redispatch, reap, sweep, projection, and the lock."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Stored:
 
     @property
     def waiting(self) -> WaitingTask:
-        """The task as a leader saw it that has read it just now."""
+        """The task as a leader has read it just now."""
         return WaitingTask(
             task_id=self.task.id,
             tenant=self.task.tenant,
@@ -72,7 +72,7 @@ async def claim_again(stored: Stored) -> None:
 
 
 async def reap(stored: Stored, *, excuse_crashes: bool = False, **fields: Any) -> None:
-    """The lease has run out, in whatever status the task is."""
+    """Reaps after the lease has expired, in whatever status the task is."""
     await stored.set(**{"lease.expires_at": LONG_AGO, **fields})
     await stored.dispatch.reap(excuse_crashes=excuse_crashes)
 
@@ -134,7 +134,7 @@ READS = {
 
 
 async def store(db: Database, status: TaskStatus) -> Stored:
-    """A task that was claimed once, brought into the status by that claim."""
+    """Stores a task and brings it into the status by one claim."""
     new = new_task(run_at=datetime.now(UTC) - timedelta(minutes=1))
     accepted = await task_repository(db).insert(new, dispatched=True, new_session=False)
     _, held = await claim(db, accepted.id)
