@@ -17,7 +17,7 @@ from app.llm.providers.adapter import ProviderAdapter
 from app.llm.providers.endpoints import ANTHROPIC, OPENAI
 from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.http import HttpTimeouts, build_web_client
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
 from app.telemetry.metrics import Metrics
 

@@ -14,7 +14,7 @@ from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 from app.outbound.http import HttpTimeouts, build_model_client
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 
 _MESSAGES = Messages()
 

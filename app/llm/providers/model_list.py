@@ -13,7 +13,7 @@ import httpx
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.providers.endpoints import NO_KEY, Endpoint
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 
 
 async def read_shutdown_dates(

@@ -20,7 +20,7 @@ from app.llm.providers.endpoints import NO_KEY, Endpoint
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import TRANSPORT_ERRORS
 from app.llm.providers.wire import WireFormat
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

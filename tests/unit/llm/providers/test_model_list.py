@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.endpoints import ANTHROPIC, OPENAI, Endpoint
 from app.llm.providers.model_list import read_shutdown_dates
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 from app.telemetry.metrics import Metrics
 
 
