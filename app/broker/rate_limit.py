@@ -7,17 +7,14 @@ never closed for all.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from app.broker.error_mapping import broker_errors
-from app.errors import BrokerUnavailable
+from app.broker.scripts import SharedScript
 from app.ports import Clock, RateDecision
-from app.telemetry.logs import get_logger
 
 BUDGET_SECONDS = 0.05
 AVOID_SECONDS = 1.0
@@ -42,8 +39,6 @@ if p * (1 - elapsed / 60) + c + 1 <= tonumber(ARGV[1]) then
 end
 return {allowed, p, c, math.floor(elapsed * 1000)}
 """
-
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,25 +106,20 @@ class RedisRateLimiter:
     """
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
-        self._script = redis.register_script(_SCRIPT)
-        self._clock = clock
+        self._script = SharedScript(
+            redis,
+            _SCRIPT,
+            event="rate_limit_in_memory",
+            clock=clock,
+            patience_seconds=BUDGET_SECONDS,
+            pause_seconds=AVOID_SECONDS,
+        )
         self._fallback = MemoryRateLimiter(clock)
-        self._avoid_until = float("-inf")
 
     async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
         own_count = await self._fallback.hit(bucket, limit_per_minute=limit_per_minute)
-        if self._clock.monotonic() < self._avoid_until:
+        reply = await self._script.run(keys=[f"ao:rate:{bucket}"], args=[limit_per_minute])
+        if reply is None:
             return own_count
-        try:
-            return await self._ask(bucket, limit_per_minute)
-        except (BrokerUnavailable, TimeoutError):
-            self._avoid_until = self._clock.monotonic() + AVOID_SECONDS
-            _log.warning("rate_limit_in_memory")
-            return own_count
-
-    async def _ask(self, bucket: str, limit: int) -> RateDecision:
-        with broker_errors("count a request"):
-            async with asyncio.timeout(BUDGET_SECONDS):
-                answer = await self._script(keys=[f"ao:rate:{bucket}"], args=[limit])
-        allowed, previous, current, elapsed_ms = (int(number) for number in answer)
-        return decide(Window(previous, current, elapsed_ms / 1000), limit=limit, allowed=bool(allowed))
+        allowed, previous, current, elapsed_ms = reply
+        return decide(Window(previous, current, elapsed_ms / 1000), limit=limit_per_minute, allowed=bool(allowed))

@@ -16,21 +16,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from app.broker.scripts import SharedScript, reply_in_time
 from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.ports import Clock
 from app.settings import LLMSettings
-from app.telemetry.logs import get_logger
 
 PERMIT_SECONDS = 60.0
 RENEW_SECONDS = 20.0
 PATIENCE_SECONDS = 5.0
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.5
-_REDIS_PATIENCE_SECONDS = 0.25
-_REDIS_PAUSE_SECONDS = 2.0
 
 # KEYS: a sorted set of permits by their end, and the time (ms) at which the bucket will be empty again. ARGV: the
 # permit, most calls at once, calls a minute (0: no limit), how long a permit lasts (ms). Gives {granted, wait in ms}.
@@ -62,10 +59,8 @@ local t = redis.call('TIME')
 local ends = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + tonumber(ARGV[1])
 for at = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', ends, ARGV[at]) end
 redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[1]))
-return 1
+return {1}
 """
-
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,13 +91,13 @@ class ProviderLimits:
             Provider.ANTHROPIC: Limit(settings.anthropic_calls_at_once or 0, settings.anthropic_calls_per_minute or 0),
         }
         self._redis = redis
-        self._acquire = redis.register_script(_ACQUIRE) if redis is not None else None
-        self._renew = redis.register_script(_RENEW) if redis is not None else None
+        self._acquire = SharedScript(redis, _ACQUIRE, event="limits_without_redis", clock=clock)
+        # Without a pause: a permit that is not renewed in time expires although its call still runs.
+        self._renew = SharedScript(redis, _RENEW, event="permits_not_renewed", clock=clock, pause_seconds=0.0)
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._held: dict[Provider, set[str]] = {provider: set() for provider in Provider}
-        self._redis_paused_until = float("-inf")
 
     @asynccontextmanager
     async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
@@ -129,14 +124,9 @@ class ProviderLimits:
     async def renew(self) -> None:
         """Lets the permits of calls in progress last for another while."""
         for provider, permits in self._held.items():
-            if self._renew is None or not permits or not self._limits[provider].calls_at_once:
-                continue
-            try:
-                async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                    arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
-                    await self._renew(keys=[_permits(provider)], args=arguments)
-            except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("permits_not_renewed", provider=provider.value, error_class=type(error).__name__)
+            if permits and self._limits[provider].calls_at_once:
+                arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
+                await self._renew.run(keys=[_permits(provider)], args=arguments, provider=provider.value)
 
     async def _wait_for(self, provider: Provider, limit: Limit, permit: str, *, give_up_after: float) -> None:
         give_up_at = self._clock.monotonic() + give_up_after
@@ -151,27 +141,21 @@ class ProviderLimits:
             await self._sleep(pause)
 
     async def _ask(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
-        if self._acquire is None or self._clock.monotonic() < self._redis_paused_until:
-            return True, 0.0
         lasting_ms = round(PERMIT_SECONDS * 1000)
-        arguments: list[str | int] = [permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms]
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                granted, wait_ms = await self._acquire(keys=[_permits(provider), _rate(provider)], args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._redis_paused_until = self._clock.monotonic() + _REDIS_PAUSE_SECONDS
-            _log.warning("limits_without_redis", provider=provider.value, error_class=type(error).__name__)
+        reply = await self._acquire.run(
+            keys=[_permits(provider), _rate(provider)],
+            args=[permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms],
+            provider=provider.value,
+        )
+        if reply is None:
             return True, 0.0
+        granted, wait_ms = reply
         return bool(granted), int(wait_ms) / 1000
 
     async def _release(self, provider: Provider, limit: Limit, permit: str) -> None:
-        if self._redis is None or not limit.calls_at_once:
-            return
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                await self._redis.zrem(_permits(provider), permit)
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("permit_not_released", provider=provider.value, error_class=type(error).__name__)
+        if self._redis is not None and limit.calls_at_once:
+            command = self._redis.zrem(_permits(provider), permit)
+            await reply_in_time(command, event="permit_not_released", provider=provider.value)
 
 
 def _permits(provider: Provider) -> str:

@@ -11,15 +11,14 @@ what it last knew, in memory; no method raises for it, and none waits longer tha
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from app.broker.scripts import SharedScript
 from app.outbound import breaker_state
 from app.outbound.breaker_state import BreakerState, BreakerStatus
 from app.ports import Clock
@@ -30,8 +29,6 @@ from app.telemetry.metrics import Metrics
 KEY_PREFIX = "ao:breaker:"
 _FRESH_SECONDS = 1.0
 _STALE_SECONDS = 5.0
-_REDIS_PATIENCE_SECONDS = 0.25
-_REDIS_PAUSE_SECONDS = 2.0
 _PROBE_SECONDS = 30.0
 _JITTER = 0.2
 _GAUGE = {BreakerState.CLOSED: 0, BreakerState.COOLING: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
@@ -62,13 +59,11 @@ class CircuitBreaker:
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._redis = redis
-        self._script = redis.register_script(breaker_state.SCRIPT) if redis is not None else None
+        self._script = SharedScript(redis, breaker_state.SCRIPT, event="breaker_without_redis", clock=clock)
         self._metrics = metrics
         self._clock = clock
         self._rng = rng or random.Random()
         self._known: dict[str, _Known] = {}
-        self._redis_paused_until = float("-inf")
 
     async def allow(self, name: str) -> bool:
         """Whether a call may start now. Whoever gets True reports how the call ended, by one of the four below."""
@@ -147,24 +142,13 @@ class CircuitBreaker:
     async def _apply_in_redis(
         self, name: str, event: Event, *, reset_seconds: float, pause_seconds: float
     ) -> tuple[bool, BreakerStatus] | None:
-        """None when Redis does not answer in time; it is then left alone for a moment."""
-        if self._script is None or self._clock.monotonic() < self._redis_paused_until:
-            return None
-        arguments = [
-            event,
-            self._settings.breaker_failures,
-            *(round(seconds * 1000) for seconds in (reset_seconds, _PROBE_SECONDS, pause_seconds)),
-        ]
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                reply = cast("list[int]", await self._script(keys=[KEY_PREFIX + name], args=arguments))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._redis_paused_until = self._clock.monotonic() + _REDIS_PAUSE_SECONDS
-            _log.warning("breaker_without_redis", breaker=name, error_type=type(error).__name__)
-            return None
-        return bool(reply[0]), self._to_status(reply)
+        """Applies the event to the shared state. Returns None if Redis does not answer in time."""
+        milliseconds = (round(seconds * 1000) for seconds in (reset_seconds, _PROBE_SECONDS, pause_seconds))
+        arguments = [event, self._settings.breaker_failures, *milliseconds]
+        reply = await self._script.run(keys=[KEY_PREFIX + name], args=arguments, breaker=name)
+        return (bool(reply[0]), self._to_status(reply)) if reply is not None else None
 
-    def _to_status(self, reply: list[int]) -> BreakerStatus:
+    def _to_status(self, reply: Sequence[int]) -> BreakerStatus:
         now = self._clock.monotonic()
         failures_until, blocked_until, probe_until = (
             now + left / 1000 if left else 0.0 for left in (reply[2], reply[3], reply[5])

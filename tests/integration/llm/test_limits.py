@@ -23,7 +23,7 @@ LONG = 30.0
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does not hear from Redis in time sets no limits, which is another test's matter."""
-    monkeypatch.setattr("app.llm.limits._REDIS_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr("app.broker.scripts.PATIENCE_SECONDS", 5.0)
 
 
 def worker(redis: Redis, *, at_once: int | None = None, per_minute: int | None = None) -> ProviderLimits:
