@@ -16,12 +16,13 @@ from typing import Generic, Protocol
 
 from app.domain.usage import ModelAttempt
 from app.errors import LLMAuthFailed, LLMError
-from app.llm.chains import Hop, Provider
+from app.llm.chains import Hop
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, most_telling
 from app.llm.interface import CallScope, Completion, Parsed
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
+from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
 from app.outbound.breaker import CircuitBreaker
@@ -35,8 +36,8 @@ _TIMER_MARGIN_SECONDS = 0.005
 _log = get_logger(__name__)
 
 
-class Adapters(Protocol):
-    """Where the vendors' adapters come from: `Transports`, or a double in tests."""
+class AdapterSource(Protocol):
+    """The seam to the adapters: `ProviderAdapters`, or a double in tests."""
 
     async def adapter(self, provider: Provider) -> ProviderAdapter: ...
 
@@ -46,7 +47,7 @@ class CallParts:
     """What all calls of a process share."""
 
     settings: LLMSettings
-    transports: Adapters
+    adapters: AdapterSource
     breaker: CircuitBreaker
     limits: ProviderLimits
     meter: Meter
@@ -77,9 +78,8 @@ class ChainCall(Generic[Parsed]):
     async def run(self) -> Completion[Parsed]:
         """The answer. Raises the LLMError that tells most, with all attempts, or what the Allowance raises."""
         if not self._hops:
-            raise LLMAuthFailed(
-                "No model of this chain can be asked: set the key of its provider (OPENAI_API_KEY, ANTHROPIC_API_KEY)."
-            )
+            keys = ", ".join(spec.key_variable for spec in PROVIDERS.values())
+            raise LLMAuthFailed(f"No model of this chain can be asked: set the key of its provider ({keys}).")
         faults: list[ProviderFault] = []
         for at, hop in enumerate(self._hops):
             outcome = await self._ask_hop(hop)
@@ -181,7 +181,7 @@ class ChainCall(Generic[Parsed]):
             raise
 
     async def _answer(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
-        adapter = await self._parts.transports.adapter(hop.provider)
+        adapter = await self._parts.adapters.adapter(hop.provider)
         try:
             async with asyncio.timeout(max(0.0, self._scope.remaining_seconds())):
                 answer = await adapter.answer(request)

@@ -6,19 +6,13 @@ simulator's `sim-…`, which speaks OpenAI's protocol). An id of one vendor is n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.errors import ConfigurationError
 from app.llm.interface import ModelRole
+from app.llm.provider_table import Provider, owner_of
 from app.settings import AgentSettings, LLMSettings
-
-
-class Provider(StrEnum):
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
 
 
 @dataclass(frozen=True)
@@ -33,22 +27,18 @@ class Hop:
         return f"{self.provider.value}:{self.model}"
 
 
-_OWNERS = (
-    (Provider.OPENAI, re.compile(r"(gpt-|chatgpt-|codex-|ft:|sim-|o\d)")),
-    (Provider.ANTHROPIC, re.compile(r"claude-")),
-)
-
-
 def to_hop(spec: str) -> Hop:
-    """Raises ConfigurationError when nothing says whose model it is."""
+    """Parses one spec. Raises ConfigurationError if the provider cannot be told from it."""
     prefix, colon, model = spec.partition(":")
     if colon and model and prefix in tuple(Provider):
         return Hop(Provider(prefix), model)
-    for provider, pattern in _OWNERS:
-        if pattern.match(spec):
-            return Hop(provider, spec)
-    known = ", ".join(provider.value for provider in Provider)
-    raise ConfigurationError(f"Nothing says whose model {spec!r} is: write provider:model with one of {known}.")
+    provider = owner_of(spec)
+    if provider is None:
+        raise ConfigurationError(
+            f"Cannot tell the provider of model {spec!r} from its name. Write provider:model; "
+            f"providers: {', '.join(Provider)}."
+        )
+    return Hop(provider, spec)
 
 
 def parse_chain(specs: str) -> tuple[Hop, ...]:

@@ -15,15 +15,16 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.llm import spans
-from app.llm.adapters import Transports
-from app.llm.chain_call import Adapters, CallParts, ChainCall
-from app.llm.chains import Provider, build_chains
+from app.llm.adapters import ProviderAdapters
+from app.llm.chain_call import AdapterSource, CallParts, ChainCall
+from app.llm.chains import build_chains
 from app.llm.faults import ProviderFault
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
@@ -38,8 +39,8 @@ STEP_HEADER = "X-Step"
 _log = get_logger(__name__)
 
 
-class Vendors(Adapters, Protocol):
-    """The adapters, who of them may be asked, and their end."""
+class ClosableAdapters(AdapterSource, Protocol):
+    """The adapters as the gateway owns them: it also asks which are usable, and closes them."""
 
     def usable(self) -> Collection[Provider]: ...
 
@@ -57,7 +58,7 @@ class LLMGateway:
         settings: LLMSettings,
         agents: AgentSettings,
         *,
-        transports: Vendors,
+        adapters: ClosableAdapters,
         breaker: CircuitBreaker,
         limits: ProviderLimits,
         prices: PriceTable,
@@ -69,13 +70,13 @@ class LLMGateway:
     ) -> None:
         self.breaker = breaker
         self.limits = limits
-        self._transports = transports
+        self._adapters = adapters
         self.settings = settings
-        self.chains = build_chains(settings, agents, usable=transports.usable())
+        self.chains = build_chains(settings, agents, usable=adapters.usable())
         self.tracing = tracing
         self.parts = CallParts(
             settings=settings,
-            transports=transports,
+            adapters=adapters,
             breaker=breaker,
             limits=limits,
             meter=Meter(prices=prices, metrics=metrics, clock=clock),
@@ -92,7 +93,7 @@ class LLMGateway:
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
-                dates = await self._transports.shutdown_dates(provider)
+                dates = await self._adapters.shutdown_dates(provider)
             except ProviderFault as fault:
                 _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
                 continue
@@ -102,7 +103,7 @@ class LLMGateway:
                     gauge.set(dates[hop.model].timestamp())
 
     async def aclose(self) -> None:
-        await self._transports.aclose()
+        await self._adapters.aclose()
 
 
 class GatewayLLM:
@@ -181,7 +182,7 @@ def build_gateway(
     return LLMGateway(
         settings.llm,
         settings.agents,
-        transports=Transports(settings.llm, metrics=metrics),
+        adapters=ProviderAdapters(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides),

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from app.broker.scripts import SharedScript, reply_in_time
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.provider_table import Provider
 from app.ports import Clock
-from app.settings import LLMSettings
+from app.settings import LLMSettings, ProviderSettings
 
 PERMIT_SECONDS = 60.0
 RENEW_SECONDS = 20.0
@@ -86,10 +86,7 @@ class ProviderLimits:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self._limits = {
-            Provider.OPENAI: Limit(settings.openai_calls_at_once or 0, settings.openai_calls_per_minute or 0),
-            Provider.ANTHROPIC: Limit(settings.anthropic_calls_at_once or 0, settings.anthropic_calls_per_minute or 0),
-        }
+        self._limits = {provider: _limit_of(settings.of_provider(provider)) for provider in Provider}
         self._redis = redis
         self._acquire = SharedScript(redis, _ACQUIRE, event="limits_without_redis", clock=clock)
         # Without a pause: a permit that is not renewed in time expires although its call still runs.
@@ -156,6 +153,10 @@ class ProviderLimits:
         if self._redis is not None and limit.calls_at_once:
             command = self._redis.zrem(_permits(provider), permit)
             await reply_in_time(command, event="permit_not_released", provider=provider.value)
+
+
+def _limit_of(settings: ProviderSettings) -> Limit:
+    return Limit(settings.calls_at_once or 0, settings.calls_per_minute or 0)
 
 
 def _permits(provider: Provider) -> str:

@@ -8,13 +8,13 @@ import anthropic
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.providers.anthropic_messages import Messages
-from app.llm.providers.endpoints import ANTHROPIC, NO_KEY
-from app.llm.providers.sdk import SdkAdapter, Vendor
+from app.llm.providers.endpoints import NO_KEY, Connection
+from app.llm.providers.sdk import SdkAdapter, SdkParts
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
-from app.outbound.http import HttpTimeouts, build_model_client
-from app.outbound.provider_key import ProviderKey
+from app.outbound.http import build_model_client
+from app.settings import LLMSettings
 
 _MESSAGES = Messages()
 
@@ -94,21 +94,20 @@ def classify_anthropic(error: Exception) -> ProviderFault:
     return classify_transport(error)
 
 
-def build_anthropic(*, key: ProviderKey, base_url: str | None, timeouts: HttpTimeouts) -> SdkAdapter:
-    """The adapter on an HTTP client of its own, which closes with it."""
-    http = build_model_client(anthropic.DefaultAioHttpClient, timeouts)
+def build_anthropic(connection: Connection, _settings: LLMSettings) -> SdkAdapter:
+    """Builds the adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(anthropic.DefaultAioHttpClient, connection.timeouts)
     client = anthropic.AsyncAnthropic(
         api_key=NO_KEY,
-        base_url=base_url or ANTHROPIC.default_base_url,
-        max_retries=0,
+        base_url=connection.url,
+        max_retries=0,  # the SDK would sleep for a Retry-After inside the call; `app.llm.retry` decides
         timeout=http.timeout,
         http_client=http,
     )
     return SdkAdapter(
-        Vendor(
+        SdkParts(
             client=client,
-            key=key,
-            endpoint=ANTHROPIC,
+            connection=connection,
             errors=anthropic.AnthropicError,
             classify=classify_anthropic,
             choose_format=_messages_format,

@@ -12,16 +12,14 @@ from typing import Any
 import httpx
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.providers.endpoints import NO_KEY, Endpoint
-from app.outbound.provider_key import ProviderKey
+from app.llm.providers.endpoints import NO_KEY, Connection
 
 
-async def read_shutdown_dates(
-    endpoint: Endpoint, *, base_url: str | None, key: ProviderKey, client: httpx.AsyncClient
-) -> Mapping[str, datetime]:
-    """By the model's id. Raises ProviderFault."""
-    url = (base_url or endpoint.default_base_url).rstrip("/") + endpoint.models_path
-    headers = {**endpoint.models_headers, **endpoint.to_key_header(key.current() or NO_KEY)}
+async def read_shutdown_dates(connection: Connection, *, client: httpx.AsyncClient) -> Mapping[str, datetime]:
+    """Reads the dates by the model's id. Raises ProviderFault."""
+    endpoint = connection.endpoint
+    url = connection.url.rstrip("/") + endpoint.models_path
+    headers = {**endpoint.models_headers, **endpoint.to_key_header(connection.key.current() or NO_KEY)}
     try:
         response = await client.get(url, headers=headers)
         if response.status_code != httpx.codes.OK:

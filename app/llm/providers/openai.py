@@ -10,15 +10,15 @@ import openai
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.pricing import TokenCounts
-from app.llm.providers.endpoints import NO_KEY, OPENAI
+from app.llm.providers.endpoints import NO_KEY, Connection
 from app.llm.providers.openai_chat import ChatCompletions, to_tokens
 from app.llm.providers.openai_responses import Responses
-from app.llm.providers.sdk import SdkAdapter, Vendor
+from app.llm.providers.sdk import SdkAdapter, SdkParts
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
-from app.outbound.http import HttpTimeouts, build_model_client
-from app.outbound.provider_key import ProviderKey
+from app.outbound.http import build_model_client
+from app.settings import LLMSettings
 
 # Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {
@@ -88,29 +88,22 @@ class FormatChoice:
         return self._responses if matches else self._chat
 
 
-def build_openai(
-    *,
-    key: ProviderKey,
-    base_url: str | None,
-    timeouts: HttpTimeouts,
-    responses_models: Collection[str],
-) -> SdkAdapter:
-    """The adapter on an HTTP client of its own, which closes with it."""
-    http = build_model_client(openai.DefaultAioHttpClient, timeouts)
+def build_openai(connection: Connection, settings: LLMSettings) -> SdkAdapter:
+    """Builds the adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(openai.DefaultAioHttpClient, connection.timeouts)
     client = openai.AsyncOpenAI(
         api_key=NO_KEY,
-        base_url=base_url or OPENAI.default_base_url,
-        max_retries=0,
+        base_url=connection.url,
+        max_retries=0,  # the SDK sleeps up to two minutes on a Retry-After inside the call; `app.llm.retry` decides
         timeout=http.timeout,
         http_client=http,
     )
     return SdkAdapter(
-        Vendor(
+        SdkParts(
             client=client,
-            key=key,
-            endpoint=OPENAI,
+            connection=connection,
             errors=openai.OpenAIError,
             classify=classify_openai,
-            choose_format=FormatChoice(responses_models),
+            choose_format=FormatChoice(settings.responses_models),
         )
     )

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.broker.connections import connect_for_commands
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.limits import PERMIT_SECONDS, ProviderLimits, _permits
+from app.llm.provider_table import Provider
 from app.settings import LLMSettings
 from app.system_clock import SystemClock
 from tests.support.servers import HOST, free_port

@@ -10,12 +10,12 @@ from datetime import datetime
 
 from app.domain.usage import ModelAttempt, Usage
 from app.llm.chain_call import CallParts
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
@@ -51,8 +51,8 @@ class ScriptedAdapter:
 
 
 @dataclass
-class MemoryTransports:
-    """In place of `Transports`: adapters that are there already."""
+class MemoryAdapters:
+    """In place of `ProviderAdapters`: adapters that are there already."""
 
     adapters: dict[Provider, ScriptedAdapter]
     closed: bool = False
@@ -140,7 +140,7 @@ class Bench:
     def parts(self) -> CallParts:
         return CallParts(
             settings=self.settings,
-            transports=MemoryTransports(self.adapters),
+            adapters=MemoryAdapters(self.adapters),
             breaker=self.breaker,
             limits=self.limits,
             meter=Meter(prices=PriceTable(), metrics=self.metrics, clock=self.clock),

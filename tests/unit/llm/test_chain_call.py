@@ -19,11 +19,12 @@ from app.errors import (
     LLMUnavailable,
 )
 from app.llm.chain_call import ChainCall
-from app.llm.chains import Hop, Provider
+from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
 from app.settings import LLMSettings
 from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses

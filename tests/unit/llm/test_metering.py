@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.llm.chains import Hop, Provider
+from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, ToolSpec
 from app.llm.metering import input_tokens_bound, total_usage
 from app.llm.pricing import TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from tests.unit.llm.doubles import Bench, answer
 
