@@ -18,13 +18,13 @@ from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.http import HttpTimeouts, build_web_client
 from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 
 class ProviderAdapters:
     """All adapters of one process. Belongs to one event loop."""
 
-    def __init__(self, settings: LLMSettings, *, metrics: Metrics) -> None:
+    def __init__(self, settings: LLMSettings, *, metrics: OutboundMetrics) -> None:
         self._settings = settings
         self._timeouts = HttpTimeouts(read_seconds=settings.timeout_seconds)
         self._connections = {provider: self._connect(provider, metrics) for provider in Provider}
@@ -63,7 +63,7 @@ class ProviderAdapters:
                 closing.push_async_callback(adapter.aclose)
             self._adapters.clear()
 
-    def _connect(self, provider: Provider, metrics: Metrics) -> Connection:
+    def _connect(self, provider: Provider, metrics: OutboundMetrics) -> Connection:
         own = self._settings.of_provider(provider)
         key = ProviderKey(provider.value, value=own.api_key, path=own.api_key_file, metrics=metrics)
         return Connection(PROVIDERS[provider].endpoint, key, own.base_url, self._timeouts)

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from app.outbound.key_file import KeyFile
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 _log = get_logger(__name__)
 
@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 class ProviderKey:
     """The key to send now (`current`). The file wins over the variable while it can be read."""
 
-    def __init__(self, provider: str, *, value: SecretStr | None, path: Path | None, metrics: Metrics) -> None:
+    def __init__(self, provider: str, *, value: SecretStr | None, path: Path | None, metrics: OutboundMetrics) -> None:
         self._provider = provider
         self._value = value.get_secret_value().strip() if value is not None else None
         self._file = KeyFile(path) if path is not None else None

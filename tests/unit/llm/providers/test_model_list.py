@@ -14,7 +14,7 @@ from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.http import HttpTimeouts
 from app.outbound.provider_key import ProviderKey
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 
 
 async def _read(provider: Provider, answer: httpx.Response | Exception) -> tuple[dict[str, datetime], httpx.Request]:
@@ -26,7 +26,7 @@ async def _read(provider: Provider, answer: httpx.Response | Exception) -> tuple
             raise answer
         return answer
 
-    metrics = Metrics(process="worker", version="0")
+    metrics = WorkerMetrics(version="0").outbound
     key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
     async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
         connection = Connection(PROVIDERS[provider].endpoint, key, "http://provider/", HttpTimeouts(read_seconds=1.0))
