@@ -1,7 +1,7 @@
-"""Chains of models: which provider's which model is asked, in which order.
+"""Chains of models: the models of a role in the order in which the gateway tries them.
 
-A spec is `model` or `provider:model`; without a provider the id says whose it is (`gpt-…`, `o3`, `claude-…`, and the
-simulator's `sim-…`, which speaks OpenAI's protocol). An id of one vendor is never sent to another by inference.
+A spec is `model` or `provider:model`. Without a provider the name of the model decides (`gpt-…`, `o3`, `claude-…`, and
+the simulator's `sim-…`). A model of one provider is never sent to another one by inference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.settings import AgentSettings, LLMSettings
 
 @dataclass(frozen=True)
 class Hop:
-    """One model of a chain; `name` is that of its circuit breaker."""
+    """One model of a chain; `name` is the name of its circuit breaker."""
 
     provider: Provider
     model: str
@@ -42,14 +42,14 @@ def to_hop(spec: str) -> Hop:
 
 
 def parse_chain(specs: str) -> tuple[Hop, ...]:
-    """The comma-separated specs as hops, each once."""
+    """Parses comma-separated specs into hops, each once. Raises ConfigurationError."""
     return tuple(dict.fromkeys(to_hop(part.strip()) for part in specs.split(",") if part.strip()))
 
 
 def build_chains(
     llm: LLMSettings, agents: AgentSettings, *, usable: Collection[Provider]
 ) -> Mapping[ModelRole, tuple[Hop, ...]]:
-    """The chain of each role, with the fallback models last and without providers that have no key."""
+    """Builds the chain of each role, with the fallback models last and without the providers that are not usable."""
     fallback = parse_chain(llm.fallback_model)
     primary = {
         ModelRole.PEER: llm.peer_model,

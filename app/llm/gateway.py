@@ -1,6 +1,6 @@
-"""The only way to a model: chains of models by role, bound to the task on whose behalf they are asked.
+"""The only way to a model: chains of models by role, bound to the task on whose behalf they are called.
 
-Built once per worker process on its one event loop; the clients inside belong to that loop. `bind` is cheap.
+Built once per worker process on its one event loop, because the clients inside belong to that loop. `bind` is cheap.
 """
 
 from __future__ import annotations
@@ -42,16 +42,18 @@ _log = get_logger(__name__)
 class ClosableAdapters(AdapterSource, Protocol):
     """The adapters as the gateway owns them: it also asks which are usable, and closes them."""
 
-    def usable(self) -> Collection[Provider]: ...
+    def usable(self) -> Collection[Provider]:
+        """Returns the providers that have a key or an address."""
 
     async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
+        """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Closes all adapters."""
 
 
 class LLMGateway:
-    """`breaker` also serves the search and shows the providers' health to the worker's presence."""
+    """The models of one process. `breaker` also serves the web search, and the worker publishes its states."""
 
     def __init__(
         self,
@@ -86,10 +88,11 @@ class LLMGateway:
         )
 
     def bind(self, scope: CallScope) -> GatewayLLM:
+        """Binds the gateway to one task."""
         return GatewayLLM(self, scope)
 
     async def observe_shutdowns(self) -> None:
-        """Asks each vendor in use when its models end and shows it as a gauge; a vendor need not say."""
+        """Sets the gauge of the dates on which models in use end, if their providers publish them."""
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
@@ -117,6 +120,7 @@ class GatewayLLM:
     async def complete(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
     ) -> Completion[Parsed]:
+        """Asks for a short answer, not streamed."""
         if schema is not None:
             return await self._run(StructuredPlan(messages, schema, max_tokens=self._max_tokens), role=role)
         return await self._run(PlainPlan[Parsed](self._request(messages)), role=role)
@@ -124,12 +128,14 @@ class GatewayLLM:
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
+        """Asks for a long answer, streamed."""
+        # AGENT_LLM_TIMEOUT_SECONDS limits a silence: a whole answer of 4,000 tokens would time out after it was billed.
         return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, on_text=on_text)), role=role)
 
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
-        """Streamed, because the last turn of a loop is often a long text."""
+        """Asks for one turn of a tool loop. It is streamed, because the last turn is often a long text."""
         return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, tools=tools)), role=role)
 
     def _request(
@@ -141,7 +147,7 @@ class GatewayLLM:
         tools: Sequence[ToolSpec] = (),
     ) -> ProviderRequest:
         return ProviderRequest(
-            model="",
+            model="",  # each hop of the chain fills in its own
             messages=tuple(messages),
             max_tokens=self._max_tokens,
             stream=stream,
@@ -178,7 +184,7 @@ class GatewayLLM:
 def build_gateway(
     settings: Settings, *, redis: Redis | None, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
 ) -> LLMGateway:
-    """The worker's gateway. Raises ConfigurationError for a chain or a price file that makes no sense."""
+    """Builds the worker's gateway. Raises ConfigurationError for a chain or a price file that cannot be used."""
     return LLMGateway(
         settings.llm,
         settings.agents,

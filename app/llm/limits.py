@@ -1,9 +1,9 @@
-"""Limits of a provider that all workers share through Redis: calls at once, and calls a minute.
+"""The limits of a provider that all workers share through Redis: calls at once, and calls a minute.
 
-A call in progress holds a permit, which expires by itself when its worker dies and is renewed while it lives. The rate
-is a leaky bucket that takes ten seconds' worth at once. Who finds a provider full waits a little, then the chain goes
-on to its next model; where every model is full, the task comes back later. Without Redis nothing is limited: the
-provider's own 429 still is heeded.
+A call in progress holds a permit. The worker renews it; the permit of a dead worker expires by itself. The rate is a
+leaky bucket that accepts ten seconds' worth at once. A call that finds its provider full waits a little, then the chain
+goes on to its next model. If every model is full, the task comes back later. Without Redis there are no limits except
+the provider's own 429.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from app.ports import Clock
 from app.settings import LLMSettings, ProviderSettings
 
 PERMIT_SECONDS = 60.0
+# A third of a permit's life: one renewal may fail without the loss of the permit.
 RENEW_SECONDS = 20.0
+# The longest wait for a permit; a longer one would hold a slot of the worker for a call that has not begun.
 PATIENCE_SECONDS = 5.0
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.5
 
 # KEYS: a sorted set of permits by their end, and the time (ms) at which the bucket will be empty again. ARGV: the
-# permit, most calls at once, calls a minute (0: no limit), how long a permit lasts (ms). Gives {granted, wait in ms}.
+# permit, most calls at once, calls a minute (0: no limit), the life of a permit (ms). Returns {granted, wait in ms}.
+# The times are those of the server: the clocks of two workers may differ by more than a permit lasts.
 _ACQUIRE = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
@@ -53,7 +56,8 @@ end
 return {1, 0}
 """
 
-# KEYS: the permits. ARGV: how long they last from now (ms), then the permits; one that has expired stays gone.
+# KEYS: the permits. ARGV: their life from now (ms), then the permits. XX: one that has expired is not revived, because
+# another call may hold its place.
 _RENEW = """
 local t = redis.call('TIME')
 local ends = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + tonumber(ARGV[1])
@@ -65,7 +69,7 @@ return {1}
 
 @dataclass(frozen=True)
 class Limit:
-    """0: no limit."""
+    """The limits of one provider, 0 for none."""
 
     calls_at_once: int = 0
     calls_per_minute: int = 0
@@ -98,7 +102,7 @@ class ProviderLimits:
 
     @asynccontextmanager
     async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
-        """Waits for a permit and holds it. Raises ProviderFault (`limited`) where there is none for a while."""
+        """Waits for a permit and holds it. Raises ProviderFault (`limited`) if none becomes free in time."""
         limit = self._limits[provider]
         if not limit:
             yield
@@ -113,13 +117,13 @@ class ProviderLimits:
             await self._release(provider, limit, permit)
 
     async def run(self) -> None:
-        """Renews what is held, until cancelled."""
+        """Renews the held permits, until cancelled."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self.renew()
 
     async def renew(self) -> None:
-        """Lets the permits of calls in progress last for another while."""
+        """Extends the permits of the calls in progress."""
         for provider, permits in self._held.items():
             if permits and self._limits[provider].calls_at_once:
                 arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
@@ -128,16 +132,17 @@ class ProviderLimits:
     async def _wait_for(self, provider: Provider, limit: Limit, permit: str, *, give_up_after: float) -> None:
         give_up_at = self._clock.monotonic() + give_up_after
         while True:
-            granted, wait_seconds = await self._ask(provider, limit, permit)
+            granted, wait_seconds = await self._acquire_permit(provider, limit, permit)
             if granted:
                 return
             pause = min(max(wait_seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
             pause *= 1 + self._rng.random()  # waiters of all workers must not come back in step
             if self._clock.monotonic() + pause >= give_up_at:
+                # The task gives up its slot meanwhile, which is not worth it for less than a second.
                 raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=max(wait_seconds, 1.0))
             await self._sleep(pause)
 
-    async def _ask(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
+    async def _acquire_permit(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
         lasting_ms = round(PERMIT_SECONDS * 1000)
         reply = await self._acquire.run(
             keys=[_permits(provider), _rate(provider)],
@@ -159,6 +164,7 @@ def _limit_of(settings: ProviderSettings) -> Limit:
     return Limit(settings.calls_at_once or 0, settings.calls_per_minute or 0)
 
 
+# Braces: a Redis cluster keeps keys with the same text in them on one node, and a script may use keys of one node only.
 def _permits(provider: Provider) -> str:
     return f"ao:limit:{{{provider.value}}}:calls"
 

@@ -1,12 +1,12 @@
 """Circuit breakers by name (`openai:gpt-4.1`, `tavily`), shared by all workers through Redis.
 
-A name opens after `breaker_failures` failures in a row, stays open for `breaker_reset_seconds` and up to a fifth more
-(jitter, so that workers do not probe in step), then lets one probe through. Report as a failure only what says that
-the provider is ill (no answer, timeout, 5xx): an answer that refuses (4xx) is a success here, a 429 a `cool_down`.
+A name opens after `breaker_failures` failures in a row, stays open for `breaker_reset_seconds` and up to a fifth more,
+then lets one probe through. Report as a failure only an outcome that shows an ill provider (no answer, timeout, 5xx).
+An answer that refuses the request (4xx) is a success here, and a 429 is a `cool_down`.
 
-Cheap while all is well: the last known status is kept for a second, a success is reported only where failures or a
-probe were known. So another worker's opening is seen up to a second late. Without Redis each process goes on with
-what it last knew, in memory; no method raises for it, and none waits longer than a quarter of a second.
+A healthy provider costs little: the last known status is used for a second. So a worker sees that another one opened a
+breaker up to a second late. Without Redis each process continues in memory with the status that it knew last. No method
+raises an error of Redis, and none waits longer than a quarter of a second for it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
 KEY_PREFIX = "ao:breaker:"
+# With many calls at once Redis is read once a second for each name, not once for each call.
 _FRESH_SECONDS = 1.0
+# A status up to this old still serves the calls that start during a round trip; with an older one they all wait for it.
 _STALE_SECONDS = 5.0
+# If a worker dies during its probe, the name stays closed to everyone for this long. A call may wait up to 30 s for its
+# first byte (the maximum of AGENT_LLM_TIMEOUT_SECONDS); a shorter time would let a second probe through.
 _PROBE_SECONDS = 30.0
+# Breakers that opened together must not probe together.
 _JITTER = 0.2
+# COOLING counts as closed: the provider answers, and the alert on an open breaker must not fire for a 429.
 _GAUGE = {BreakerState.CLOSED: 0, BreakerState.COOLING: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 _log = get_logger(__name__)
 
@@ -39,11 +45,11 @@ Event = Literal["ask", "succeeded", "failed", "rate_limited", "abandoned"]
 
 @dataclass
 class _Known:
-    """What this process last heard of a breaker, and when (monotonic seconds)."""
+    """The status of a breaker as this process last read it, and the time of that (monotonic seconds)."""
 
     status: BreakerStatus = breaker_state.CLOSED
     checked_at: float = float("-inf")
-    shown: BreakerState | None = None
+    recorded: BreakerState | None = None
 
 
 class CircuitBreaker:
@@ -66,7 +72,10 @@ class CircuitBreaker:
         self._known: dict[str, _Known] = {}
 
     async def allow(self, name: str) -> bool:
-        """Whether a call may start now. Whoever gets True reports how the call ended, by one of the four below."""
+        """Checks whether a call may start now.
+
+        A caller that gets True must report the end of the call, by one of the four methods below.
+        """
         known = self._of(name)
         status, now = known.status, self._clock.monotonic()
         if status.blocked_until > now:
@@ -81,49 +90,50 @@ class CircuitBreaker:
         return await self._apply(name, "ask")
 
     async def succeeded(self, name: str) -> None:
-        """The provider answered, with a result or with a refusal of this one request."""
+        """Records that the provider answered, with a result or with a refusal of this one request."""
         status = self._of(name).status
-        if status.failures or status.tripped:
+        if status.failures or status.tripped:  # otherwise a success changes nothing, and Redis need not know of it
             await self._apply(name, "succeeded")
 
     async def failed(self, name: str) -> None:
-        """The provider did not answer, or answered that it is ill."""
+        """Records that the provider did not answer, or answered with an error of its own."""
         await self._apply(name, "failed")
 
     async def cool_down(self, name: str, seconds: float) -> None:
-        """The provider asked for a pause (429): no calls for so long, then again all of them."""
+        """Stops all calls for the pause that the provider requested (429). Afterwards all of them may start again."""
         await self._apply(name, "rate_limited", pause_seconds=seconds)
 
     async def abandoned(self, name: str) -> None:
-        """The call ended without a verdict (cancelled): if it was the probe, the next caller gets it."""
+        """Records that the call ended without a verdict (cancelled). If it was the probe, the next caller gets it."""
         if self._of(name).status.tripped:
             await self._apply(name, "abandoned")
 
     def state(self, name: str) -> BreakerState:
+        """Returns the state as far as this process knows it."""
         return self._of(name).status.state(self._clock.monotonic())
 
     def blocked_seconds(self, name: str) -> float:
-        """How long until the name lets a call through, as far as this process knows; 0 when it does."""
+        """Returns the seconds until the name lets a call through, as far as this process knows; 0 if it does now."""
         return max(0.0, self._of(name).status.blocked_until - self._clock.monotonic())
 
     def states(self) -> Mapping[str, str]:
-        """Every name used so far with its state as this process last knew it."""
-        return {name: self._show(name, known).value for name, known in self._known.items()}
+        """Returns every name used so far with its state as far as this process knows it."""
+        return {name: self._record_state(name, known).value for name, known in self._known.items()}
 
     def _of(self, name: str) -> _Known:
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = _Known()
-            self._show(name, known)
+            self._record_state(name, known)
         return known
 
-    def _show(self, name: str, known: _Known) -> BreakerState:
+    def _record_state(self, name: str, known: _Known) -> BreakerState:
         state = known.status.state(self._clock.monotonic())
-        if state is not known.shown:
+        if state is not known.recorded:
             self._metrics.breaker_state.labels(name=name).set(_GAUGE[state])
-            if known.shown is not None:
+            if known.recorded is not None:
                 _log.info("breaker_changed", breaker=name, state=state.value)
-            known.shown = state
+            known.recorded = state
         return state
 
     async def _apply(self, name: str, event: Event, *, pause_seconds: float = 0.0) -> bool:
@@ -136,7 +146,7 @@ class CircuitBreaker:
             )
         allowed, known.status = shared
         known.checked_at = self._clock.monotonic()
-        self._show(name, known)
+        self._record_state(name, known)
         return allowed
 
     async def _apply_in_redis(

@@ -26,7 +26,7 @@ class ProviderKey:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a key now. A missing file is no key: a Secret may hold the key of one provider only."""
+        """Checks whether there is a key now. A missing file is none: a Secret may hold the key of one provider only."""
         return bool(self.current())
 
     def current(self) -> str | None:

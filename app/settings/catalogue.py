@@ -69,7 +69,7 @@ SETTINGS: Mapping[str, FieldInfo] = MappingProxyType(_fields())
 """Every setting, by the name of its variable."""
 
 PROVIDER_KEYS = frozenset(name for name in SETTINGS if f"{name}{_FILE}" in SETTINGS and name not in CHART_OWN)
-"""Keys of vendors, which are mounted as files; their siblings …_FILE say where."""
+"""Keys of providers, which are mounted as files; their siblings …_FILE say where."""
 
 CONNECTIONS = frozenset(name for name, field in SETTINGS.items() if is_secret(field)) - PROVIDER_KEYS - CHART_OWN
 """Connection strings of the stores."""

@@ -22,6 +22,10 @@ class ProviderSettings(BaseModel):
 
 
 class LLMSettings(SettingsGroup):
+    """The models. Each provider has the five fields of `ProviderSettings`, under its name."""
+
+    # Providers retire models: gpt-4.1 and gpt-4.1-mini end on 2027-01-14. So each chain has hops after the first, the
+    # last of them at another provider, and a gauge shows the date on which a model in use ends.
     peer_model: str = Field(
         default="gpt-4.1-mini", validation_alias="LLM_PEER_MODEL", description="Chain of models of the router."
     )

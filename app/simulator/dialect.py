@@ -1,4 +1,4 @@
-"""What a vendor's API has to tell the simulator about itself."""
+"""What a provider's API has to tell the simulator about itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CREATED = 1_767_225_600  # every answer is of the same second: the same input gi
 
 
 class Unacceptable(Exception):
-    """The request breaks a rule of the vendor's API."""
+    """The request breaks a rule of the provider's API."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)

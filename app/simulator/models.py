@@ -1,4 +1,4 @@
-"""`/v1/models`: the models a demo uses, with the dates on which their vendors switch them off."""
+"""`/v1/models`: the models a demo uses, with the dates on which their providers switch them off."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A request and its answer, as all vendors' dialects are read into and written from.
+"""A request and its answer, as all providers' dialects are read into and written from.
 
-Plain data: the answers know no vendor, the dialects no topic.
+Plain data: the answers know no provider, the dialects no topic.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ToolOffer:
 class Prompt:
     """What a model was asked. `forced_tool` is a tool's name, or ANY_TOOL; `schema` is what the text must match.
 
-    `stream_usage`: the stream shall end with the count of tokens, where a vendor leaves the choice.
+    `stream_usage`: the stream shall end with the count of tokens, where a provider leaves the choice.
     """
 
     model: str

@@ -1,7 +1,7 @@
 """Scripted faults: what goes wrong, for which model, how often.
 
 A fault is asked for by the model's name, by the header `X-Simulator-Fault`, or at run time by `POST /simulator/faults`.
-In a model's name it follows `sim-`, which may itself follow a vendor's prefix: `sim-down`, `gpt-sim-429-once`,
+In a model's name it follows `sim-`, which may itself follow a provider's prefix: `sim-down`, `gpt-sim-429-once`,
 `claude-sim-slow-200`. Several are joined by `+`: `sim-slow-200+broken-json`. Any fault may end in `-once`: then it hits
 the first call of each task only (the first call of all, without a task id).
 
@@ -49,7 +49,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error response, before a vendor's dialect words it."""
+    """An error response, before a provider's dialect words it."""
 
     status: int
     code: str

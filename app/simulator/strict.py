@@ -1,4 +1,4 @@
-"""The limits that vendors put on the JSON schemas of structured output; a real one would answer 400."""
+"""The limits that providers put on the JSON schemas of structured output; a real one would answer 400."""
 
 from __future__ import annotations
 

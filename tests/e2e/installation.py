@@ -53,7 +53,7 @@ VALUES: Mapping[str, Any] = {
 @dataclass(frozen=True)
 class Installation:
     """`cluster` is the API server, which answers many looks for the price of one kubectl; `tasks` is the API and
-    `simulator` the stand-in for the vendors, as a client reaches them from outside.
+    `simulator` the stand-in for the providers, as a client reaches them from outside.
 
     Implements `tests.support.invariants.Witness`.
     """

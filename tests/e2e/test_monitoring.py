@@ -22,7 +22,7 @@ MANIFEST = ROOT / "k8s" / "monitoring" / "prometheus.yaml"
 DOCKERFILE = Path(__file__).parent / "prometheus" / "Dockerfile"
 NAMESPACE = "monitoring"
 READY_SECONDS = 120
-# Reasons and vendors have no figures before something has happened.
+# Reasons and providers have no figures before something has happened.
 AT_REST = {"agents_llm_cost_usd_total"}
 
 

@@ -1,4 +1,4 @@
-"""Anthropic: the client, and what each of the SDK's exceptions means."""
+"""Anthropic: the client, and the fault for each exception of the SDK."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.settings import LLMSettings
 
 _MESSAGES = Messages()
 
-# Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
+# Every exception that the SDK exports. None: status, codes or cause decide. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {
     anthropic.APIStatusError: None,
     anthropic.BadRequestError: None,
@@ -39,13 +39,13 @@ FAULT_OF: dict[type[Exception], FaultKind | None] = {
     anthropic.ServiceUnavailableError: None,
     anthropic.GatewayTimeoutError: None,
     anthropic.OverloadedError: None,
-    # a spent limit comes as a 429, and waiting does not help
+    # A spent limit comes as a 429, and waiting does not help.
     anthropic.ContractSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.EnforcedSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.LinkedOrganizationSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.LinkedOrganizationBillingUnavailableError: FaultKind.QUOTA,
     anthropic.RampLimitExceededError: None,
-    # an account that may not ask comes as a 400, and another vendor may answer
+    # An account without permission comes as a 400, and another provider may answer.
     anthropic.OrganizationOnHoldError: FaultKind.AUTH,
     anthropic.OrganizationTypeNotSupportedError: FaultKind.AUTH,
     anthropic.ParentOrganizationRequiredError: FaultKind.AUTH,
@@ -73,7 +73,7 @@ FAULT_OF: dict[type[Exception], FaultKind | None] = {
 
 
 def classify_anthropic(error: Exception) -> ProviderFault:
-    """The fault that an exception of the SDK, or of the transport below it, stands for."""
+    """Classifies an exception of the SDK, or of the transport below it."""
     kind = next((FAULT_OF[base] for base in type(error).__mro__ if base in FAULT_OF), None)
     if kind is not None:
         return ProviderFault(kind, type(error).__name__)

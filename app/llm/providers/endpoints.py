@@ -27,7 +27,7 @@ class Endpoint:
 
     @property
     def base_path(self) -> str:
-        """The path of the default base URL, which servers that imitate the provider use too."""
+        """Returns the path of the default base URL, which servers that imitate the provider use too."""
         return urlsplit(self.default_base_url).path
 
 

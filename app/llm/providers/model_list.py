@@ -1,6 +1,6 @@
-"""When models end, as far as their vendor says: read from its list of models by plain HTTP.
+"""The dates on which models end, read from the provider's list of models by plain HTTP.
 
-Importing an SDK takes some 40 MB and a second of CPU, which a vendor that only stands by is not worth.
+No SDK is imported for it: that takes some 40 MB and a second of CPU, too much for a provider that is only a fallback.
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ async def read_shutdown_dates(connection: Connection, *, client: httpx.AsyncClie
 
 
 def _to_moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value)  # a date alone, too: it counts as midnight UTC
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

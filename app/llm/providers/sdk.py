@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
     from openai import AsyncOpenAI
 
-# A body of another shape than the vendor documents shows as one of these where it is read.
+# A body that differs from the documented shape raises one of these where it is read.
 _WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 
 
 @dataclass(frozen=True)
 class SdkParts:
-    """`errors` are the SDK's own exceptions, `classify` says what each of them (and a transport's) means."""
+    """The parts that differ between SDKs. `classify` maps the SDK's exceptions (`errors`) and the transport's."""
 
     client: AsyncOpenAI | AsyncAnthropic
     connection: Connection
@@ -41,7 +41,7 @@ class SdkParts:
 
 
 class SdkAdapter:
-    """Implements `ProviderAdapter`."""
+    """One provider over its SDK. Implements `ProviderAdapter`."""
 
     def __init__(self, parts: SdkParts, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
@@ -55,15 +55,16 @@ class SdkAdapter:
                 return require_usable(await self._read_stream(response, wire, request))
             return require_usable(wire.to_answer(json.loads(response.content), request))
         except (self._parts.errors, *TRANSPORT_ERRORS) as error:
-            raise self._parts.classify(error) from None  # the text of a vendor's error may repeat the prompt
+            raise self._parts.classify(error) from None  # the text of a provider's error may repeat the prompt
         except _WRONG_SHAPE as error:
-            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None
+            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None  # as above
 
     async def _post(self, path: str, body: JsonObject, request: ProviderRequest) -> httpx2.Response:
         key = self._parts.connection.key.current()
         try:
             return await self._send(path, body, request, key)
         except self._parts.errors as error:
+            # The key may have been rotated since it was read: one more attempt, but only with another key.
             if getattr(error, "status_code", None) != 401 or not self._parts.connection.key.replaced(key):
                 raise
         return await self._send(path, body, request, self._parts.connection.key.current())
@@ -74,7 +75,7 @@ class SdkAdapter:
             path, cast_to=httpx2.Response, body=body, options={"headers": headers}, stream=request.stream
         )
         if not isinstance(response, httpx2.Response):
-            raise TypeError("the SDK gave no raw response")
+            raise TypeError("the SDK returned no raw response")
         return response
 
     async def _read_stream(
@@ -87,7 +88,7 @@ class SdkAdapter:
                 for event in reader.feed(piece):
                     stream.on_event(event)
         finally:
-            await response.aclose()
+            await response.aclose()  # also after a cancellation: the connection would never return to the pool
         return stream.finish()
 
     async def aclose(self) -> None:

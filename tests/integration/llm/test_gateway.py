@@ -82,7 +82,7 @@ async def test_a_tool_loop_goes_there_and_back(ask: Ask, model: str) -> None:
     assert (await llm.with_tools(history, role=ModelRole.PRIMARY, tools=[SEARCH])).tool_calls
 
 
-async def test_a_dead_model_is_replaced_by_another_vendors(ask: Ask, control: Control) -> None:
+async def test_a_dead_model_is_replaced_by_one_of_another_provider(ask: Ask, control: Control) -> None:
     asked = ask("sim-down", fallback="sim-404,claude-sim-ok")
     completion = await asked.llm.complete(MESSAGES, role=ModelRole.PEER, schema=Place)
     assert completion.parsed is not None
@@ -98,7 +98,7 @@ async def test_a_dead_model_is_replaced_by_another_vendors(ask: Ask, control: Co
         "LLM_MODEL_NOT_FOUND",
         None,
     ]
-    assert list(completion.attempts) == asked.heard
+    assert list(completion.attempts) == asked.recorded
     assert (await control.calls())["calls"] == 4
 
 
@@ -141,7 +141,7 @@ async def test_a_cancelled_call_leaves_the_pool_usable(ask: Ask, control: Contro
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert statuses(asked.heard) == ["sim-ok cancelled"]
+    assert statuses(asked.recorded) == ["sim-ok cancelled"]
     assert asked.allowance.open == 1
     assert (await asked.llm.complete(MESSAGES, role=ModelRole.PEER)).text
 

@@ -1,4 +1,4 @@
-"""Doubles for the gateway: a scripted adapter in place of a vendor, an allowance that remembers, a scope."""
+"""Doubles for the gateway: a scripted adapter in place of a provider, an allowance that remembers, a scope."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Bench:
     remaining: float = 60.0
     clock: ManualClock = field(default_factory=ManualClock)
     allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
-    heard: list[ModelAttempt] = field(default_factory=list)
+    recorded: list[ModelAttempt] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     metrics: WorkerMetrics = field(default_factory=lambda: WorkerMetrics(version="test"))
 
@@ -133,7 +133,7 @@ class Bench:
             workflow_type="peer",
             allowance=self.allowance,
             remaining_seconds=lambda: self.deadline - self.clock.monotonic(),
-            on_attempt=self.heard.append,
+            on_attempt=self.recorded.append,
             step=lambda: "classify#1",
         )
 
