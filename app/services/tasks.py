@@ -40,7 +40,7 @@ from app.ports import (
 )
 from app.services.acceptance import Origin, TicketSender, hash_request
 from app.services.completion import CompletionWatch
-from app.services.intake_switch import IntakeGate
+from app.services.intake_switch import IntakeSwitch
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.settings import ExecutionSettings
@@ -71,7 +71,7 @@ class TaskService:
         ports: TaskPorts,
         *,
         roster: AgentRoster,
-        gate: IntakeGate,
+        intake_switch: IntakeSwitch,
         tickets: TicketSender,
         policies: TenantPolicies,
         completion: CompletionWatch,
@@ -80,7 +80,7 @@ class TaskService:
     ) -> None:
         self._ports = ports
         self._roster = roster
-        self._gate = gate
+        self._intake_switch = intake_switch
         self._tickets = tickets
         self._policies = policies
         self._completion = completion
@@ -132,7 +132,7 @@ class TaskService:
             raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
 
     async def _check(self, request: TaskRequest, origin: Origin) -> None:
-        await self._gate.require_open()
+        await self._intake_switch.require_open()
         await self._require_room(origin.tenant)
         deadline = request.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
@@ -215,6 +215,7 @@ class TaskService:
 
     async def cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
         """Cancels a queued task, asks a running one to stop, leaves a finished one. Raises TaskNotFound, TaskErased."""
+        # The flag in the document is what counts. The message only makes the owner read it sooner.
         task = await self._ports.tasks.request_cancel(tenant, task_id)
         if not task.status.terminal:
             await publish_cancel(self._ports.queue, task.id)
