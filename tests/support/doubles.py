@@ -57,7 +57,7 @@ class MemoryQueue:
         self._answer()
         return self.workers
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
+    async def publish_cancel(self, task_id: TaskId) -> None:
         self._answer()
         self.cancels.append(task_id)
 
