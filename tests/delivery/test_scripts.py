@@ -116,7 +116,7 @@ def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host
         "helm history", "helm status", "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm upgrade",
         "helm test", "systemctl daemon-reload", "systemctl enable",
     ]  # fmt: skip
-    assert (host.folder / "told").read_text() == f'{{"secret": "{SECRET}"}}'
+    assert (host.folder / "input").read_text() == f'{{"secret": "{SECRET}"}}'
     assert "very-secret" not in "".join(host.calls) + done.stdout + done.stderr
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
     assert "--rollback-on-failure" in upgrade
@@ -271,7 +271,7 @@ def test_the_command_line_of_the_revision_is_installed_where_it_stays(host: Host
     host.answer("helm-history", "echo '[]'\n")
     started = host.hook("start_application.sh")
     assert started.returncode == 0, started.stderr
-    assert (host.folder / "told").read_text() == "rendered"
+    assert (host.folder / "input").read_text() == "rendered"
 
 
 def wheel(folder: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from app.domain.identity import TaskId
-from tests.support.doubles import DrainsDouble, ManualClock
+from tests.support.doubles import ManualClock, MemoryDrains
 from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -26,7 +26,7 @@ class Consumer:
         self.paused = False
 
 
-class Drains(DrainsDouble):
+class Drains(MemoryDrains):
     """Tells of every look."""
 
     def __init__(self) -> None:
