@@ -1,7 +1,7 @@
-"""Runs Fluent Bit with the server's configuration over lines that API and worker have written, into a stand-in for
-CloudWatch Logs: `make check-logs FLUENT_BIT=…`. Tests cannot install Fluent Bit everywhere, so none does this.
+"""A check of the server's Fluent Bit configuration with real lines of API and worker: `make check-logs FLUENT_BIT=…`.
 
-Lines come in files as a container runtime writes them: with a time before each, and in pieces where they are long.
+Fluent Bit ships the lines to a stand-in for CloudWatch Logs. No test does this, because Fluent Bit cannot be installed
+everywhere. The lines are in files as a container runtime writes them: each with its time, and long ones in pieces.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from tests.support.waiting import wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "k8s" / "k3s" / "fluent-bit" / "fluent-bit.yaml"
 REGION = "eu-central-1"
-PIECE_BYTES = 16_384
+PIECE_BYTES = 16_384  # the size at which container runtimes split a line
 WAIT_SECONDS = 60
 BEGAN = datetime.now(UTC)
 TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1, in <module>', "KeyError: 'ä'", "{not json")
 
 
 def pod_log(folder: Path, component: str) -> Path:
-    """Where a node has the log of a pod's container."""
+    """Returns the path of the log of a pod's container on a node."""
     pod = f"ao-agent-orchestrator-{component}-6cfc978d9c-w7cw6"
     return folder / f"{pod}_agent-orchestrator_{component}-{'0f' * 32}.log"
 
 
 def as_written_by_the_runtime(lines: Sequence[str]) -> str:
-    """Each line with its time, its stream and whether it ends there."""
+    """Formats the lines: each piece has its time, its stream, and F for the end of a line or P for a part of one."""
     at = BEGAN
     written = []
     for line in lines:
@@ -57,7 +57,7 @@ def as_written_by_the_runtime(lines: Sequence[str]) -> str:
 
 
 def real_lines() -> dict[str, list[str]]:
-    """What API and worker write about a task, with what else may stand in a log: a traceback, and a line of 100 kB."""
+    """Runs a task and returns the lines of API and worker, with a traceback and a line of 100 kB added."""
     with running_stack() as stack:
         stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
         logs = {name: stack.parts[name].log.read_text().splitlines() for name in ("api", "worker")}
@@ -66,7 +66,7 @@ def real_lines() -> dict[str, list[str]]:
 
 
 def configuration(endpoint: Mapping[str, Any]) -> str:
-    """The server's, but for where CloudWatch is."""
+    """Builds the server's configuration, except for the address of CloudWatch."""
     body = yaml.safe_load(CONFIGURATION.read_text())
     for output in body["pipeline"]["outputs"]:
         output |= endpoint
@@ -74,7 +74,7 @@ def configuration(endpoint: Mapping[str, Any]) -> str:
 
 
 def shipped(client: Any, component: str) -> list[str]:
-    """What has arrived in the group, in order."""
+    """Reads the lines that have arrived in the group, in order."""
     group = f"/agent-orchestrator/{component}"
     streams = client.describe_log_streams(logGroupName=group)["logStreams"]
     if not streams:
@@ -133,23 +133,23 @@ def main() -> None:
                 pod_log(folder, component).write_text(as_written_by_the_runtime(known))
             with shipping([binary, f"--config={folder / 'fluent-bit.yaml'}"], environment, folder / "output"):
                 for component, known in written.items():
-                    arrive(client, component, known)
-                    print(f"{version}: {len(known)} lines of {component} have arrived as they were written")
+                    check_arrival(client, component, known)
+                    print(f"{version}: {len(known)} lines of {component} have arrived unchanged")
 
 
-def arrive(client: Any, component: str, written: Sequence[str]) -> None:
+def check_arrival(client: Any, component: str, written: Sequence[str]) -> None:
     wait_for(
         lambda: len(shipped(client, component)) >= len(written),
         seconds=WAIT_SECONDS,
         what=f"the lines of {component}",
     )
-    assert shipped(client, component) == written, f"{component}: what has arrived is not what was written"
+    assert shipped(client, component) == written, f"the lines of {component} that arrived differ from the written ones"
 
 
 @contextmanager
 def shipping(command: Sequence[str], environment: Mapping[str, str], output: Path) -> Iterator[None]:
-    with output.open("wb") as told:
-        process = subprocess.Popen(command, env=dict(environment), stdout=told, stderr=told)  # noqa: S603  the caller's own
+    with output.open("wb") as log:
+        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)  # noqa: S603  the caller's own
     try:
         yield
     except AssertionError:

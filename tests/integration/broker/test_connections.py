@@ -1,4 +1,4 @@
-"""Listening on a connection whose other end is gone without a word."""
+"""Subscriptions on a connection whose other end stays silent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OK = b"+OK\r\n"
 
 
 @pytest.mark.parametrize("mute", ["from its first byte", "once it has subscribed"])
-async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
+async def test_a_silent_connection_is_replaced(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
     for name in ("SILENCE_SECONDS", "COMMAND_SECONDS", "RECONNECT_SECONDS"):
         monkeypatch.setattr(f"app.broker.connections.{name}", 0.5)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Who comes first never hears anything; who comes second hears a message."""
+        """Never sends a message on the first connection, and sends one on the second."""
         nonlocal connections
         connections += 1
         first = connections == 1
