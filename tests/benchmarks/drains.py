@@ -24,7 +24,7 @@ from tests.support.waiting import wait_for
 
 DRAINS = 1_000
 MANY = 8
-PACE = 3.0
+PACE = 3.0  # tasks per second
 REST_SECONDS = 30.0
 SCALE_SECONDS = 180.0
 WRONG_VICTIMS = "agents_autoscaler_wrong_victims_total"
@@ -44,7 +44,7 @@ VALUES = {
             }
         },
     },
-    "dev": {"simulator": {"latencyMs": 1500}},
+    "dev": {"simulator": {"latencyMs": 1500}},  # slow enough that tasks still run when their worker is drained
 }
 
 

@@ -81,7 +81,7 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
     def measure(server: Server) -> Row:
         lease = f"{lease_seconds:g}"
         with _stack(server, workers=2, simulator=["--latency-ms", "2000"], AGENT_LEASE_SECONDS=lease) as stack:
-            stack.parts["worker-2"].stop()
+            stack.parts["worker-2"].stop()  # the first worker, which is killed later, shall get all tasks
             for number in range(RUNNING):
                 stack.submit(CODE.format(number=number))
             stack.wait_until(lambda: stack.calls()["calls"] >= RUNNING, seconds=30)
@@ -130,7 +130,7 @@ def _longest_stall_after_flush(server: Server) -> Row:
     with _stack(server, simulator=["--latency-ms", "100"]) as stack:
         waiting = {"status": "queued"}
         with stack.database() as db, Redis.from_url(stack.servers["broker"].url) as redis:
-            _insert_waiting(db, FLUSHED + BATCH)
+            _insert_waiting(db, FLUSHED + BATCH)  # the surplus runs before the flush, which then meets a busy worker
             stack.wait_until(lambda: db["tasks"].count_documents(waiting) <= FLUSHED, seconds=120)
             flushed_at = datetime.now(UTC)
             redis.flushall()
@@ -147,7 +147,7 @@ def _depth(server: Server) -> Row:
             _measure_claims(stack, db, SHALLOW)  # opens connections, starts threads and fills the planner's statistics
             shallow = _measure_claims(stack, db, SHALLOW)
             deep = _measure_claims(stack, db, DEEP)
-        stack.kill("worker")
+        stack.kill("worker")  # it need not run the deep backlog
     return Row(f"time of {CLAIMED} claims at depth {DEEP} against depth {SHALLOW}", deep / shallow, "times", 1.1)
 
 

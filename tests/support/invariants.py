@@ -97,6 +97,7 @@ def _history_problems(task: Document) -> Iterator[str]:
     if ended != task["status"]:
         yield f"is {task['status']}, but its events end with {ended}"
     yield from _end_problems(task)
+    # A document keeps its last EVENTS_KEPT events. A longer history is incomplete, so it cannot be counted.
     if len(task["events"]) < EVENTS_KEPT and not claims == task.get("epoch", 0) == task.get("attempts", 0):
         yield f"{claims} claims, epoch {task.get('epoch')}, {task.get('attempts')} attempts"
 
@@ -130,6 +131,7 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
     if nameless:
         yield f"{nameless} calls without a step"
     for key, step in task.get("steps", {}).items():
+        # A failed try of a step is recorded under its key with a mark; the simulator counts by the key alone.
         own = [call for call in calls if call["step"] == key.partition(FAILED_MARK)[0]]
         answered = sum(attempt["status"] == "ok" for attempt in step["attempts"])
         if answered > len(own):

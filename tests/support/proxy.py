@@ -39,7 +39,7 @@ class _Connection:
     def reset(self) -> None:
         for writer in self.writers:
             with contextlib.suppress(OSError):
-                writer.transport.abort()
+                writer.transport.abort()  # `close` would still send the buffered bytes
 
 
 class TcpProxy:
@@ -120,7 +120,7 @@ class TcpProxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
+        self._tasks.add(task)  # the loop itself keeps only weak references to tasks
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -35,6 +35,7 @@ from tests.support.child_process import start_process, stop_process
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
+# Linux gives clients ports from 32,768 on.
 FIRST_PORT, PROCESSES, PORTS_OF_A_PROCESS = 20_000, 10, 1_000
 
 
@@ -111,6 +112,7 @@ def http_answers(url: str) -> bool:
 
 def store_answers(url: str) -> bool:
     try:
+        # By default the driver waits 30 s for a server, and the process may have ended meanwhile.
         with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=500) as client:
             client.admin.command("ping")
     except PyMongoError:

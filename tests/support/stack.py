@@ -238,7 +238,7 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
     environment |= {
         "MONGO_URI": store.url,
         "REDIS_URL": broker.url,
-        "API_RATE_LIMIT_PER_MINUTE": "1000000",
+        "API_RATE_LIMIT_PER_MINUTE": "1000000",  # the highest value; a test submits faster than the default allows
         "OPENAI_API_KEY": "simulated",
         "OPENAI_BASE_URL": f"{simulator_url}/v1",
         "ANTHROPIC_API_KEY": "simulated",
@@ -246,7 +246,7 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
         "TAVILY_API_KEY": "simulated",
         "TAVILY_BASE_URL": simulator_url,
         "LOG_FORMAT": "json",
-        "AGENT_LEASE_SECONDS": "3",
+        "AGENT_LEASE_SECONDS": "3",  # not 30, so that a lost run is requeued within a test's time
         "AGENT_TASK_RETRY_BASE_SECONDS": "0.1",
         **plan.settings,
     }

@@ -29,6 +29,7 @@ async def test_a_silent_connection_is_replaced(monkeypatch: pytest.MonkeyPatch, 
         while command := await reader.read(1000):
             if first and mute == "from its first byte":
                 continue
+            # On connecting, the client sends two SETINFO commands and reads a reply to each.
             writer.write(OK * command.count(b"SETINFO"))
             if b"SUBSCRIBE" not in command:
                 continue
