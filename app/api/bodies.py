@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from app.domain.identity import SessionId
+from app.domain.scaling import ScalingDecision
 from app.domain.task import TASK_TEXT_LIMIT, Budget, Source
 from app.services.submission import Submission
 
@@ -67,6 +68,9 @@ ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)]
 MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Body(BaseModel):
@@ -210,3 +214,46 @@ class IntakeBody(Body):
 
     accepting: bool
     reason: Annotated[PlainText, StringConstraints(max_length=500, strip_whitespace=True)] = ""
+
+
+class ScalingInputsBody(Body):
+    """The figures of the queue and the models that the decision was made from."""
+
+    backlog: Count
+    in_flight: Count
+    oldest_age_seconds: Seconds
+    arrival_rate: Seconds
+    mean_service_seconds: Seconds
+    rate_limited_share: Share
+    open_breakers: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=100)
+    age_seconds: Seconds
+
+
+class ScalingDecisionBody(Body):
+    """One decision. `desired` and `inputs` are null if there were no figures."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "at": "2026-01-01T12:00:00Z", "deployment": "agents/worker", "replicas": 2, "draining": 0,
+                    "slots_per_pod": 64, "staying": 3, "desired": 3, "reason": "backlog",
+                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.", "inputs": None,
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    at: Annotated[AwareDatetime, Field(strict=False)]
+    deployment: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$")]
+    replicas: Count
+    draining: Count
+    slots_per_pod: Count
+    staying: Count
+    desired: Count | None
+    reason: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
+    explanation: Annotated[str, Field(min_length=1, max_length=2_000)]
+    inputs: ScalingInputsBody | None
+
+    def to_decision(self) -> ScalingDecision:
+        return ScalingDecision.model_validate(self.model_dump())

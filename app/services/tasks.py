@@ -1,7 +1,7 @@
-"""What callers do with tasks: submit, wait, read, list, cancel.
+"""The tasks as callers use them: submit, wait, read, list, cancel.
 
-A task is accepted when its document is stored; everything after that may fail and is made good by the leader. With an
-idempotency key a record of the key comes first, so that a repeat finds the task or completes it under the same id.
+A task is accepted when its document is stored; everything after that may fail, and the leader makes up for it. With an
+idempotency key a record of the key is stored first, so that a repeat finds the task or completes it under the same id.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from app.ports import (
     TaskRepository,
 )
 from app.services.completion import CompletionWatch
-from app.services.intake_switch import IntakeGate
+from app.services.intake_switch import IntakeSwitch
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.submission import Dispatch, Origin, Submission
@@ -47,14 +47,14 @@ from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
 QUEUE_FULL_RETRY_SECONDS = 5
-ANNOUNCE_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class TaskPorts:
-    """The stores and the queue that this service works on."""
+    """The stores and the queue that this service uses."""
 
     tasks: TaskRepository
     sessions: SessionRepository
@@ -63,14 +63,14 @@ class TaskPorts:
 
 
 class TaskService:
-    """`count_accepted` is called once for each accepted task."""
+    """The tasks of all tenants. `count_accepted` is called once for each accepted task."""
 
     def __init__(
         self,
         ports: TaskPorts,
         *,
         roster: AgentRoster,
-        gate: IntakeGate,
+        intake_switch: IntakeSwitch,
         dispatch: Dispatch,
         policies: TenantPolicies,
         completion: CompletionWatch,
@@ -79,7 +79,7 @@ class TaskService:
     ) -> None:
         self._ports = ports
         self._roster = roster
-        self._gate = gate
+        self._intake_switch = intake_switch
         self._dispatch = dispatch
         self._policies = policies
         self._completion = completion
@@ -87,7 +87,7 @@ class TaskService:
         self._count_accepted = count_accepted
 
     async def submit(self, submission: Submission, origin: Origin) -> Task:
-        """Accepts a task, or gives the one that the same idempotency key made before.
+        """Accepts a task, or returns the one that was submitted before under the same idempotency key.
 
         Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
         IdempotencyConflict, TaskErased, StoreUnavailable.
@@ -112,10 +112,11 @@ class TaskService:
         return task
 
     async def _reserve(self, submission: Submission, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
-        """The key's record. A refused submission reserves nothing, so that it can be mended under the same key."""
+        """Reserves the key. A refused submission reserves nothing, so that it can be corrected under the same key."""
         try:
             await self._check(submission, origin)
         except (RequestError, IntakePaused):
+            # A repeat of an accepted task gets it, whatever has changed since: the intake, a limit, an agent.
             record = await self._ports.idempotency.find(origin.tenant, key)
             if record is None or not record.accepted:
                 raise
@@ -130,7 +131,7 @@ class TaskService:
             raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
 
     async def _check(self, submission: Submission, origin: Origin) -> None:
-        await self._gate.require_open()
+        await self._intake_switch.require_open()
         await self._require_room(origin.tenant)
         deadline = submission.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
@@ -144,12 +145,12 @@ class TaskService:
             await self._ports.sessions.open(origin.tenant, submission.session_id)
 
     async def _require_room(self, tenant: Tenant) -> None:
-        """Raises TenantQueueFull. Tasks that come at the same moment may pass the limit together."""
+        """Raises TenantQueueFull. Tasks that arrive at the same moment may exceed the limit together."""
         await self._policies.refresh()
         limit = self._policies.of(tenant).max_queued
         if limit is not None and await self._ports.tasks.count_queued(tenant, up_to=limit) >= limit:
             raise TenantQueueFull(
-                f"This tenant has {limit} tasks queued, as many as it may; try again when some of them have begun.",
+                f"The tenant {tenant} has {limit} tasks queued, its limit; try again when some of them have begun.",
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
 
@@ -167,9 +168,10 @@ class TaskService:
         return task
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
-        """The erasure may have looked for tasks before this one was there; then it is this one's turn.
+        """Erases the new task and raises SessionErased if its session was erased during the submission.
 
-        The task is stored by now: a database that goes away in this moment does not undo that it was accepted.
+        The erasure may have read the session's tasks before this one was inserted. Ignores an outage of the database:
+        the task is stored, and therefore accepted.
         """
         try:
             await self._ports.sessions.open(tenant, session_id)
@@ -177,7 +179,7 @@ class TaskService:
             await self._ports.tasks.erase_session(tenant, session_id)
             raise
         except (DependencyError, StoreError) as error:
-            _log.warning("erasure_not_checked", session_id=session_id, code=error.code)
+            _log.warning("erasure_not_checked", session_id=session_id, error_code=error.code)
 
     def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
         limits = self._limits
@@ -201,15 +203,15 @@ class TaskService:
         )
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """The task once it is done, or as it stands after that many seconds."""
+        """Returns the task once it has ended, or in its last known state after `seconds`. Raises TaskErased."""
         return await self._completion.wait(task, seconds=seconds)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
-        """Raises TaskNotFound, TaskErased."""
+        """Reads a task. Raises TaskNotFound, TaskErased, StoreUnavailable."""
         return await self._ports.tasks.get(tenant, task_id)
 
     async def list_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
-        """Newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
+        """Lists tasks, newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
         created_from, created_to = task_filter.created_from, task_filter.created_to
         if created_from is not None and created_to is not None and created_from >= created_to:
             raise InvalidRequest(
@@ -219,24 +221,25 @@ class TaskService:
 
     async def cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
         """Cancels a queued task, asks a running one to stop, leaves a finished one. Raises TaskNotFound, TaskErased."""
+        # The flag in the document is what counts. The message only makes the owner read it sooner.
         task = await self._ports.tasks.request_cancel(tenant, task_id)
         if not task.status.terminal:
-            await announce_cancel(self._ports.queue, task.id)
+            await publish_cancel(self._ports.queue, task.id)
         return task
 
     async def runs(self, tenant: Tenant, task_id: TaskId) -> Sequence[AgentRun]:
-        """Finished steps, oldest first. Raises TaskNotFound, TaskErased."""
+        """Reads the finished steps, oldest first. Raises TaskNotFound, TaskErased."""
         return agent_runs(await self.get(tenant, task_id))
 
     async def messages(self, tenant: Tenant, task_id: TaskId) -> Sequence[Message]:
-        """What was said in this task, oldest first. Raises TaskNotFound, TaskErased."""
+        """Reads the messages of the task, oldest first. Raises TaskNotFound, TaskErased."""
         return (await self.get(tenant, task_id)).messages
 
 
-async def announce_cancel(queue: TaskQueue, task_id: TaskId) -> None:
-    """Tells the owner at once; where Redis does not answer, the owner's next heartbeat finds the flag."""
+async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:
+    """Publishes the cancellation to the owner; without Redis the owner's next heartbeat finds the flag."""
     try:
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
+        async with asyncio.timeout(PUBLISH_SECONDS):
             await queue.announce_cancel(task_id)
     except (BrokerUnavailable, TimeoutError):
-        _log.warning("cancel_not_announced", task_id=task_id)
+        _log.warning("cancel_not_published", task_id=task_id)

@@ -96,7 +96,7 @@ def shipped(client: Any, component: str) -> list[str]:
 def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     binary = sys.argv[1]
-    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]  # noqa: S603  the caller's own
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]  # noqa: S603  the program that the caller named
     lines = real_lines()
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ao-logs-")))

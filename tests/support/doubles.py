@@ -1,34 +1,20 @@
 """Small hand-written doubles of our own ports.
 
-`Memory…` implements a port in memory, `Manual…` is moved by the test, `Scripted…` has prepared answers.
+`Memory…` implements a port in memory; `Scripted…` has prepared answers; `Manual…` is moved by the test, such as
+`app.agents.testing.ManualClock`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from app.agents.testing import ManualClock as ManualClock
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
 from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable
-
-
-class ManualClock:
-    """A clock that a test moves by hand. Both its times move together."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class MemoryQueue:
