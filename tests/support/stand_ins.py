@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST_SECONDS = 300  # a hang; one script creates a virtual environment, which takes 40 s on a busy machine
+
 STAND_IN = """#!/bin/sh
 # Records its arguments and its standard input, then runs the commands that the test has prepared for it.
 echo "$(basename "$0") $*" >>"$TEST_CALLS"
@@ -55,7 +57,7 @@ class Machine:
                 "TEST_ANSWERS": str(self.folder / "answers"),
                 **settings,
             },
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False,
         )  # fmt: skip
 
     @property
