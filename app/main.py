@@ -131,7 +131,7 @@ def assemble(
         TaskPorts(stores.tasks, stores.sessions, stores.idempotency, queue),
         roster=roster,
         intake_switch=intake_switch,
-        dispatch=window,
+        tickets=window,
         policies=policies,
         completion=completion,
         limits=execution,

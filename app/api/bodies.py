@@ -1,6 +1,7 @@
-"""Bodies of requests: what a caller may send, checked field by field, unknown ones refused.
+"""The bodies of requests. Every field is checked, and unknown fields are refused.
 
-A field whose feature is not there yet is unknown, so nobody believes it works. Changes within /v1 only add.
+A field whose feature does not exist yet is unknown, so that no caller takes it for a working one. Changes within /v1
+only add fields.
 """
 
 from __future__ import annotations
@@ -20,10 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.domain.identity import SessionId
 from app.domain.scaling import ScalingDecision
-from app.domain.task import TASK_TEXT_LIMIT, Budget, Source
-from app.services.submission import Submission
+from app.domain.task import TASK_TEXT_LIMIT, Budget, Source, TaskRequest
 
 METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
@@ -45,7 +44,7 @@ def _not_blank(text: str) -> str:
 
 
 def _canonical_uuid(value: object) -> object:
-    """Ids are compared as text, so they are brought into their canonical form first."""
+    """Converts a UUID to its canonical form, because ids are compared as text."""
     if not isinstance(value, str):
         raise ValueError("must be a UUID, as text")
     try:
@@ -78,7 +77,7 @@ class Body(BaseModel):
 
 
 class BudgetBody(Body):
-    """Limits over all attempts of the task together."""
+    """The limits of the task over all its attempts together."""
 
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Most tokens, in and out.")
     max_cost_usd: Decimal | None = Field(
@@ -87,7 +86,7 @@ class BudgetBody(Body):
         le=1_000_000,
         max_digits=13,
         decimal_places=6,
-        strict=False,
+        strict=False,  # parsed JSON has a float here, which strict mode would refuse
         description="Most money, in USD, to the millionth.",
         examples=[0.25],
     )
@@ -104,7 +103,7 @@ class BudgetBody(Body):
 
 
 class SourceBody(Body):
-    """The AgentTask that asks for the task."""
+    """The AgentTask that the task is for."""
 
     cluster: ClusterName
     namespace: ObjectName
@@ -116,7 +115,7 @@ class SourceBody(Body):
 
 
 class ExecuteBody(Body):
-    """A task in plain language, and how it should be run."""
+    """A task in plain language, with the limits and wishes for its run."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -157,19 +156,11 @@ class ExecuteBody(Body):
         default=None, description="Role service or admin: the AgentTask in Kubernetes that this task is for."
     )
 
-    def to_submission(self) -> Submission:
-        return Submission(
-            task=self.task,
-            session_id=None if self.session_id is None else SessionId(self.session_id),
-            agent=self.agent,
-            priority=self.priority,
-            run_at=self.run_at,
-            deadline_seconds=self.deadline_seconds,
-            ttl_seconds=self.ttl_seconds,
-            max_attempts=self.max_attempts,
-            budget=None if self.budget is None else self.budget.to_budget(),
-            metadata=self.metadata,
-        )
+    def to_request(self) -> TaskRequest:
+        """Copies the request's fields by name. The budget changes its unit; `source` belongs to the task's origin."""
+        fields = {name: getattr(self, name) for name in TaskRequest.model_fields}
+        fields["budget"] = None if self.budget is None else self.budget.to_budget()
+        return TaskRequest(**fields)
 
 
 class ClusterBody(Body):
@@ -179,7 +170,7 @@ class ClusterBody(Body):
 
 
 class LookupBody(Body):
-    """Which tasks to read: by their ids, by the idempotency keys that made them, or by where they came from."""
+    """The tasks to read: by their ids, by the idempotency keys that made them, or by their source."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"]}]})
 
@@ -200,7 +191,7 @@ class LookupBody(Body):
 
 
 class DrainBody(Body):
-    """For how long the worker takes no tasks."""
+    """The time for which the worker takes no tasks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
@@ -208,7 +199,7 @@ class DrainBody(Body):
 
 
 class IntakeBody(Body):
-    """The intake switch; a reason is shown to everybody whose task is refused."""
+    """The intake switch. Callers whose task is refused get the reason."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accepting": False, "reason": "provider incident"}]})
 

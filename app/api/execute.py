@@ -15,7 +15,7 @@ from app.api.views.rendering import json_answer
 from app.api.views.tasks import AcceptedView, AgentListView, TaskView
 from app.domain.task import Source
 from app.errors import InvalidRequest
-from app.services.submission import Origin
+from app.services.acceptance import Origin
 from app.telemetry.tracing import current_traceparent
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
@@ -65,7 +65,7 @@ async def execute(
             traceparent=current_traceparent(),
             idempotency_key=_checked_key(idempotency_key),
         )
-        task = await state.tasks.submit(body.to_submission(), origin)
+        task = await state.tasks.submit(body.to_request(), origin)
         span.set_attribute("workflow.id", task.id)
     wait_seconds = min(_wait_seconds(prefer), state.settings.api.max_wait_seconds)
     location = {"Location": f"/v1/tasks/{task.id}"}

@@ -17,7 +17,6 @@ from app.cli.embedded.state import StateFolder
 from app.cli.failure import CommandFailed
 
 DEFAULT_API = "http://127.0.0.1:8080"
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 TIMEOUT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 2.0
@@ -77,6 +76,8 @@ class ApiClient:
 
     def follow(self, task_id: str) -> Iterator[Json]:
         """Yields the task each time it has changed, until it has ended. Polls fast at first, later every 2 s."""
+        from app.domain.task import TERMINAL  # here alone: pydantic would slow down the start of every other command
+
         seen: object = None
         pause_seconds = FIRST_POLL_SECONDS
         while True:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from app.domain.change import TaskChange
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import TaskId, Tenant
-from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyRepository
+from app.ports import ChangePage, ChangePosition, ChangeRepository, Clock, IdempotencyReader
 from app.services.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class ChangeService:
     """The feed of all tasks, and look-ups of many tasks at once."""
 
     def __init__(
-        self, changes: ChangeRepository, idempotency: IdempotencyRepository, clock: Clock, shutdown: Shutdown
+        self, changes: ChangeRepository, idempotency: IdempotencyReader, clock: Clock, shutdown: Shutdown
     ) -> None:
         self._changes = changes
         self._idempotency = idempotency

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import Clock, DispatchRepository, LeaderLock, ProjectionRepository, Reaped, SystemRepository, TaskQueue
+from app.ports import Clock, LeaderLock, ProjectionRepository, RollUp, TaskQueue, TaskUpkeep, UpkeepCounts
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
@@ -41,9 +41,9 @@ class LeaderPorts:
     """The stores and the queue that the leader uses."""
 
     lock: LeaderLock
-    dispatch: DispatchRepository
+    upkeep: TaskUpkeep
     projections: ProjectionRepository
-    system: SystemRepository
+    system: RollUp
     queue: TaskQueue
 
 
@@ -171,7 +171,7 @@ class Leader:
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        reaped = await self._ports.dispatch.reap(excuse_crashes=self._excuse_next)
+        reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
         # One round may not reach all leases that expired in the excused time; the next round excuses the rest.
         self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():
@@ -185,7 +185,7 @@ class Leader:
     async def _sweep(self) -> float:
         """Sweeps. It reads all waiting tasks, so the deeper the backlog, the longer the pause until the next sweep."""
         began = self._clock.monotonic()
-        _log_failed(await self._ports.dispatch.sweep())
+        _log_failed(await self._ports.upkeep.sweep())
         return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:
@@ -208,6 +208,6 @@ class Leader:
         return ROLL_UP_SECONDS
 
 
-def _log_failed(reaped: Reaped) -> None:
+def _log_failed(reaped: UpkeepCounts) -> None:
     for code, count in reaped.failed.items():
         _log.warning("tasks_given_up", error_code=code, count=count)

@@ -8,7 +8,7 @@ from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Tenant
 from app.errors import DependencyError, StoreError
-from app.ports import ApiKeyRepository, Clock
+from app.ports import Clock, KeyReader
 from app.services.remembered import Remembered
 from app.telemetry.logs import get_logger
 
@@ -23,7 +23,7 @@ class TenantPolicies:
     The last known policies stay in force while the database does not answer, and for other callers while one reads.
     """
 
-    def __init__(self, keys: ApiKeyRepository, default: TenantPolicy, clock: Clock) -> None:
+    def __init__(self, keys: KeyReader, default: TenantPolicy, clock: Clock) -> None:
         self._keys = keys
         self._default = default
         self._known: Mapping[Tenant, TenantPolicy] = {}

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.worker import WorkerPresence
-from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue
+from app.domain.worker_state import WorkerPresence
+from app.ports import Clock, QueueCounter, QueueCounts, TaskQueue
 from app.telemetry.metrics import LeaderMetrics
 
 TICK_SECONDS = 1.0
@@ -34,7 +34,7 @@ class SnapshotPublisher:
 
     def __init__(
         self,
-        tasks: DispatchRepository,
+        tasks: QueueCounter,
         queue: TaskQueue,
         *,
         expected_service_seconds: float,

@@ -13,9 +13,9 @@ from datetime import datetime
 
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
-from app.ports import Clock, DispatchRepository, SystemRepository, TaskQueue, TaskStatistics
+from app.ports import Clock, QueueCounter, SystemRepository, TaskQueue, TaskStatistics
 from app.services.dependency_health import DependencyHealth, HealthService, judge_providers, judge_workers
 from app.services.intake_switch import IntakeSwitch
 from app.services.remembered import Remembered
@@ -57,7 +57,7 @@ class SystemService:
     def __init__(
         self,
         system: SystemRepository,
-        counts: DispatchRepository,
+        counts: QueueCounter,
         queue: TaskQueue,
         *,
         intake_switch: IntakeSwitch,

@@ -1,6 +1,6 @@
-"""The tasks as callers use them: submit, wait, read, list, cancel.
+"""The calls on tasks: submit, wait, read, list, cancel.
 
-A task is accepted when its document is stored; everything after that may fail, and the leader makes up for it. With an
+A task is accepted when its document is stored. Everything after that may fail, and the leader makes it good. With an
 idempotency key a record of the key is stored first, so that a repeat finds the task or completes it under the same id.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.journal import agent_runs
 from app.domain.message import Message
 from app.domain.run import AgentRun
-from app.domain.task import NewTask, Task
+from app.domain.run_history import agent_runs
+from app.domain.task import NewTask, Task, TaskRequest
 from app.errors import (
     BrokerUnavailable,
     DependencyError,
@@ -38,23 +38,24 @@ from app.ports import (
     TaskQueue,
     TaskRepository,
 )
+from app.services.acceptance import Origin, TicketSender, hash_request
 from app.services.completion import CompletionWatch
 from app.services.intake_switch import IntakeSwitch
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
-from app.services.submission import Dispatch, Origin, Submission
 from app.settings import ExecutionSettings
 from app.telemetry.logs import get_logger
 
 QUEUE_FULL_RETRY_SECONDS = 5
-PUBLISH_SECONDS = 0.25
+# A cancel is answered this late at most while Redis is unavailable. The flag in the database counts, not the message.
+PUBLISH_CANCEL_SECONDS = 0.25
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class TaskPorts:
-    """The stores and the queue that this service uses."""
+    """The stores and the queue of this service."""
 
     tasks: TaskRepository
     sessions: SessionRepository
@@ -63,7 +64,7 @@ class TaskPorts:
 
 
 class TaskService:
-    """The tasks of all tenants. `count_accepted` is called once for each accepted task."""
+    """The service behind the routes of tasks. Calls `count_accepted` once for each accepted task."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class TaskService:
         *,
         roster: AgentRoster,
         intake_switch: IntakeSwitch,
-        dispatch: Dispatch,
+        tickets: TicketSender,
         policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
@@ -80,26 +81,26 @@ class TaskService:
         self._ports = ports
         self._roster = roster
         self._intake_switch = intake_switch
-        self._dispatch = dispatch
+        self._tickets = tickets
         self._policies = policies
         self._completion = completion
         self._limits = limits
         self._count_accepted = count_accepted
 
-    async def submit(self, submission: Submission, origin: Origin) -> Task:
-        """Accepts a task, or returns the one that was submitted before under the same idempotency key.
+    async def submit(self, request: TaskRequest, origin: Origin) -> Task:
+        """Accepts a task, or returns the one that the same idempotency key made before.
 
         Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
         IdempotencyConflict, TaskErased, StoreUnavailable.
         """
         if origin.idempotency_key is None:
-            await self._check(submission, origin)
-            return await self._insert(TaskId(str(uuid.uuid4())), submission, origin)
-        return await self._submit_once(submission, origin, origin.idempotency_key)
+            await self._check(request, origin)
+            return await self._insert(TaskId(str(uuid.uuid4())), request, origin)
+        return await self._submit_once(request, origin, origin.idempotency_key)
 
-    async def _submit_once(self, submission: Submission, origin: Origin, key: str) -> Task:
-        body_hash = submission.body_hash()
-        record = await self._reserve(submission, origin, key=key, body_hash=body_hash)
+    async def _submit_once(self, request: TaskRequest, origin: Origin, key: str) -> Task:
+        body_hash = hash_request(request)
+        record = await self._reserve(request, origin, key=key, body_hash=body_hash)
         if record.body_hash != body_hash:
             raise IdempotencyConflict(
                 f"The Idempotency-Key was used with another body, for task {record.task_id}; use a new key.",
@@ -107,16 +108,16 @@ class TaskService:
             )
         if record.accepted:
             return await self._first_task(origin.tenant, record.task_id)
-        task = await self._insert(record.task_id, submission, origin)
+        task = await self._insert(record.task_id, request, origin)
         await self._ports.idempotency.mark_accepted(origin.tenant, key)
         return task
 
-    async def _reserve(self, submission: Submission, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
-        """Reserves the key. A refused submission reserves nothing, so that it can be corrected under the same key."""
+    async def _reserve(self, request: TaskRequest, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
+        """Returns the key's record. A refused request reserves nothing: it can be corrected under the same key."""
         try:
-            await self._check(submission, origin)
+            await self._check(request, origin)
         except (RequestError, IntakePaused):
-            # A repeat of an accepted task gets it, whatever has changed since: the intake, a limit, an agent.
+            # A repeat of an accepted request gets its task, even if the same request would be refused today.
             record = await self._ports.idempotency.find(origin.tenant, key)
             if record is None or not record.accepted:
                 raise
@@ -130,48 +131,46 @@ class TaskService:
         except TaskNotFound as error:
             raise TaskErased(f"Task {task_id} of this Idempotency-Key no longer exists; use a new key.") from error
 
-    async def _check(self, submission: Submission, origin: Origin) -> None:
+    async def _check(self, request: TaskRequest, origin: Origin) -> None:
         await self._intake_switch.require_open()
         await self._require_room(origin.tenant)
-        deadline = submission.deadline_seconds
+        deadline = request.deadline_seconds
         if deadline is not None and deadline > self._limits.deadline_seconds:
             limit = self._limits.deadline_seconds
             raise InvalidRequest(
                 "The deadline is too long.", fields=[("deadline_seconds", f"must be at most {limit} seconds here")]
             )
-        if submission.agent is not None:
-            await self._roster.require(submission.agent)
-        if submission.session_id is not None:
-            await self._ports.sessions.open(origin.tenant, submission.session_id)
+        if request.agent is not None:
+            await self._roster.require(request.agent)
+        if request.session_id is not None:
+            await self._ports.sessions.open(origin.tenant, request.session_id)
 
     async def _require_room(self, tenant: Tenant) -> None:
-        """Raises TenantQueueFull. Tasks that arrive at the same moment may exceed the limit together."""
+        """Raises TenantQueueFull. Requests at the same moment may exceed the limit together: the count is no lock."""
         await self._policies.refresh()
         limit = self._policies.of(tenant).max_queued
         if limit is not None and await self._ports.tasks.count_queued(tenant, up_to=limit) >= limit:
             raise TenantQueueFull(
-                f"The tenant {tenant} has {limit} tasks queued, its limit; try again when some of them have begun.",
+                f"The tenant {tenant} has {limit} queued tasks, its limit. Try again when some of them have started.",
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
 
-    async def _insert(self, task_id: TaskId, submission: Submission, origin: Origin) -> Task:
-        new_task = self._build(task_id, submission, origin)
+    async def _insert(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> Task:
+        new_task = self._build(task_id, request, origin)
         limited = self._policies.of(origin.tenant).max_running is not None
-        dispatched = await self._dispatch.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
-        task = await self._ports.tasks.insert(
-            new_task, dispatched=dispatched, new_session=submission.session_id is None
-        )
-        if submission.session_id is not None:
-            await self._refuse_if_erased_meanwhile(origin.tenant, submission.session_id)
+        dispatched = await self._tickets.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
+        task = await self._ports.tasks.insert(new_task, dispatched=dispatched, new_session=request.session_id is None)
+        if request.session_id is not None:
+            await self._refuse_if_erased_meanwhile(origin.tenant, request.session_id)
         self._count_accepted()
-        self._dispatch.after_insert(task, dispatched)
+        self._tickets.after_insert(task, dispatched)
         return task
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
-        """Erases the new task and raises SessionErased if its session was erased during the submission.
+        """Erases the new task if its session was erased meanwhile. Raises SessionErased.
 
-        The erasure may have read the session's tasks before this one was inserted. Ignores an outage of the database:
-        the task is stored, and therefore accepted.
+        The erasure may have searched for tasks before this one was stored. A database that becomes unavailable now does
+        not undo that the task was accepted, so its errors are logged only.
         """
         try:
             await self._ports.sessions.open(tenant, session_id)
@@ -181,37 +180,32 @@ class TaskService:
         except (DependencyError, StoreError) as error:
             _log.warning("erasure_not_checked", session_id=session_id, error_code=error.code)
 
-    def _build(self, task_id: TaskId, submission: Submission, origin: Origin) -> NewTask:
-        limits = self._limits
+    def _build(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> NewTask:
+        fields = dict(request) | {
+            "session_id": request.session_id or SessionId(str(uuid.uuid4())),
+            "deadline_seconds": request.deadline_seconds or self._limits.deadline_seconds,
+            "max_attempts": request.max_attempts or self._limits.max_attempts,
+        }
         return NewTask(
+            **fields,
             id=task_id,
             tenant=origin.tenant,
-            task=submission.task,
-            session_id=submission.session_id or SessionId(str(uuid.uuid4())),
             request_id=origin.request_id,
             source=origin.source,
-            agent=submission.agent,
-            priority=submission.priority,
-            run_at=submission.run_at,
-            deadline_seconds=submission.deadline_seconds or limits.deadline_seconds,
-            ttl_seconds=submission.ttl_seconds,
-            max_attempts=submission.max_attempts or limits.max_attempts,
-            budget=submission.budget,
-            metadata=submission.metadata,
             traceparent=origin.traceparent,
             idempotency_key=origin.idempotency_key,
         )
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """Returns the task once it has ended, or in its last known state after `seconds`. Raises TaskErased."""
+        """Returns the task when it has ended, or as it is after that many seconds."""
         return await self._completion.wait(task, seconds=seconds)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
-        """Reads a task. Raises TaskNotFound, TaskErased, StoreUnavailable."""
+        """Reads the task. Raises TaskNotFound, TaskErased."""
         return await self._ports.tasks.get(tenant, task_id)
 
     async def list_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
-        """Lists tasks, newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
+        """Reads a page, newest first. Raises InvalidRequest for a foreign cursor or a reversed range of dates."""
         created_from, created_to = task_filter.created_from, task_filter.created_to
         if created_from is not None and created_to is not None and created_from >= created_to:
             raise InvalidRequest(
@@ -237,9 +231,9 @@ class TaskService:
 
 
 async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:
-    """Publishes the cancellation to the owner; without Redis the owner's next heartbeat finds the flag."""
+    """Publishes the cancel to the worker. If Redis does not answer, the worker's next heartbeat finds the flag."""
     try:
-        async with asyncio.timeout(PUBLISH_SECONDS):
-            await queue.announce_cancel(task_id)
+        async with asyncio.timeout(PUBLISH_CANCEL_SECONDS):
+            await queue.publish_cancel(task_id)
     except (BrokerUnavailable, TimeoutError):
         _log.warning("cancel_not_published", task_id=task_id)

@@ -23,6 +23,7 @@ from typing import Any
 
 import aiohttp
 
+from app.domain.task import TERMINAL
 from tests.benchmarks.load import submit_burst
 from tests.benchmarks.own_database import own_database
 from tests.benchmarks.process import cpu_seconds, resident_megabytes
@@ -33,7 +34,7 @@ from tests.cluster.operators import build_operator, grant, running
 from tests.soak.stores import embedded_store, scripted_store
 from tests.support.kubernetes import agent_task
 from tests.support.servers import Server
-from tests.support.stack import TERMINAL, Part, Plan, Stack, running_stack
+from tests.support.stack import Part, Plan, Stack, running_stack
 
 NAMESPACE = "load"
 OBJECTS = 5_100  # as many as in the published figures that docs/performance.md compares with
@@ -172,7 +173,7 @@ class AgentTaskBenchmark:
 
     def _count_ended(self) -> int:
         with self.stack.database() as db:
-            return int(db["tasks"].count_documents({"tenant": NAMESPACE, "status": {"$in": list(TERMINAL)}}))
+            return int(db["tasks"].count_documents({"tenant": NAMESPACE, "status": {"$in": sorted(TERMINAL)}}))
 
     async def _measure_peak(self, until: asyncio.Task[None]) -> float:
         peak_mb = 0.0

@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.task import TERMINAL
 from tests.benchmarks.real_pods import installed_for, parse_options
 from tests.benchmarks.table import Row, render
 from tests.e2e.installation import Installation, interruptions
 from tests.e2e.load import TEXT
 from tests.support.invariants import Document
-from tests.support.stack import TERMINAL
 from tests.support.waiting import wait_for
 
 OBJECTS = 5_100  # as many as in the published figures that docs/performance.md compares with
@@ -55,7 +55,7 @@ def _flood(installation: Installation, prefix: str, count: int) -> tuple[list[Do
     """Creates objects. Returns their tasks, and the seconds from the first object to the end of the last task."""
     names = [f"{prefix}-{number}" for number in range(count)]
     with installation.database() as db:
-        ended = {"status": {"$in": list(TERMINAL)}}
+        ended = {"status": {"$in": sorted(TERMINAL)}}
         all_ended = db["tasks"].count_documents(ended) + count
         began = time.monotonic()
         for number, name in enumerate(names):

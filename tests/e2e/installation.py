@@ -23,12 +23,12 @@ import httpx
 from pymongo import MongoClient
 
 from app.domain.run import EventName
+from app.domain.task import TERMINAL
 from app.settings import StoreSettings
 from tests.chart.rendering import CHART, NAME, RELEASE, helm, over
 from tests.e2e.provider import TAG
 from tests.support.invariants import Document, violations
 from tests.support.kubernetes import Kubectl, agent_task
-from tests.support.stack import TERMINAL
 
 USER = 54_321
 INSTALL_SECONDS = 180

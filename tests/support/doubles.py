@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from app.agents.testing import ManualClock as ManualClock
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
 
 
@@ -64,7 +64,7 @@ class MemoryQueue:
         self._check_reachable()
         return self.workers
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
+    async def publish_cancel(self, task_id: TaskId) -> None:
         self._check_reachable()
         self.cancels.append(task_id)
 

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import httpx
 from pymongo import MongoClient
 
+from app.domain.task import TERMINAL
 from app.settings import StoreSettings
 from tests.support.child_process import start_process, stop_process
 from tests.support.proxy import TcpProxy, running_proxy
@@ -31,7 +32,6 @@ from tests.support.servers import HOST, Server, broker_server, free_port, http_a
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.05
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 
 

@@ -1,4 +1,4 @@
-"""The limiter's promises, held to Redis and to memory alike."""
+"""The promises of the rate limiter, tested in Redis and in memory."""
 
 from __future__ import annotations
 

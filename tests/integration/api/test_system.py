@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from app.broker.worker_presence import announce_presence
+from app.broker.worker_presence import publish_presence
 from app.domain.agent import AgentCard
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit
@@ -23,7 +23,7 @@ async def test_figures_of_queue_today_workers_and_dependencies(
         worker_id="w-1", name="w", slots=8, running=("a",), reserved=(), draining=False, loop_lag_ms=0.5, version="1",
         at=datetime.now(UTC), breakers={"openai:gpt-4.1": "open", "tavily": "closed"},
     )  # fmt: skip
-    await announce_presence(redis_client, presence)
+    await publish_presence(redis_client, presence)
     await submit(api)
 
     figures: dict[str, Any] = (await api.get("/v1/system/metrics")).json()

@@ -13,10 +13,9 @@ from app.services.dispatcher import Dispatcher
 from app.services.policies import TenantPolicies
 from app.services.window import SMALLEST_WINDOW, TicketWindow
 from app.storage.api_keys import MongoApiKeyRepository
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from tests.support.doubles import ManualClock, MemoryQueue, presence
-from tests.support.tasks import TENANT, new_task, task_repository
+from tests.support.tasks import TENANT, dispatch_repository, new_task, task_repository
 
 
 class DispatcherHarness:
@@ -29,7 +28,7 @@ class DispatcherHarness:
         self.window = TicketWindow(self.queue, self.clock)
         self.keys = MongoApiKeyRepository(db)
         self.dispatcher = Dispatcher(
-            MongoDispatchRepository(db, log_retention_seconds=604_800),
+            dispatch_repository(db),
             self.queue,
             self.window,
             TenantPolicies(self.keys, TenantPolicy(), self.clock),

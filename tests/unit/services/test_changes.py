@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ from app.domain.cursor import encode_cursor
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
-from app.ports import ChangePage, ChangePosition
+from app.ports import ChangePage, ChangePosition, IdempotencyRecord
 from app.services.changes import ChangeService
 from app.services.shutdown import Shutdown
 from tests.support.doubles import ManualClock
@@ -74,13 +74,21 @@ class Log:
         self._make_visible()
         return [self.seen[task_id] for task_id in task_ids if task_id in self.seen]
 
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
+        return [], None
+
+
+class NoKeys:
+    async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None:
+        return None
+
 
 class Reader:
     """A reader of the feed that keeps the greatest revision of each task."""
 
     def __init__(self, log: Log) -> None:
         self.shutdown = Shutdown()
-        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock, self.shutdown)
+        self.service = ChangeService(log, NoKeys(), log.clock, self.shutdown)
         self.cursor: str | None = None
         self.known: dict[str, int] = {}
         self.received = 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 import pytest
 
 from app.domain.api_key import ApiKey
-from app.domain.fairness import TenantPolicy
+from app.domain.fairness import InFlight, TenantPolicy
 from app.domain.identity import TaskId, Tenant
-from app.ports import QueueCounts, Reaped, WaitingTask
+from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
@@ -51,21 +50,35 @@ class DispatchDouble:
     async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
         return []
 
+    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
+        return []
+
+    async def in_flight(self) -> InFlight:
+        return InFlight()
+
+    async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        return tasks
+
+    async def redispatch(self, task: WaitingTask) -> bool:
+        return False
+
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         return []
 
     async def counts(self) -> QueueCounts:
         return QueueCounts(waiting=0, dispatched=0, processing=0, oldest_age_seconds=0.0)
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         self.excused.append(excuse_crashes)
-        return Reaped(requeued={"crash": 2}, more=self.more)
+        return UpkeepCounts(requeued={"crash": 2}, more=self.more)
 
-    async def sweep(self) -> Reaped:
-        return Reaped()
+    async def sweep(self) -> UpkeepCounts:
+        return UpkeepCounts()
 
 
 class ProjectionDouble:
+    async def project(self, task_ids: Sequence[TaskId]) -> None: ...
+
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         return []
 
@@ -95,19 +108,20 @@ class LeaderHarness:
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
         queue = MemoryQueue()
-        store = cast("Any", self.store)
         self.window = TicketWindow(queue, self.clock)
-        policies = TenantPolicies(cast("Any", KeysDouble()), TenantPolicy(), self.clock)
+        policies = TenantPolicies(KeysDouble(), TenantPolicy(), self.clock)
         self.leader = Leader(
             LeaderPorts(
                 lock=self.lock,
-                dispatch=store,
-                projections=cast("Any", ProjectionDouble()),
-                system=cast("Any", self.system),
+                upkeep=self.store,
+                projections=ProjectionDouble(),
+                system=self.system,
                 queue=queue,
             ),
-            Dispatcher(store, queue, self.window, policies, self.clock),
-            SnapshotPublisher(store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader),
+            Dispatcher(self.store, queue, self.window, policies, self.clock),
+            SnapshotPublisher(
+                self.store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader
+            ),
             owner="api-1",
             lease_seconds=LEASE_SECONDS,
             clock=self.clock,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.errors import StoreUnavailable
-from app.ports import ApiKeyRepository
 from app.services.policies import FRESH_SECONDS, TenantPolicies
 from tests.support.doubles import ManualClock
 
@@ -48,7 +46,7 @@ class Keys:
 
 
 async def policies(keys: Keys, clock: ManualClock | None = None) -> TenantPolicies:
-    made = TenantPolicies(cast("ApiKeyRepository", keys), DEFAULT, clock or ManualClock())
+    made = TenantPolicies(keys, DEFAULT, clock or ManualClock())
     await made.refresh()
     return made
 

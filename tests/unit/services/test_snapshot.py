@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-from app.domain.worker import RecentFigures
-from app.ports import DispatchRepository, QueueCounts
+from app.domain.worker_state import RecentFigures
+from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.metrics import ApiMetrics
@@ -20,7 +20,7 @@ class Counts:
 
 def publisher(queue: MemoryQueue, clock: ManualClock) -> SnapshotPublisher:
     return SnapshotPublisher(
-        cast("DispatchRepository", Counts()),
+        Counts(),
         queue,
         expected_service_seconds=20,
         clock=clock,
