@@ -1,7 +1,7 @@
-"""`/metrics`, `/health` and `/ready` of the worker, on a port and a thread of their own.
+"""The server of `/metrics`, `/health` and `/ready`, on a port and a thread of their own.
 
-What healthy means, `worker.vitals` says. A worker becomes ready when both stores have answered it, and stays so while
-it is healthy: whoever removes pods takes the unready ones first, and one that has lost a store may have tasks in hand.
+`worker.vitals` defines what healthy means. A worker becomes ready when both stores have answered it, and stays ready
+while it is healthy: Kubernetes removes unready pods first, and one that has lost a store may have tasks in hand.
 """
 
 from __future__ import annotations
@@ -16,21 +16,33 @@ from app.errors import ConfigurationError
 from app.telemetry.metrics import Metrics
 from worker.vitals import Signs, judge
 
+# `close` waits up to this long: the server checks between two polls whether it should stop.
+POLL_SECONDS = 0.5
+
 
 class ProbeServer:
-    """Serves until closed."""
+    """The server and its threads. Serves until closed, also while the event loop of the runs is stalled."""
 
     def __init__(
-        self, host: str, port: int, *, metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+        self,
+        host: str,
+        port: int,
+        *,
+        metrics: Metrics,
+        signs: Callable[[], Signs],
+        ready: Callable[[], bool],
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """Raises ConfigurationError when the port is taken."""
+        """Starts the server. Raises ConfigurationError if the port is taken."""
         try:
             self._server = ThreadingHTTPServer((host, port), _handler(metrics, signs, ready))
         except OSError as error:
             message = f"AGENT_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
             raise ConfigurationError(message) from error
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="probe", daemon=True)
+        self._server.daemon_threads = True  # a scraper that keeps its connection open must not delay the end
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(poll_seconds,), name="probe", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -67,6 +79,6 @@ def _handler(metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], b
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes come every few seconds and say nothing new."""
+            """Logs nothing: probes come every few seconds."""
 
     return Handler

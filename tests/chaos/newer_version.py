@@ -12,7 +12,7 @@ from app.domain.agent import AgentCard
 from app.ports import RunUpdate
 from app.storage import claims
 from app.storage.writes import literal
-from worker import runtime
+from worker import assembly, runtime
 
 NEWER_AGENT = "NewerAgent"
 MARK = {"of": "a later version"}
@@ -34,4 +34,5 @@ def become_newer() -> None:
 
     patch.object(claims, "_recorded", record_more).start()
     patch.object(registry, "BUILT_IN", (*registry.BUILT_IN, NewerAgent)).start()
-    patch.object(runtime, "__version__", "99.0.0").start()
+    for module in (assembly, runtime):
+        patch.object(module, "__version__", "99.0.0").start()

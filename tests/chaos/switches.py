@@ -29,10 +29,10 @@ from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
 from app.storage.writes import change, literal, task_ended
 from app.system_clock import SystemClock
-from worker import celery_app, executor, journal
+from worker import agent_runner, celery_app, endings, executor, journal
+from worker.agent_runner import AgentRunner
 from worker.allowance import TaskAllowance
 from worker.celery_app import ProcessTask, QueueConsumer
-from worker.executor import Executor
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp
@@ -156,7 +156,7 @@ async def _ask_once(operation: Callable[[], Awaitable[Any]], **_: Any) -> Any:
 
 
 def _patience() -> None:
-    for module in (executor, journal):
+    for module in (agent_runner, executor, journal):
         _replace(module, "until_answered", _ask_once)
 
 
@@ -164,7 +164,7 @@ def _retries() -> None:
     def give_up(failure: Any, *args: Any, **options: Any) -> GiveUp:
         return GiveUp(TaskError(type=failure.code, message=failure.message))
 
-    _replace(executor, "after_failure", give_up)
+    _replace(endings, "after_failure", give_up)
 
 
 def _cancel() -> None:
@@ -265,21 +265,21 @@ def _reconnect() -> None:
     """A consumer is told once, and the next connection does not know of it."""
     told: dict[int, bool] = {}
 
-    def settle(self: QueueConsumer) -> None:
+    def apply(self: QueueConsumer) -> None:
         if told.get(id(self), True) is not self._wanted:
             told[id(self)] = self._wanted
             consumer = self._consumer
             (consumer.add_task_queue if self._wanted else consumer.cancel_task_queue)(self._queue)
 
-    _replace(QueueConsumer, "settle", settle)
+    _replace(QueueConsumer, "apply", apply)
 
 
-async def _agent_of_this_version(self: Executor, name: str, *, task_id: str) -> Agent:
+async def _agent_of_this_version(self: AgentRunner, name: str, *, task_id: str) -> Agent:
     return self._parts.registry.get(name)
 
 
 def _other_version() -> None:
-    _replace(Executor, "_agent", _agent_of_this_version)
+    _replace(AgentRunner, "_find_agent", _agent_of_this_version)
 
 
 def _ticket_release() -> None:
