@@ -32,7 +32,7 @@ from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database, connect, database
 from app.storage.projections import MongoProjectionRepository
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics, WorkerMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.web_search import WebSearch
 from worker.consumption import Consumption
@@ -56,7 +56,7 @@ class GatewayFactory(Protocol):
     """The builder of the gateway; called on the event loop of the runs."""
 
     def __call__(
-        self, settings: Settings, *, redis: Redis, metrics: Metrics, tracing: Tracing, clock: Clock
+        self, settings: Settings, *, redis: Redis, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
     ) -> LLMGateway: ...
 
 
@@ -66,7 +66,7 @@ class WorkerProcess:
 
     worker_id: str
     name: str
-    metrics: Metrics
+    metrics: WorkerMetrics
     tracing: Tracing
     clock: Clock
     vitals: Vitals
@@ -148,7 +148,7 @@ async def opened_clients(
         web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
         stack.push_async_callback(web.aclose)
         gateway = make_gateway(
-            settings, redis=redis, metrics=process.metrics, tracing=process.tracing, clock=process.clock
+            settings, redis=redis, metrics=process.metrics.outbound, tracing=process.tracing, clock=process.clock
         )
         stack.push_async_callback(gateway.aclose)
         yield Clients(
@@ -279,7 +279,9 @@ def _build_executor(
     registry: AgentRegistry,
     on_end: Callable[[Task], None],
 ) -> Executor:
-    search = WebSearch(settings.search, client=clients.web, breaker=clients.gateway.breaker, metrics=process.metrics)
+    search = WebSearch(
+        settings.search, client=clients.web, breaker=clients.gateway.breaker, metrics=process.metrics.outbound
+    )
     return Executor(
         RunParts(
             claims=parts.claims,
@@ -293,7 +295,7 @@ def _build_executor(
             on_end=on_end,
             recent=parts.recent,
             settings=settings,
-            metrics=process.metrics,
+            metrics=process.metrics.tasks,
             tracing=process.tracing,
             clock=process.clock,
             owner=process.worker_id,

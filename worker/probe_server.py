@@ -13,7 +13,7 @@ from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.errors import ConfigurationError
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ProcessMetrics
 from worker.vitals import Signs, judge
 
 # `close` waits up to this long: the server checks between two polls whether it should stop.
@@ -28,7 +28,7 @@ class ProbeServer:
         host: str,
         port: int,
         *,
-        metrics: Metrics,
+        metrics: ProcessMetrics,
         signs: Callable[[], Signs],
         ready: Callable[[], bool],
         poll_seconds: float = POLL_SECONDS,
@@ -55,7 +55,9 @@ def _rounded(signs: list[tuple[str, float | bool]]) -> dict[str, float | bool]:
     return {name: value if isinstance(value, bool) else round(value, 1) for name, value in signs}
 
 
-def _handler(metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    metrics: ProcessMetrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":

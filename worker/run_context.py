@@ -13,7 +13,7 @@ from app.errors import ClaimLost
 from app.llm.interface import BoundLLM, CallScope
 from app.ports import AgentDirectory, ClaimRepository, Clock
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchTool
 from worker.allowance import TaskAllowance
@@ -42,7 +42,7 @@ class RunParts:
     on_end: Callable[[Task], None]
     recent: RecentWork
     settings: Settings
-    metrics: Metrics
+    metrics: TaskMetrics
     tracing: Tracing
     clock: Clock
     owner: str

@@ -23,7 +23,7 @@ from app.domain.identity import TaskId
 from app.settings import Settings
 from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from worker.assembly import Assembly, GatewayFactory, WorkerProcess, assembled
 from worker.consumption import TicketConsumer
@@ -70,8 +70,8 @@ class Runtime:
         self._grace_seconds = settings.worker.grace_seconds
         self._tickets: set[str] = set()
         self._vitals = Vitals(SystemClock())
-        metrics = Metrics(process="worker", version=__version__)
-        metrics.slots.set(settings.worker.concurrency)
+        metrics = WorkerMetrics(version=__version__)
+        metrics.tasks.slots.set(settings.worker.concurrency)
         with contextlib.ExitStack() as opening:
             tracing = Tracing(settings.process, process="worker", version=__version__)
             opening.callback(tracing.close)

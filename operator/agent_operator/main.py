@@ -42,7 +42,7 @@ from app.errors import ConfigurationError
 from app.settings import BrokerSettings, OperatorSettings
 from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 
 CHECK_SECONDS = 60.0
 CHECK_PAUSE_SECONDS = 2.0
@@ -63,7 +63,7 @@ class Operation:
     cluster: Cluster
     registry: kopf.OperatorRegistry
     pulse: Pulse
-    metrics: Metrics
+    metrics: OperatorMetrics
 
 
 async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
@@ -88,7 +88,8 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
 
 def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestrator, *, cluster_name: str) -> Operation:
     """Wires the parts. Opens nothing."""
-    metrics, pulse, clock = Metrics(process="operator", version=__version__), Pulse(), SystemClock()
+    process, pulse, clock = OperatorMetrics(version=__version__), Pulse(), SystemClock()
+    metrics = process.agenttasks
     register, work = Register(), WorkQueue()
     events = EventRecorder(objects.cluster, metrics)
     writer = StatusWriter(objects, clock, metrics)
@@ -118,7 +119,7 @@ def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestra
         cluster=objects.cluster,
         registry=watch_registry(access, register, work, noted=metrics.operator_watch_events.inc),
         pulse=pulse,
-        metrics=metrics,
+        metrics=process,
     )
 
 
@@ -129,7 +130,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
-    events = EventRecorder(operation.cluster, operation.metrics)  # a flood of tasks leaves these their room
+    events = EventRecorder(operation.cluster, operation.metrics.agenttasks)  # a flood of tasks leaves these their room
     decisions = Decisions(operation.orchestrator, SystemClock(), f"{namespace}/{name}")
     autoscaler = Autoscaler(
         Deployment(operation.cluster, namespace, name),
@@ -140,7 +141,7 @@ def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: Bro
         events,
         decisions,
         policy=policy,
-        metrics=operation.metrics,
+        metrics=operation.metrics.autoscaler,
         pulse=operation.pulse,
     )
     listening = connect_for_listening(broker.redis_url)

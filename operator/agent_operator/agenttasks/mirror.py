@@ -22,7 +22,7 @@ from agent_operator.kube.cluster import ClusterAway, ClusterError
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway, OrchestratorError, TaskState
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 TICK_SECONDS = 0.5
 WAIT_SECONDS = 20.0
@@ -48,7 +48,7 @@ class Mirror:
     writer: StatusWriter
     events: EventRecorder
     work: WorkQueue
-    metrics: Metrics
+    metrics: AgentTaskMetrics
     pulse: Pulse
     cluster_name: str
     resync_seconds: float = RESYNC_SECONDS

@@ -29,7 +29,7 @@ from agent_operator.rest.rest_client import (
 )
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 DELETION_PATIENCE_SECONDS = 60.0
 # A submission is at most five calls of the API to its database, of 5 s each by default. Shorter than the patience with
@@ -53,7 +53,7 @@ class Reconciler:
     expiry: Expiry
     gate: Gate
     clock: Clock
-    metrics: Metrics
+    metrics: AgentTaskMetrics
     cluster_name: str
 
     async def reconcile(self, entry: Entry) -> None:

@@ -12,7 +12,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterAway, ClusterError, NotThere
 from agent_operator.rest.rest_client import OrchestratorAway, OrchestratorRefused
 from app.telemetry.logs import get_logger, origin
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 AT_ONCE = 32
 LONGEST_PAUSE_SECONDS = 15.0
@@ -26,7 +26,7 @@ class Workers:
     """`close` lets those finish that are at it, and takes up nothing more."""
 
     def __init__(
-        self, reconciler: Reconciler, register: Register, work: WorkQueue, *, metrics: Metrics, pulse: Pulse
+        self, reconciler: Reconciler, register: Register, work: WorkQueue, *, metrics: AgentTaskMetrics, pulse: Pulse
     ) -> None:
         self._reconciler = reconciler
         self._register = register

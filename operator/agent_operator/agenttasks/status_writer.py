@@ -12,7 +12,7 @@ from agent_operator.agenttasks.status import Moment, Status, mirrored
 from agent_operator.kube.cluster import HasChanged, NotThere
 from agent_operator.rest.rest_client import TaskState
 from app.ports import Clock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 WRITES_AT_ONCE = 16
 
@@ -20,7 +20,7 @@ WRITES_AT_ONCE = 16
 class StatusWriter:
     """An object that is gone, or has made way for another of its name, needs no status: its entry says so then."""
 
-    def __init__(self, objects: AgentTasks, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, objects: AgentTasks, clock: Clock, metrics: AgentTaskMetrics) -> None:
         self._objects = objects
         self._clock = clock
         self._metrics = metrics

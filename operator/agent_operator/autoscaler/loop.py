@@ -27,7 +27,7 @@ from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
 from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AutoscalerMetrics
 
 TICK_SECONDS = 0.8
 SHORTEST_SECONDS = 0.2
@@ -61,7 +61,7 @@ class Autoscaler:
         decisions: Decisions,
         *,
         policy: Policy,
-        metrics: Metrics,
+        metrics: AutoscalerMetrics,
         pulse: Pulse,
     ) -> None:
         self._deployment = deployment

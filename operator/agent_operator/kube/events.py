@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from agent_operator.kube.cluster import Cluster, ClusterError
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 COMPONENT = "agent-operator"
 BURST = 50
@@ -27,7 +27,7 @@ _log = get_logger(__name__)
 class EventRecorder:
     """`tell` returns at once; `run` writes what was told."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(self, cluster: Cluster, metrics: AgentTaskMetrics) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._told: asyncio.Queue[tuple[str, Mapping[str, object]]] = asyncio.Queue(maxsize=BURST)

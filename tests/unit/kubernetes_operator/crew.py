@@ -18,7 +18,7 @@ from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.backpressure import Gate
 from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 from tests.unit.kubernetes_operator.world import NOW, FakeCluster, FakeOrchestrator, World
 
 CLUSTER = "here"
@@ -48,7 +48,7 @@ class Crew:
     ) -> None:
         self.world = world
         self.clock = Clock()
-        metrics, pulse, self.work = Metrics(process="operator", version="test"), Pulse(), WorkQueue()
+        metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(), WorkQueue()
         objects = AgentTasks(cast("Cluster", FakeCluster(world)))
         orchestrator = cast("Orchestrator", FakeOrchestrator(world))
         self.register = Register() if register is None else register

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from app.errors import ConfigurationError
 from app.settings import AgentSettings, BrokerSettings, ProcessSettings, Settings, load_settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.doubles import ManualClock
 from worker import assembly
@@ -69,7 +69,7 @@ def worker_process() -> WorkerProcess:
     return WorkerProcess(
         worker_id="w1",
         name="w1",
-        metrics=Metrics(process="worker", version="test"),
+        metrics=WorkerMetrics(version="test"),
         tracing=Tracing(ProcessSettings(), process="worker", version="test"),
         clock=clock,
         vitals=Vitals(clock),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.errors import ConfigurationError
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from tests.support.servers import HOST, free_port
 from worker.probe_server import ProbeServer
 from worker.vitals import STALL_SECONDS, Signs
@@ -34,7 +34,7 @@ def loop(port: int) -> Iterator[EventLoopSigns]:
     server = ProbeServer(
         HOST,
         port,
-        metrics=Metrics(process="worker", version="1"),
+        metrics=WorkerMetrics(version="test"),
         signs=loop.signs,
         ready=lambda: loop.started,
         poll_seconds=0.02,
@@ -86,6 +86,4 @@ def test_metrics_are_served_and_other_paths_are_not(loop: EventLoopSigns, port: 
 
 def test_a_taken_port_is_reported_with_its_setting(loop: EventLoopSigns, port: int) -> None:
     with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
-        ProbeServer(
-            HOST, port, metrics=Metrics(process="worker", version="1"), signs=EventLoopSigns().signs, ready=lambda: True
-        )
+        ProbeServer(HOST, port, metrics=WorkerMetrics(version="test"), signs=EventLoopSigns().signs, ready=lambda: True)

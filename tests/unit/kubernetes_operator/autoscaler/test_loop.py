@@ -18,7 +18,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import Cluster, ClusterAway
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import Orchestrator
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 from tests.unit.kubernetes_operator.autoscaler.fleet_world import FakeDrains, FakeFigures, FakeKubernetes, FleetWorld
 from tests.unit.kubernetes_operator.crew import Clock
 from tests.unit.kubernetes_operator.world import Fate, Killed
@@ -43,17 +43,17 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-def autoscaler(world: FleetWorld, policy: Policy = QUICK, metrics: Metrics | None = None) -> Autoscaler:
-    metrics = metrics or Metrics(process="operator", version="test")
+def autoscaler(world: FleetWorld, policy: Policy = QUICK, metrics: OperatorMetrics | None = None) -> Autoscaler:
+    metrics = metrics or OperatorMetrics(version="test")
     cluster = cast("Cluster", FakeKubernetes(world))
     return Autoscaler(
         Deployment(cluster, "agents", "worker"),
         cast("FigureReader", FakeFigures(world)),
         cast("Orchestrator", FakeDrains(world)),
-        EventRecorder(cluster, metrics),
+        EventRecorder(cluster, metrics.agenttasks),
         Decisions(cast("Orchestrator", FakeDrains(world)), Clock(), "agents/worker"),
         policy=policy,
-        metrics=metrics,
+        metrics=metrics.autoscaler,
         pulse=Pulse(),
     )
 
@@ -83,7 +83,7 @@ async def test_idle_workers_go_and_the_busy_one_stays(time: Time) -> None:
 async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
     time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, metrics = pods(a=1), Metrics(process="operator", version="test")
+    world, metrics = pods(a=1), OperatorMetrics(version="test")
     scaler = autoscaler(world, metrics=metrics)
 
     def shown(name: str) -> float | None:
