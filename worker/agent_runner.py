@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 
 
 class AgentRunner:
-    """Routes tasks and runs their agents. Raises what the router and the agents raise; decides no ending."""
+    """The router and the agents, for all runs. Raises what they raise; decides no ending."""
 
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts

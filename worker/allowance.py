@@ -18,7 +18,7 @@ from worker.leases import HeldClaim
 
 
 class TaskAllowance:
-    """Implements `app.llm.interface.Allowance` for one claim."""
+    """The allowance of one claim. Implements `app.llm.interface.Allowance`."""
 
     def __init__(self, task: Task, held: HeldClaim, journal: TaskJournal) -> None:
         self._task = task

@@ -40,7 +40,7 @@ class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
 
 
 class QueueConsumer:
-    """Celery's consumer behind `worker.consumption.TicketConsumer`; changed in the hub's own thread alone.
+    """Celery's consumer. Implements `worker.consumption.TicketConsumer`; only the hub's own thread changes it.
 
     A change that is made on a connection which then breaks is lost, so `apply` is called again at each tick of the hub.
     """

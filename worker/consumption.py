@@ -23,7 +23,7 @@ class PauseReason(StrEnum):
 
 
 class Consumption:
-    """Pauses the consumer with the first reason and resumes it when the last one is gone.
+    """The consumer and the reasons to pause it: the first one pauses it, the last one that goes resumes it.
 
     Belongs to the event loop of the runs. `attached` is set when a consumer fetches tickets for the first time.
     """

@@ -115,7 +115,7 @@ def interrupted(run: RunContext) -> Ending:
     """Ends a run that was stopped from outside as cancelled, if that is why. Raises ClaimLost or CancelledError."""
     if run.held.interruption is not Interruption.CANCELLED:
         run.raise_interruption()
-    # asyncio counts the requests to cancel a task. This one is answered by the ending; if it stayed counted, whatever
+    # asyncio counts the requests to cancel a task. This one is answered by the ending; if it stayed counted, code that
     # reads `cancelling()` from now on, such as a TaskGroup, would take the run for cancelled a second time.
     run.held.run.uncancel()
     return cancelled(run)

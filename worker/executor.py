@@ -39,7 +39,7 @@ _log = get_logger(__name__)
 
 
 class Executor:
-    """Runs tasks; any number at once, each in its own asyncio task."""
+    """The runner of tasks: any number at once, each in its own asyncio task."""
 
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
@@ -112,7 +112,7 @@ class Executor:
         if status != REQUEUED:
             self._count_end(run, status)
         if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
-            # A cancelled or requeued run says nothing about how long a task takes; the autoscaler uses this mean.
+            # A cancelled or requeued run is no sample of how long a task takes, and the autoscaler plans with the mean.
             self._parts.recent.record_service(seconds)
         _log.info(f"task_{status}", duration_ms=round(seconds * 1000, 1), total_tokens=run.journal.usage.total_tokens)
         self._parts.on_end(run.task)

@@ -40,7 +40,7 @@ _meter: ContextVar[AttemptMeter | None] = ContextVar("attempt_meter", default=No
 
 
 class TaskJournal:
-    """Implements `app.agents.base.Journal`."""
+    """The journal of one claim. Implements `app.agents.base.Journal`."""
 
     def __init__(self, task: Task, held: HeldClaim, claims: ClaimRepository) -> None:
         self._task = task

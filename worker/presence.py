@@ -49,7 +49,7 @@ class SelfReport:
     condition: Callable[[], Condition]
     memory_mb: Callable[[], float]
 
-    def presence(self, *, at: datetime, loop_lag_ms: float) -> WorkerPresence:
+    def build_presence(self, *, at: datetime, loop_lag_ms: float) -> WorkerPresence:
         held = list(self.leases.held.values())
         begun = {claim.claim.task_id for claim in held}
         running = sorted(claim.claim.task_id for claim in held if not claim.lapsed)
@@ -74,7 +74,7 @@ class SelfReport:
 
 
 class PresenceLoop:
-    """Publishes the presence every two seconds, with the lag of the event loop in it."""
+    """The presence of this worker, published every two seconds with the lag of the event loop in it."""
 
     def __init__(self, redis: Redis, report: SelfReport, *, clock: Clock) -> None:
         self._redis = redis
@@ -85,7 +85,7 @@ class PresenceLoop:
     async def run(self) -> None:
         """Publishes until cancelled, also while the database is unavailable."""
         while True:
-            presence = self._report.presence(at=self._clock.now(), loop_lag_ms=self._loop_lag_ms)
+            presence = self._report.build_presence(at=self._clock.now(), loop_lag_ms=self._loop_lag_ms)
             try:
                 await announce_presence(self._redis, presence)
             except BrokerUnavailable as error:
@@ -104,7 +104,7 @@ class PresenceLoop:
 
 
 class AgentPublisher:
-    """Publishes the agents of this worker. `published` is set as soon as the database has them."""
+    """The agents of this worker in the database. `published` is set as soon as they are there."""
 
     def __init__(self, directory: AgentDirectory, cards: Sequence[AgentCard]) -> None:
         self.published = asyncio.Event()
@@ -126,7 +126,7 @@ class AgentPublisher:
 
 
 class EndPublisher:
-    """Publishes the ends of tasks, each in an asyncio task of its own: no run waits for Redis."""
+    """The publications of tasks' ends, each in an asyncio task of its own: no run waits for Redis."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 
 class Projector:
-    """Collects task ids and projects them about once a second."""
+    """The task ids that wait for their projection, which is made about once a second."""
 
     def __init__(self, projections: ProjectionRepository, *, busy: Callable[[], bool], clock: Clock) -> None:
         self._projections = projections

@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 
 
 class SelfCheck:
-    """Checks the queue and the memory every two seconds. `fetched` returns the tasks of all tickets in hand."""
+    """The check of queue and memory, made every two seconds. `fetched` returns the tasks of all tickets in hand."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A worker as a later version might be: it has one more agent, and writes what this version does not know."""
+"""A worker of a later version: it has one more agent, and writes fields that this version does not know."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NewerAgent(CodeAgent):
 
 
 def become_newer() -> None:
-    """Changes the worker that this process is about to be."""
+    """Changes the worker that this process is about to become."""
     recorded = claims._recorded
 
     def record_more(update: RunUpdate) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Safety rules switched off by name, so that the suite can show that it would notice.
+"""Safety rules that can be switched off by name, so that the suite can show that it would notice their absence.
 
 Each switch replaces one method of the product, in the process that `tests.chaos.process` runs.
 """
@@ -40,7 +40,7 @@ from worker.runtime import Runtime
 
 
 class Switch(Enum):
-    """What is switched off, or done wrongly."""
+    """The safety rule that is switched off, or applied wrongly."""
 
     FENCING = "fencing"
     LEASE = "lease"
@@ -121,7 +121,7 @@ def _compare_and_set() -> None:
 
 
 async def _permit(self: HeldClaim) -> None:
-    """Looks at no lease."""
+    """Checks no lease."""
 
 
 def _lease() -> None:
@@ -170,11 +170,11 @@ def _retries() -> None:
 def _cancel() -> None:
     interrupt = HeldClaim.interrupt
 
-    def deaf(self: HeldClaim, reason: Interruption) -> None:
+    def interrupt_unless_cancelled(self: HeldClaim, reason: Interruption) -> None:
         if reason is not Interruption.CANCELLED:
             interrupt(self, reason)
 
-    _replace(HeldClaim, "interrupt", deaf)
+    _replace(HeldClaim, "interrupt", interrupt_unless_cancelled)
 
 
 def _hand_back() -> None:
@@ -206,12 +206,12 @@ def _reservations() -> None:
 
 
 def _late_acks() -> None:
-    """Messages are acknowledged as they come, as bare Celery does by default."""
+    """Acknowledges messages as they come, as bare Celery does by default."""
     _replace(ProcessTask, "acks_late", False)
 
 
 def _letting_go() -> None:
-    """A ticket is held as long as the database is away."""
+    """Holds a ticket as long as the database is unavailable."""
     _replace(executor, "HOLD_TICKET_SECONDS", float("inf"))
 
 
@@ -220,7 +220,7 @@ def _ticket_check() -> None:
 
 
 def _server_clock() -> None:
-    """Leases end by the worker's own clock."""
+    """Lets leases end by the worker's own clock."""
 
     def later(seconds: float) -> Any:
         return literal(SystemClock().now() + timedelta(seconds=seconds))
@@ -229,7 +229,7 @@ def _server_clock() -> None:
 
 
 def _leader_lock_expiry() -> None:
-    """Who does not let go of the lock leads for ever."""
+    """Lets a leader that does not release the lock lead for ever."""
     acquire = MongoLeaderLock.acquire
 
     async def acquire_for_ever(self: MongoLeaderLock, owner: str, *, seconds: float) -> bool:
@@ -244,12 +244,12 @@ def _broker_timeouts() -> None:
 
 
 def _grace() -> None:
-    """A stop is a kill."""
+    """Makes a stop a kill."""
     _replace(Runtime, "drain", lambda _: os._exit(0))
 
 
 def _last_end() -> None:
-    """A cancel ends what has ended."""
+    """Lets a cancel end a task that has ended already."""
     names = ("status",)
     _loosen(MongoTaskRepository, lambda found: _without(found, *names, where="status"))
 
@@ -262,12 +262,12 @@ def _last_end() -> None:
 
 
 def _reconnect() -> None:
-    """A consumer is told once, and the next connection does not know of it."""
-    told: dict[int, bool] = {}
+    """Applies each request to a consumer once, so that the next connection does not know of it."""
+    applied: dict[int, bool] = {}
 
     def apply(self: QueueConsumer) -> None:
-        if told.get(id(self), True) is not self._wanted:
-            told[id(self)] = self._wanted
+        if applied.get(id(self), True) is not self._wanted:
+            applied[id(self)] = self._wanted
             consumer = self._consumer
             (consumer.add_task_queue if self._wanted else consumer.cancel_task_queue)(self._queue)
 
@@ -283,7 +283,7 @@ def _other_version() -> None:
 
 
 def _ticket_release() -> None:
-    """What is not understood stays in hand."""
+    """Keeps a message that is not understood in hand."""
 
     def run(task: Any, *arguments: Any, **_: Any) -> None:
         if arguments and isinstance(arguments[0], str):
@@ -297,7 +297,7 @@ def _abandoning() -> None:
 
 
 def _hub_tick() -> None:
-    """The hub's timer is set once, as for a connection that never breaks."""
+    """Sets the hub's timer once, as for a connection that never breaks."""
     build, steps = celery_app._hub_step, []
 
     def build_once(*args: Any) -> type[Any]:

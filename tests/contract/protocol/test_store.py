@@ -1,4 +1,4 @@
-"""The same property of the real repositories on a real server; time passes by making everything older."""
+"""The protocol of the real repositories on a real server; time passes by making everything older."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ A_FEW = settings(max_examples=12, stateful_step_count=25, deadline=None, suppres
 
 
 class StoredTasks:
-    """`tests.protocol.store.ProtocolStore` on the product's repositories, driven from synchronous code."""
+    """The `ProtocolStore` of the product's repositories, driven from synchronous code."""
 
     def __init__(self, uri: str, runner: asyncio.Runner) -> None:
         store = StoreSettings(uri=SecretStr(uri), database=f"test_{uuid.uuid4().hex[:16]}")

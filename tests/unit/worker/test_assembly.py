@@ -1,4 +1,4 @@
-"""What the worker opens is closed in reverse order, also if its start fails half-way."""
+"""The worker closes what it opened in reverse order, also if its start fails half-way."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RecordedClient:
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the clients in the order in which they were closed."""
+    """Collects the names of the clients in the order in which they are closed."""
     names: list[str] = []
 
     def opener(name: str) -> Callable[..., RecordedClient]:

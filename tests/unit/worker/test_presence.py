@@ -67,7 +67,7 @@ async def test_a_presence_distinguishes_running_lapsed_and_reserved_tasks() -> N
     harness.claim("running")
     harness.fetched.add(TaskId("reserved"))
 
-    presence = harness.report.presence(at=harness.clock.now(), loop_lag_ms=1.26)
+    presence = harness.report.build_presence(at=harness.clock.now(), loop_lag_ms=1.26)
 
     assert (presence.running, presence.lapsed, presence.reserved) == (("running",), ("lapsed",), ("reserved",))
     assert (presence.loop_lag_ms, presence.memory_mb, presence.breakers) == (1.3, 80.0, {"openai": "open"})
@@ -78,7 +78,7 @@ async def test_a_presence_reports_a_stop_and_a_pause() -> None:
     harness.consumption.block(PauseReason.STORE_UNAVAILABLE)
     harness.draining.stop()
 
-    presence = harness.report.presence(at=harness.clock.now(), loop_lag_ms=0)
+    presence = harness.report.build_presence(at=harness.clock.now(), loop_lag_ms=0)
 
     assert (presence.draining, presence.paused) == (True, True)
 
