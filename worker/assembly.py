@@ -115,12 +115,12 @@ async def assembled(
 ) -> AsyncIterator[Assembly]:
     """Opens, wires and runs the worker. Raises ConfigurationError; what was opened until then is closed."""
     async with opened_clients(settings, process, make_gateway=make_gateway) as clients:
-        assembly = assemble(settings, clients, process)
+        assembly = assemble(settings, clients=clients, process=process)
         try:
             async with running_duties(assembly.duties):
                 yield assembly
         finally:
-            # After the duties, which would publish and project beside this, and before the clients that it needs.
+            # The duties have ended: the presence loop would publish again what is withdrawn here. The clients are open.
             await assembly.ends.close()
             await assembly.projector.flush()
             await assembly.presence.withdraw()
@@ -161,33 +161,30 @@ async def opened_clients(
         )
 
 
-def assemble(settings: Settings, clients: Clients, process: WorkerProcess) -> Assembly:
+def assemble(settings: Settings, *, clients: Clients, process: WorkerProcess) -> Assembly:
     """Wires the parts. Opens nothing. Raises ConfigurationError for an agent that cannot be loaded."""
-    parts = _build_claim_parts(settings, clients, process)
+    parts = _build_claim_parts(settings, clients=clients, process=process)
     directory = MongoAgentDirectory(clients.db)
     registry = build_registry(settings.agents)
-    # After two leases the leader's sweep projects what this worker has not.
-    projections = MongoProjectionRepository(clients.db, patience_seconds=2 * settings.execution.lease_seconds)
-    projector = Projector(projections, busy=lambda: bool(parts.leases.held), clock=process.clock)
-    self_check = SelfCheck(
-        clients.tickets_redis,
-        process.vitals,
-        consumption=parts.consumption,
-        draining=parts.draining,
-        store_watch=parts.store_watch,
-        fetched=process.fetched,
-        queue=settings.broker.queue,
-        max_memory_mb=settings.worker.max_memory_mb,
-    )
+    projector = _build_projector(settings, clients=clients, process=process, leases=parts.leases)
+    self_check = _build_self_check(settings, clients=clients, process=process, parts=parts)
     agents, ends = AgentPublisher(directory, registry.cards()), EndPublisher(clients.redis)
-    report = _build_report(settings, clients, process, parts, self_check)
+    report = _build_report(settings, clients=clients, process=process, parts=parts, self_check=self_check)
     presence = PresenceLoop(clients.redis, report, clock=process.clock)
 
     def on_end(task: Task) -> None:
         projector.add(task.id)
         ends.publish(task.id)
 
-    executor = _build_executor(settings, clients, process, parts, directory=directory, registry=registry, on_end=on_end)
+    executor = _build_executor(
+        settings,
+        clients=clients,
+        process=process,
+        parts=parts,
+        directory=directory,
+        registry=registry,
+        on_end=on_end,
+    )
     return Assembly(
         executor=executor,
         leases=parts.leases,
@@ -227,7 +224,7 @@ class _ClaimParts:
     recent: RecentWork
 
 
-def _build_claim_parts(settings: Settings, clients: Clients, process: WorkerProcess) -> _ClaimParts:
+def _build_claim_parts(settings: Settings, *, clients: Clients, process: WorkerProcess) -> _ClaimParts:
     lease_seconds = settings.execution.lease_seconds
     claims = MongoClaimRepository(clients.db, lease_seconds=lease_seconds)
     leases = LeaseKeeper(claims, lease_seconds=lease_seconds, clock=process.clock)
@@ -250,8 +247,27 @@ def _build_claim_parts(settings: Settings, clients: Clients, process: WorkerProc
     )
 
 
+def _build_projector(settings: Settings, *, clients: Clients, process: WorkerProcess, leases: LeaseKeeper) -> Projector:
+    # After two leases the leader's sweep projects what this worker has not.
+    projections = MongoProjectionRepository(clients.db, patience_seconds=2 * settings.execution.lease_seconds)
+    return Projector(projections, busy=lambda: bool(leases.held), clock=process.clock)
+
+
+def _build_self_check(settings: Settings, *, clients: Clients, process: WorkerProcess, parts: _ClaimParts) -> SelfCheck:
+    return SelfCheck(
+        clients.tickets_redis,
+        process.vitals,
+        consumption=parts.consumption,
+        draining=parts.draining,
+        store_watch=parts.store_watch,
+        fetched=process.fetched,
+        queue=settings.broker.queue,
+        max_memory_mb=settings.worker.max_memory_mb,
+    )
+
+
 def _build_report(
-    settings: Settings, clients: Clients, process: WorkerProcess, parts: _ClaimParts, self_check: SelfCheck
+    settings: Settings, *, clients: Clients, process: WorkerProcess, parts: _ClaimParts, self_check: SelfCheck
 ) -> SelfReport:
     return SelfReport(
         worker_id=process.worker_id,
@@ -271,10 +287,10 @@ def _build_report(
 
 def _build_executor(
     settings: Settings,
+    *,
     clients: Clients,
     process: WorkerProcess,
     parts: _ClaimParts,
-    *,
     directory: AgentDirectory,
     registry: AgentRegistry,
     on_end: Callable[[Task], None],

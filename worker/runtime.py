@@ -85,7 +85,7 @@ class Runtime:
                 vitals=self._vitals,
                 fetched=self._fetched,
             )
-            self._assembly = self._enter(opening, settings, process, make_gateway)
+            self._assembly = self._enter(opening, assembled(settings, process, make_gateway=make_gateway))
             watchdog = LoopWatchdog(self._vitals, watched=lambda: self._loop.ident)
             opening.callback(watchdog.close)
             probe = ProbeServer(
@@ -100,11 +100,10 @@ class Runtime:
         _log.info("worker_started", worker_id=self.worker_id, slots=settings.worker.concurrency)
 
     def _enter(
-        self, opening: contextlib.ExitStack, settings: Settings, process: WorkerProcess, make_gateway: GatewayFactory
+        self, opening: contextlib.ExitStack, opened: contextlib.AbstractAsyncContextManager[Assembly]
     ) -> Assembly:
-        """Opens the assembly on the event loop and has it closed there."""
+        """Opens the assembly on the event loop, and lets `opening` close it there."""
         stack = contextlib.AsyncExitStack()
-        opened = assembled(settings, process, make_gateway=make_gateway)
         assembly = self._loop.call(stack.enter_async_context(opened)).result()
         # A server that does not answer must not keep the process from ending.
         opening.callback(lambda: self._loop.call(stack.aclose()).result(timeout=STOP_SECONDS))
