@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from app.broker.channels import DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
 from app.broker.connections import redis_command
-from app.broker.worker_presence import announce_presence, withdraw_presence
+from app.broker.worker_presence import publish_presence, withdraw_presence
 from app.domain.agent import AgentCard
 from app.domain.identity import TaskId
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import AgentDirectory, Clock
 from app.telemetry.logs import get_logger
@@ -87,7 +87,7 @@ class PresenceLoop:
         while True:
             presence = self._report.build_presence(at=self._clock.now(), loop_lag_ms=self._loop_lag_ms)
             try:
-                await announce_presence(self._redis, presence)
+                await publish_presence(self._redis, presence)
             except BrokerUnavailable as error:
                 _log.warning("presence_not_published", error_code=error.code)
             before = self._clock.monotonic()

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from app.domain.identity import TaskId, Tenant
+from app.agents.testing import ManualClock as ManualClock
+from app.domain.identity import ClaimId, TaskId, Tenant
 from app.domain.ticket import Ticket
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
-
-
-class ManualClock:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
+from app.ports import Claim, Heartbeat
 
 
 class MemoryQueue:
@@ -72,7 +58,7 @@ class MemoryQueue:
         self._answer()
         return self.workers
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
+    async def publish_cancel(self, task_id: TaskId) -> None:
         self._answer()
         self.cancels.append(task_id)
 
@@ -125,6 +111,19 @@ class DrainsDouble:
         if self.down:
             raise BrokerUnavailable("the broker is switched off")
         return worker_id in self.drained
+
+
+class IdleClaims:
+    """The claims of a worker whose leases are never renewed and whose tickets are never returned in the test."""
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        raise AssertionError("no lease is renewed here")
+
+    async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+        raise AssertionError("no claim is abandoned here")
+
+    async def return_ticket(self, task_id: TaskId) -> None:
+        raise AssertionError("no ticket is returned here")
 
 
 def presence(*, slots: int = 8, running: tuple[str, ...] = (), draining: bool = False) -> WorkerPresence:

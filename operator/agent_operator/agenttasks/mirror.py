@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from agent_operator.agenttasks import status as statuses
 from agent_operator.agenttasks.register import Entry, Register
-from agent_operator.agenttasks.status import Condition, Phase, condition_of, phase_of
+from agent_operator.agenttasks.status import TERMINAL_PHASES, Condition, Phase, condition_of, phase_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
@@ -212,4 +212,4 @@ class Mirror:
         self.work.add(entry.uid)
 
 
-TOLD = frozenset({Phase.PROCESSING, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED})
+TOLD = TERMINAL_PHASES | {Phase.PROCESSING}

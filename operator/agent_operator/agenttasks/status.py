@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent_operator.rest.rest_client import TaskState
-from app.domain.task import TaskStatus
+from app.domain.task import TERMINAL, TaskStatus
 
 PREVIEW_CHARACTERS = 1_024
 REASONING_CHARACTERS = 2_048
@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        return self in (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
+        return self in TERMINAL_PHASES
 
 
 class Condition(StrEnum):
@@ -48,6 +48,7 @@ PHASES = {
     TaskStatus.FAILED: Phase.FAILED,
     TaskStatus.CANCELLED: Phase.CANCELLED,
 }
+TERMINAL_PHASES = frozenset(PHASES[status] for status in TERMINAL)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AutoscalerMetrics

@@ -23,11 +23,10 @@ from agent_operator.rest.rest_client import (
     TaskSource,
     TaskState,
 )
-from app.domain.task import TaskStatus
+from app.domain.task import TERMINAL, TaskStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAMESPACE = "team"
-TERMINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 
 
 class Killed(BaseException):

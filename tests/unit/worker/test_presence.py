@@ -12,7 +12,7 @@ from app.domain.agent import AgentCard
 from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreUnavailable
 from app.ports import Claim
-from tests.support.doubles import DrainsDouble, ManualClock
+from tests.support.doubles import DrainsDouble, IdleClaims, ManualClock
 from worker.consumption import Consumption, PauseReason
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -29,11 +29,11 @@ class ReportHarness:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.fetched: set[TaskId] = set()
-        self.leases = LeaseKeeper(cast("Any", None), lease_seconds=LEASE_SECONDS, clock=self.clock)
+        self.leases = LeaseKeeper(IdleClaims(), lease_seconds=LEASE_SECONDS, clock=self.clock)
         self.consumption = Consumption()
         self.draining = Draining(
             DrainsDouble(),
-            cast("Any", None),
+            IdleClaims(),
             self.leases,
             self.consumption,
             worker_id="w1",

@@ -37,7 +37,6 @@ def loop(port: int) -> Iterator[EventLoopSigns]:
         metrics=WorkerMetrics(version="test"),
         signs=loop.signs,
         ready=lambda: loop.started,
-        poll_seconds=0.02,
     )
     yield loop
     server.close()

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as ConnectionBroken
 
 from app.domain.identity import TaskId
-from tests.support.doubles import DrainsDouble, ManualClock
+from tests.support.doubles import DrainsDouble, IdleClaims, ManualClock
 from worker.consumption import Consumption, PauseReason
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -40,16 +40,16 @@ class SelfCheckHarness:
         self.vitals = Vitals(self.clock)
         self.fetched: set[TaskId] = set()
         self.consumption = Consumption()
-        leases = LeaseKeeper(cast("Any", None), lease_seconds=30, clock=self.clock)
+        leases = LeaseKeeper(IdleClaims(), lease_seconds=30, clock=self.clock)
         self.draining = Draining(
-            DrainsDouble(), cast("Any", None), leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
+            DrainsDouble(), IdleClaims(), leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
         )
         self.self_check = SelfCheck(
             cast("Any", self.redis),
             self.vitals,
             consumption=self.consumption,
             draining=self.draining,
-            store_watch=StoreWatch(cast("Any", None), self.consumption),
+            store_watch=StoreWatch(IdleClaims(), self.consumption),
             fetched=lambda: self.fetched,
             queue="agent_tasks",
             max_memory_mb=max_memory_mb,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
 
 from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreUnavailable
@@ -39,7 +38,7 @@ class WaitableConsumer:
 async def test_fetching_pauses_until_the_database_answers_and_every_unanswered_claim_is_abandoned() -> None:
     claims, consumption, consumer = SilentClaims(), Consumption(), WaitableConsumer()
     consumption.attach(consumer)
-    watch = StoreWatch(cast("Any", claims), consumption)
+    watch = StoreWatch(claims, consumption)
 
     watch.record_unanswered_claim(TaskId("t1"), ClaimId("c1"))
     watch.record_unanswered_claim(TaskId("t2"), ClaimId("c2"))
@@ -65,7 +64,7 @@ async def test_a_claim_recorded_meanwhile_is_abandoned_too() -> None:
             await super().abandon(task_id, claim_id)
 
     claims = SlowClaims()
-    watch = StoreWatch(cast("Any", claims), consumption)
+    watch = StoreWatch(claims, consumption)
     watch.record_unanswered_claim(TaskId("t1"), ClaimId("c1"))
 
     running = asyncio.create_task(watch.run())
