@@ -1,4 +1,4 @@
-"""`python -m worker`: settings, logs, runtime, Celery; in this order, and back."""
+"""`python -m worker`: starts settings, logs, runtime and Celery in this order, and closes them in reverse order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from app.garbage import collect_rarely
 from app.llm.gateway import build_gateway
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
+from worker.assembly import GatewayFactory
 from worker.celery_app import build_worker_app, worker_arguments
-from worker.runtime import GatewayFactory, Runtime
+from worker.runtime import Runtime
 
 
 def main(make_gateway: GatewayFactory = build_gateway) -> int:
+    """Runs the worker until it is stopped; returns the exit status, 2 for a wrong setting."""
     try:
         settings = load_settings()
         configure_logging(settings.process, process="worker")

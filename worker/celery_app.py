@@ -1,6 +1,7 @@
-"""Celery's side of the worker: `process_task`, and the signals of its life.
+"""Celery's side of the worker: the task `process_task`, the consumer, and the signals of the process's life.
 
-A ticket's message is acknowledged after its task's end is stored. Losing it, or getting it twice, changes nothing.
+A ticket's message is acknowledged after its task's end is stored. A message that is lost, or comes twice, changes
+nothing: the task's document decides.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from app.settings import Settings
 from app.telemetry.logs import get_logger
 from worker.runtime import Runtime
 
-HUB_TICK_SECONDS = 1.0
+HUB_TICK_SECONDS = 1.0  # far more often than worker.vitals.STALL_SECONDS, so that one late tick is no stall
 
 _log = get_logger(__name__)
 
 
 class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
-    """`process_task(task_id)`: a ticket. `runtime` is set before the worker starts."""
+    """The task `process_task(task_id)`, whose messages are tickets. `runtime` is set before the worker starts."""
 
     name = PROCESS_TASK
     ignore_result = True
@@ -28,19 +29,20 @@ class ProcessTask(Task):  # type: ignore[misc]  # Celery has no types
     runtime: Runtime
 
     def run(self, *arguments: object, **_: object) -> None:
-        """Runs the task; a message whose first argument is no id is none of ours. A newer version may add arguments."""
+        """Runs the task of a ticket; drops a message whose first argument is no id. More arguments are ignored."""
+        # A newer version may add arguments; a message of another product, or a broken one, must not keep a slot.
         task_id = arguments[0] if arguments else None
         if isinstance(task_id, str):
             self.runtime.run(task_id, ticket_id=self.request.id)
         else:
             _log.warning("ticket_not_understood", ticket_id=self.request.id)
-            self.runtime.let_go(self.request.id)
+            self.runtime.drop_ticket(self.request.id)
 
 
 class QueueConsumer:
-    """Implements `worker.consumption.Consuming`: Celery's consumer, told in its own thread what to do.
+    """Celery's consumer. Implements `worker.consumption.TicketConsumer`; only the hub's own thread changes it.
 
-    Connections come and go, and what is told to one that breaks is lost; so `settle` is called again and again.
+    A change that is made on a connection which then breaks is lost, so `apply` is called again at each tick of the hub.
     """
 
     def __init__(self, consumer: Any, queue: str) -> None:
@@ -50,51 +52,54 @@ class QueueConsumer:
 
     def pause(self) -> None:
         self._wanted = False
-        self._consumer.call_soon(self.settle)
+        self._consumer.call_soon(self.apply)
 
     def resume(self) -> None:
         self._wanted = True
-        self._consumer.call_soon(self.settle)
+        self._consumer.call_soon(self.apply)
 
-    def settle(self) -> None:
-        """Makes Celery fetch, or not, as it was last told. For the hub's thread."""
+    def apply(self) -> None:
+        """Makes Celery fetch tickets, or stop fetching, as last requested. For the hub's thread."""
         consumer = self._consumer
         if consumer.task_consumer is None:
             return  # between two connections
         fetching = bool(consumer.task_consumer.consuming_from(self._queue))
         if self._wanted and not fetching:
-            consumer.app.amqp.queues.select(self._queue)  # without it, the next connection would fetch nothing
+            # Cancelling has taken the queue out of those that the next connection consumes from.
+            consumer.app.amqp.queues.select(self._queue)
             consumer.add_task_queue(self._queue)
         elif fetching and not self._wanted:
             consumer.cancel_task_queue(self._queue)
 
 
 def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
-    """The Celery application with the one task it has, bound to the runtime."""
+    """Builds the Celery application with its one task, bound to the runtime."""
     app = build_celery(settings.broker, settings.execution)
     task = ProcessTask()
     task.runtime = runtime
     app.register_task(task)
     app.steps["consumer"].add(_hub_step(settings.broker.queue, runtime))
-    task.backend = app.backend  # else each of the pool's threads looks the backend's class up for itself, 5 ms a thread
+    # Else each of the pool's threads looks up the backend's class for itself, which takes 5 ms a thread.
+    task.backend = app.backend
 
-    def note_reserved(request: Any, **_: object) -> None:
-        runtime.reserve(request.id)
+    def record_ticket(request: Any, **_: object) -> None:
+        runtime.record_ticket(request.id)
 
-    def note_shutdown(**_: object) -> None:
+    def drain(**_: object) -> None:
         runtime.drain()
 
     def keep_our_logging(**_: object) -> None:
-        """Celery configures logging only where nobody listens to this signal."""
+        """Does nothing: Celery configures logging itself only if this signal has no receiver."""
 
+    # Not weak: these functions are referenced from nowhere else and would be collected.
     signals.setup_logging.connect(keep_our_logging, weak=False)
-    signals.task_received.connect(note_reserved, weak=False)
-    signals.worker_shutting_down.connect(note_shutdown, weak=False)
+    signals.task_received.connect(record_ticket, weak=False)
+    signals.worker_shutting_down.connect(drain, weak=False)
     return app
 
 
 def _hub_step(queue: str, runtime: Runtime) -> type[Any]:
-    """A step of Celery's consumer that has the hub tick, and hands over what fetches tickets."""
+    """Builds the step of Celery's consumer that makes the hub tick and attaches the consumer to the runtime."""
 
     class HubStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
         requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -105,27 +110,28 @@ def _hub_step(queue: str, runtime: Runtime) -> type[Any]:
             self._timer: Any = None
 
         def start(self, parent: Any) -> None:
-            """For every connection anew: Celery clears the hub's timers when one breaks."""
+            """Starts the tick, for each connection anew."""
             if self._consumer is None:
                 self._consumer = QueueConsumer(parent, queue)
-                runtime.control(self._consumer)
+                runtime.attach(self._consumer)
+            # Celery clears the hub's timers when a connection breaks; a hub without its tick would count as stalled.
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = parent.hub.call_repeatedly(HUB_TICK_SECONDS, self._tick, self._consumer)
 
         def _tick(self, consumer: QueueConsumer) -> None:
-            runtime.hub_ticked()
-            consumer.settle()
+            runtime.record_hub_tick()
+            consumer.apply()
 
     return HubStep
 
 
 def worker_arguments(settings: Settings, *, hostname: str) -> list[str]:
-    """Arguments of `celery worker`: threads, the one queue, no chatter between workers."""
+    """Builds the arguments of `celery worker`: threads, the one queue, no messages between workers."""
     return [
         "--quiet",
         "worker",
-        "--pool=threads",
+        "--pool=threads",  # a thread only waits for the event loop; a process for each slot would take 100 MB
         f"--concurrency={settings.worker.concurrency}",
         f"--queues={settings.broker.queue}",
         f"--hostname={hostname}",

@@ -1,49 +1,57 @@
-"""Whether tickets are fetched: not while anything speaks against it. Belongs to the runtime's event loop."""
+"""The switch of ticket fetching: the consumer is paused as long as there is a reason to pause."""
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import Protocol
 
 
-class Consuming(Protocol):
-    """What fetches tickets from the queue; safe to call from any thread."""
+class TicketConsumer(Protocol):
+    """The part that fetches tickets from the queue. Safe to call from any thread."""
 
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
 
 
-class Objection(StrEnum):
-    """Why no tickets are fetched."""
+class PauseReason(StrEnum):
+    """The reason why no tickets are fetched."""
 
     DRAINED = "drained"
-    STORE_AWAY = "store_away"
+    STORE_UNAVAILABLE = "store_unavailable"
 
 
 class Consumption:
-    """Pauses the consumer with the first objection and resumes it when the last is gone."""
+    """The consumer and the reasons to pause it: the first one pauses it, the last one that goes resumes it.
+
+    Belongs to the event loop of the runs. `attached` is set when a consumer fetches tickets for the first time.
+    """
 
     def __init__(self) -> None:
-        self._consuming: Consuming | None = None
-        self._objections: set[Objection] = set()
+        self.attached = asyncio.Event()
+        self._consumer: TicketConsumer | None = None
+        self._reasons: set[PauseReason] = set()
 
-    def control(self, consuming: Consuming) -> None:
-        """The consumer is there; from now on it is paused and resumed."""
-        self._consuming = consuming
-        if self._objections:
-            consuming.pause()
+    def attach(self, consumer: TicketConsumer) -> None:
+        """Takes charge of the consumer; pauses it at once if there is a reason already."""
+        self._consumer = consumer
+        # Celery connects while the event loop runs: a drain lease may have been read before there was a consumer.
+        if self._reasons:
+            consumer.pause()
+        self.attached.set()
 
     @property
     def paused(self) -> bool:
-        return bool(self._objections)
+        return bool(self._reasons)
 
-    def object(self, objection: Objection) -> None:
-        if not self._objections and self._consuming is not None:
-            self._consuming.pause()
-        self._objections.add(objection)
+    def block(self, reason: PauseReason) -> None:
+        if not self._reasons and self._consumer is not None:
+            self._consumer.pause()
+        self._reasons.add(reason)
 
-    def withdraw(self, objection: Objection) -> None:
-        if self._objections == {objection} and self._consuming is not None:
-            self._consuming.resume()
-        self._objections.discard(objection)
+    def unblock(self, reason: PauseReason) -> None:
+        """Withdraws the reason; changes nothing if it was never given."""
+        if self._reasons == {reason} and self._consumer is not None:
+            self._consumer.resume()
+        self._reasons.discard(reason)

@@ -1,8 +1,8 @@
-"""What this process holds: its claims, their leases, and what it is told of them.
+"""The claims that this process holds, and their leases.
 
-The heartbeat renews all leases in one write every third of a lease, from the event loop itself, so that a loop that
-stalls loses them. Between heartbeats a local clock decides: a claim whose lease has run out starts no new call and
-waits for the next answer of the database. An outage of MongoDB cancels nothing.
+The heartbeat renews all leases in one write every third of a lease. It runs on the event loop of the runs themselves,
+so that a loop that stalls loses its leases. Between heartbeats a local clock decides: a claim whose lease has run out
+starts no new call and waits for the next answer of the database. An outage of MongoDB cancels nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 
 
 class Interruption(StrEnum):
-    """Why a run was cancelled from outside."""
+    """The reason why a run was cancelled from outside."""
 
     LOST = "lost"
     CANCELLED = "cancelled"
@@ -39,34 +39,37 @@ class HeldClaim:
     clock: Clock
     interruption: Interruption | None = None
     hand_back: bool = False
-    _verdict: asyncio.Event = field(default_factory=asyncio.Event)
+    _answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def interrupt(self, reason: Interruption) -> None:
-        """Stops the run at its next await; the first reason stays, but nothing more is waited for once abandoned."""
+        """Stops the run at its next await. The first reason stays, except that ABANDONED replaces every other."""
+        # A run that was cancelled or lost may still wait for the database to store its end; ABANDONED ends that wait.
         if self.interruption is None or (reason is Interruption.ABANDONED and self.interruption is not reason):
             self.interruption = reason
             self.run.cancel(reason.value)
-            self._verdict.set()
+            self._answered.set()
 
-    def renewed(self, at: float) -> None:
+    def renew(self, at: float) -> None:
+        """Moves the lease: it runs from `at`, the moment before the renewing write was sent."""
         self.renewed_at = at
-        self._verdict.set()
+        self._answered.set()
 
     @property
     def lapsed(self) -> bool:
         return self.clock.monotonic() - self.renewed_at >= self.lease_seconds
 
     async def check(self) -> None:
-        """Returns while the lease is good; waits for the database's word when it has run out. Raises ClaimLost."""
+        """Returns if the lease is good; if it has run out, waits for a heartbeat's answer. Raises ClaimLost."""
+        # A process that was stopped and wakes up would pay for calls that another worker makes too.
         while self.lapsed and self.interruption is None:
-            self._verdict.clear()
-            await self._verdict.wait()
+            self._answered.clear()
+            await self._answered.wait()
         if self.interruption in (Interruption.LOST, Interruption.ABANDONED):
             raise ClaimLost(f"task {self.claim.task_id}: another worker may own it")
 
 
 class LeaseKeeper:
-    """All claims of this process."""
+    """All claims of this process. Belongs to the event loop of the runs."""
 
     def __init__(self, claims: LeaseRenewer, *, lease_seconds: float, clock: Clock) -> None:
         self._claims = claims
@@ -80,18 +83,20 @@ class LeaseKeeper:
         return self._held
 
     def hold(self, claim: Claim, *, claimed_at: float) -> HeldClaim:
-        """Takes charge of the claim of the running asyncio task; an older claim of the same task is cancelled first."""
+        """Records the claim of the running asyncio task; cancels an older claim of the same task first."""
+        # The reaper may have returned a task of ours to the queue, and its ticket may have come back to us, before a
+        # heartbeat found the old claim lost: two runs of one task must not make calls side by side.
         self.interrupt_task(claim.task_id, Interruption.LOST)
         run = asyncio.current_task()
         if run is None:
-            raise RuntimeError("a claim is held by the asyncio task that runs it")
+            raise RuntimeError(f"hold the claim of task {claim.task_id} in the asyncio task that runs it")
         held = HeldClaim(
             claim=claim,
             run=run,
             renewed_at=claimed_at,
             lease_seconds=self._lease_seconds,
             clock=self._clock,
-            hand_back=self.handing_back,
+            hand_back=self.handing_back,  # claimed just before the worker was asked to hand back
         )
         self._held[claim.claim_id] = held
         return held
@@ -104,40 +109,42 @@ class LeaseKeeper:
             held.interrupt(reason)
 
     def hand_back_all(self) -> None:
-        """Asks every run, and each that still begins, to stop at its next node boundary."""
+        """Asks every run, also those that begin later, to stop at its next node boundary."""
         self.handing_back = True
         for held in self._held.values():
             held.hand_back = True
 
     async def run(self) -> None:
-        """Beats until cancelled."""
+        """Sends heartbeats until cancelled."""
         while True:
+            # Two heartbeats in a row may fail before a lease runs out.
             await asyncio.sleep(self._lease_seconds / 3)
             await self.beat()
 
     async def beat(self) -> None:
-        """One heartbeat: renews, and interrupts what is lost or should be cancelled."""
-        beating = dict(self._held)
+        """Renews all leases once; interrupts runs that are lost or should be cancelled."""
+        beating = dict(self._held)  # runs begin and end while the write is under way
         if not beating:
             return
+        # Before the write: the database starts the new lease later, so the local clock ends it first.
         sent_at = self._clock.monotonic()
         try:
             answer = await self._claims.heartbeat([held.claim for held in beating.values()])
         except (DependencyError, StoreError) as error:
-            _log.warning("heartbeat_failed", code=error.code, claims=len(beating))
+            _log.warning("heartbeat_failed", error_code=error.code, claims=len(beating))
             self._abandon_lapsed()
             return
         for claim_id, held in beating.items():
-            if claim_id in answer.lost and claim_id in self._held:
+            if claim_id in answer.lost and claim_id in self._held:  # a run that has just ended is reported as lost too
                 _log.warning("claim_lost", task_id=held.claim.task_id)
                 held.interrupt(Interruption.LOST)
             elif claim_id in answer.cancelled:
                 held.interrupt(Interruption.CANCELLED)
             else:
-                held.renewed(sent_at)
+                held.renew(sent_at)
 
     def _abandon_lapsed(self) -> None:
-        """A worker that is to stop waits for the database no longer than its leases last: others may run these then."""
+        """Interrupts runs whose lease has run out, if the worker hands back: others may run their tasks."""
         for held in list(self._held.values()) if self.handing_back else ():
             if held.lapsed:
                 _log.warning("claim_abandoned", task_id=held.claim.task_id)

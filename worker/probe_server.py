@@ -1,7 +1,7 @@
-"""`/metrics`, `/health` and `/ready` of the worker, on a port and a thread of their own.
+"""The server of `/metrics`, `/health` and `/ready`, on a port and a thread of their own.
 
-What healthy means, `worker.vitals` says. A worker becomes ready when both stores have answered it, and stays so while
-it is healthy: whoever removes pods takes the unready ones first, and one that has lost a store may have tasks in hand.
+`worker.vitals` defines what healthy means. A worker becomes ready when both stores have answered it, and stays ready
+while it is healthy: Kubernetes removes unready pods first, and one that has lost a store may have tasks in hand.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ SHUTDOWN_POLL_SECONDS = 0.02  # `close` waits for the next poll; with http.serve
 
 
 class ProbeServer:
-    """Serves until closed."""
+    """The server and its threads. Serves until closed, also while the event loop of the runs is stalled."""
 
     def __init__(
         self, host: str, port: int, *, metrics: ProcessMetrics, signs: Callable[[], Signs], ready: Callable[[], bool]
     ) -> None:
-        """Raises ConfigurationError when the port is taken."""
+        """Starts the server. Raises ConfigurationError if the port is taken."""
         try:
             self._server = ThreadingHTTPServer((host, port), _handler(metrics, signs, ready))
         except OSError as error:
             message = f"AGENT_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
             raise ConfigurationError(message) from error
-        self._server.daemon_threads = True
+        self._server.daemon_threads = True  # a scraper that keeps its connection open must not delay the end
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[SHUTDOWN_POLL_SECONDS], name="probe", daemon=True
         )
@@ -73,6 +73,6 @@ def _handler(
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes come every few seconds and say nothing new."""
+            """Logs nothing: probes come every few seconds."""
 
     return Handler

@@ -1,6 +1,6 @@
-"""Projects the tasks that this worker has just written, in batches; what it misses, the leader's sweep finds.
+"""The projections of tasks that this worker has just ended, in batches. The leader's sweep finds those it misses.
 
-Projections are for later readers: while the worker is busy they wait, but not longer than `PATIENCE_SECONDS`.
+Projections are for later readers: while the worker is busy they wait, though not longer than `PATIENCE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 
 class Projector:
-    """Collects task ids and projects them about once a second."""
+    """The task ids that wait for their projection, which is made about once a second."""
 
     def __init__(self, projections: Projections, *, busy: Callable[[], bool], clock: Clock) -> None:
         self._projections = projections
@@ -40,7 +40,7 @@ class Projector:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Projects what waits now; what fails is left to the sweep."""
+        """Projects the tasks that wait now; leaves a batch that fails to the sweep."""
         self._flushed_at = self._clock.monotonic()
         while self._waiting:
             batch = list(self._waiting)[:BATCH]
@@ -49,7 +49,7 @@ class Projector:
             try:
                 await self._projections.project(batch)
             except asyncio.CancelledError:
-                self._waiting.update(dict.fromkeys(batch))  # whoever ends the worker flushes once more
+                self._waiting.update(dict.fromkeys(batch))  # the worker flushes once more before it ends
                 raise
             except Exception as error:  # noqa: BLE001  # a batch that fails must not keep a worker from stopping
                 _log.warning(

@@ -1,11 +1,12 @@
-"""Whether this worker works: its event loop runs, Celery's hub turns, and it does not idle beside a full queue.
+"""The signs of life of this worker: its event loop runs, Celery's hub ticks, and it does not idle beside a full queue.
 
-A consumer may lose its subscription and still answer every ping; that it takes nothing although tickets lie there is
-the only sign. A stalled event loop cannot tell of itself, so a thread watches it and writes down where it stands.
+A consumer may lose its subscription and still answer every ping; the only sign is that it fetches nothing although
+there are tickets. A stalled event loop cannot report itself, so a thread watches it and logs where it is blocked.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import traceback
@@ -16,9 +17,10 @@ from enum import StrEnum
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 
+TICK_SECONDS = 1.0
 STALL_SECONDS = 20.0
 IDLE_SECONDS = 60.0
-DUMP_AFTER_SECONDS = 5.0
+DUMP_AFTER_SECONDS = 5.0  # well before STALL_SECONDS: a probe then has the process restarted, and the stack is lost
 WATCH_SECONDS = 1.0
 FRAMES_SHOWN = 20
 
@@ -26,6 +28,8 @@ _log = get_logger(__name__)
 
 
 class Condition(StrEnum):
+    """The health of this worker, as its probe and its presence report it."""
+
     OK = "ok"
     LOOP_STALLED = "loop_stalled"
     HUB_STALLED = "hub_stalled"
@@ -34,13 +38,13 @@ class Condition(StrEnum):
 
     @property
     def restart_helps(self) -> bool:
-        """Whether the process is to blame, so that a probe had better have it restarted."""
+        """Returns True if the process is to blame, so that a probe should have it restarted."""
         return self not in (Condition.OK, Condition.STORE_AWAY)
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Seconds since each was last seen to work; the hub's is 0 before it turns for the first time."""
+    """The seconds since each part was last seen to work; the hub's are 0 until it ticks for the first time."""
 
     loop_silent_seconds: float
     hub_silent_seconds: float
@@ -49,7 +53,7 @@ class Signs:
 
 
 def judge(signs: Signs) -> Condition:
-    """The worst thing that the signs tell of."""
+    """Returns the worst condition that the signs show."""
     if signs.loop_silent_seconds >= STALL_SECONDS:
         return Condition.LOOP_STALLED
     if signs.hub_silent_seconds >= STALL_SECONDS:
@@ -62,7 +66,7 @@ def judge(signs: Signs) -> Condition:
 
 
 class Vitals:
-    """What the worker notices of itself; written by several threads, one plain value each."""
+    """The observations behind the signs. Several threads write them; each is one plain value, so no lock is needed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -70,19 +74,26 @@ class Vitals:
         self._hub_at: float | None = None
         self._idle_since: float | None = None
 
-    def loop_ticked(self) -> None:
+    async def run(self) -> None:
+        """Records every second that the event loop runs, until cancelled."""
+        while True:
+            self.record_loop_tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def record_loop_tick(self) -> None:
         self._loop_at = self._clock.monotonic()
 
-    def hub_ticked(self) -> None:
+    def record_hub_tick(self) -> None:
         self._hub_at = self._clock.monotonic()
 
     def excuse_hub(self) -> None:
-        """Redis does not answer: the hub waits for it, and is given time from now on."""
+        """Counts the hub's silence from now on: Redis does not answer, and the hub waits for it."""
+        # A restart would not help while Redis is unavailable, and would cost the runs under way.
         if self._hub_at is not None:
             self._hub_at = self._clock.monotonic()
 
-    def note_queue(self, *, listed: int, working: bool) -> None:
-        """`working`: a ticket is in hand, or none may be taken; then a full queue is nothing strange."""
+    def record_queue(self, *, listed: int, working: bool) -> None:
+        """Records the queue's length. If `working`, a ticket is in hand or none may be fetched: no sign of illness."""
         if listed == 0 or working:
             self._idle_since = None
         elif self._idle_since is None:
@@ -99,10 +110,10 @@ class Vitals:
 
 
 class LoopWatchdog:
-    """A thread that logs, once a stall, where the event loop's thread stands. Starts on construction."""
+    """A thread that logs, once per stall, where the event loop's thread is blocked. Starts on construction."""
 
     def __init__(self, vitals: Vitals, *, watched: Callable[[], int | None]) -> None:
-        """`watched` gives the identifier of the loop's thread."""
+        """Starts the thread. `watched` returns the identifier of the loop's thread."""
         self._vitals = vitals
         self._watched = watched
         self._over = threading.Event()
@@ -114,18 +125,18 @@ class LoopWatchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        told = False
+        logged = False
         while not self._over.wait(WATCH_SECONDS):
             silent_seconds = self._vitals.signs().loop_silent_seconds
             stalled = silent_seconds >= DUMP_AFTER_SECONDS
-            if stalled and not told:
+            if stalled and not logged:
                 stack = stack_of(self._watched())
                 _log.error("event_loop_stalled", silent_seconds=round(silent_seconds, 1), stack=stack)
-            told = stalled
+            logged = stalled
 
 
 def stack_of(thread_id: int | None) -> list[str]:
-    """Where the thread stands, innermost last: files, lines and functions, no values."""
+    """Returns the frames of the thread, innermost last: files, lines and functions, no values."""
     frames = sys._current_frames()  # noqa: SLF001  # documented; the only way to see another thread's stack
     frame = None if thread_id is None else frames.get(thread_id)
     if frame is None:

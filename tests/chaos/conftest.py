@@ -1,4 +1,4 @@
-"""What a story asserts is told as in a test."""
+"""Pytest's detailed assertion messages, also for the stories, which are not in test modules."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""What a fault's story is told with: a stack whose processes may be told to misbehave, and the reckoning at the end.
+"""The tools of a fault's story: a stack whose processes may misbehave on request, and the reckoning at the end.
 
-A fault is registered with the safety rules it needs. The suite runs every fault as the product is, and then once more
-for each of these rules with the rule switched off, when it has to fail.
+A fault is registered with the safety rules that it needs. The suite runs every fault with the product as it is, and
+then once more for each of these rules with the rule switched off; then the story has to fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ USUAL = {
     "AGENT_BREAKER_FAILURES": "1000",
     "AGENT_HTTP_MAX_RETRIES": "1",
 }
-_LOOK_SECONDS = 0.1
+_CHECK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class Lab:
         second_worker: Sequence[str] = (),
         api: Sequence[str] = (),
     ) -> AbstractContextManager[Stack]:
-        """A stack; `worker`, `second_worker` (in place of these) and `api` are options of `tests.chaos.process`."""
+        """Starts a stack. `worker`, `second_worker` and `api` are options of `tests.chaos.process`.
+
+        The second worker takes `second_worker` in place of `worker`.
+        """
         modules = {}
         broken = () if self.off is None else ("--switch-off", self.off.value)
         for name, options in (("worker", worker), ("worker-2", second_worker), ("api", api)):
@@ -69,10 +72,10 @@ Story = Callable[[Lab, float], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """A story, and how long the fault in it lasts: `seconds` (or another size; the story says).
+    """A story and the length of its fault in `seconds`, or another size that the story defines.
 
-    `needs` are the rules without which the story ends badly, each with a pattern of how it then ends. A `long` one is
-    told by `make chaos` alone.
+    `needs` are the rules without which the story ends badly, each with a pattern of the failure. A `long` fault runs
+    in `make chaos` alone.
     """
 
     story: Story
@@ -92,7 +95,7 @@ FAULTS: list[Fault] = []
 def fault(
     needs: Mapping[Switch, str], quick: Sequence[float] = (), long: Sequence[float] = ()
 ) -> Callable[[Story], Story]:
-    """Registers a story once for each size. The rules are tried with the first size."""
+    """Registers a story once for each size. The rules are switched off with the first size only."""
 
     def register(story: Story) -> Story:
         sizes = [(seconds, False) for seconds in quick] + [(seconds, True) for seconds in long]
@@ -108,12 +111,12 @@ def submit_many(stack: Stack, count: int, text: str = CODE, **fields: Any) -> li
 
 
 def sit_through(seconds: float) -> None:
-    """The length of a fault, which is no wait for a condition."""
+    """Sleeps for the length of a fault, which is no wait for a condition."""
     time.sleep(seconds)
 
 
 def wait_for_calls(stack: Stack, count: int) -> None:
-    """Until so many model calls were begun; searches do not count."""
+    """Waits until `count` model calls have begun; searches do not count."""
 
     def begun() -> bool:
         calls = stack.calls()
@@ -123,7 +126,7 @@ def wait_for_calls(stack: Stack, count: int) -> None:
 
 
 def reckon(stack: Stack, task_ids: Sequence[str], *, seconds: float = 30, skew_seconds: float = 0) -> list[Document]:
-    """Waits until all have ended and are projected, checks every invariant, and gives the documents in order.
+    """Waits until all tasks have ended and are projected, checks every invariant, and returns the documents in order.
 
     `skew_seconds` is how far the workers' clocks are ahead.
     """
@@ -143,10 +146,10 @@ def _ended(stack: Stack, task_ids: Sequence[str], seconds: float) -> list[Docume
             if not open_tasks and not unprojected and len(documents) == len(set(task_ids)):
                 return [documents[task_id] for task_id in task_ids]
             assert time.monotonic() < give_up_at, (
-                f"of {len(set(task_ids))} tasks {len(documents)} are there, {len(open_tasks)} did not end and "
+                f"of {len(set(task_ids))} tasks {len(documents)} exist, {len(open_tasks)} did not end and "
                 f"{len(unprojected)} are not projected after {seconds} s: {[_state(task) for task in open_tasks[:5]]}"
             )
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_CHECK_SECONDS)
 
 
 def _state(task: Document) -> str:
@@ -155,7 +158,7 @@ def _state(task: Document) -> str:
 
 
 def count_with_steps(stack: Stack, task_ids: Sequence[str], *, steps: int = 1) -> int:
-    """How many of the tasks have so many steps in their journal, or more."""
+    """Counts the tasks that have at least `steps` steps in their journal."""
     with stack.database() as db:
         found = db["tasks"].find({"_id": {"$in": list(task_ids)}}, {"steps": 1})
         return sum(len(task["steps"]) >= steps for task in found)
@@ -167,7 +170,7 @@ def statuses(documents: Sequence[Document]) -> set[str]:
 
 @contextmanager
 def script(stack: Stack, rule: Mapping[str, Any]) -> Iterator[None]:
-    """A fault of the simulator for as long as the block lasts."""
+    """Applies a fault of the simulator for as long as the body runs."""
     stack.simulator.post("/simulator/faults", json=dict(rule)).raise_for_status()
     try:
         yield

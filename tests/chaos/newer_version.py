@@ -1,4 +1,4 @@
-"""A worker as a later version might be: it has one more agent, and writes what this version does not know."""
+"""A worker of a later version: it has one more agent, and writes fields that this version does not know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.domain.agent import AgentCard
 from app.ports import RunUpdate
 from app.storage import claims
 from app.storage.writes import literal
-from worker import runtime
+from worker import assembly, runtime
 
 NEWER_AGENT = "NewerAgent"
 MARK = {"of": "a later version"}
@@ -25,7 +25,7 @@ class NewerAgent(CodeAgent):
 
 
 def become_newer() -> None:
-    """Changes the worker that this process is about to be."""
+    """Changes the worker that this process is about to become."""
     recorded = claims._recorded
 
     def record_more(update: RunUpdate) -> dict[str, Any]:
@@ -34,4 +34,5 @@ def become_newer() -> None:
 
     patch.object(claims, "_recorded", record_more).start()
     patch.object(registry, "BUILT_IN", (*registry.BUILT_IN, NewerAgent)).start()
-    patch.object(runtime, "__version__", "99.0.0").start()
+    for module in (assembly, runtime):
+        patch.object(module, "__version__", "99.0.0").start()

@@ -1,7 +1,7 @@
-"""`python -m tests.chaos.process api|worker`: the product's process, which dies or stalls where it is told to.
+"""`python -m tests.chaos.process api|worker`: the product's process, which dies or stalls on request.
 
 `--die-at` names the moment of a SIGKILL to itself; `--once` is a file that the first death leaves behind, so that only
-one happens. `--switch-off` breaks a safety rule (see `tests.chaos.switches`). `--newer` makes it a worker of a
+one happens. `--switch-off` breaks a safety rule (see `tests.chaos.switches`). `--newer` makes the process a worker of a
 later version. SIGUSR2 blocks a worker's event loop for `--block-seconds`.
 """
 
@@ -33,7 +33,7 @@ from worker import __main__ as worker
 
 
 class Death:
-    """SIGKILL of this process, once or every time, for tasks whose text holds a word or for all."""
+    """A SIGKILL of this process, once or every time, for tasks whose text contains a word or for all."""
 
     def __init__(self, once: Path | None, word: str) -> None:
         self._once = once
@@ -111,7 +111,7 @@ MOMENTS: dict[str, Callable[[Death], None]] = {
 
 
 def _everybody_leads(reap_pause_seconds: float) -> None:
-    """Every API process takes itself for the leader, and its reaper dawdles between looking and acting."""
+    """Makes every API process take itself for the leader, with a reaper that pauses between reading and writing."""
 
     async def acquire(self: MongoLeaderLock, owner: str, *, seconds: float) -> bool:
         return True
@@ -121,12 +121,14 @@ def _everybody_leads(reap_pause_seconds: float) -> None:
 
     def init(self: Any, *args: Any, **options: Any) -> None:
         build(self, *args, **options)
-        self._tasks = _Dawdling(self._tasks, reap_pause_seconds)
+        self._tasks = _SlowCollection(self._tasks, reap_pause_seconds)
 
     patch.object(MongoDispatchRepository, "__init__", init).start()
 
 
-class _Dawdling:
+class _SlowCollection:
+    """A collection that pauses before every update."""
+
     def __init__(self, collection: Any, pause_seconds: float) -> None:
         self._collection = collection
         self._pause_seconds = pause_seconds
@@ -140,7 +142,7 @@ class _Dawdling:
 
 
 class Blocker:
-    """Blocks the event loop that the gateway was built on, when SIGUSR2 comes."""
+    """The handler of SIGUSR2: it blocks the event loop that the gateway was built on."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

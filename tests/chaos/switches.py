@@ -1,4 +1,4 @@
-"""Safety rules switched off by name, so that the suite can show that it would notice.
+"""Safety rules that can be switched off by name, so that the suite can show that it would notice their absence.
 
 Each switch replaces one method of the product, in the process that `tests.chaos.process` runs.
 """
@@ -29,10 +29,10 @@ from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
 from app.storage.writes import change, literal, task_ended
 from app.system_clock import SystemClock
-from worker import celery_app, executor, journal
+from worker import agent_runner, celery_app, endings, executor, journal
+from worker.agent_runner import AgentRunner
 from worker.allowance import TaskAllowance
 from worker.celery_app import ProcessTask, QueueConsumer
-from worker.executor import Executor
 from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
 from worker.outcome import GiveUp
@@ -40,7 +40,7 @@ from worker.runtime import Runtime
 
 
 class Switch(Enum):
-    """What is switched off, or done wrongly."""
+    """The safety rule that is switched off, or applied wrongly."""
 
     FENCING = "fencing"
     LEASE = "lease"
@@ -121,7 +121,7 @@ def _compare_and_set() -> None:
 
 
 async def _permit(self: HeldClaim) -> None:
-    """Looks at no lease."""
+    """Checks no lease."""
 
 
 def _lease() -> None:
@@ -156,7 +156,7 @@ async def _ask_once(operation: Callable[[], Awaitable[Any]], **_: Any) -> Any:
 
 
 def _patience() -> None:
-    for module in (executor, journal):
+    for module in (agent_runner, executor, journal):
         _replace(module, "until_answered", _ask_once)
 
 
@@ -164,17 +164,17 @@ def _retries() -> None:
     def give_up(failure: Any, *args: Any, **options: Any) -> GiveUp:
         return GiveUp(TaskError(type=failure.code, message=failure.message))
 
-    _replace(executor, "after_failure", give_up)
+    _replace(endings, "after_failure", give_up)
 
 
 def _cancel() -> None:
     interrupt = HeldClaim.interrupt
 
-    def deaf(self: HeldClaim, reason: Interruption) -> None:
+    def interrupt_unless_cancelled(self: HeldClaim, reason: Interruption) -> None:
         if reason is not Interruption.CANCELLED:
             interrupt(self, reason)
 
-    _replace(HeldClaim, "interrupt", deaf)
+    _replace(HeldClaim, "interrupt", interrupt_unless_cancelled)
 
 
 def _hand_back() -> None:
@@ -206,12 +206,12 @@ def _reservations() -> None:
 
 
 def _late_acks() -> None:
-    """Messages are acknowledged as they come, as bare Celery does by default."""
+    """Acknowledges messages as they come, as bare Celery does by default."""
     _replace(ProcessTask, "acks_late", False)
 
 
 def _letting_go() -> None:
-    """A ticket is held as long as the database is away."""
+    """Holds a ticket as long as the database is unavailable."""
     _replace(executor, "HOLD_TICKET_SECONDS", float("inf"))
 
 
@@ -220,7 +220,7 @@ def _ticket_check() -> None:
 
 
 def _server_clock() -> None:
-    """Leases end by the worker's own clock."""
+    """Lets leases end by the worker's own clock."""
 
     def later(seconds: float) -> Any:
         return literal(SystemClock().now() + timedelta(seconds=seconds))
@@ -229,7 +229,7 @@ def _server_clock() -> None:
 
 
 def _leader_lock_expiry() -> None:
-    """Who does not let go of the lock leads for ever."""
+    """Lets a leader that does not release the lock lead for ever."""
     acquire = MongoLeaderLock.acquire
 
     async def acquire_for_ever(self: MongoLeaderLock, owner: str, *, seconds: float) -> bool:
@@ -244,12 +244,12 @@ def _broker_timeouts() -> None:
 
 
 def _grace() -> None:
-    """A stop is a kill."""
+    """Makes a stop a kill."""
     _replace(Runtime, "drain", lambda _: os._exit(0))
 
 
 def _last_end() -> None:
-    """A cancel ends what has ended."""
+    """Lets a cancel end a task that has ended already."""
     names = ("status",)
     _loosen(MongoTaskRepository, lambda found: _without(found, *names, where="status"))
 
@@ -262,28 +262,28 @@ def _last_end() -> None:
 
 
 def _reconnect() -> None:
-    """A consumer is told once, and the next connection does not know of it."""
-    told: dict[int, bool] = {}
+    """Applies each request to a consumer once, so that the next connection does not know of it."""
+    applied: dict[int, bool] = {}
 
-    def settle(self: QueueConsumer) -> None:
-        if told.get(id(self), True) is not self._wanted:
-            told[id(self)] = self._wanted
+    def apply(self: QueueConsumer) -> None:
+        if applied.get(id(self), True) is not self._wanted:
+            applied[id(self)] = self._wanted
             consumer = self._consumer
             (consumer.add_task_queue if self._wanted else consumer.cancel_task_queue)(self._queue)
 
-    _replace(QueueConsumer, "settle", settle)
+    _replace(QueueConsumer, "apply", apply)
 
 
-async def _agent_of_this_version(self: Executor, name: str, *, task_id: str) -> Agent:
+async def _agent_of_this_version(self: AgentRunner, name: str, *, task_id: str) -> Agent:
     return self._parts.registry.get(name)
 
 
 def _other_version() -> None:
-    _replace(Executor, "_agent", _agent_of_this_version)
+    _replace(AgentRunner, "_find_agent", _agent_of_this_version)
 
 
 def _ticket_release() -> None:
-    """What is not understood stays in hand."""
+    """Keeps a message that is not understood in hand."""
 
     def run(task: Any, *arguments: Any, **_: Any) -> None:
         if arguments and isinstance(arguments[0], str):
@@ -297,7 +297,7 @@ def _abandoning() -> None:
 
 
 def _hub_tick() -> None:
-    """The hub's timer is set once, as for a connection that never breaks."""
+    """Sets the hub's timer once, as for a connection that never breaks."""
     build, steps = celery_app._hub_step, []
 
     def build_once(*args: Any) -> type[Any]:

@@ -1,4 +1,4 @@
-"""Every fault is survived, and would be noticed if the product did not survive it."""
+"""The product survives every fault, and the suite would notice if it did not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_survives(fault: Fault) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in EARLY_ACKS], ids=EARLY_ACKS)
 def test_acknowledging_early_changes_nothing(fault: Fault) -> None:
-    """A ticket is a hint: whether a broker keeps it until the task has ended decides nothing."""
+    """Shows that a ticket is a hint: it decides nothing whether the broker keeps it until the task has ended."""
     fault.story(Lab(off=Switch.LATE_ACKS), fault.seconds)
 
 

@@ -1,4 +1,4 @@
-"""The soak on a small scale: two thousand tasks, twenty SIGKILLs, and nothing lost, repeated or left behind."""
+"""The soak on a small scale: after two thousand tasks and twenty SIGKILLs, nothing is lost, repeated or left behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_two_thousand_tasks_survive_twenty_kills(tmp_path: Path) -> None:
     assert sum(progress.total("kills").values()) == 20
     ends = progress.total("ends")
     assert sum(ends.values()) == PLAN.tasks
-    # With a kill for every hundred tasks one may well be hit in each of its attempts.
+    # With a kill for every hundred tasks, one task may be hit in each of its attempts.
     assert set(ends) <= {"completed", AttemptsExhausted.code}
     assert f"completed {ends['completed']}" in page(progress)
 

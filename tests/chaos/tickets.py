@@ -1,4 +1,4 @@
-"""Tickets sent past the product's own dispatcher, as a broker does that delivers twice or an attacker would."""
+"""Tickets that bypass the product's dispatcher, as from a broker that delivers twice or from an attacker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.stack import Stack
 
 
 def send_ticket(stack: Stack, task_id: str, *, number: int = 0, name: str = PROCESS_TASK, args: Any = None) -> None:
-    """A message for the workers' queue; `args` other than the task's id make it a strange one."""
+    """Sends a message to the workers' queue; other `args` than the task's id make it a strange one."""
     with Celery(broker=stack.servers["broker"].url, set_as_current=False) as sender:
         sender.send_task(
             name,

@@ -1,8 +1,8 @@
 """The protocol as a machine whose moves are time, crashes, stalls, lost and doubled tickets, and cancels.
 
-A run stands for a worker's coroutine: it calls a model, records the step, and in the end completes. It may stop
-heartbeating and go on later, as a stalled process does. What must hold in every order of moves: a task ends once and
-stays so, epochs only grow, a recorded call is never made again, and when the trouble is over every task ends.
+A run models a worker's coroutine: it calls a model, records the step, and in the end completes. It may stop its
+heartbeat and go on later, as a stalled process does. In every order of moves, a task ends once and its end stays,
+epochs only grow, a recorded call is never made again, and every task ends when the faults are over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Run:
 
 
 class ProtocolMachine(RuleBasedStateMachine):
-    """`build` makes an empty store; with `broken` set to LEASE, runs forget to look at their lease."""
+    """The state machine. `build` makes an empty store; with `broken` set to LEASE, runs do not check their lease."""
 
     build: Callable[[], ProtocolStore]
     broken: Broken | None = None
@@ -71,7 +71,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks)
     @rule(which=_ANY)
     def deliver_again(self, which: int) -> None:
-        """A ticket for any task, wherever that stands: a redelivery, or one from another time."""
+        """Delivers a ticket for any task in any state: a redelivery, or a ticket from another time."""
         self.tickets.append(self.tasks[which % len(self.tasks)])
 
     @rule()
@@ -89,14 +89,14 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(which=_ANY, moves=st.integers(1, 5))
     def work(self, which: int, moves: int) -> None:
-        """The next things that a run does."""
+        """Makes the next moves of a run."""
         run = self.runs[which % len(self.runs)]
         for _ in range(moves):
             if run in self.runs:
                 self._go_on(run)
 
     def _go_on(self, run: Run) -> None:
-        """Call, record, or complete."""
+        """Calls, records, or completes."""
         if run.called is not None:
             self._record(run, run.called)
         elif run.next_step is not None:
@@ -149,7 +149,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule()
     def outlast_all_leases(self) -> None:
-        """Everybody stalls; what runs is given to others, and what stalled may wake up."""
+        """Stalls all runs; their tasks are given to others, and the stalled runs may wake up."""
         self.pass_time(LEASE_SECONDS + 1)
         self.store.reap()
         self.tickets += self.store.release_waiting()
@@ -172,7 +172,7 @@ class ProtocolMachine(RuleBasedStateMachine):
                 self.ended_as[task_id] = seen.status
 
     def teardown(self) -> None:
-        """The trouble is over: workers heartbeat and work, the leader does its rounds, and everything ends."""
+        """Ends the faults: workers heartbeat and work, the leader makes its rounds, and every task ends."""
         for _ in range(ROUNDS_TO_END):
             if all(self.store.seen(task_id).status in TERMINAL for task_id in self.tasks):
                 break

@@ -1,4 +1,4 @@
-"""What the protocol asks of a store, and a double that keeps it in memory; each of its rules can be broken by name."""
+"""The store as the protocol sees it, and a double in memory, each of whose rules can be broken by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_CRASHES = 3
 
 @dataclass(frozen=True)
 class Grant:
-    """A claim that was granted: its fence, and the steps that are recorded already."""
+    """A granted claim: its fence, and the steps that are recorded already."""
 
     task_id: str
     claim_id: str
@@ -26,6 +26,8 @@ class Grant:
 
 @dataclass(frozen=True)
 class Seen:
+    """The state of a task as an observer reads it."""
+
     status: str
     epoch: int
 
@@ -38,10 +40,10 @@ class ProtocolStore(Protocol):
     def submit(self) -> str: ...
 
     def release_waiting(self) -> list[str]:
-        """Marks what waits as dispatched; a ticket is due for each."""
+        """Marks waiting tasks as dispatched; a ticket is due for each."""
 
     def redispatch_lost(self, held: set[str]) -> list[str]:
-        """Marks anew what was dispatched a while ago, is still queued and nobody holds."""
+        """Marks tasks anew that were dispatched a while ago, are still queued and that no worker holds."""
 
     def claim(self, task_id: str) -> Grant | None: ...
 

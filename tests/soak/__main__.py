@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: runs a soak to its end, or on from where it was broken off."""
+"""`python -m tests.soak`: runs a soak to its end, or resumes one that was broken off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ SETTINGS = {
 
 def main(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that it ends what it started
+    signal.signal(
+        signal.SIGTERM, lambda number, _frame: sys.exit(128 + number)
+    )  # a normal exit, which stops the processes that were started
     plan = SoakPlan(
         tasks=chosen.tasks,
         waves=chosen.waves,
@@ -43,14 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     store = scripted_store(chosen.store) if chosen.store else embedded_store(folder / "store")
     with store as server:
         progress = soak(plan, server, folder)
-    told = page(progress)
-    (folder / "evidence.md").write_text(told)
-    print(f"\n{told}\nWritten to {folder / 'evidence.md'}.")
+    report = page(progress)
+    (folder / "evidence.md").write_text(report)
+    print(f"\n{report}\nWritten to {folder / 'evidence.md'}.")
     return 1 if progress.total("violations") else 0
 
 
 def soak(plan: SoakPlan, store: Server, folder: Path) -> Progress:
-    """Runs the waves that the folder's progress file does not have yet, printing a line for each."""
+    """Runs the waves that are missing in the folder's progress file, and prints a line for each."""
     state = folder / "progress.json"
     progress = Progress.load(state, plan)
     with running_stack(Plan(workers=WORKERS, settings=SETTINGS), store=store) as stack:

@@ -1,4 +1,4 @@
-"""Clients of a soak: they submit with an idempotency key, and repeat themselves until they are answered with 202."""
+"""Clients of a soak: they submit with an idempotency key, and repeat each request until the answer is 202."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXT = "Write a Python function that adds {number} to a number."
 
 
 async def submit_all(api_url: str, keys: Sequence[str], accepted: dict[str, str]) -> None:
-    """Submits one task for each key, and notes its id under the key. Goes on through any outage."""
+    """Submits one task for each key, and records its id under the key. Goes on through any outage."""
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     gate = asyncio.Semaphore(CONNECTIONS)
     async with aiohttp.ClientSession(api_url, connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as client:
@@ -31,7 +31,7 @@ async def submit_all(api_url: str, keys: Sequence[str], accepted: dict[str, str]
 
 
 async def _try(client: aiohttp.ClientSession, number: int, key: str) -> str | None:
-    """The task's id; None where the request may be repeated. Raises ClientResponseError where it may not."""
+    """Returns the task's id; None if the request may be repeated. Raises ClientResponseError if it may not."""
     body = {"task": TEXT.format(number=number)}
     try:
         async with client.post("/v1/agent/execute", json=body, headers={"Idempotency-Key": key}) as answer:

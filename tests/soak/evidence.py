@@ -1,4 +1,4 @@
-"""What a soak leaves behind: a line for each wave while it runs, and a page with its figures at the end."""
+"""The evidence of a soak: a line for each wave while it runs, and a page with its figures at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def line(wave: Wave) -> str:
 
 
 def page(progress: Progress) -> str:
-    """The whole evidence, in Markdown."""
+    """Builds the whole evidence, in Markdown."""
     figures = {
         "tasks accepted": progress.total("tasks"),
         "ends": _counts(progress.total("ends")),

@@ -1,4 +1,4 @@
-"""What a soak does: how many tasks, in waves, and how often what is killed."""
+"""The plan of a soak: its number of tasks, its waves, and how often each kind of victim is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VICTIMS = ("worker", "broker", "store", "api")
 
 @dataclass(frozen=True)
 class SoakPlan:
-    """`kills` counts, for each kind of victim, the SIGKILLs in the whole soak."""
+    """The size of a soak. `kills` counts, for each kind of victim, the SIGKILLs in the whole soak."""
 
     tasks: int
     waves: int
@@ -26,7 +26,7 @@ class SoakPlan:
         return [len(range(number, self.tasks, self.waves)) for number in range(self.waves)]
 
     def kills_of_wave(self, wave: int) -> list[tuple[int, str]]:
-        """When the wave's kills come, as numbers of tasks of the wave that have ended, and who is hit; in order."""
+        """Returns the wave's kills in order: after how many ended tasks of the wave each comes, and its victim."""
         size = self.wave_sizes()[wave]
         dice = random.Random(f"{self.seed}:{wave}")
         struck = [
@@ -39,7 +39,7 @@ class SoakPlan:
 
 @dataclass
 class Wave:
-    """What was seen in one wave.
+    """The observations of one wave.
 
     `ends` counts statuses, and codes of errors in place of `failed`; `kills` hit processes that were ready; `reruns`
     are claims beyond a task's first.
@@ -60,14 +60,14 @@ class Wave:
 
 @dataclass
 class Progress:
-    """The waves that are done; kept in a file, so that a soak that was broken off goes on where it was."""
+    """The waves that are done. They are kept in a file, so that a soak that was broken off resumes."""
 
     plan: SoakPlan
     waves: list[Wave] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path, plan: SoakPlan) -> Progress:
-        """The progress in the file, or none. Raises ValueError where the file belongs to another plan."""
+        """Reads the progress from the file, or begins it. Raises ValueError if the file belongs to another plan."""
         if not path.exists():
             return cls(plan)
         kept: dict[str, Any] = json.loads(path.read_text())
@@ -76,7 +76,7 @@ class Progress:
         return cls(plan, [Wave(**wave) for wave in kept["waves"]])
 
     def save(self, path: Path) -> None:
-        """At once or not at all."""
+        """Writes the file at once or not at all."""
         written = path.with_suffix(".new")
         written.write_text(json.dumps(asdict(self), indent=1))
         written.replace(path)

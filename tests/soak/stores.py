@@ -30,7 +30,7 @@ class ScriptedStore(Server):
             time.sleep(0.05)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
-        """Signals whoever listens on the port, and the server behind it that it is connected to."""
+        """Signals the process that listens on the port, and the server behind it that it is connected to."""
         listening = _listening()
         front = listening[int(self.url.rsplit(":", 1)[1].partition("/")[0])]
         peers: list[Sequence[Any]] = [connection.raddr for connection in front.net_connections("tcp")]
@@ -42,7 +42,7 @@ class ScriptedStore(Server):
 
 
 def _listening() -> dict[int, psutil.Process]:
-    """The processes that listen on TCP ports of this machine."""
+    """Finds the processes that listen on TCP ports of this machine."""
     found: dict[int, psutil.Process] = {}
     for connection in psutil.net_connections("tcp"):
         local: Sequence[Any] = connection.laddr
@@ -53,7 +53,7 @@ def _listening() -> dict[int, psutil.Process]:
 
 @contextmanager
 def scripted_store(folder: Path) -> Iterator[Server]:
-    """Started by the folder's `up.sh`, stopped by its `down.sh`; the data stays."""
+    """Starts a server by the folder's `up.sh` and stops it by its `down.sh`; the data stays."""
     up = [str(folder / "up.sh")]
     answer = subprocess.run(up, check=True, capture_output=True, text=True)  # noqa: S603  a script the caller named
     url = next(line for line in reversed(answer.stdout.splitlines()) if line.startswith(URI_LINE))
@@ -65,7 +65,7 @@ def scripted_store(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def embedded_store(folder: Path) -> Iterator[Server]:
-    """The embedded server, with its data in the folder, where it stays."""
+    """Starts the embedded server with its data in the folder, where the data stays."""
     folder.mkdir(parents=True, exist_ok=True)
     server = build_store(folder, free_port())
     server.start()

@@ -1,4 +1,4 @@
-"""One wave: tasks go in, processes and servers are killed, everything ends, and is looked at."""
+"""One wave: tasks are submitted, processes and servers are killed, everything ends and is checked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.soak.plan import SoakPlan, Wave
 from tests.support.invariants import BATCH, Document, violations
 from tests.support.stack import Stack
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 PATIENCE_SECONDS = 600.0
 STILL_OPEN = {"status": {"$in": sorted(UNFINISHED)}}
 
 
 class Clients(threading.Thread):
-    """Submits the wave's tasks beside everything else; `accepted` grows, the tasks' ids by their keys."""
+    """A thread that submits the wave's tasks. `accepted` has the tasks' ids by their keys, and grows."""
 
     def __init__(self, api_url: str, keys: Sequence[str]) -> None:
         super().__init__(name="clients", daemon=True)
@@ -42,7 +42,7 @@ class Clients(threading.Thread):
 
 
 def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
-    """Raises AssertionError where tasks do not end; what else is wrong stands in the wave's violations."""
+    """Runs the wave. Raises AssertionError if tasks do not end; the wave's violations have everything else."""
     began = time.monotonic()
     size = plan.wave_sizes()[number]
     stack.simulator.delete("/simulator/calls").raise_for_status()
@@ -69,16 +69,16 @@ def run_wave(stack: Stack, plan: SoakPlan, number: int) -> Wave:
 
 
 def finish_what_is_left(stack: Stack) -> int:
-    """Waits for the ends of tasks that a soak left behind when it was broken off; gives how many there were.
+    """Waits for the ends of tasks that a broken-off soak left behind; returns how many there were.
 
-    What they called, another simulator has counted. Raises AssertionError where one did not end as it should.
+    Another simulator counted their calls. Raises AssertionError if one did not end as it should.
     """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     with stack.database() as db:
         found = [task["_id"] for task in db["tasks"].find(STILL_OPEN, {"_id": 1})]
         while (left := db["tasks"].count_documents(STILL_OPEN)) or not _projected(db):
             assert time.monotonic() < give_up_at, f"{left} of {len(found)} tasks left behind have not ended"
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
     broken = violations(stack, found, orphans=False, counted=False)
     assert not broken, "\n".join(broken)
     return len(found)
@@ -94,18 +94,18 @@ def _violations(stack: Stack, task_ids: Sequence[str], prefix: str) -> list[str]
 
 
 def _commit() -> str:
-    told = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607  whichever git is there
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607  any git on the path
         check=False,
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
     )
-    return told.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def _end(document: Document) -> str:
-    """The status, and why it failed if it did."""
+    """Returns the status, or the error's code if the task failed."""
     return document["error"]["type"] if document["status"] == "failed" else str(document["status"])
 
 
@@ -116,7 +116,7 @@ def _recorded_calls(document: Document) -> int:
 def _strike_while_it_works(
     stack: Stack, clients: Clients, kills: Sequence[tuple[int, str]], *, dice: random.Random
 ) -> Counter[str]:
-    """Kills each victim when so many tasks have ended; gives the kills when all have ended and are projected."""
+    """Kills each victim after its number of ended tasks; returns the kills when all tasks are projected."""
     left, struck = list(kills), Counter[str]()
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     with stack.database() as db:
@@ -132,7 +132,7 @@ def _strike_while_it_works(
                 return struck
             assert clients.is_alive() or clients.done, "the clients gave up"
             assert time.monotonic() < give_up_at, f"{unfinished} tasks have not ended, {len(left)} kills are to come"
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
 
 def _projected(db: Any) -> bool:
@@ -140,14 +140,14 @@ def _projected(db: Any) -> bool:
 
 
 def _revive_parts(stack: Stack) -> None:
-    """Starts again what has died, as a supervisor would."""
+    """Restarts parts that have died, as a supervisor would."""
     for part in stack.parts.values():
         if not part.alive:
             part.launch()
 
 
 def _strike(stack: Stack, victim: str, dice: random.Random) -> bool:
-    """SIGKILL; False where nobody is ready to be hit. A server comes back at once, a part with the next look."""
+    """Sends SIGKILL; returns False if no victim is ready. A server restarts at once, a part with the next check."""
     if victim in stack.servers:
         stack.kill(victim)
         stack.start(victim)

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.agents.testing import ManualClock as ManualClock
-from app.domain.identity import TaskId, Tenant
+from app.domain.identity import ClaimId, TaskId, Tenant
 from app.domain.ticket import Ticket
 from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
+from app.ports import Claim, Heartbeat
 
 
 class MemoryQueue:
@@ -117,6 +118,19 @@ class MemoryDrains:
         if self.down:
             raise BrokerUnavailable("the broker is switched off")
         return worker_id in self.drained
+
+
+class IdleClaims:
+    """The claims of a worker whose leases are never renewed and whose tickets are never returned in the test."""
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        raise AssertionError("no lease is renewed here")
+
+    async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+        raise AssertionError("no claim is abandoned here")
+
+    async def return_ticket(self, task_id: TaskId) -> None:
+        raise AssertionError("no ticket is returned here")
 
 
 def presence(*, slots: int = 8, running: tuple[str, ...] = (), draining: bool = False) -> WorkerPresence:

@@ -1,4 +1,4 @@
-"""API processes that die between two steps of accepting, clients that repeat themselves, two leaders at once."""
+"""API processes that die between two steps of accepting a task, clients that repeat requests, two leaders at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def an_api_dies_between_insert_and_publish(lab: Lab, _: float) -> None:
     with once() as mark, lab.stack(api=["--die-at", "publishing", "--once", str(mark)]) as stack:
         keys = [f"key-{number}" for number in range(TASKS)]
         tasks = [_submit_with_key(stack, keys[0])]
-        stack.wait_until(mark.exists, seconds=20)  # tickets are sent behind the caller's back
+        stack.wait_until(mark.exists, seconds=20)  # tickets are sent after the caller has its answer
         tasks += [_submit_with_key(stack, key) for key in keys[1:]]
         assert statuses(reckon(stack, tasks)) == {"completed"}
         assert len(set(tasks)) == TASKS
@@ -38,7 +38,7 @@ def an_api_dies_before_it_answers(lab: Lab, _: float) -> None:
 
 
 def _submit_with_key(stack: Stack, key: str) -> str:
-    """Submits as a careful client does: the same request again until there is an answer. A dead API is restarted."""
+    """Submits as a careful client does: repeats the same request until there is an answer. Restarts a dead API."""
     while True:
         try:
             return str(stack.submit(CODE.format(number=key), headers={"Idempotency-Key": key})["task_id"])
@@ -65,7 +65,7 @@ def fifty_posts_come_with_one_key(lab: Lab, _: float) -> None:
     {Switch.COMPARE_AND_SET: "requeued requeued|requeued while no worker ran it|did not end .*(requeued claimed ){2}"},
 )
 def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
-    """Both look before either acts. Each crash is counted once, and nobody loses what he has just claimed."""
+    """Lets both leaders read before either writes: each crash counts once, and no worker loses a task just claimed."""
     with lab.stack(apis=2, workers=2, api=["--everybody-leads", "1"], simulator=["--latency-ms", "4000"]) as stack:
         sit_through(2 * LEASE_SECONDS)  # a new leader excuses what it finds in its first round
         stack.parts["worker-2"].stop()
@@ -75,7 +75,7 @@ def two_leaders_reap_at_once(lab: Lab, _: float) -> None:
         stack.parts["worker-2"].start()
         ended = reckon(stack, tasks, seconds=60)
         assert statuses(ended) == {"completed"}
-        assert {task.get("crashes", 0) for task in ended} <= {0, 1}  # none where a leader had a gap of its own
+        assert {task.get("crashes", 0) for task in ended} <= {0, 1}  # none if a leader had a gap of its own
         assert {task["attempts"] for task in ended} == {2}
 
 

@@ -1,4 +1,4 @@
-"""Redis that dies, stands still, forgets everything or is full."""
+"""Redis that dies, freezes, loses its data or is full."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
 from tests.support.stack import Link, NotInTime, Stack
 
-# Few slots and slow models, so that tickets lie in the list: two, while four slots are busy.
+# Few slots and slow models keep tickets in the list: two, while four slots are busy.
 SLOTS = 4
 NARROW = {"AGENT_WORKER_CONCURRENCY": str(SLOTS)}
 SLOW = ["--latency-ms", "300"]
 TASKS = 20
-EXCUSED_SECONDS = 5  # a hub that waited for Redis seems to turn for so long after it is back
-SILENT_SECONDS = 1.5  # longer than a hub that turns is silent
+EXCUSED_SECONDS = 5  # a hub that waited for Redis counts as ticking for this long after Redis is back
+SILENT_SECONDS = 1.5  # longer than a hub that ticks is silent
 LINK = Link("worker", "REDIS_URL")
 
 
@@ -44,12 +44,12 @@ def redis_restarts_empty(lab: Lab, seconds: float) -> None:
         assert stack.parts["worker"].ready
         stack.start("broker")
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
-        _must_turn(stack)
+        _must_tick(stack)
 
 
-@fault({Switch.HUB_TICK: "the hub stands still"}, quick=[5], long=[40])
+@fault({Switch.HUB_TICK: "the hub does not tick"}, quick=[5], long=[40])
 def the_way_to_redis_is_cut(lab: Lab, seconds: float) -> None:
-    """The worker reconnects, and its probe never finds fault with it: to restart it would help nobody."""
+    """Cuts Redis off: the worker reconnects, and its probe stays healthy, because a restart would not help."""
     with lab.stack(links=[LINK], simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])
@@ -59,21 +59,21 @@ def the_way_to_redis_is_cut(lab: Lab, seconds: float) -> None:
         stack.links[LINK].heal()
         tasks += submit_many(stack, TASKS)
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
-        _must_turn(stack)
+        _must_tick(stack)
 
 
-def _must_turn(stack: Stack) -> None:
-    """The worker's probe would have it restarted otherwise."""
+def _must_tick(stack: Stack) -> None:
+    """Fails if the hub does not tick: the worker's probe would have it restarted."""
     sit_through(EXCUSED_SECONDS)
     try:
-        stack.wait_until(lambda: _turns(stack), seconds=40)
+        stack.wait_until(lambda: _ticks(stack), seconds=40)
     except NotInTime:
-        raise AssertionError("the hub stands still") from None
+        raise AssertionError("the hub does not tick") from None
     assert stack.parts["worker"].ready
 
 
-def _turns(stack: Stack) -> bool:
-    """Whether the hub is heard all through a time in which a hub that is merely excused would have fallen silent."""
+def _ticks(stack: Stack) -> bool:
+    """Returns True if the hub ticks for longer than a hub could that is merely excused."""
     until = time.monotonic() + 2 * SILENT_SECONDS
     while time.monotonic() < until:
         if _hub_silent_seconds(stack) > SILENT_SECONDS:
@@ -87,20 +87,20 @@ def _hub_silent_seconds(stack: Stack) -> float:
 
 
 @fault({Switch.BROKER_TIMEOUTS: "nothing is accepted"}, quick=[8], long=[40])
-def redis_stands_still(lab: Lab, seconds: float) -> None:
+def redis_freezes(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
-        stack.wait(tasks[0])  # nothing waits: the next one's ticket would be sent as it is accepted
+        stack.wait(tasks[0])  # nothing waits: the ticket of the next task would be sent as it is accepted
         stack.servers["broker"].send_signal(signal.SIGSTOP)
         try:
             tasks += submit_many(stack, TASKS)
         except httpx.TimeoutException as late:
-            raise AssertionError("nothing is accepted while Redis stands still") from late
+            raise AssertionError("nothing is accepted while Redis is frozen") from late
         sit_through(seconds)
         assert stack.parts["worker"].ready
         stack.servers["broker"].send_signal(signal.SIGCONT)
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
-        _must_turn(stack)
+        _must_tick(stack)
 
 
 @fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[50], long=[1000])
@@ -129,7 +129,7 @@ def redis_is_full(lab: Lab, seconds: float) -> None:
 
 @fault({Switch.RECONNECT: r"queued \(queued\)"})
 def redis_restarts_after_a_drain(lab: Lab, _: float) -> None:
-    """The consumer was paused and resumed; it must be consuming on the next connection, too."""
+    """Pauses and resumes the consumer before Redis restarts: it must fetch on the next connection, too."""
     with lab.stack(simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])
@@ -151,9 +151,9 @@ def redis_restarts_after_the_database_did(lab: Lab, _: float) -> None:
         stack.wait(tasks[0])
         stack.kill("store")
         send_ticket(stack, tasks[0], number=9)
-        stack.wait_until(lambda: _told(stack, "database_lost"), seconds=20)
+        stack.wait_until(lambda: _logged(stack, "database_lost"), seconds=20)
         stack.start("store")
-        stack.wait_until(lambda: _told(stack, "database_found_again"), seconds=20)
+        stack.wait_until(lambda: _logged(stack, "database_found_again"), seconds=20)
         stack.kill("broker")
         stack.start("broker")
         tasks += submit_many(stack, TASKS)
@@ -165,5 +165,5 @@ def _only_worker(stack: Stack) -> dict[str, Any]:
     return found[0]
 
 
-def _told(stack: Stack, message: str) -> bool:
+def _logged(stack: Stack, message: str) -> bool:
     return any(line["message"] == message for line in stack.parts["worker"].log_lines())

@@ -30,7 +30,7 @@ def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
 
 @fault({Switch.LAST_END: "cancelled after completed"})
 def cancels_race_the_ends_of_tasks(lab: Lab, _: float) -> None:
-    """Each is cancelled at a moment of its own, before or after its end; either way it ends once."""
+    """Cancels each task at a moment of its own, before or after its end; either way it ends once."""
     with lab.stack(simulator=["--latency-ms", "400"]) as stack:
         tasks = submit_many(stack, TASKS)
         moments = random.Random(4)

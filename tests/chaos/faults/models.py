@@ -11,7 +11,7 @@ PATIENT = {"AGENT_LLM_TIMEOUT_SECONDS": "20"}
 
 
 @fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
-def all_vendors_answer_429_for_a_while(lab: Lab, _: float) -> None:
+def all_providers_answer_429_for_a_while(lab: Lab, _: float) -> None:
     with lab.stack() as stack, script(stack, {"fault": "429", "times": 8 * TASKS}):
         tasks = submit_many(stack, TASKS, max_attempts=1)
         ended = reckon(stack, tasks, seconds=120)
@@ -20,7 +20,7 @@ def all_vendors_answer_429_for_a_while(lab: Lab, _: float) -> None:
 
 
 @fault({Switch.RETRIES: r"'failed'.*\} == \{'completed'\}"})
-def all_vendors_hang_once(lab: Lab, _: float) -> None:
+def all_providers_hang_once(lab: Lab, _: float) -> None:
     with lab.stack(settings=HASTY) as stack, script(stack, {"fault": "hang-once"}):
         assert statuses(reckon(stack, submit_many(stack, TASKS))) == {"completed"}
 
@@ -33,7 +33,7 @@ def all_answers_break_off_once(lab: Lab, _: float) -> None:
 
 @fault({Switch.RESERVATIONS: "settled or reserved"})
 def a_worker_dies_with_calls_that_a_budget_covers(lab: Lab, _: float) -> None:
-    """What was called and never recorded counts as spent: the reservation stood in the database before the call."""
+    """Counts a call that was never recorded as spent: its reservation was stored before the call."""
     with lab.stack(settings=PATIENT, simulator=["--latency-ms", "4000"]) as stack:
         tasks = submit_many(stack, TASKS, budget={"max_tokens": 100_000, "max_cost_usd": 5})
         stack.wait_until(lambda: all(stack.calls(task)["calls"] for task in tasks), seconds=60)

@@ -1,4 +1,4 @@
-"""Networks that cut, lose or hold back what goes through them: a proxy stands between the parts and the servers."""
+"""Networks that cut, lose or delay their traffic, through a proxy between the parts and the servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _open_calls(stack: Stack) -> int:
 
 
 def _first_worker_alone(stack: Stack, rule: dict[str, Any]) -> list[str]:
-    """Tasks whose first calls are open in the first worker; the second has just come."""
+    """Submits tasks whose first calls are open in the first worker; starts the second worker then."""
     stack.parts["worker-2"].stop()
     with script(stack, rule):
         tasks = submit_many(stack, TASKS)
@@ -44,13 +44,13 @@ def _first_worker_alone(stack: Stack, rule: dict[str, Any]) -> list[str]:
 
 @fault({Switch.LEASE: "called again at"})
 def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: float) -> None:
-    """Its first call fails late, when another worker has finished the task: a second try would be paid for nothing."""
+    """Lets its first call fail after another worker has finished the task: a second try would be paid for nothing."""
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
         tasks = _first_worker_alone(stack, {"fault": "slow-12000-once+down-once"})
         stack.links[STORE].half_open()
         _wait_until_over(stack, tasks)
         stack.wait_until(lambda: _open_calls(stack) == 0, seconds=30)  # the late failures have come
-        sit_through(3)  # the time in which tries would follow them
+        sit_through(3)  # the time in which further tries would follow
         stack.links[STORE].heal()
         ended = reckon(stack, tasks)
         assert statuses(ended) == {"completed"}
@@ -59,9 +59,9 @@ def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: f
 
 @fault({Switch.FENCING: "after completed"})
 def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
-    """What the first worker records is on its way for longer than the second needs to finish the task.
+    """Delays the first worker's write for longer than the second worker needs to finish the task.
 
-    Its models answer soon after the way has become long: it still holds the lease, and records what they say.
+    The models answer soon after the delay has begun: the first worker still holds its lease, and records the answers.
     """
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
         stack.parts["worker-2"].stop()
@@ -69,7 +69,7 @@ def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
             tasks = submit_many(stack, TASKS)
             wait_for_calls(stack, TASKS)
         stack.links[STORE].delay(WAY_SECONDS)
-        stack.wait_until(lambda: _open_calls(stack) == 0, seconds=30)  # what is answered is on its way
+        stack.wait_until(lambda: _open_calls(stack) == 0, seconds=30)  # the answers are on their way to the database
         stack.parts["worker-2"].start()
         _wait_until_over(stack, tasks)
         sit_through(WAY_SECONDS + 1)
@@ -81,7 +81,7 @@ def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
 
 @fault({Switch.REPAIR: r"queued \(queued\)"})
 def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
-    """Redis has given them away, the worker never sees them."""
+    """Loses tickets that Redis has handed out and the worker never receives."""
     with lab.stack(links=[BROKER]) as stack:
         with Redis.from_url(stack.servers["broker"].url) as redis:
             stack.wait_until(lambda: redis.info("clients")["blocked_clients"] > 0, seconds=20)  # it waits for a ticket
@@ -108,7 +108,7 @@ def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
 
 @fault({Switch.LETTING_GO: "did not end .*queued"})
 def one_of_two_workers_loses_the_database(lab: Lab, _: float) -> None:
-    """It has fetched tickets that it cannot claim: the other one gets them, while the first is still lost."""
+    """Lets one worker fetch tickets that it cannot claim: the other gets them while the first is still cut off."""
     with lab.stack(workers=2, links=[STORE], settings=NARROW) as stack:
         stack.links[STORE].half_open()
         tasks = submit_many(stack, 4 * TASKS)
@@ -134,7 +134,7 @@ def the_way_to_the_models_is_cut(lab: Lab, _: float) -> None:
 
 @fault({Switch.IDEMPOTENCY_KEY: r"\d+ == 5"})
 def answers_of_the_database_never_reach_the_api(lab: Lab, _: float) -> None:
-    """The client gets no word, sends the same request with its key until it does, and has one task."""
+    """Repeats the same request with its key until there is an answer: each key has one task."""
     with lab.stack(links=[API_STORE], settings={"MONGO_TIMEOUT_SECONDS": "1"}) as stack:
         tasks = [_submit_until_accepted(stack, number) for number in range(TASKS)]
         assert statuses(reckon(stack, tasks, seconds=60)) == {"completed"}

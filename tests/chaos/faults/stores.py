@@ -30,7 +30,7 @@ def the_database_dies_and_comes_back(lab: Lab, seconds: float) -> None:
 
 @fault({Switch.PATIENCE: r"2\} == \{1\}"}, quick=[10])
 def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> None:
-    """Writes arrive, their answers come too late: each is repeated, and counts once."""
+    """Lets writes arrive whose answers come too late: each is repeated, and counts once."""
     settings = {"MONGO_TIMEOUT_SECONDS": "1", "AGENT_LEASE_SECONDS": "30"}
     with lab.stack(simulator=SLOW, settings=settings, links=LINKS) as stack:
         tasks = submit_many(stack, TASKS)
@@ -45,8 +45,8 @@ def the_database_answers_after_the_driver_gave_up(lab: Lab, seconds: float) -> N
 
 
 @fault({Switch.ABANDONING: "has not ended"})
-def a_worker_is_told_to_stop_while_the_database_is_away(lab: Lab, _: float) -> None:
-    """It waits for the database no longer than its leases last; the next one goes on with its tasks."""
+def a_worker_is_asked_to_stop_while_the_database_is_unavailable(lab: Lab, _: float) -> None:
+    """Stops a worker that may wait for the database only as long as its leases last; the next one goes on."""
     settings = {"AGENT_WORKER_GRACE_SECONDS": "1", "MONGO_TIMEOUT_SECONDS": "2"}
     with lab.stack(simulator=SLOW, settings=settings) as stack:
         tasks = submit_many(stack, TASKS)
@@ -66,7 +66,7 @@ def a_worker_is_told_to_stop_while_the_database_is_away(lab: Lab, _: float) -> N
 
 @fault({Switch.REAPER: r"did not end .*processing \(queued claimed"}, quick=[2])
 def the_database_is_slow(lab: Lab, delay_seconds: float) -> None:
-    """Every answer takes twice the delay, and a worker dies meanwhile; nothing is hurried into a mistake."""
+    """Delays every answer by twice the delay while a worker dies; no time limit leads to a wrong end."""
     settings = {"MONGO_TIMEOUT_SECONDS": "10", "AGENT_LEASE_SECONDS": "15"}
     with lab.stack(simulator=SLOW, settings=settings, links=LINKS) as stack:
         tasks = submit_many(stack, TASKS)

@@ -1,4 +1,4 @@
-"""Tickets that come twice, late, for nobody, or are none."""
+"""Tickets that come twice, late or for unknown tasks, and messages that are no tickets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) ->
 
 @fault({Switch.TICKET_CHECK: r"2\} == \{1\}", Switch.TICKET_RELEASE: r"did not end .*queued \(queued\)"})
 def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
-    """Of another version, of another product, with arguments that make no sense or would match any task."""
+    """Sends messages of another version or product, and arguments that are no id or would match any task."""
     with lab.stack(simulator=["--latency-ms", "500"], settings={"AGENT_WORKER_CONCURRENCY": "2"}) as stack:
         lost = {**waiting_document("Write a Python function that was lost."), "dispatched_at": datetime.now(UTC)}
         tasks = submit_many(stack, 1)

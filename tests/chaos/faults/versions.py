@@ -12,7 +12,7 @@ TASKS = 6
 
 @fault({Switch.OTHER_VERSION: r"'failed'.*\} == \{'completed'\}"})
 def workers_of_two_versions_share_the_work(lab: Lab, _: float) -> None:
-    """The older one goes on where the newer one died, destroys nothing, and leaves alone what only the newer can do."""
+    """Lets the older worker resume tasks of the newer one, keep their fields, and hand back what it cannot run."""
     with lab.stack(workers=2, second_worker=["--newer"], simulator=["--latency-ms", "1500"]) as stack:
         stack.parts["worker"].stop()
         begun = submit_many(stack, TASKS, ARTICLE)

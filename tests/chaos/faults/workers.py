@@ -1,4 +1,4 @@
-"""Workers that die, stop, stand still or block."""
+"""Workers that die, stop, freeze or block."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SLOW = ["--latency-ms", "400"]
 
 @contextmanager
 def once() -> Iterator[Path]:
-    """A file that is not there yet: the first death leaves it behind."""
+    """Names a file that does not exist yet: the first death leaves it behind."""
     with tempfile.TemporaryDirectory(prefix="ao-chaos-") as folder:
         yield Path(folder) / "died"
 
@@ -58,7 +58,7 @@ def a_worker_dies_right_after_its_claim(lab: Lab, _: float) -> None:
 def a_worker_dies_while_models_answer(lab: Lab, _: float) -> None:
     with lab.stack(simulator=SLOW) as stack:
         tasks = submit_many(stack, TASKS, ARTICLE)
-        wait_for_calls(stack, 2 * TASKS + 2)  # each is classified and planned; some are being written
+        wait_for_calls(stack, 2 * TASKS + 2)  # each task is classified and planned; some texts are being written
         stack.kill("worker")
         stack.start("worker")
         assert statuses(reckon(stack, tasks)) == {"completed"}
@@ -74,7 +74,7 @@ def a_worker_dies_before_it_stores_a_result(lab: Lab, _: float) -> None:
 
 @fault({Switch.IDEMPOTENT_CLAIM: "claimed after"})
 def a_worker_dies_before_it_acknowledges_a_ticket(lab: Lab, _: float) -> None:
-    """The ticket of a finished task comes again; Redis would bring it an hour later."""
+    """Sends the ticket of a finished task again; Redis itself would deliver it an hour later."""
     with once() as mark, lab.stack(worker=["--die-at", "completed", "--once", str(mark)]) as stack:
         tasks = submit_many(stack, 1)
         _wait_for_death_and_restart(stack)
@@ -86,7 +86,7 @@ def a_worker_dies_before_it_acknowledges_a_ticket(lab: Lab, _: float) -> None:
 
 
 @fault({Switch.GRACE: r"2\} == \{1\}"})
-def a_worker_with_short_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
+def a_worker_with_short_tasks_is_asked_to_stop(lab: Lab, _: float) -> None:
     settings = {"AGENT_WORKER_GRACE_SECONDS": "20"}
     with lab.stack(workers=2, simulator=SLOW, settings=settings) as stack:
         tasks = submit_many(stack, 2 * TASKS)
@@ -101,8 +101,8 @@ def a_worker_with_short_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
 
 
 @fault({Switch.HAND_BACK: r"None.*\} == \{1\}"})
-def a_worker_with_long_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
-    """What does not fit into the grace is handed back at a node boundary and goes on elsewhere, paid once."""
+def a_worker_with_long_tasks_is_asked_to_stop(lab: Lab, _: float) -> None:
+    """Hands back runs that do not end within the grace at a node boundary; they go on elsewhere, paid once."""
     settings = {"AGENT_WORKER_GRACE_SECONDS": "1", "AGENT_LLM_TIMEOUT_SECONDS": "20"}
     with lab.stack(workers=2, simulator=["--latency-ms", "4000"], settings=settings) as stack:
         stack.parts["worker-2"].stop()
@@ -118,7 +118,7 @@ def a_worker_with_long_tasks_is_told_to_stop(lab: Lab, _: float) -> None:
 
 
 def _stall(lab: Lab, seconds: float, stall: Callable[[Stack], None]) -> None:
-    """The first worker stalls in the middle of its calls for longer than its lease; the second takes over."""
+    """Stalls the first worker in the middle of its calls for longer than its lease; the second takes over."""
     lease_seconds = LEASE_SECONDS if seconds < 30 else 30.0
     settings = {"AGENT_LEASE_SECONDS": str(lease_seconds)}
     worker = ["--block-seconds", str(seconds)]
@@ -134,7 +134,7 @@ def _stall(lab: Lab, seconds: float, stall: Callable[[Stack], None]) -> None:
 
 
 @fault({Switch.REAPER: "no run_discarded"}, quick=[10], long=[60])
-def a_worker_stands_still(lab: Lab, seconds: float) -> None:
+def a_worker_freezes(lab: Lab, seconds: float) -> None:
     def stall(stack: Stack) -> None:
         stack.parts["worker"].send_signal(signal.SIGSTOP)
         stack.parts["worker-2"].start()
@@ -157,11 +157,11 @@ def an_event_loop_blocks(lab: Lab, seconds: float) -> None:
 
 
 def _must_log(stack: Stack, part: str, message: str) -> None:
-    def told() -> bool:
+    def logged() -> bool:
         return any(line["message"] == message for line in stack.parts[part].log_lines())
 
     try:
-        stack.wait_until(told, seconds=30)
+        stack.wait_until(logged, seconds=30)
     except NotInTime:
         raise AssertionError(f"{part} logged no {message}") from None
 
@@ -196,7 +196,7 @@ def _revive_until_all_ended(stack: Stack, task_ids: list[str], *, seconds: float
                 db["tasks"].count_documents({"_id": {"$in": task_ids}, "status": {"$nin": list(TERMINAL)}}) == 0
             )
 
-    with suppress(NotInTime):  # the reckoning tells of those that have not
+    with suppress(NotInTime):  # the reckoning reports those that have not ended
         stack.wait_until(ended, seconds=seconds)
     if not worker.alive:
         worker.launch()

@@ -29,7 +29,7 @@ A_FEW = settings(max_examples=12, stateful_step_count=25, deadline=None, suppres
 
 
 class StoredTasks:
-    """`tests.protocol.store.ProtocolStore` on the product's repositories, driven from synchronous code."""
+    """The `ProtocolStore` of the product's repositories, driven from synchronous code."""
 
     def __init__(self, uri: str, runner: asyncio.Runner) -> None:
         store = StoreSettings(uri=SecretStr(uri), database=f"test_{uuid.uuid4().hex[:16]}")

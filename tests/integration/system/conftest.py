@@ -1,4 +1,4 @@
-"""One whole system for the tests of this folder that do not kill it."""
+"""One whole system for the tests of this folder that do not kill its processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An API process that is told to stop owes an answer to whoever waits for one."""
+"""An API process that is asked to stop still answers the requests that wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.waiting import wait_for
 CUT_OFF_SECONDS = 10
 
 
-def test_who_waits_for_a_task_is_told_where_it_stands() -> None:
+def test_a_request_that_waits_for_a_task_is_answered_with_its_status() -> None:
     with (
         running_stack(Plan(workers=0)) as stack,
         httpx.Client(base_url=stack.api_url, timeout=70, trust_env=False) as client,

@@ -1,4 +1,4 @@
-"""A model that misbehaves ends its task as failed, with a reason that a person understands, and its tokens counted."""
+"""A model that misbehaves ends its task as failed, with a reason that people understand and its tokens counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker drained through the API: what it runs goes on, the rest goes elsewhere, and it comes back by itself."""
+"""A worker drained through the API finishes its runs, leaves the rest to others, and resumes by itself."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_a_drained_worker_finishes_what_it_runs_and_takes_nothing_more(pair: Sta
 
 
 def runner_of(stack: Stack, task_id: str) -> str:
-    """The worker whose log tells of the claim."""
+    """Returns the worker whose log has the claim."""
     for name in ("worker", "worker-2"):
         for line in stack.parts[name].log_lines():
             if line.get("task_id") == task_id and line["message"] == "task_claimed":
                 return name
-    raise AssertionError(f"nobody claimed {task_id}")
+    raise AssertionError(f"no worker claimed {task_id}")
 
 
 def test_a_drain_ends_by_itself_or_by_request(pair: Stack) -> None:
@@ -69,13 +69,13 @@ def test_a_drain_ends_by_itself_or_by_request(pair: Stack) -> None:
     pair.wait_until(lambda: not workers(pair)["worker"]["draining"], seconds=15)
 
 
-def test_a_worker_that_is_not_there_cannot_be_drained(pair: Stack) -> None:
+def test_an_unknown_worker_cannot_be_drained(pair: Stack) -> None:
     answer = pair.client.post("/v1/system/workers/nobody/drain", json={"seconds": 60})
 
     assert (answer.status_code, answer.json()["code"]) == (404, "WORKER_NOT_FOUND")
 
 
-def test_a_worker_that_has_grown_too_large_stops_as_if_told_to() -> None:
+def test_a_worker_that_has_grown_too_large_stops_itself() -> None:
     with running_stack(Plan(settings={"AGENT_WORKER_MAX_MEMORY_MB": "64"})) as stack:
         worker = stack.parts["worker"]
         process = worker.process
@@ -83,5 +83,5 @@ def test_a_worker_that_has_grown_too_large_stops_as_if_told_to() -> None:
         stack.wait_until(lambda: process.poll() is not None, seconds=30)
 
         assert process.returncode == 0
-        told = [line["message"] for line in worker.log_lines()]
-        assert told.index("memory_limit_reached") < told.index("worker_stopped")
+        logged = [line["message"] for line in worker.log_lines()]
+        assert logged.index("memory_limit_reached") < logged.index("worker_stopped")

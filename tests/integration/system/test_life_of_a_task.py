@@ -1,4 +1,4 @@
-"""One task through all processes: what the user sees, what the logs tell, what was counted."""
+"""One task through all processes: its answer, its log lines and its metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> N
     task = stack.wait(accepted["task_id"])
     assert task["status"] == "completed"
 
-    def told() -> set[tuple[str, str]]:
+    def logged() -> set[tuple[str, str]]:
         return {
             (line["process"], line["message"])
             for part in ("api", "worker")
@@ -31,10 +31,10 @@ def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> N
         ("worker", "task_routed"),
         ("worker", "task_completed"),
     }
-    wait_for(lambda: told() >= life, what="all lines, the last of which is written after the end is stored")
+    wait_for(lambda: logged() >= life, what="all lines, the last of which is written after the end is stored")
 
 
-def test_the_log_says_which_requests_were_asked_to_wait(stack: Stack) -> None:
+def test_the_log_marks_requests_that_asked_to_wait(stack: Stack) -> None:
     text = "Write a Python function that reverses a list."
     stack.submit(text, headers={"X-Request-ID": "asked", "Prefer": "wait=20"})
     stack.submit(text, headers={"X-Request-ID": "not-asked"})

@@ -1,4 +1,4 @@
-"""Stores that speak TLS alone, with a certificate of an authority of one's own, as on AWS and in many a company."""
+"""Stores that accept TLS alone, with certificates of a private authority, as on AWS and in many companies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.stack import Plan, running_stack
 
 @dataclass(frozen=True)
 class Fronts:
-    """The stores' addresses by TLS, and the file that says whom to trust."""
+    """The stores' addresses by TLS, and the file with the trusted authority."""
 
     mongo_uri: str
     redis_url: str
@@ -64,7 +64,7 @@ def test_tasks_run_with_both_stores_behind_tls(fronts: Fronts, named_in: str) ->
         assert task["status"] == "completed"
 
 
-async def test_mongodb_with_a_certificate_that_nobody_trusts_is_not_spoken_to(fronts: Fronts) -> None:
+async def test_mongodb_with_an_untrusted_certificate_is_refused(fronts: Fronts) -> None:
     mongo = connect(StoreSettings(uri=SecretStr(fronts.mongo_uri), timeout_seconds=2))
     with pytest.raises(PyMongoError, match="certificate verify failed"):
         await mongo.admin.command("ping")
@@ -72,9 +72,7 @@ async def test_mongodb_with_a_certificate_that_nobody_trusts_is_not_spoken_to(fr
 
 
 @pytest.mark.parametrize("wrong", ["nobody", "another authority", "another name"])
-async def test_redis_with_a_certificate_that_is_not_right_is_not_spoken_to(
-    fronts: Fronts, wrong: str, tmp_path: Path
-) -> None:
+async def test_redis_with_a_wrong_certificate_is_refused(fronts: Fronts, wrong: str, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     url = {
         "nobody": fronts.redis_url,

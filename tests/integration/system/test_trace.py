@@ -1,4 +1,4 @@
-"""One trace a task: from the HTTP request through the ticket to each model call, as a collector receives it."""
+"""One trace per task, from the HTTP request through the ticket to each model call, as a collector receives it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 
 
 class Collector:
-    """An OTLP/HTTP collector that keeps what it gets."""
+    """An OTLP/HTTP collector that keeps the spans it receives."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.url = f"http://{HOST}:{self.server.server_address[1]}"
@@ -48,7 +48,7 @@ class Collector:
                     self._spans += scope.spans
 
     def spans(self, request_id: str) -> dict[str, Span]:
-        """By name, the spans of the trace that the request began."""
+        """Returns, by name, the spans of the trace that the request began."""
         with self._lock:
             roots = [span for span in self._spans if _attribute(span, "correlation_id") == request_id]
             traces = {span.trace_id for span in roots}

@@ -1,4 +1,4 @@
-"""Documents of older and newer versions: what can be run is run, what cannot is left as it is."""
+"""Documents of older and newer versions: tasks that this version understands run, others are left as they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG_AGO = timedelta(minutes=5)
 
 
 def document(**fields: Any) -> dict[str, Any]:
-    """A queued task as the first version wrote it: nothing in it that has a default today."""
+    """Builds a queued task as the first version wrote it, without any field that has a default today."""
     now = datetime.now(UTC)
     times = dict.fromkeys(("created_at", "queued_at", "updated_at", "changed_at", "due_at"), now)
     text = "Write a Python function that knows its version."
@@ -78,10 +78,10 @@ def test_a_task_in_a_status_of_a_newer_version_is_left_alone(stack: Stack, statu
 
     stack.wait(beside)
     stack.client.post(f"/v1/tasks/{new['_id']}/cancel")
-    told = stack.client.get(f"/v1/tasks/{new['_id']}")
+    answer = stack.client.get(f"/v1/tasks/{new['_id']}")
     listed = [task["task_id"] for task in stack.client.get("/v1/tasks").json()["items"]]
 
-    assert (told.status_code, told.json()["code"]) == (TaskUnreadable.http_status, TaskUnreadable.code)
+    assert (answer.status_code, answer.json()["code"]) == (TaskUnreadable.http_status, TaskUnreadable.code)
     assert beside in listed
     assert new["_id"] not in listed
     after = stored(stack, new["_id"])

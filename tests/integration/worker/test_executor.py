@@ -30,9 +30,10 @@ from tests.support.doubles import MemoryDrains
 from tests.support.tasks import TENANT, claim_repository, new_task, task_repository
 from worker.consumption import Consumption
 from worker.draining import Draining
-from worker.executor import Executor, ExecutorParts
+from worker.executor import Executor
 from worker.leases import Interruption, LeaseKeeper
 from worker.recent import RecentWork
+from worker.run_context import RunParts
 from worker.store_watch import StoreWatch
 
 ROUTED = {"agent_name": "CodeAgent", "confidence": 0.93, "reasoning": "It asks for code.", "alternatives": []}
@@ -44,7 +45,7 @@ class MeteredLLM(ScriptedLLM):
     """A scripted model that asks for permission and reports its attempts, as the gateway does."""
 
     def __init__(self, scope: CallScope, replies: list[Any]) -> None:
-        super().__init__(journal=self)  # type: ignore[arg-type]  # only `observe` is asked of the journal
+        super().__init__(journal=self)  # type: ignore[arg-type]  # of the journal, only `observe` is called
         self._scope = scope
         self._replies = replies
 
@@ -61,13 +62,13 @@ class MeteredLLM(ScriptedLLM):
         return await super().chat(messages, **options)
 
 
-class Bench:
+class ExecutorHarness:
     """An executor on a real store; `replies` is the script of all models together."""
 
     def __init__(self, db: Database, *replies: Reply | Callable[..., str], **execution: Any) -> None:
         self.db = db
         self.replies = list(replies)
-        self.finished: list[Task] = []
+        self.ended: list[Task] = []
         settings = load_settings(execution=ExecutionSettings(**execution))
         self.claims = claim_repository(db)
         self.directory = MongoAgentDirectory(db)
@@ -90,7 +91,7 @@ class Bench:
             "registry": self.registry,
             "bind_llm": self.bind,
             "search": ScriptedSearch(),
-            "finished": self.finished.append,
+            "on_end": self.ended.append,
             "recent": RecentWork(SystemClock()),
             "settings": settings,
             "metrics": self.metrics.tasks,
@@ -103,7 +104,7 @@ class Bench:
         return MeteredLLM(scope, self.replies)
 
     def executor(self, **parts: Any) -> Executor:
-        return Executor(ExecutorParts(**{**self.parts, **parts}))
+        return Executor(RunParts(**{**self.parts, **parts}))
 
     async def submit(self, **fields: Any) -> Task:
         return await task_repository(self.db).insert(new_task(**fields), dispatched=True, new_session=True)
@@ -118,7 +119,7 @@ class Bench:
 
 
 class SlowEnd(MongoClaimRepository):
-    """Stores no result before it is told to."""
+    """A claim repository that stores no result before `go_on` is set."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -143,9 +144,9 @@ class CallingAgent:
 
 
 async def test_a_routed_task_ends_with_answer_routing_usage_and_journal(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, ROUTED, CODE)
+    harness = ExecutorHarness(indexed_database, ROUTED, CODE)
 
-    task = await bench.run()
+    task = await harness.run()
 
     assert task.status is TaskStatus.COMPLETED
     assert (task.selected_agent, task.agent_type) == ("CodeAgent", "code")
@@ -159,24 +160,24 @@ async def test_a_routed_task_ends_with_answer_routing_usage_and_journal(indexed_
     assert [step.node for step in task.ordered_steps()][:2] == ["classify_task", "route_to_agent"]
     assert all(len(step.attempts) == 1 for step in task.steps.values() if step.node in ("classify_task", "generate"))
     assert [event.name for event in task.events] == ["task_queued", "task_claimed", "task_routed", "task_completed"]
-    assert [finished.id for finished in bench.finished] == [task.id]
+    assert [ended.id for ended in harness.ended] == [task.id]
 
 
 async def test_a_two_step_task_takes_four_writes(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, ROUTED, CODE).run()
+    task = await ExecutorHarness(indexed_database, ROUTED, CODE).run()
 
     assert task.rev == 4  # insert with its dispatch, claim, routing, finish
 
 
 async def test_the_result_is_stored_once(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, ROUTED, lambda _: "x" * 1000).run()
+    task = await ExecutorHarness(indexed_database, ROUTED, lambda _: "x" * 1000).run()
 
     document = await indexed_database["tasks"].find_one({"_id": task.id}, {"steps": 1})
     assert "x" * 1000 not in str(document)
 
 
 async def test_a_pinned_agent_skips_the_router(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, CODE).run(agent="CodeAgent")
+    task = await ExecutorHarness(indexed_database, CODE).run(agent="CodeAgent")
 
     assert task.status is TaskStatus.COMPLETED
     assert task.routing is not None
@@ -184,7 +185,7 @@ async def test_a_pinned_agent_skips_the_router(indexed_database: Database) -> No
 
 
 async def test_a_task_nobody_can_do_fails_and_its_tokens_count(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, {**ROUTED, "agent_name": "Unknown", "confidence": 0.9}).run()
+    task = await ExecutorHarness(indexed_database, {**ROUTED, "agent_name": "Unknown", "confidence": 0.9}).run()
 
     assert task.status is TaskStatus.FAILED
     assert task.error is not None
@@ -194,16 +195,18 @@ async def test_a_task_nobody_can_do_fails_and_its_tokens_count(indexed_database:
 
 
 async def test_a_transient_failure_waits_and_resumes_without_paying_twice(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, ROUTED, LLMUnavailable("down"), retry_base_seconds=0.01, retry_cap_seconds=0.01)
-    task = await bench.run()
+    harness = ExecutorHarness(
+        indexed_database, ROUTED, LLMUnavailable("down"), retry_base_seconds=0.01, retry_cap_seconds=0.01
+    )
+    task = await harness.run()
     assert (task.status, task.retries) == (TaskStatus.QUEUED, 1)
     assert "classify_task#1" in task.steps
 
-    bench.replies.append(CODE)
+    harness.replies.append(CODE)
     await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
-    await bench.executor().run(task.id)
+    await harness.executor().run(task.id)
 
-    done = await bench.stored(task)
+    done = await harness.stored(task)
     assert done.status is TaskStatus.COMPLETED
     assert done.attempts == 2
     assert done.usage.total_tokens == 30
@@ -211,7 +214,9 @@ async def test_a_transient_failure_waits_and_resumes_without_paying_twice(indexe
 
 
 async def test_a_rate_limit_postpones_as_long_as_the_provider_asks(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, ROUTED, LLMRateLimited("429", retry_after_seconds=30)).run(max_attempts=1)
+    task = await ExecutorHarness(indexed_database, ROUTED, LLMRateLimited("429", retry_after_seconds=30)).run(
+        max_attempts=1
+    )
 
     assert (task.status, task.postponed, task.retries) == (TaskStatus.QUEUED, 1, 0)
     assert task.due_at is not None
@@ -224,12 +229,12 @@ async def test_a_fault_of_an_agent_fails_the_task_and_keeps_its_text_out_of_the_
     async def broken(_: AgentContext) -> str:
         raise KeyError("a secret of the user")
 
-    bench = Bench(indexed_database)
+    harness = ExecutorHarness(indexed_database)
     registry = AgentRegistry([("test", CallingAgent(broken))])
-    task = await bench.submit(agent="CallingAgent")
-    await bench.executor(registry=registry).run(task.id)
+    task = await harness.submit(agent="CallingAgent")
+    await harness.executor(registry=registry).run(task.id)
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert stored.error is not None
     assert stored.error.type == "AGENT_FAULT"
     assert "secret" not in stored.error.message
@@ -238,10 +243,10 @@ async def test_a_fault_of_an_agent_fails_the_task_and_keeps_its_text_out_of_the_
 async def test_an_agent_that_nobody_has_fails_and_one_of_another_version_is_handed_back(
     indexed_database: Database,
 ) -> None:
-    bench = Bench(indexed_database)
-    unknown = await bench.run(agent="NobodyAgent")
-    await bench.directory.publish([AgentCard(name="NewAgent", agent_type="new", description="n", version="2")])
-    newer = await bench.run(agent="NewAgent")
+    harness = ExecutorHarness(indexed_database)
+    unknown = await harness.run(agent="NobodyAgent")
+    await harness.directory.publish([AgentCard(name="NewAgent", agent_type="new", description="n", version="2")])
+    newer = await harness.run(agent="NewAgent")
 
     assert unknown.error is not None
     assert unknown.error.type == "AGENT_UNAVAILABLE"
@@ -253,18 +258,18 @@ async def test_a_task_beyond_its_deadline_fails(indexed_database: Database) -> N
         await asyncio.Event().wait()
         return ""
 
-    bench = Bench(indexed_database)
+    harness = ExecutorHarness(indexed_database)
     registry = AgentRegistry([("test", CallingAgent(endless))])
-    task = await bench.submit(agent="CallingAgent", deadline_seconds=1)
-    await bench.executor(registry=registry).run(task.id)
+    task = await harness.submit(agent="CallingAgent", deadline_seconds=1)
+    await harness.executor(registry=registry).run(task.id)
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert stored.error is not None
     assert stored.error.type == "DEADLINE_EXCEEDED"
 
 
 async def test_a_budget_stops_the_task_before_the_call_that_could_pass_it(indexed_database: Database) -> None:
-    task = await Bench(indexed_database, ROUTED, CODE).run(budget=Budget(max_tokens=210))
+    task = await ExecutorHarness(indexed_database, ROUTED, CODE).run(budget=Budget(max_tokens=210))
 
     assert task.error is not None
     assert task.error.type == BudgetExceeded.code
@@ -272,16 +277,16 @@ async def test_a_budget_stops_the_task_before_the_call_that_could_pass_it(indexe
     assert task.spending.settled.total_tokens == 15
 
 
-async def test_what_a_dead_process_had_reserved_counts_as_spent(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, ROUTED, CODE)
-    task = await bench.submit(budget=Budget(max_tokens=300))
+async def test_the_open_reservation_of_a_dead_process_counts_as_spent(indexed_database: Database) -> None:
+    harness = ExecutorHarness(indexed_database, ROUTED, CODE)
+    task = await harness.submit(budget=Budget(max_tokens=300))
     await indexed_database["tasks"].update_one(
         {"_id": task.id}, {"$set": {"spending": {"reserved": {"input_tokens": 150, "output_tokens": 0}}}}
     )
 
-    await bench.executor().run(task.id)
+    await harness.executor().run(task.id)
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert stored.error is not None
     assert stored.error.type == BudgetExceeded.code
 
@@ -294,16 +299,16 @@ async def test_a_cancel_during_a_call_ends_the_task_at_once(indexed_database: Da
         await asyncio.Event().wait()
         return ""
 
-    bench = Bench(indexed_database)
-    task = await bench.submit(agent="CallingAgent")
+    harness = ExecutorHarness(indexed_database)
+    task = await harness.submit(agent="CallingAgent")
     registry = AgentRegistry([("test", CallingAgent(hanging))])
-    run = asyncio.create_task(bench.executor(registry=registry).run(task.id))
+    run = asyncio.create_task(harness.executor(registry=registry).run(task.id))
     await calling.wait()
     await task_repository(indexed_database).request_cancel(TENANT, task.id)
-    await bench.leases.beat()
+    await harness.leases.beat()
     await run
 
-    assert (await bench.stored(task)).status is TaskStatus.CANCELLED
+    assert (await harness.stored(task)).status is TaskStatus.CANCELLED
 
 
 async def test_a_lost_claim_writes_nothing(indexed_database: Database) -> None:
@@ -314,19 +319,19 @@ async def test_a_lost_claim_writes_nothing(indexed_database: Database) -> None:
         await go_on.wait()
         return "late"
 
-    bench = Bench(indexed_database)
-    task = await bench.submit(agent="CallingAgent")
+    harness = ExecutorHarness(indexed_database)
+    task = await harness.submit(agent="CallingAgent")
     registry = AgentRegistry([("test", CallingAgent(waiting))])
-    run = asyncio.create_task(bench.executor(registry=registry).run(task.id))
+    run = asyncio.create_task(harness.executor(registry=registry).run(task.id))
     await calling.wait()
-    (held,) = bench.leases.held.values()
-    assert await bench.claims.requeue(held.claim, RunUpdate(), reason=Requeue.CRASH, delay_seconds=0, error=None)
+    (held,) = harness.leases.held.values()
+    assert await harness.claims.requeue(held.claim, RunUpdate(), reason=Requeue.CRASH, delay_seconds=0, error=None)
     go_on.set()
     await run
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert (stored.status, stored.result) == (TaskStatus.QUEUED, None)
-    assert bench.finished == []
+    assert harness.ended == []
 
 
 async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_resumes(
@@ -341,7 +346,7 @@ async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_res
 
         async def first(_state: Any, _runtime: Any) -> dict[str, Any]:
             ran.append("first")
-            bench.leases.hand_back_all()
+            harness.leases.hand_back_all()
             return {"content": "one"}
 
         async def second(_state: Any, _runtime: Any) -> dict[str, Any]:
@@ -354,44 +359,44 @@ async def test_a_worker_that_stops_hands_back_at_a_node_boundary_and_another_res
             output = await journaled(node, agent_name="CallingAgent")({"task": context.task.task}, runtime=Run())  # type: ignore[arg-type]  # a run without LangGraph
         return str(output["content"])
 
-    bench = Bench(indexed_database)
+    harness = ExecutorHarness(indexed_database)
     registry = AgentRegistry([("test", CallingAgent(agent_work))])
-    task = await bench.submit(agent="CallingAgent")
-    await bench.executor(registry=registry).run(task.id)
-    handed_back = await bench.stored(task)
+    task = await harness.submit(agent="CallingAgent")
+    await harness.executor(registry=registry).run(task.id)
+    handed_back = await harness.stored(task)
     assert (handed_back.status, handed_back.handbacks, ran) == (TaskStatus.QUEUED, 1, ["first"])
 
     await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
-    await Bench(indexed_database).executor(registry=registry).run(task.id)
+    await ExecutorHarness(indexed_database).executor(registry=registry).run(task.id)
 
-    done = await bench.stored(task)
+    done = await harness.stored(task)
     assert (done.status, ran) == (TaskStatus.COMPLETED, ["first", "second"])
 
 
 async def test_a_second_ticket_for_a_finished_task_changes_nothing(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, CODE)
-    done = await bench.run(agent="CodeAgent")
+    harness = ExecutorHarness(indexed_database, CODE)
+    done = await harness.run(agent="CodeAgent")
 
-    await bench.executor().run(done.id)
+    await harness.executor().run(done.id)
 
-    assert await bench.stored(done) == done
+    assert await harness.stored(done) == done
 
 
 async def test_a_follow_up_sees_the_sessions_first_answer(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, CODE, "explained")
-    first = await bench.run(agent="CodeAgent")
+    harness = ExecutorHarness(indexed_database, CODE, "explained")
+    first = await harness.run(agent="CodeAgent")
     second = await task_repository(indexed_database).insert(
         new_task("Explain it", session_id=first.session_id, agent="CodeAgent"), dispatched=True, new_session=False
     )
-    await bench.executor().run(second.id)
+    await harness.executor().run(second.id)
 
-    stored = await bench.stored(second)
+    stored = await harness.stored(second)
     assert stored.history is not None
     assert [message.role.value for message in stored.history] == ["user", "assistant"]
 
 
 async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_database: Database) -> None:
-    class AwayOnce(MongoClaimRepository):
+    class UnavailableOnce(MongoClaimRepository):
         asked = 0
 
         async def history(self, *arguments: Any, **options: Any) -> Sequence[Message]:
@@ -400,14 +405,14 @@ async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_datab
                 raise StoreUnavailable("away")
             return await super().history(*arguments, **options)
 
-    bench = Bench(indexed_database, CODE)
+    harness = ExecutorHarness(indexed_database, CODE)
     task = await task_repository(indexed_database).insert(
         new_task(agent="CodeAgent"), dispatched=True, new_session=False
     )
-    claims = AwayOnce(indexed_database, lease_seconds=30)
-    await bench.executor(claims=claims).run(task.id)
+    claims = UnavailableOnce(indexed_database, lease_seconds=30)
+    await harness.executor(claims=claims).run(task.id)
 
-    assert (await bench.stored(task)).status is TaskStatus.COMPLETED
+    assert (await harness.stored(task)).status is TaskStatus.COMPLETED
     assert claims.asked == 2
 
 
@@ -416,46 +421,46 @@ async def test_an_end_that_the_database_refuses_fails_the_task_without_its_texts
         async def complete(self, *arguments: Any) -> bool:
             raise StoreError("refused")
 
-    bench = Bench(indexed_database, CODE)
-    task = await bench.submit(agent="CodeAgent")
-    await bench.executor(claims=Refusing(indexed_database, lease_seconds=30)).run(task.id)
+    harness = ExecutorHarness(indexed_database, CODE)
+    task = await harness.submit(agent="CodeAgent")
+    await harness.executor(claims=Refusing(indexed_database, lease_seconds=30)).run(task.id)
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert stored.error is not None
     assert (stored.error.type, stored.result) == ("AGENT_FAULT", None)
 
 
 async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, CODE)
-    task = await bench.submit(agent="CodeAgent")
+    harness = ExecutorHarness(indexed_database, CODE)
+    task = await harness.submit(agent="CodeAgent")
     claims = SlowEnd(indexed_database, lease_seconds=30)
-    run = asyncio.create_task(bench.executor(claims=claims).run(task.id))
+    run = asyncio.create_task(harness.executor(claims=claims).run(task.id))
     await claims.storing.wait()
-    bench.leases.interrupt_task(task.id, Interruption.CANCELLED)
+    harness.leases.interrupt_task(task.id, Interruption.CANCELLED)
     claims.go_on.set()
     await run
 
-    assert (await bench.stored(task)).status is TaskStatus.COMPLETED
-    assert [finished.id for finished in bench.finished] == [task.id]
+    assert (await harness.stored(task)).status is TaskStatus.COMPLETED
+    assert [ended.id for ended in harness.ended] == [task.id]
 
 
 @pytest.mark.parametrize(
-    ("reason", "stored", "told"), [(Interruption.LOST, "completed", 1), (Interruption.ABANDONED, "processing", 0)]
+    ("reason", "stored", "ended"), [(Interruption.LOST, "completed", 1), (Interruption.ABANDONED, "processing", 0)]
 )
-async def test_of_an_end_under_way_the_fence_decides_unless_nobody_waits_for_it(
-    indexed_database: Database, reason: Interruption, stored: str, told: int
+async def test_the_fence_decides_about_an_end_under_way_unless_the_run_is_abandoned(
+    indexed_database: Database, reason: Interruption, stored: str, ended: int
 ) -> None:
-    bench = Bench(indexed_database, CODE)
-    task = await bench.submit(agent="CodeAgent")
+    harness = ExecutorHarness(indexed_database, CODE)
+    task = await harness.submit(agent="CodeAgent")
     claims = SlowEnd(indexed_database, lease_seconds=30)
-    run = asyncio.create_task(bench.executor(claims=claims).run(task.id))
+    run = asyncio.create_task(harness.executor(claims=claims).run(task.id))
     await claims.storing.wait()
-    bench.leases.interrupt_task(task.id, reason)
+    harness.leases.interrupt_task(task.id, reason)
     if reason is Interruption.LOST:
         claims.go_on.set()
     await run
 
-    assert ((await bench.stored(task)).status, len(bench.finished)) == (TaskStatus(stored), told)
+    assert ((await harness.stored(task)).status, len(harness.ended)) == (TaskStatus(stored), ended)
 
 
 async def test_a_cancelled_run_whose_end_cannot_be_stored_is_abandoned(indexed_database: Database) -> None:
@@ -472,42 +477,42 @@ async def test_a_cancelled_run_whose_end_cannot_be_stored_is_abandoned(indexed_d
         return "never"
 
     calling = asyncio.Event()
-    bench = Bench(indexed_database)
-    task = await bench.submit(agent="CallingAgent")
+    harness = ExecutorHarness(indexed_database)
+    task = await harness.submit(agent="CallingAgent")
     parts = {
         "registry": AgentRegistry([("test", CallingAgent(waiting))]),
         "claims": Silent(indexed_database, lease_seconds=30),
     }
-    run = asyncio.create_task(bench.executor(**parts).run(task.id))
+    run = asyncio.create_task(harness.executor(**parts).run(task.id))
     await calling.wait()
-    bench.leases.interrupt_task(task.id, Interruption.CANCELLED)
+    harness.leases.interrupt_task(task.id, Interruption.CANCELLED)
     await storing.wait()
-    bench.leases.interrupt_task(task.id, Interruption.ABANDONED)
+    harness.leases.interrupt_task(task.id, Interruption.ABANDONED)
     async with asyncio.timeout(5):
         await run
 
-    assert (await bench.stored(task)).status is TaskStatus.PROCESSING
+    assert (await harness.stored(task)).status is TaskStatus.PROCESSING
 
 
 async def test_a_worker_that_hands_back_claims_nothing_new(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, CODE)
-    bench.leases.hand_back_all()
+    harness = ExecutorHarness(indexed_database, CODE)
+    harness.leases.hand_back_all()
 
-    task = await bench.run(agent="CodeAgent")
+    task = await harness.run(agent="CodeAgent")
 
     assert (task.status, task.attempts) == (TaskStatus.QUEUED, 0)
 
 
-async def test_a_hand_back_gives_its_reservation_back(indexed_database: Database) -> None:
-    bench = Bench(indexed_database, ROUTED, CODE)
-    task = await bench.submit(budget=Budget(max_tokens=1_000))
+async def test_a_hand_back_releases_its_reservation(indexed_database: Database) -> None:
+    harness = ExecutorHarness(indexed_database, ROUTED, CODE)
+    task = await harness.submit(budget=Budget(max_tokens=1_000))
 
     def bind_and_stop(scope: CallScope) -> BoundLLM:
-        for held in bench.leases.held.values():
+        for held in harness.leases.held.values():
             held.hand_back = True
-        return bench.bind(scope)
+        return harness.bind(scope)
 
-    await bench.executor(bind_llm=bind_and_stop).run(task.id)
+    await harness.executor(bind_llm=bind_and_stop).run(task.id)
 
-    stored = await bench.stored(task)
+    stored = await harness.stored(task)
     assert (stored.handbacks, stored.spending.reserved.total_tokens) == (1, 0)

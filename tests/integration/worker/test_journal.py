@@ -1,4 +1,4 @@
-"""The journal on a real store: what is written when, and what an outage does to it."""
+"""The journal on a real store: which write holds which steps, and how an outage changes that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from worker.journal import TaskJournal
 from worker.leases import HeldClaim, LeaseKeeper
 
 
-class Bench:
+class JournalHarness:
+    """A journal of a claimed task on a real store."""
+
     def __init__(self, db: Database) -> None:
         self.db = db
         self.claims = claim_repository(db)
@@ -35,22 +37,22 @@ class Bench:
 
 
 @pytest.fixture
-def bench(indexed_database: Database) -> Bench:
-    return Bench(indexed_database)
+def harness(indexed_database: Database) -> JournalHarness:
+    return JournalHarness(indexed_database)
 
 
-async def test_a_step_without_flush_is_written_with_the_next_one(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_a_step_without_flush_is_written_with_the_next_one(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
 
     await journal.record(step("classify_task#1"), flush=False)
-    assert await bench.stored_steps() == []
+    assert await harness.stored_steps() == []
     await journal.record(step("plan#1"), flush=True)
 
-    assert await bench.stored_steps() == ["classify_task#1", "plan#1"]
+    assert await harness.stored_steps() == ["classify_task#1", "plan#1"]
 
 
-async def test_a_step_is_found_by_key_and_inputs_only(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_a_step_is_found_by_key_and_inputs_only(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
     await journal.record(step("plan#1", input_hash="a" * 64), flush=True)
 
     assert journal.find("plan#1", "a" * 64) is not None
@@ -58,8 +60,8 @@ async def test_a_step_is_found_by_key_and_inputs_only(bench: Bench) -> None:
     assert journal.find("plan#2", "a" * 64) is None
 
 
-async def test_keys_count_the_runs_of_a_node(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_keys_count_the_runs_of_a_node(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
 
     assert [journal.next_key("search"), journal.next_key("search"), journal.next_key("plan")] == [
         "search#1",
@@ -68,8 +70,8 @@ async def test_keys_count_the_runs_of_a_node(bench: Bench) -> None:
     ]
 
 
-async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_attempts_belong_to_the_node_that_made_them(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
     all_begun = asyncio.Barrier(3)
 
     async def node(tokens: int) -> int:
@@ -92,8 +94,8 @@ async def test_attempts_belong_to_the_node_that_made_them(bench: Bench) -> None:
     assert journal.current_step() == ""
 
 
-async def test_a_write_is_repeated_until_the_database_answers(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_a_write_is_repeated_until_the_database_answers(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
     outages = [StoreUnavailable("away"), StoreUnavailable("still away")]
     asked = 0
 
@@ -109,26 +111,26 @@ async def test_a_write_is_repeated_until_the_database_answers(bench: Bench) -> N
     assert asked == 3
 
 
-async def test_a_write_behind_the_fence_says_that_the_claim_is_lost(bench: Bench) -> None:
-    journal, held = await bench.start()
-    await bench.db["tasks"].update_one({"_id": bench.task.id}, {"$set": {"epoch": held.claim.epoch + 1}})
+async def test_a_write_behind_the_fence_raises_that_the_claim_is_lost(harness: JournalHarness) -> None:
+    journal, held = await harness.start()
+    await harness.db["tasks"].update_one({"_id": harness.task.id}, {"$set": {"epoch": held.claim.epoch + 1}})
 
     with pytest.raises(ClaimLost):
         await journal.flush()
 
 
-async def test_a_worker_that_stops_leaves_after_the_write(bench: Bench) -> None:
-    journal, held = await bench.start()
+async def test_a_worker_that_stops_leaves_after_the_write(harness: JournalHarness) -> None:
+    journal, held = await harness.start()
     held.hand_back = True
 
     with pytest.raises(Postponed):
         await journal.record(step("plan#1"), flush=True)
 
-    assert await bench.stored_steps() == ["plan#1"]
+    assert await harness.stored_steps() == ["plan#1"]
 
 
-async def test_the_newest_text_is_what_remains_of_a_failed_task(bench: Bench) -> None:
-    journal, _ = await bench.start()
+async def test_the_newest_text_is_kept_of_a_failed_task(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
     assert journal.latest_text() is None
 
     await journal.record(step("write#1", output={"content": "draft"}), flush=False)
@@ -137,9 +139,9 @@ async def test_the_newest_text_is_what_remains_of_a_failed_task(bench: Bench) ->
     assert journal.latest_text() == "draft"
 
 
-async def test_a_write_does_not_overtake_another_that_is_repeated(bench: Bench) -> None:
-    journal, held = await bench.start()
-    record, order, first = bench.claims.record, [], asyncio.Event()
+async def test_a_write_does_not_overtake_another_that_is_repeated(harness: JournalHarness) -> None:
+    journal, held = await harness.start()
+    record, order, first = harness.claims.record, [], asyncio.Event()
 
     async def record_after_an_outage(claim: Claim, update: RunUpdate) -> bool:
         order.append([recorded.key for recorded in update.steps])
@@ -148,30 +150,30 @@ async def test_a_write_does_not_overtake_another_that_is_repeated(bench: Bench) 
             raise StoreUnavailable("the answer was lost")
         return await record(claim, update)
 
-    bench.claims.record = record_after_an_outage  # type: ignore[method-assign]  # an outage at the first write
+    harness.claims.record = record_after_an_outage  # type: ignore[method-assign]  # an outage at the first write
     writes = [asyncio.create_task(journal.record(step(key), flush=True)) for key in ("plan#1", "search#1")]
     await asyncio.gather(*writes)
 
     assert order == [["plan#1"], ["plan#1"], ["search#1"]]
-    assert await bench.stored_steps() == ["plan#1", "search#1"]
+    assert await harness.stored_steps() == ["plan#1", "search#1"]
     assert held.interruption is None
 
 
-async def test_what_a_write_that_was_cut_off_should_add_comes_with_the_next(bench: Bench) -> None:
-    journal, _ = await bench.start()
-    record, writing = bench.claims.record, asyncio.Event()
+async def test_the_steps_of_a_write_that_was_cut_off_come_with_the_next(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
+    record, writing = harness.claims.record, asyncio.Event()
 
     async def hang(claim: Claim, update: RunUpdate) -> bool:
         writing.set()
         await asyncio.Event().wait()
         return True
 
-    bench.claims.record = hang  # type: ignore[method-assign]  # a database that does not answer
+    harness.claims.record = hang  # type: ignore[method-assign]  # a database that does not answer
     cut_off = asyncio.create_task(journal.record(step("plan#1"), flush=True))
     await writing.wait()
     cut_off.cancel()
     await asyncio.gather(cut_off, return_exceptions=True)
-    bench.claims.record = record  # type: ignore[method-assign]  # it is back
+    harness.claims.record = record  # type: ignore[method-assign]  # it answers again
     await journal.flush()
 
-    assert await bench.stored_steps() == ["plan#1"]
+    assert await harness.stored_steps() == ["plan#1"]

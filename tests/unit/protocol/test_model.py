@@ -1,4 +1,4 @@
-"""The protocol in memory: it holds in every order of moves tried, and each of its rules is needed."""
+"""The protocol in memory holds in every order of moves tried, and needs each of its rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def machine_of(broken: Broken | None) -> type[ProtocolMachine]:
 
 
 def begin(machine: ProtocolMachine) -> None:
-    """One task, claimed by one run."""
+    """Submits one task and lets one run claim it."""
     machine.submit()
     machine.dispatch()
     machine.take_ticket(which=0)
@@ -53,7 +53,7 @@ def a_stalled_run_calls_what_another_has_recorded(machine: ProtocolMachine) -> N
     machine.work(which=0, moves=1)
 
 
-def tell(story: Callable[[ProtocolMachine], None], machine: ProtocolMachine) -> None:
+def play(story: Callable[[ProtocolMachine], None], machine: ProtocolMachine) -> None:
     story(machine)
     machine.a_task_ends_once_and_stays_so()
 
@@ -73,11 +73,11 @@ def test_the_protocol_holds_whatever_happens() -> None:
 def test_without_one_of_its_rules_the_protocol_breaks(broken: Broken, story: Callable[[ProtocolMachine], None]) -> None:
     machine = machine_of(broken)()
     with pytest.raises(AssertionError):
-        tell(story, machine)
+        play(story, machine)
 
 
 @pytest.mark.parametrize("story", [story for _, story in NEEDED])
 def test_with_all_rules_the_same_stories_end_well(story: Callable[[ProtocolMachine], None]) -> None:
     machine = machine_of(None)()
-    tell(story, machine)
+    play(story, machine)
     machine.teardown()

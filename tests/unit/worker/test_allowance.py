@@ -1,4 +1,4 @@
-"""A budget stops the next call before it is made, never after."""
+"""A budget stops a call before it is made, never after."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def test_allowed_calls_never_pass_the_budget(budget: int, spent: Usage, wanted: 
 
 
 @given(usage=amounts, part=amounts)
-def test_giving_back_what_was_reserved_undoes_reserving_it(usage: Usage, part: Usage) -> None:
+def test_subtracting_a_reservation_undoes_it(usage: Usage, part: Usage) -> None:
     assert minus(usage + part, part) == usage
 
 
-def test_an_unknown_price_counts_as_nothing_where_only_tokens_are_limited() -> None:
+def test_an_unknown_price_counts_as_zero_if_only_tokens_are_limited() -> None:
     assert priced(Usage(input_tokens=1, cost_microusd=None)) == Usage(input_tokens=1, cost_microusd=0)

@@ -1,4 +1,4 @@
-"""What a fetched message comes to: a run, or nothing that stays behind."""
+"""A fetched message leads to a run, or is dropped without a trace."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from worker.celery_app import ProcessTask
 class RuntimeDouble:
     def __init__(self) -> None:
         self.ran: list[tuple[str, str]] = []
-        self.let_gone: list[str] = []
+        self.dropped: list[str] = []
 
     def run(self, task_id: str, *, ticket_id: str) -> None:
         self.ran.append((task_id, ticket_id))
 
-    def let_go(self, ticket_id: str) -> None:
-        self.let_gone.append(ticket_id)
+    def drop_ticket(self, ticket_id: str) -> None:
+        self.dropped.append(ticket_id)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def deliver(*arguments: object, **named: object) -> None:
 def test_a_ticket_runs_its_task_whatever_a_newer_version_adds(runtime: RuntimeDouble) -> None:
     deliver("t1", {"further": 1}, other=2)
 
-    assert (runtime.ran, runtime.let_gone) == ([("t1", "t1:1")], [])
+    assert (runtime.ran, runtime.dropped) == ([("t1", "t1:1")], [])
 
 
 @pytest.mark.parametrize("arguments", [(), (17,), ({"task_id": "t1"},)])
-def test_a_ticket_that_is_not_understood_is_let_go(runtime: RuntimeDouble, arguments: tuple[object, ...]) -> None:
+def test_a_ticket_that_is_not_understood_is_dropped(runtime: RuntimeDouble, arguments: tuple[object, ...]) -> None:
     deliver(*arguments)
 
-    assert (runtime.ran, runtime.let_gone) == ([], ["t1:1"])
+    assert (runtime.ran, runtime.dropped) == ([], ["t1:1"])

@@ -1,48 +1,48 @@
-"""The consumer is paused while anything speaks against fetching."""
+"""The consumer is paused while there is a reason not to fetch."""
 
 from __future__ import annotations
 
-from worker.consumption import Consumption, Objection
+from worker.consumption import Consumption, PauseReason
 
 
-class Consumer:
+class RecordingConsumer:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def pause(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
 
-def test_the_last_objection_that_goes_resumes() -> None:
-    consumption, consumer = Consumption(), Consumer()
-    consumption.control(consumer)
+def test_the_last_reason_that_is_withdrawn_resumes() -> None:
+    consumption, consumer = Consumption(), RecordingConsumer()
+    consumption.attach(consumer)
 
-    consumption.object(Objection.DRAINED)
-    consumption.object(Objection.STORE_AWAY)
-    consumption.object(Objection.STORE_AWAY)
-    consumption.withdraw(Objection.DRAINED)
-    assert (consumer.told, consumption.paused) == (["pause"], True)
+    consumption.block(PauseReason.DRAINED)
+    consumption.block(PauseReason.STORE_UNAVAILABLE)
+    consumption.block(PauseReason.STORE_UNAVAILABLE)
+    consumption.unblock(PauseReason.DRAINED)
+    assert (consumer.calls, consumption.paused) == (["pause"], True)
 
-    consumption.withdraw(Objection.STORE_AWAY)
-    assert (consumer.told, consumption.paused) == (["pause", "resume"], False)
+    consumption.unblock(PauseReason.STORE_UNAVAILABLE)
+    assert (consumer.calls, consumption.paused) == (["pause", "resume"], False)
 
 
-def test_withdrawing_what_was_never_said_changes_nothing() -> None:
-    consumption, consumer = Consumption(), Consumer()
-    consumption.control(consumer)
+def test_withdrawing_a_reason_that_was_never_given_changes_nothing() -> None:
+    consumption, consumer = Consumption(), RecordingConsumer()
+    consumption.attach(consumer)
 
-    consumption.withdraw(Objection.STORE_AWAY)
+    consumption.unblock(PauseReason.STORE_UNAVAILABLE)
 
-    assert consumer.told == []
+    assert consumer.calls == []
 
 
 def test_a_consumer_that_comes_later_is_paused_at_once() -> None:
-    consumption, consumer = Consumption(), Consumer()
-    consumption.object(Objection.STORE_AWAY)
+    consumption, consumer = Consumption(), RecordingConsumer()
+    consumption.block(PauseReason.STORE_UNAVAILABLE)
 
-    consumption.control(consumer)
+    consumption.attach(consumer)
 
-    assert consumer.told == ["pause"]
+    assert consumer.calls == ["pause"]

@@ -1,4 +1,4 @@
-"""A drained worker: nothing fetched, nothing claimed, everything given back before it says so."""
+"""A drained worker fetches and claims nothing, and returns its tickets before it reports the drain."""
 
 from __future__ import annotations
 
@@ -27,28 +27,30 @@ class Consumer:
         self.paused = False
 
 
-class Drains(MemoryDrains):
-    """Tells of every look."""
+class CountedDrains(MemoryDrains):
+    """Drain leases that count how often they are checked."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.looks = asyncio.Semaphore(0)
+        self.checks = asyncio.Semaphore(0)
 
     async def holds(self, worker_id: str) -> bool:
-        self.looks.release()
+        self.checks.release()
         return await super().holds(worker_id)
 
 
-class Bench:
+class DrainingHarness:
+    """A worker's drain with its consumer; the harness itself is the claim repository that takes tickets back."""
+
     def __init__(self) -> None:
-        self.drains = Drains()
+        self.drains = CountedDrains()
         self.returned: list[str] = []
         self.fetched: list[TaskId] = []
-        self.said_while_returning: list[bool] = []
+        self.reported_while_returning: list[bool] = []
         self.leases = LeaseKeeper(self, lease_seconds=30, clock=ManualClock())
         self.consumer = Consumer()
         self.consumption = Consumption()
-        self.consumption.control(self.consumer)
+        self.consumption.attach(self.consumer)
         self.draining = Draining(
             self.drains,
             self,
@@ -62,88 +64,90 @@ class Bench:
         return Heartbeat(lost=frozenset(), cancelled=frozenset())
 
     async def return_ticket(self, task_id: TaskId) -> None:
-        self.said_while_returning.append(self.draining.announced)
+        self.reported_while_returning.append(self.draining.reported)
         self.returned.append(task_id)
 
-    async def look(self) -> None:
-        """Lets the loop look, until it looks again: then it is done with the first look."""
-        looking = asyncio.create_task(self.draining.run())
-        await self.drains.looks.acquire()
-        self.draining.hear(WORKER)
-        await self.drains.looks.acquire()
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+    async def check(self) -> None:
+        """Runs the loop until its second check: then it is done with the first one."""
+        checking = asyncio.create_task(self.draining.run())
+        await self.drains.checks.acquire()
+        self.draining.on_lease_changed(WORKER)
+        await self.drains.checks.acquire()
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
 
 
-async def test_a_lease_pauses_the_consumer_gives_back_and_only_then_is_announced() -> None:
-    bench = Bench()
-    bench.fetched = [TASK]
-    await bench.drains.begin(WORKER, seconds=60)
+async def test_a_lease_pauses_the_consumer_returns_tickets_and_only_then_is_reported() -> None:
+    harness = DrainingHarness()
+    harness.fetched = [TASK]
+    await harness.drains.begin(WORKER, seconds=60)
 
-    await bench.look()
+    await harness.check()
 
-    assert bench.consumer.paused
-    assert bench.returned == [TASK]
-    assert bench.said_while_returning == [False]
-    assert bench.draining.announced
+    assert harness.consumer.paused
+    assert harness.returned == [TASK]
+    assert harness.reported_while_returning == [False]
+    assert harness.draining.reported
 
 
-async def test_a_fetched_ticket_is_refused_and_given_back_once() -> None:
-    bench = Bench()
-    bench.fetched = [TASK]
-    assert not await bench.draining.refuse(TASK)
-    await bench.drains.begin(WORKER, seconds=60)
-    await bench.look()
+async def test_a_fetched_ticket_is_refused_and_returned_once() -> None:
+    harness = DrainingHarness()
+    harness.fetched = [TASK]
+    assert not await harness.draining.refuse(TASK)
+    await harness.drains.begin(WORKER, seconds=60)
+    await harness.check()
 
-    assert await bench.draining.refuse(TASK)
+    assert await harness.draining.refuse(TASK)
 
-    assert bench.returned == [TASK]
+    assert harness.returned == [TASK]
 
 
 async def test_after_the_lease_the_worker_works_again() -> None:
-    bench = Bench()
-    await bench.drains.begin(WORKER, seconds=60)
-    await bench.look()
-    await bench.drains.end(WORKER)
+    harness = DrainingHarness()
+    await harness.drains.begin(WORKER, seconds=60)
+    await harness.check()
+    await harness.drains.end(WORKER)
 
-    await bench.look()
+    await harness.check()
 
-    assert not bench.consumer.paused
-    assert not bench.draining.announced
-    assert not await bench.draining.refuse(TASK)
+    assert not harness.consumer.paused
+    assert not harness.draining.reported
+    assert not await harness.draining.refuse(TASK)
 
 
-async def test_without_redis_what_was_known_holds() -> None:
-    bench = Bench()
-    await bench.drains.begin(WORKER, seconds=60)
-    await bench.look()
-    bench.drains.down = True
+async def test_without_redis_the_last_known_state_holds() -> None:
+    harness = DrainingHarness()
+    await harness.drains.begin(WORKER, seconds=60)
+    await harness.check()
+    harness.drains.down = True
 
-    await bench.look()
+    await harness.check()
 
-    assert bench.draining.announced
+    assert harness.draining.reported
 
 
 async def test_a_consumer_that_comes_late_is_paused_at_once() -> None:
-    bench = Bench()
-    await bench.drains.begin(WORKER, seconds=60)
-    await bench.look()
+    harness = DrainingHarness()
+    await harness.drains.begin(WORKER, seconds=60)
+    await harness.check()
     late = Consumer()
 
-    bench.consumption.control(late)
+    harness.consumption.attach(late)
 
     assert late.paused
 
 
-async def test_who_stops_says_so_and_a_lease_that_begins_changes_nothing() -> None:
-    bench = Bench()
-    bench.draining.stop()
-    await bench.drains.begin(WORKER, seconds=60)
+async def test_a_worker_that_stops_reports_it_and_a_lease_that_begins_changes_nothing() -> None:
+    harness = DrainingHarness()
+    harness.draining.stop()
+    await harness.drains.begin(WORKER, seconds=60)
 
-    await bench.draining._look()  # `run` tells nobody of this one: who stops asks for no lease
+    await (
+        harness.draining._check_lease()
+    )  # not through `run`: a worker that stops reads no lease, so no check is counted
 
-    assert bench.draining.announced
-    assert not await bench.draining.refuse(TASK)
-    bench.leases.hand_back_all()
-    assert await bench.draining.refuse(TASK)
-    assert bench.returned == [TASK]
+    assert harness.draining.reported
+    assert not await harness.draining.refuse(TASK)
+    harness.leases.hand_back_all()
+    assert await harness.draining.refuse(TASK)
+    assert harness.returned == [TASK]

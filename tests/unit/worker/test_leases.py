@@ -1,4 +1,4 @@
-"""The lease clock: a stalled process starts nothing, an outage cancels nothing."""
+"""The lease clock: a stalled process starts no call, and an outage cancels no run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEASE_SECONDS = 30.0
 
 
 class HeartbeatStore:
-    """Only what the keeper asks of the store."""
+    """The one method of the claim repository that the keeper uses."""
 
     def __init__(self) -> None:
         self.answer: Heartbeat | None = Heartbeat(lost=frozenset(), cancelled=frozenset())
@@ -31,8 +31,8 @@ class HeartbeatStore:
         return self.answer
 
 
-class Bench:
-    """One held claim, whose run ends when it is interrupted or told to."""
+class HeldClaimHarness:
+    """One held claim, whose run ends when it is interrupted or cancelled."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -60,7 +60,7 @@ async def stopped(run: asyncio.Task[None]) -> None:
 
 
 async def test_a_good_lease_lets_calls_begin() -> None:
-    run, held = await Bench().start()
+    run, held = await HeldClaimHarness().start()
 
     await held.check()
 
@@ -68,15 +68,15 @@ async def test_a_good_lease_lets_calls_begin() -> None:
     await stopped(run)
 
 
-async def test_a_lapsed_lease_waits_for_the_databases_word() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    bench.clock.advance(LEASE_SECONDS)
+async def test_a_lapsed_lease_waits_for_the_databases_answer() -> None:
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    harness.clock.advance(LEASE_SECONDS)
     checking = asyncio.create_task(held.check())
     _, waiting = await asyncio.wait({checking}, timeout=0)
     assert waiting == {checking}
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
 
     await checking
     run.cancel()
@@ -84,11 +84,11 @@ async def test_a_lapsed_lease_waits_for_the_databases_word() -> None:
 
 
 async def test_an_outage_cancels_nothing() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    bench.store.answer = None
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    harness.store.answer = None
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
 
     assert held.interruption is None
     assert not run.done()
@@ -97,11 +97,11 @@ async def test_an_outage_cancels_nothing() -> None:
 
 
 async def test_a_lost_claim_stops_its_run_and_starts_no_call() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    bench.store.answer = Heartbeat(lost=frozenset({ClaimId("c1")}), cancelled=frozenset())
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    harness.store.answer = Heartbeat(lost=frozenset({ClaimId("c1")}), cancelled=frozenset())
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
 
     await stopped(run)
     with pytest.raises(ClaimLost):
@@ -109,57 +109,57 @@ async def test_a_lost_claim_stops_its_run_and_starts_no_call() -> None:
 
 
 async def test_a_cancel_found_by_the_heartbeat_interrupts_the_run() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    bench.store.answer = Heartbeat(lost=frozenset(), cancelled=frozenset({ClaimId("c1")}))
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    harness.store.answer = Heartbeat(lost=frozenset(), cancelled=frozenset({ClaimId("c1")}))
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
 
     assert held.interruption is Interruption.CANCELLED
     await stopped(run)
 
 
 async def test_a_newer_claim_of_the_same_task_cancels_the_older_run_first() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    newer = Claim(task_id=bench.claim.task_id, claim_id=ClaimId("c2"), epoch=2)
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    newer = Claim(task_id=harness.claim.task_id, claim_id=ClaimId("c2"), epoch=2)
 
-    bench.keeper.hold(newer, claimed_at=bench.clock.monotonic())
+    harness.keeper.hold(newer, claimed_at=harness.clock.monotonic())
 
     assert held.interruption is Interruption.LOST
     await stopped(run)
 
 
 async def test_a_dropped_claim_is_not_renewed() -> None:
-    bench = Bench()
-    run, _ = await bench.start()
-    bench.keeper.drop(bench.claim.claim_id)
+    harness = HeldClaimHarness()
+    run, _ = await harness.start()
+    harness.keeper.drop(harness.claim.claim_id)
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
 
-    assert bench.store.asked == []
+    assert harness.store.asked == []
     run.cancel()
     await stopped(run)
 
 
 async def test_a_worker_that_stops_waits_for_a_silent_database_no_longer_than_its_leases_last() -> None:
-    bench = Bench()
-    run, held = await bench.start()
-    bench.store.answer = None
-    bench.keeper.hand_back_all()
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
+    harness.store.answer = None
+    harness.keeper.hand_back_all()
 
-    await bench.keeper.beat()
+    await harness.keeper.beat()
     assert not run.cancelling()
-    bench.clock.advance(LEASE_SECONDS)
-    await bench.keeper.beat()
+    harness.clock.advance(LEASE_SECONDS)
+    await harness.keeper.beat()
 
     assert held.interruption is Interruption.ABANDONED
     await stopped(run)
 
 
 async def test_an_end_that_cannot_be_stored_is_abandoned_too() -> None:
-    bench = Bench()
-    run, held = await bench.start()
+    harness = HeldClaimHarness()
+    run, held = await harness.start()
     held.interrupt(Interruption.CANCELLED)
     await stopped(run)
 

@@ -1,4 +1,4 @@
-"""Which failures are tried again, when, and how often."""
+"""The decision after a failure: tried again or not, when, and how often."""
 
 from __future__ import annotations
 

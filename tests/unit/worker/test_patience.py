@@ -1,4 +1,4 @@
-"""Asking again: for ever in an outage, for a minute where the database has a fault of its own."""
+"""A database operation is repeated through any outage, and for a minute if the database itself has a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.patience import FAULT_SECONDS, until_answered
 
 
 class Database:
-    """Raises what it is told to, each for so many seconds, and then answers."""
+    """A database that raises each error of its phases for the given seconds, and then answers."""
 
     def __init__(self, clock: ManualClock, *phases: tuple[float, type[StoreUnavailable]]) -> None:
         self._clock = clock
@@ -50,14 +50,14 @@ async def test_a_database_that_recovers_may_have_faults(clock: ManualClock) -> N
     assert await until_answered(database.ask, action="write", task_id="t1") == "answer"
 
 
-async def test_what_fails_for_a_minute_is_given_up(clock: ManualClock) -> None:
+async def test_an_operation_that_fails_for_a_minute_is_given_up(clock: ManualClock) -> None:
     database = Database(clock, (FAULT_SECONDS + 5, StoreFault))
 
-    with pytest.raises(StoreError, match="fails to write for task t1"):
+    with pytest.raises(StoreError, match="has failed to write for task t1"):
         await until_answered(database.ask, action="write", task_id="t1")
 
 
-async def test_who_waits_for_a_time_gets_the_outage_itself(clock: ManualClock) -> None:
+async def test_a_caller_with_a_time_limit_gets_the_outage_itself(clock: ManualClock) -> None:
     database = Database(clock, (60, StoreUnavailable))
 
     with pytest.raises(StoreUnavailable):

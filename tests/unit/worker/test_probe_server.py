@@ -1,4 +1,4 @@
-"""The worker's own port: metrics for Prometheus, health for whoever restarts it."""
+"""The worker's own port: metrics for Prometheus, health and readiness for the kubelet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.probe_server import ProbeServer
 from worker.vitals import STALL_SECONDS, Signs
 
 
-class Loop:
+class EventLoopSigns:
     silent_seconds = 0.5
     store_away = False
     started = True
@@ -29,16 +29,20 @@ def port() -> int:
 
 
 @pytest.fixture
-def loop(port: int) -> Iterator[Loop]:
-    loop = Loop()
+def loop(port: int) -> Iterator[EventLoopSigns]:
+    loop = EventLoopSigns()
     server = ProbeServer(
-        HOST, port, metrics=WorkerMetrics(version="test"), signs=loop.signs, ready=lambda: loop.started
+        HOST,
+        port,
+        metrics=WorkerMetrics(version="test"),
+        signs=loop.signs,
+        ready=lambda: loop.started,
     )
     yield loop
     server.close()
 
 
-def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: Loop, port: int) -> None:
+def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: EventLoopSigns, port: int) -> None:
     healthy = httpx.get(f"http://{HOST}:{port}/health")
     loop.silent_seconds = STALL_SECONDS
     stalled = httpx.get(f"http://{HOST}:{port}/health")
@@ -47,16 +51,16 @@ def test_a_worker_is_healthy_until_its_loop_falls_silent(loop: Loop, port: int) 
     assert (stalled.status_code, stalled.json()["status"]) == (503, "loop_stalled")
 
 
-def test_a_worker_without_a_database_is_not_restarted_for_it(loop: Loop, port: int) -> None:
+def test_a_worker_without_a_database_is_not_restarted(loop: EventLoopSigns, port: int) -> None:
     loop.store_away = True
 
-    told = httpx.get(f"http://{HOST}:{port}/health")
+    answer = httpx.get(f"http://{HOST}:{port}/health")
 
-    assert (told.status_code, told.json()["status"]) == (200, "store_away")
-    assert told.json()["store_away"] is True
+    assert (answer.status_code, answer.json()["status"]) == (200, "store_away")
+    assert answer.json()["store_away"] is True
 
 
-def test_a_worker_that_no_store_has_answered_yet_is_alive_and_not_ready(loop: Loop, port: int) -> None:
+def test_a_worker_that_no_store_has_answered_yet_is_alive_and_not_ready(loop: EventLoopSigns, port: int) -> None:
     loop.started = False
 
     alive, ready = (httpx.get(f"http://{HOST}:{port}/{what}") for what in ("health", "ready"))
@@ -65,13 +69,13 @@ def test_a_worker_that_no_store_has_answered_yet_is_alive_and_not_ready(loop: Lo
     assert ready.json()["starting"] is True
 
 
-def test_a_worker_that_loses_a_store_stays_ready(loop: Loop, port: int) -> None:
+def test_a_worker_that_loses_a_store_stays_ready(loop: EventLoopSigns, port: int) -> None:
     loop.store_away = True
 
     assert httpx.get(f"http://{HOST}:{port}/ready").status_code == 200
 
 
-def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> None:
+def test_metrics_are_served_and_other_paths_are_not(loop: EventLoopSigns, port: int) -> None:
     metrics = httpx.get(f"http://{HOST}:{port}/metrics")
 
     assert "agents_worker_slots" in metrics.text
@@ -79,6 +83,6 @@ def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> No
     assert httpx.get(f"http://{HOST}:{port}/other").status_code == 404
 
 
-def test_a_taken_port_is_told_with_its_setting(loop: Loop, port: int) -> None:
+def test_a_taken_port_is_reported_with_its_setting(loop: EventLoopSigns, port: int) -> None:
     with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
-        ProbeServer(HOST, port, metrics=WorkerMetrics(version="test"), signs=Loop().signs, ready=lambda: True)
+        ProbeServer(HOST, port, metrics=WorkerMetrics(version="test"), signs=EventLoopSigns().signs, ready=lambda: True)

@@ -1,4 +1,4 @@
-"""Projections that are under way when the worker ends are made before it is gone."""
+"""Projections that are under way when the worker ends are made before the process exits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.doubles import ManualClock
 from worker.projector import Projector
 
 
-class Projections:
-    """Does not answer the first time."""
+class SlowProjections:
+    """A projection repository that does not answer the first time."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -24,8 +24,8 @@ class Projections:
         self.projected += task_ids
 
 
-async def test_what_was_under_way_when_the_worker_was_ended_is_projected_by_the_last_flush() -> None:
-    projections = Projections()
+async def test_a_projection_cut_off_by_the_end_is_made_by_the_last_flush() -> None:
+    projections = SlowProjections()
     projector = Projector(projections, busy=lambda: False, clock=ManualClock())
     projector.add(TaskId("a"))
     running = asyncio.create_task(projector.flush())

@@ -1,4 +1,4 @@
-"""A worker that cannot reach the database fetches nothing until it answers, and puts back what it may have claimed."""
+"""A worker that cannot reach the database fetches nothing until it answers, and abandons unanswered claims then."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from worker.consumption import Consumption
 from worker.store_watch import StoreWatch
 
 
-class Claims:
-    """Does not answer the first time."""
+class SilentClaims:
+    """A claim repository that does not answer the first time."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -24,7 +24,7 @@ class Claims:
         self.abandoned.add((task_id, claim_id))
 
 
-class Consumer:
+class WaitableConsumer:
     def __init__(self) -> None:
         self.resumed = asyncio.Event()
 
@@ -35,37 +35,37 @@ class Consumer:
         self.resumed.set()
 
 
-async def test_fetching_pauses_until_the_database_answers_and_has_every_unanswered_claim_back() -> None:
-    claims, consumption, consumer = Claims(), Consumption(), Consumer()
-    consumption.control(consumer)
+async def test_fetching_pauses_until_the_database_answers_and_every_unanswered_claim_is_abandoned() -> None:
+    claims, consumption, consumer = SilentClaims(), Consumption(), WaitableConsumer()
+    consumption.attach(consumer)
     watch = StoreWatch(claims, consumption)
 
-    watch.note_silence(TaskId("t1"), ClaimId("c1"))
-    watch.note_silence(TaskId("t2"), ClaimId("c2"))
-    assert (watch.away, consumption.paused) == (True, True)
+    watch.record_unanswered_claim(TaskId("t1"), ClaimId("c1"))
+    watch.record_unanswered_claim(TaskId("t2"), ClaimId("c2"))
+    assert (watch.unavailable, consumption.paused) == (True, True)
 
     running = asyncio.create_task(watch.run())
     async with asyncio.timeout(5):
         await consumer.resumed.wait()
-    assert (watch.away, consumption.paused) == (False, False)
+    assert (watch.unavailable, consumption.paused) == (False, False)
     assert claims.abandoned == {("t1", "c1"), ("t2", "c2")}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_silence_that_is_noted_meanwhile_is_abandoned_too() -> None:
-    consumption, consumer = Consumption(), Consumer()
-    consumption.control(consumer)
+async def test_a_claim_recorded_meanwhile_is_abandoned_too() -> None:
+    consumption, consumer = Consumption(), WaitableConsumer()
+    consumption.attach(consumer)
 
-    class Slow(Claims):
+    class SlowClaims(SilentClaims):
         async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
             if task_id == "t1" and not self.asked:
-                watch.note_silence(TaskId("t2"), ClaimId("c2"))
+                watch.record_unanswered_claim(TaskId("t2"), ClaimId("c2"))
             await super().abandon(task_id, claim_id)
 
-    claims = Slow()
+    claims = SlowClaims()
     watch = StoreWatch(claims, consumption)
-    watch.note_silence(TaskId("t1"), ClaimId("c1"))
+    watch.record_unanswered_claim(TaskId("t1"), ClaimId("c1"))
 
     running = asyncio.create_task(watch.run())
     async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""What a worker's signs tell, and what is written down when its event loop stands still."""
+"""A worker's condition follows from its signs, and a blocked event loop is logged with its stack."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_signs_have_their_meaning(signs: Signs, condition: Condition) -> None:
 def test_a_worker_that_takes_nothing_beside_a_full_queue_is_ill() -> None:
     clock = ManualClock()
     vitals = Vitals(clock)
-    vitals.note_queue(listed=3, working=False)
+    vitals.record_queue(listed=3, working=False)
     clock.advance(IDLE_SECONDS)
-    vitals.loop_ticked()
-    vitals.note_queue(listed=5, working=False)
+    vitals.record_loop_tick()
+    vitals.record_queue(listed=5, working=False)
     assert judge(vitals.signs()) is Condition.IDLE_BESIDE_QUEUE
 
-    vitals.note_queue(listed=5, working=True)
+    vitals.record_queue(listed=5, working=True)
 
     assert judge(vitals.signs()) is Condition.OK
 
@@ -54,10 +54,10 @@ def test_a_worker_that_takes_nothing_beside_a_full_queue_is_ill() -> None:
 def test_an_empty_queue_is_no_reason_to_worry() -> None:
     clock = ManualClock()
     vitals = Vitals(clock)
-    vitals.note_queue(listed=1, working=False)
-    vitals.note_queue(listed=0, working=False)
+    vitals.record_queue(listed=1, working=False)
+    vitals.record_queue(listed=0, working=False)
     clock.advance(IDLE_SECONDS)
-    vitals.loop_ticked()
+    vitals.record_loop_tick()
 
     assert judge(vitals.signs()) is Condition.OK
 
@@ -66,59 +66,59 @@ def test_the_hub_counts_from_its_first_turn() -> None:
     clock = ManualClock()
     vitals = Vitals(clock)
     clock.advance(STALL_SECONDS)
-    vitals.loop_ticked()
+    vitals.record_loop_tick()
     assert judge(vitals.signs()) is Condition.OK
-    vitals.hub_ticked()
+    vitals.record_hub_tick()
     clock.advance(STALL_SECONDS)
-    vitals.loop_ticked()
+    vitals.record_loop_tick()
 
     assert judge(vitals.signs()) is Condition.HUB_STALLED
 
 
-def test_a_stall_is_written_down_once_with_the_place_where_the_loop_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stall_is_logged_once_with_the_place_where_the_loop_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.vitals.WATCH_SECONDS", 0.005)
     clock = ManualClock()
     vitals = Vitals(clock)
-    over, looks = threading.Event(), threading.Semaphore(0)
+    over, checks = threading.Event(), threading.Semaphore(0)
 
-    def stand_still() -> None:
+    def block_forever() -> None:
         over.wait()
 
     def watched() -> int | None:
-        looks.release()
+        checks.release()
         return loop.ident
 
-    loop = threading.Thread(target=stand_still)
+    loop = threading.Thread(target=block_forever)
     loop.start()
     with capture_logs() as lines:
         watchdog = LoopWatchdog(vitals, watched=watched)
         clock.advance(DUMP_AFTER_SECONDS)
-        assert looks.acquire(timeout=5)
-        assert not looks.acquire(timeout=0.1)
+        assert checks.acquire(timeout=5)
+        assert not checks.acquire(timeout=0.1)
         watchdog.close()
     over.set()
     loop.join()
 
     assert [line["event"] for line in lines] == ["event_loop_stalled"]
-    assert any("stand_still" in place for place in lines[0]["stack"])
+    assert any("block_forever" in place for place in lines[0]["stack"])
 
 
 def test_the_stack_of_no_thread_is_empty() -> None:
     assert stack_of(None) == stack_of(-1) == []
 
 
-def test_a_hub_that_waits_for_redis_is_given_time_from_the_last_silence_on() -> None:
+def test_a_hub_that_waits_for_redis_is_silent_only_from_the_last_failed_check_on() -> None:
     clock = ManualClock()
     vitals = Vitals(clock)
     vitals.excuse_hub()
     assert vitals.signs().hub_silent_seconds == 0
-    vitals.hub_ticked()
+    vitals.record_hub_tick()
     clock.advance(STALL_SECONDS)
-    vitals.loop_ticked()
+    vitals.record_loop_tick()
     assert judge(vitals.signs()) is Condition.HUB_STALLED
 
     vitals.excuse_hub()
     assert judge(vitals.signs()) is Condition.OK
     clock.advance(STALL_SECONDS)
-    vitals.loop_ticked()
+    vitals.record_loop_tick()
     assert judge(vitals.signs()) is Condition.HUB_STALLED
