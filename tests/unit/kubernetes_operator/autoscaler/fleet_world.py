@@ -14,7 +14,7 @@ from agent_operator.autoscaler.decide import Demand
 from agent_operator.autoscaler.figures import Figures
 from agent_operator.autoscaler.fleet import COST_ANNOTATION
 from agent_operator.kube.cluster import HasChanged
-from agent_operator.rest.rest_client import OrchestratorRefused
+from agent_operator.rest.rest_client import RestRefused
 from app.domain.worker import WorkerPresence
 from tests.unit.kubernetes_operator.world import Fate, Killed
 
@@ -167,7 +167,7 @@ class FakeKubernetes:
 
 @dataclass(frozen=True)
 class FakeDrains:
-    """In place of `Orchestrator`: a drained worker takes no task."""
+    """In place of `RestClient`: a drained worker takes no task."""
 
     world: FleetWorld
 
@@ -181,7 +181,7 @@ class FakeDrains:
         dies = self.world.fate.strike()
         found = [worker for worker in self.world.workers.values() if worker and worker.worker_id == worker_id]
         if not found:
-            raise OrchestratorRefused("WORKER_NOT_FOUND", worker_id)
+            raise RestRefused("WORKER_NOT_FOUND", worker_id)
         found[0].drained = drained
         if dies:
             raise Killed

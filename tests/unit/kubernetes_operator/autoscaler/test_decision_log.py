@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from agent_operator.autoscaler import decision_log as decisions_module
-from agent_operator.autoscaler.decide import Plan, Reason, Workers
-from agent_operator.autoscaler.decision_log import REPEAT_SECONDS, WAITING, Decisions
-from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway, OrchestratorError, OrchestratorRefused
-from tests.unit.kubernetes_operator.crew import Clock
+from agent_operator.autoscaler.decide import Plan, Reason, WorkerCount
+from agent_operator.autoscaler.decision_log import MOST_WAITING, REPEAT_SECONDS, DecisionLog
+from agent_operator.rest.rest_client import RestClient, RestError, RestRefused, RestUnavailable
+from tests.support.doubles import ManualClock
 
-AWAY = OrchestratorAway("API_UNREACHABLE", "away", retry_seconds=0)
-REFUSED = OrchestratorRefused("VALIDATION_FAILED", "refused")
+AWAY = RestUnavailable("API_UNREACHABLE", "away", retry_seconds=0)
+REFUSED = RestRefused("VALIDATION_FAILED", "refused")
 
 
 @dataclass
@@ -25,11 +23,11 @@ class FakeApi:
     """Answers with these failures first; `all_told` is set when it has taken the last decision."""
 
     last: int
-    failures: list[OrchestratorError] = field(default_factory=list)
+    failures: list[RestError] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
     all_told: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def keep_decision(self, decision: Mapping[str, Any]) -> None:
+    async def record_decision(self, decision: Mapping[str, Any]) -> None:
         if self.failures:
             raise self.failures.pop(0)
         self.told.append(decision["staying"])
@@ -37,16 +35,16 @@ class FakeApi:
             self.all_told.set()
 
 
-def decisions(api: FakeApi) -> Decisions:
-    return Decisions(cast("Orchestrator", api), Clock(), "agents/worker")
+def decisions(api: FakeApi, clock: ManualClock) -> DecisionLog:
+    return DecisionLog(cast("RestClient", api), clock, "agents/worker")
 
 
-def note(kept: Decisions, staying: int) -> None:
-    kept.note(Plan(staying, Reason.BACKLOG, "because"), Workers(replicas=1, slots_per_pod=4), None)
+def note(kept: DecisionLog, staying: int) -> None:
+    kept.record(Plan(staying, Reason.BACKLOG, "because"), WorkerCount(replicas=1, slots_per_pod=4), None)
 
 
-async def hand_in(kept: Decisions, api: FakeApi) -> list[int]:
-    handing = asyncio.create_task(kept.hand_in())
+async def deliver(kept: DecisionLog, api: FakeApi) -> list[int]:
+    handing = asyncio.create_task(kept.deliver())
     async with asyncio.timeout(10):
         await api.all_told.wait()
     handing.cancel()
@@ -58,34 +56,32 @@ async def hand_in(kept: Decisions, api: FakeApi) -> list[int]:
     ("failures", "told"), [([AWAY, AWAY], [1, 2, 3]), ([REFUSED], [2, 3]), ([], [1, 2, 3])], ids=["away", "refused", ""]
 )
 async def test_decisions_wait_for_an_api_that_is_away_and_not_for_one_that_refuses(
-    failures: list[OrchestratorError], told: list[int]
+    failures: list[RestError], told: list[int]
 ) -> None:
     api = FakeApi(last=3, failures=list(failures))
-    kept = decisions(api)
+    kept = decisions(api, ManualClock())
     for staying in (1, 2, 3):
         note(kept, staying)
 
-    assert await hand_in(kept, api) == told
+    assert await deliver(kept, api) == told
 
 
 async def test_of_more_than_the_api_would_keep_the_oldest_are_left_out() -> None:
-    api = FakeApi(last=WAITING + 4)
-    kept = decisions(api)
-    for staying in range(WAITING + 5):
+    api = FakeApi(last=MOST_WAITING + 4)
+    kept = decisions(api, ManualClock())
+    for staying in range(MOST_WAITING + 5):
         note(kept, staying)
 
-    assert await hand_in(kept, api) == list(range(5, WAITING + 5))
+    assert await deliver(kept, api) == list(range(5, MOST_WAITING + 5))
 
 
-async def test_the_same_decision_is_told_again_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1_000.0
-    monkeypatch.setattr(decisions_module, "time", SimpleNamespace(monotonic=lambda: now))
-    api = FakeApi(last=2)
-    kept = decisions(api)
+async def test_the_same_decision_is_told_again_only_after_a_while() -> None:
+    clock, api = ManualClock(), FakeApi(last=2)
+    kept = decisions(api, clock)
     note(kept, 1)
     note(kept, 1)
-    now += REPEAT_SECONDS
+    clock.advance(REPEAT_SECONDS)
     note(kept, 1)
     note(kept, 2)
 
-    assert await hand_in(kept, api) == [1, 1, 2]
+    assert await deliver(kept, api) == [1, 1, 2]

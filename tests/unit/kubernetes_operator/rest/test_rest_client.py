@@ -1,4 +1,4 @@
-"""What the operator makes of the API's answers: whether something was done, was not, or may be done yet."""
+"""The client of the REST API: it distinguishes requests that were done, were not done, and may still be done."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent_operator.rest.rest_client import Key, Orchestrator, OrchestratorAway, open_session
+from agent_operator.rest.rest_client import RestClient, RestUnavailable, ServiceKey, open_session
 from tests.support.servers import HOST, free_port
 
+KEY = "00000000-0000-4000-8000-000000000001"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,10 +32,12 @@ async def stand_in_between(_: web.Request) -> web.StreamResponse:
     return web.Response(status=502, text="Bad Gateway")
 
 
-async def submit_to(url: str) -> OrchestratorAway:
+async def submit_to(url: str) -> RestUnavailable:
     async with open_session(url) as session:
-        with pytest.raises(OrchestratorAway) as caught:
-            await Orchestrator(session, Key("")).submit({}, tenant="team", key="00000000-0000-4000-8000-000000000001")
+        with pytest.raises(RestUnavailable) as caught:
+            await RestClient(session, ServiceKey("")).submit(
+                {}, tenant="team", key="00000000-0000-4000-8000-000000000001"
+            )
     return caught.value
 
 
