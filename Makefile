@@ -1,17 +1,18 @@
-# Everything a person does with this repository. `make help` lists it.
-# Setup keys its stamp on the lock and pyproject.toml: nothing changed, nothing done, no network asked.
+# Everything that a person does with this repository. `make help` lists it.
+# The name of the stamp contains a checksum of the lock and of pyproject.toml: if neither changed, setup does nothing and
+# sends no request.
 
 PYTHON := .venv/bin/python
 CLI := .venv/bin/agent-orchestrator
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 
-# Stories of faults mostly wait, so more of them run at once than there are cores.
+# Fault stories mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
-# For benchmarks with real pods: a database on this machine, and the address of this machine, as pods reach it.
+# For benchmarks with real pods: a database on this machine, and the address at which pods reach this machine.
 OUTSIDE_STORE = $(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
 
-# Of end-to-end tests: waits for pods on a slow machine add up.
+# The limit of one end-to-end test: its waits for pods add up on a slow machine.
 STORY_SECONDS := 900
 
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -20,9 +21,11 @@ LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit
 .PHONY: help setup demo up down test unit chaos e2e soak check-logs lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Create .venv with everything in requirements.lock (uv when it is there, else pip)
+##@ Run it
+
+setup: $(STAMP) ## Create .venv with everything in requirements.lock (with uv if it is installed, else with pip)
 
 $(STAMP):
 	@sh .ci/setup
@@ -37,27 +40,9 @@ up: setup ## Start the whole system and leave it running (PORT=… for another p
 down: setup ## Stop what `make up` started; the data stays
 	@$(CLI) down
 
-test: setup ## Lint, types and every test that needs no cluster, but for those of `make chaos` that take minutes
-	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e
-	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
+##@ Check a change
 
-unit: setup ## The tests that need no server
-	@$(PYTHON) -m pytest -q tests/unit
-
-chaos: setup ## Every fault that must be survived, and the proof that each test would notice (twenty minutes)
-	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
-
-e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of a provider; else kind, in Docker)
-	@$(PYTHON) -m pytest -q --timeout=$(STORY_SECONDS) tests/e2e
-
-soak: setup ## 100,000 tasks and 240 SIGKILLs; goes on where it was broken off (STORE=… for a database to start)
-	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
-
-check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)
-	@$(PYTHON) -m tests.aws.fluent_bit $(FLUENT_BIT)
-
-lint: setup ## Style, layering and workflow checks
+lint: setup ## Style, import contracts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports
@@ -66,13 +51,35 @@ lint: setup ## Style, layering and workflow checks
 types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
-bench: setup ## Measure throughput and latency on this machine
+unit: setup ## The tests that need no server (half a minute)
+	@$(PYTHON) -m pytest -q tests/unit
+
+test: setup ## Lint, types and every test that needs no cluster, except the long ones of `make chaos` (half an hour)
+	@$(MAKE) --no-print-directory lint types
+	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e
+	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
+
+chaos: setup ## Every fault that must be survived, and the proof that each test would notice (25 minutes)
+	@$(PYTHON) -m pytest -q -n $(CHAOS_PROCESSES) tests/chaos
+
+e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of a provider; else kind, in Docker; 20 minutes)
+	@$(PYTHON) -m pytest -q --timeout=$(STORY_SECONDS) tests/e2e
+
+soak: setup ## 100,000 tasks and 240 SIGKILLs; resumes an interrupted run (STORE=… for a database to start; an hour)
+	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
+
+check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)
+	@$(PYTHON) -m tests.aws.fluent_bit $(FLUENT_BIT)
+
+##@ Measure it
+
+bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
 	@$(PYTHON) -m tests.benchmarks
 
-bench-guarantees: setup ## Measure what the promises of docs/reliability.md cost in time (STORE=… as for soak)
+bench-guarantees: setup ## The time that the promises of docs/reliability.md cost (STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))
 
-bench-operator: setup ## Measure thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
+bench-operator: setup ## Thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))
 
 bench-flood: setup ## The same with real pods, on a real cluster (OBJECTS=5100; E2E_CLUSTER as for e2e; STORE=… REACHED_AT=…)
@@ -84,15 +91,18 @@ bench-drains: setup ## Drain and remove workers under load on a real cluster (DR
 simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_replicas=20 …", TRACE=… for one of them)
 	@$(PYTHON) -m agent_operator.simulation $(if $(TRACE),--trace $(TRACE)) $(POLICY)
 
-lock: ## Write requirements.lock, and the parts of it that the images hold, anew (needs uv)
+##@ Maintain it
+
+lock: ## Write requirements.lock again, and the parts of it for the images (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
 	@for image in api worker operator stores reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
-docs: setup ## Write anew what is made from settings, CRD and chart: docs/config-reference.md, docs/agenttask.md, its README
+docs: setup ## Write the generated pages again: settings, metrics, CRD, and the chart's README
 	@$(CLI) settings-reference > docs/config-reference.md
+	@$(CLI) metrics-reference > docs/metrics.md
 	@$(PYTHON) -m agent_operator.crd_reference charts/agent-orchestrator/files/crds/agenttasks.yaml > docs/agenttask.md
 	@$$(sh tools/build.sh charts)/helm-docs --log-level warning --chart-search-root charts
 

@@ -50,7 +50,7 @@ from app.settings import Settings, load_settings
 from app.storage.stores import Stores
 from app.system_clock import SystemClock
 from app.telemetry.logs import configure_logging, get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ApiMetrics, LeaderMetrics
 from app.telemetry.tracing import Tracing
 
 RESTART_SECONDS = 1.0
@@ -73,7 +73,7 @@ class Assembly:
 
 def create_app(settings: Settings) -> FastAPI:
     """The application. Servers are contacted when it starts, not here."""
-    metrics = Metrics(process="api", version=__version__)
+    metrics = ApiMetrics(version=__version__)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,12 +98,12 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     install_error_handlers(app)
     install_openapi(app)
-    install_middleware(app, settings.api, metrics)
+    install_middleware(app, settings.api, metrics.http)
     return app
 
 
 def assemble(
-    settings: Settings, stores: Stores, broker: Broker, *, metrics: Metrics, tracing: Tracing, closing: Closing
+    settings: Settings, stores: Stores, broker: Broker, *, metrics: ApiMetrics, tracing: Tracing, closing: Closing
 ) -> Assembly:
     """Wires ports to services. Opens nothing."""
     clock = SystemClock()
@@ -114,12 +114,12 @@ def assemble(
         queue,
         expected_service_seconds=execution.expected_service_seconds,
         clock=clock,
-        metrics=metrics,
+        metrics=metrics.leader,
     )
     arrivals = Arrivals(queue)
     policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
     dispatcher = Dispatcher(stores.dispatch, queue, window, policies, clock)
-    leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics)
+    leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics.leader)
     gate = IntakeGate(stores.system, clock)
     roster = AgentRoster(stores.agents, clock)
     completion = CompletionWatch(stores.tasks, queue, clock, closing)
@@ -160,7 +160,7 @@ def _build_leader(
     dispatcher: Dispatcher,
     snapshots: SnapshotPublisher,
     *,
-    metrics: Metrics,
+    metrics: LeaderMetrics,
 ) -> Leader:
     return Leader(
         LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, broker.queue),

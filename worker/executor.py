@@ -39,7 +39,7 @@ from app.llm.interface import BoundLLM, CallScope
 from app.ports import AgentDirectory, Claim, ClaimRepository, Clock
 from app.settings import Settings
 from app.telemetry.logs import bind_log_context, get_logger, origin
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing, current_trace_id
 from app.tools.search_tool import SearchTool
 from worker.allowance import LeasedSearch, TaskAllowance
@@ -73,7 +73,7 @@ class ExecutorParts:
     finished: Callable[[Task], None]
     recent: RecentWork
     settings: Settings
-    metrics: Metrics
+    metrics: TaskMetrics
     tracing: Tracing
     clock: Clock
     owner: str

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from app.errors import ConfigurationError
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ProcessMetrics
 from worker.vitals import Signs, judge
 
 
@@ -21,7 +21,7 @@ class ProbeServer:
     """Serves until closed."""
 
     def __init__(
-        self, host: str, port: int, *, metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+        self, host: str, port: int, *, metrics: ProcessMetrics, signs: Callable[[], Signs], ready: Callable[[], bool]
     ) -> None:
         """Raises ConfigurationError when the port is taken."""
         try:
@@ -43,7 +43,9 @@ def _rounded(signs: list[tuple[str, float | bool]]) -> dict[str, float | bool]:
     return {name: value if isinstance(value, bool) else round(value, 1) for name, value in signs}
 
 
-def _handler(metrics: Metrics, signs: Callable[[], Signs], ready: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    metrics: ProcessMetrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/metrics":

@@ -38,7 +38,7 @@ from app.storage.mongo import connect, database
 from app.storage.projections import MongoProjectionRepository
 from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics, WorkerMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.web_search import WebSearch
 from worker.consumption import Consuming, Consumption
@@ -65,7 +65,7 @@ class GatewayFactory(Protocol):
     """Builds the gateway on the runtime's event loop."""
 
     def __call__(
-        self, settings: Settings, *, redis: Redis, metrics: Metrics, tracing: Tracing, clock: Clock
+        self, settings: Settings, *, redis: Redis, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
     ) -> LLMGateway: ...
 
 
@@ -76,8 +76,8 @@ class Runtime:
         self._settings = settings
         self._make_gateway = make_gateway
         self._clock = SystemClock()
-        self._metrics = Metrics(process="worker", version=__version__)
-        self._metrics.slots.set(settings.worker.concurrency)
+        self._metrics = WorkerMetrics(version=__version__)
+        self._metrics.tasks.slots.set(settings.worker.concurrency)
         self._tracing = Tracing(settings.process, process="worker", version=__version__)
         self.name = settings.worker.name or socket.gethostname()
         self.worker_id = f"{self.name}-{uuid.uuid4().hex[:8]}"
@@ -156,7 +156,7 @@ class Runtime:
         directory = MongoAgentDirectory(db)
         registry = build_registry(settings.agents)
         gateway = self._make_gateway(
-            settings, redis=self._redis, metrics=self._metrics, tracing=self._tracing, clock=self._clock
+            settings, redis=self._redis, metrics=self._metrics.outbound, tracing=self._tracing, clock=self._clock
         )
         self._gateway = gateway
         self._leases = LeaseKeeper(claims, lease_seconds=settings.execution.lease_seconds, clock=self._clock)
@@ -176,7 +176,7 @@ class Runtime:
             clock=self._clock,
         )
         self._web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
-        search = WebSearch(settings.search, client=self._web, breaker=gateway.breaker, metrics=self._metrics)
+        search = WebSearch(settings.search, client=self._web, breaker=gateway.breaker, metrics=self._metrics.outbound)
         recent = RecentWork(self._clock)
         self._executor = Executor(
             ExecutorParts(
@@ -191,7 +191,7 @@ class Runtime:
                 finished=self._finished,
                 recent=recent,
                 settings=settings,
-                metrics=self._metrics,
+                metrics=self._metrics.tasks,
                 tracing=self._tracing,
                 clock=self._clock,
                 owner=self.worker_id,

@@ -27,7 +27,7 @@ from app.domain.usage import NO_USAGE, ModelAttempt
 from app.errors import TaskFailure
 from app.llm.interface import BoundLLM
 from app.ports import Clock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchTool
 
@@ -75,7 +75,7 @@ class AgentContext:
     cards: Sequence[AgentCard]
     min_confidence: float
     clock: Clock
-    metrics: Metrics
+    metrics: TaskMetrics
     tracing: Tracing
     workflow_type: str
 

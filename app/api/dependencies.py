@@ -18,7 +18,7 @@ from app.services.system import SystemService
 from app.services.tasks import TaskService
 from app.services.workers import WorkerService
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ProcessMetrics
 from app.telemetry.tracing import Tracing
 
 
@@ -36,7 +36,7 @@ class ApiState:
     workers: WorkerService
     scaling: ScalingLog
     authenticator: Authenticator
-    metrics: Metrics
+    metrics: ProcessMetrics
     tracing: Tracing
 
 

@@ -21,7 +21,7 @@ from app.api.problems import problem_response
 from app.errors import BodyTooLarge, UnsupportedMediaType
 from app.settings import ApiSettings
 from app.telemetry.logs import bind_log_context, get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import HttpMetrics
 
 REQUEST_ID_HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"
@@ -33,7 +33,7 @@ _PROBES = frozenset({"/health", "/ready", "/metrics"})
 _log = get_logger(__name__)
 
 
-def install_middleware(app: FastAPI, settings: ApiSettings, metrics: Metrics) -> None:
+def install_middleware(app: FastAPI, settings: ApiSettings, metrics: HttpMetrics) -> None:
     """The last one added is the outermost."""
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
     app.add_middleware(FaultBarrier)
@@ -54,7 +54,7 @@ def install_middleware(app: FastAPI, settings: ApiSettings, metrics: Metrics) ->
 class RequestContext:
     """Puts `request_id` into the request's state and on the answer; counts, times and logs the request."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

@@ -86,6 +86,14 @@ def ssm_render(
         render.render(path.rstrip("/"), region=region)
 
 
+@app.command("metrics-reference", hidden=True)
+def metrics_reference() -> None:
+    """Prints docs/metrics.md, generated from the declarations of the metrics."""
+    from app.cli.metrics_reference import render_metrics
+
+    sys.stdout.write(render_metrics())
+
+
 @app.command("settings-reference", hidden=True)
 def settings_reference() -> None:
     """Print docs/config-reference.md, made from the settings themselves."""

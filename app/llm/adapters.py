@@ -19,7 +19,7 @@ from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.http import HttpTimeouts, build_web_client
 from app.outbound.key_file import ProviderKey
 from app.settings import LLMSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 ENDPOINTS = {Provider.OPENAI: OPENAI, Provider.ANTHROPIC: ANTHROPIC}
 
@@ -27,7 +27,7 @@ ENDPOINTS = {Provider.OPENAI: OPENAI, Provider.ANTHROPIC: ANTHROPIC}
 class Transports:
     """Belongs to one event loop."""
 
-    def __init__(self, settings: LLMSettings, *, metrics: Metrics) -> None:
+    def __init__(self, settings: LLMSettings, *, metrics: OutboundMetrics) -> None:
         self._settings = settings
         self._keys = {
             Provider.OPENAI: ProviderKey(

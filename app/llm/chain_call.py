@@ -28,7 +28,7 @@ from app.outbound.breaker import CircuitBreaker
 from app.outbound.breaker_state import BreakerState
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 # uvloop's timers wake up to a millisecond early: a breaker that was just told to pause would still refuse.
 _TIMER_MARGIN_SECONDS = 0.005
@@ -50,7 +50,7 @@ class CallParts:
     breaker: CircuitBreaker
     limits: ProviderLimits
     meter: Meter
-    metrics: Metrics
+    metrics: OutboundMetrics
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]]
 

@@ -29,7 +29,7 @@ from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
 from app.settings import AgentSettings, LLMSettings, Settings
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 from app.telemetry.tracing import Tracing, current_traceparent
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -61,7 +61,7 @@ class LLMGateway:
         breaker: CircuitBreaker,
         limits: ProviderLimits,
         prices: PriceTable,
-        metrics: Metrics,
+        metrics: OutboundMetrics,
         tracing: Tracing,
         clock: Clock,
         rng: random.Random | None = None,
@@ -175,7 +175,7 @@ class GatewayLLM:
 
 
 def build_gateway(
-    settings: Settings, *, redis: Redis | None, metrics: Metrics, tracing: Tracing, clock: Clock
+    settings: Settings, *, redis: Redis | None, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
 ) -> LLMGateway:
     """The worker's gateway. Raises ConfigurationError for a chain or a price file that makes no sense."""
     return LLMGateway(

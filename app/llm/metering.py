@@ -20,7 +20,7 @@ from app.llm.interface import CallScope
 from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.ports import Clock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 8
@@ -54,7 +54,7 @@ class OpenAttempt:
 class Meter:
     """Prices tries, counts them and tells the scope about them. One of the last three ends each try."""
 
-    def __init__(self, *, prices: PriceTable, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, *, prices: PriceTable, metrics: OutboundMetrics, clock: Clock) -> None:
         self._prices = prices
         self._metrics = metrics
         self._clock = clock

@@ -25,7 +25,7 @@ from app.outbound.breaker_state import BreakerState, BreakerStatus
 from app.ports import Clock
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 KEY_PREFIX = "ao:breaker:"
 _FRESH_SECONDS = 1.0
@@ -57,7 +57,7 @@ class CircuitBreaker:
         settings: LLMSettings,
         *,
         redis: Redis | None,
-        metrics: Metrics,
+        metrics: OutboundMetrics,
         clock: Clock,
         rng: random.Random | None = None,
     ) -> None:

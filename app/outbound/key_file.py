@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 
 _log = get_logger(__name__)
 
@@ -19,7 +19,7 @@ _log = get_logger(__name__)
 class ProviderKey:
     """`current` is what to send now. The file wins over the variable while it can be read."""
 
-    def __init__(self, provider: str, *, value: SecretStr | None, path: Path | None, metrics: Metrics) -> None:
+    def __init__(self, provider: str, *, value: SecretStr | None, path: Path | None, metrics: OutboundMetrics) -> None:
         self._provider = provider
         self._value = value.get_secret_value().strip() if value is not None else None
         self._file = KeyFile(path) if path is not None else None

@@ -17,7 +17,7 @@ from app.ports import Clock, DispatchRepository, LeaderLock, ProjectionRepositor
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import LeaderMetrics
 
 LOCK_SECONDS = 10.0
 RENEW_SECONDS = 3.0
@@ -58,7 +58,7 @@ class Leader:
         owner: str,
         lease_seconds: float,
         clock: Clock,
-        metrics: Metrics,
+        metrics: LeaderMetrics,
     ) -> None:
         self._ports = ports
         self._dispatcher = dispatcher

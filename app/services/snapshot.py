@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from app.domain.worker import WorkerPresence
 from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import LeaderMetrics
 
 TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
@@ -37,7 +37,7 @@ class SnapshotPublisher:
         *,
         expected_service_seconds: float,
         clock: Clock,
-        metrics: Metrics,
+        metrics: LeaderMetrics,
     ) -> None:
         self._tasks = tasks
         self._queue = queue

@@ -22,7 +22,7 @@ from app.errors import SearchError, SearchRejected, SearchUnavailable, UnsafeAdd
 from app.outbound.breaker import CircuitBreaker
 from app.outbound.key_file import ProviderKey
 from app.settings import SearchSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 from app.tools.addresses import check_url
 from app.tools.search_tool import SearchHit
 from app.tools.untrusted import clean
@@ -62,7 +62,7 @@ class WebSearch:
     """The process's `SearchTool`. `client` is its own, made by `app.outbound.http`, as Tavily adds the key to it."""
 
     def __init__(
-        self, settings: SearchSettings, *, client: httpx.AsyncClient, breaker: CircuitBreaker, metrics: Metrics
+        self, settings: SearchSettings, *, client: httpx.AsyncClient, breaker: CircuitBreaker, metrics: OutboundMetrics
     ) -> None:
         self._settings = settings
         self._client = client

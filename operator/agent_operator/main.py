@@ -41,7 +41,7 @@ from app.ports import Clock
 from app.settings import BrokerSettings, OperatorSettings
 from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 
 # How long the start waits for an API server that is unavailable. After that the process ends with the reason.
 CHECK_SECONDS = 60.0
@@ -64,7 +64,7 @@ class Assembly:
     cluster: Cluster
     registry: kopf.OperatorRegistry
     pulse: Pulse
-    metrics: Metrics
+    metrics: OperatorMetrics
 
 
 async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
@@ -92,7 +92,8 @@ def assemble(
     access: ClusterAccess, objects: AgentTasks, rest: RestClient, *, clock: Clock, cluster_name: str
 ) -> Assembly:
     """Wires the parts. Opens nothing."""
-    metrics, pulse = Metrics(process="operator", version=__version__), Pulse(clock)
+    process, pulse = OperatorMetrics(version=__version__), Pulse(clock)
+    metrics = process.agenttasks
     register, work = Register(clock), WorkQueue()
     events = EventRecorder(objects.cluster, metrics, clock)
     writer = StatusWriter(objects, clock, metrics)
@@ -123,7 +124,7 @@ def assemble(
         cluster=objects.cluster,
         registry=watch_registry(access, register, work, on_event=metrics.operator_watch_events.inc),
         pulse=pulse,
-        metrics=metrics,
+        metrics=process,
     )
 
 
@@ -135,7 +136,7 @@ def add_autoscaler(assembly: Assembly, settings: OperatorSettings, broker: Broke
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
     # A recorder of its own: a flood of AgentTasks must not take the room of the autoscaler's few events.
-    events = EventRecorder(assembly.cluster, assembly.metrics, clock)
+    events = EventRecorder(assembly.cluster, assembly.metrics.agenttasks, clock)
     decisions = DecisionLog(assembly.rest, clock, f"{namespace}/{name}")
     autoscaler = Autoscaler(
         Deployment(assembly.cluster, namespace, name),
@@ -147,7 +148,7 @@ def add_autoscaler(assembly: Assembly, settings: OperatorSettings, broker: Broke
         decisions,
         policy=policy,
         clock=clock,
-        metrics=assembly.metrics,
+        metrics=assembly.metrics.autoscaler,
         pulse=assembly.pulse,
     )
     listening = connect_for_listening(broker.redis_url)

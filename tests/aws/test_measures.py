@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from agent_operator.autoscaler.loop import Autoscaler
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 from tests.aws.metric_filters import matches
 from tests.aws.template import of_type
 from tests.support.stack import Stack, running_stack
@@ -145,7 +145,7 @@ def job() -> dict[str, Any]:
 
 
 def test_what_the_agent_declares_are_metrics_that_it_can_read() -> None:
-    registry = Metrics(process="operator", version="test").registry
+    registry = OperatorMetrics(version="test").registry
     there = {family.name + ("_total" if family.type == "counter" else ""): family.type for family in registry.collect()}
     labels = {
         name + ("_total" if there.get(name + "_total") else ""): set(getattr(collector, "_labelnames", ()))
@@ -160,7 +160,7 @@ def test_what_the_agent_declares_are_metrics_that_it_can_read() -> None:
 def test_what_the_agent_keeps_is_what_it_declares() -> None:
     (keep,) = [rule for rule in job()["metric_relabel_configs"] if rule["action"] == "keep"]
     declared = {name for name, _ in declarations()}
-    registry = Metrics(process="operator", version="test").registry
+    registry = OperatorMetrics(version="test").registry
     names = {sample.name for family in registry.collect() for sample in family.samples} | declared
     kept = [
         name

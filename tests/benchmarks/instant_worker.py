@@ -18,7 +18,7 @@ from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, ToolSpec
 from app.ports import Clock
 from app.settings import Settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OutboundMetrics
 from app.telemetry.tracing import Tracing
 from worker.__main__ import main
 
@@ -67,7 +67,7 @@ class InstantGateway(LLMGateway):
 
 
 def build_instant_gateway(
-    settings: Settings, *, redis: Redis, metrics: Metrics, tracing: Tracing, clock: Clock
+    settings: Settings, *, redis: Redis, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
 ) -> LLMGateway:
     gateway = build_gateway(settings, redis=redis, metrics=metrics, tracing=tracing, clock=clock)
     gateway.__class__ = InstantGateway

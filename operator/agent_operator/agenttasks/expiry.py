@@ -16,7 +16,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, HasChanged, NotThere
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 TICK_SECONDS = 1.0
 RETRY = timedelta(seconds=10)
@@ -28,7 +28,7 @@ class Expiry:
     """The deletions that are due within the `horizon`, in order."""
 
     def __init__(
-        self, objects: AgentTasks, clock: Clock, metrics: Metrics, pulse: Pulse, *, horizon: timedelta
+        self, objects: AgentTasks, clock: Clock, metrics: AgentTaskMetrics, pulse: Pulse, *, horizon: timedelta
     ) -> None:
         self._objects = objects
         self._clock = clock

@@ -21,7 +21,7 @@ from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import RestClient, RestError, RestUnavailable, TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 # At most two requests a second, however busy the feed: changes of the same task in between need one write.
 TICK_SECONDS = 0.5
@@ -55,7 +55,7 @@ class Mirror:
     events: EventRecorder
     work: WorkQueue
     clock: Clock
-    metrics: Metrics
+    metrics: AgentTaskMetrics
     pulse: Pulse
     cluster_name: str
     resync_seconds: float = RESYNC_SECONDS

@@ -30,7 +30,7 @@ from agent_operator.rest.rest_client import (
 )
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 # A deletion waits this long for an API that does not answer: an outage must not block deletions for ever.
 DELETION_WAIT_SECONDS = 60.0
@@ -55,7 +55,7 @@ class Reconciler:
     expiry: Expiry
     backpressure: Backpressure
     clock: Clock
-    metrics: Metrics
+    metrics: AgentTaskMetrics
     cluster_name: str
 
     async def reconcile(self, entry: Entry) -> None:

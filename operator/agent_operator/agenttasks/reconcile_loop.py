@@ -12,7 +12,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, ClusterUnavailable, NotThere
 from agent_operator.rest.rest_client import RestRefused, RestUnavailable
 from app.telemetry.logs import get_logger, origin
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 AT_ONCE = 32
 # After an outage the API server is tried again within this time.
@@ -27,7 +27,7 @@ class ReconcileLoop:
     """The workers that reconcile objects, `AT_ONCE` of them."""
 
     def __init__(
-        self, reconciler: Reconciler, register: Register, work: WorkQueue, *, metrics: Metrics, pulse: Pulse
+        self, reconciler: Reconciler, register: Register, work: WorkQueue, *, metrics: AgentTaskMetrics, pulse: Pulse
     ) -> None:
         self._reconciler = reconciler
         self._register = register

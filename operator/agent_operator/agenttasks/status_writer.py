@@ -14,7 +14,7 @@ from agent_operator.agenttasks.status import Moment, Status, mirrored
 from agent_operator.kube.cluster import HasChanged, NotThere
 from agent_operator.rest.rest_client import TaskState
 from app.ports import Clock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 # Below the session's 20 connections, so that lists and finalizers need not wait behind a flood of statuses.
 WRITES_AT_ONCE = 16
@@ -23,7 +23,7 @@ WRITES_AT_ONCE = 16
 class StatusWriter:
     """The writer of all statuses. If an object is gone, or another one has its name, it marks the entry as `gone`."""
 
-    def __init__(self, objects: AgentTasks, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, objects: AgentTasks, clock: Clock, metrics: AgentTaskMetrics) -> None:
         self._objects = objects
         self._clock = clock
         self._metrics = metrics

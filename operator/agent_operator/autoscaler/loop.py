@@ -28,7 +28,7 @@ from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AutoscalerMetrics
 
 # Together about one tick a second. The second pause follows a kick, too, so a burst of tasks makes at most five ticks a
 # second.
@@ -68,7 +68,7 @@ class Autoscaler:
         *,
         policy: Policy,
         clock: Clock,
-        metrics: Metrics,
+        metrics: AutoscalerMetrics,
         pulse: Pulse,
     ) -> None:
         self._deployment = deployment

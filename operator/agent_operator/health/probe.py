@@ -13,11 +13,11 @@ from aiohttp import web
 
 from agent_operator.health.pulse import Pulse
 from app.errors import ConfigurationError
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ProcessMetrics
 
 
 @asynccontextmanager
-async def serving_probe(host: str, port: int, *, metrics: Metrics, pulse: Pulse) -> AsyncIterator[None]:
+async def serving_probe(host: str, port: int, *, metrics: ProcessMetrics, pulse: Pulse) -> AsyncIterator[None]:
     """Answers requests while the body runs. Raises ConfigurationError if the port is in use."""
 
     async def health(_: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ from datetime import datetime
 from agent_operator.kube.cluster import Cluster, ClusterError
 from app.ports import Clock
 from app.telemetry.logs import get_logger
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import AgentTaskMetrics
 
 COMPONENT = "agent-operator"
 # A token bucket: this many events at once, and then so many a second. docs/operator.md promises these two numbers.
@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 class EventRecorder:
     """The queue of events to write: `emit` adds one and returns at once, `run` writes them."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, metrics: AgentTaskMetrics, clock: Clock) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._clock = clock

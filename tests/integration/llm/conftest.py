@@ -16,7 +16,7 @@ from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
 from app.llm.interface import CallScope
 from app.settings import LLMSettings, ProcessSettings, Settings
 from app.system_clock import SystemClock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.simulators import running_simulator
 from tests.unit.llm.doubles import RecordingAllowance
@@ -67,7 +67,7 @@ class Asked:
     """A gateway that asks `models` in every role, bound to one task."""
 
     gateway: LLMGateway
-    metrics: Metrics
+    metrics: WorkerMetrics
     allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
     heard: list[ModelAttempt] = field(default_factory=list)
     remaining_seconds: float = 30.0
@@ -113,12 +113,12 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
             http_max_retries=tries,
             http_base_backoff_seconds=0.05,
         )
-        metrics = Metrics(process="worker", version="test")
+        metrics = WorkerMetrics(version="test")
         process = ProcessSettings(otlp_endpoint=None)
         gateway = build_gateway(
             Settings(process=process, llm=settings),
             redis=None,
-            metrics=metrics,
+            metrics=metrics.outbound,
             tracing=Tracing(process, process="worker", version="test"),
             clock=SystemClock(),
         )

@@ -17,7 +17,7 @@ from app.outbound.breaker import KEY_PREFIX, CircuitBreaker
 from app.outbound.breaker_state import CLOSED, BreakerStatus
 from app.settings import LLMSettings
 from app.system_clock import SystemClock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from tests.support.doubles import ManualClock
 from tests.support.servers import broker_server
 
@@ -36,7 +36,7 @@ def worker(redis: Redis, *, clock: ManualClock | SystemClock | None = None, rese
     return CircuitBreaker(
         LLMSettings(breaker_failures=THRESHOLD, breaker_reset_seconds=reset),
         redis=redis,
-        metrics=Metrics(process="worker", version="test"),
+        metrics=WorkerMetrics(version="test").outbound,
         clock=clock or SystemClock(),
         rng=random.Random(1),
     )

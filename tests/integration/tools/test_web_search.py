@@ -14,7 +14,7 @@ from app.outbound.http import HttpTimeouts, build_web_client
 from app.settings import LLMSettings, SearchSettings
 from app.simulator.injections import PAGES
 from app.system_clock import SystemClock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.tools.web_search import WebSearch
 from tests.support.simulators import running_simulator
 
@@ -34,7 +34,7 @@ async def control(simulator: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def search(simulator: str) -> AsyncIterator[WebSearch]:
-    metrics = Metrics(process="test", version="0")
+    metrics = WorkerMetrics(version="test").outbound
     settings = SearchSettings(tavily_api_key=SecretStr("k"), tavily_base_url=simulator, timeout_seconds=0.5)
     breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=metrics, clock=SystemClock())
     async with build_web_client(HttpTimeouts(settings.timeout_seconds)) as client:

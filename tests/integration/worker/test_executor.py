@@ -23,7 +23,7 @@ from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
 from app.system_clock import SystemClock
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.doubles import DrainsDouble
 from tests.support.tasks import TENANT, claim_repository, new_task, task_repository
@@ -80,7 +80,7 @@ class Bench:
         )
         self.fetched: set[TaskId] = set()
         self.registry: AgentRegistry = build_registry(AgentSettings())
-        self.metrics = Metrics(process="worker", version="test")
+        self.metrics = WorkerMetrics(version="test")
         self.parts: dict[str, Any] = {
             "claims": self.claims,
             "directory": self.directory,
@@ -93,7 +93,7 @@ class Bench:
             "finished": self.finished.append,
             "recent": RecentWork(SystemClock()),
             "settings": settings,
-            "metrics": self.metrics,
+            "metrics": self.metrics.tasks,
             "tracing": Tracing(ProcessSettings(), process="worker", version="test"),
             "clock": SystemClock(),
             "owner": "worker-a",

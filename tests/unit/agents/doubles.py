@@ -20,7 +20,7 @@ from app.domain.usage import AttemptStatus, ModelAttempt, Usage
 from app.errors import SearchUnavailable, TaskFailure
 from app.llm.interface import ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.settings import ProcessSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchHit
 
@@ -210,7 +210,7 @@ def make_context(
         cards=cards,
         min_confidence=min_confidence,
         clock=FixedClock(),
-        metrics=Metrics(process="test", version="0"),
+        metrics=WorkerMetrics(version="test").tasks,
         tracing=Tracing(ProcessSettings(), process="test", version="0"),
         workflow_type="test",
     )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.middleware import FaultBarrier, RequestContext
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ApiMetrics
 
 
 class BreaksBefore:
@@ -24,16 +24,16 @@ class BreaksAfter:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(process="api", version="0")
+def metrics() -> ApiMetrics:
+    return ApiMetrics(version="test")
 
 
-def wrapped(app: ASGIApp, metrics: Metrics) -> httpx.AsyncClient:
-    layers = RequestContext(FaultBarrier(app), metrics=metrics)
+def wrapped(app: ASGIApp, metrics: ApiMetrics) -> httpx.AsyncClient:
+    layers = RequestContext(FaultBarrier(app), metrics=metrics.http)
     return httpx.AsyncClient(transport=httpx.ASGITransport(layers), base_url="http://api")
 
 
-async def test_a_fault_becomes_a_problem_document_with_the_request_id(metrics: Metrics) -> None:
+async def test_a_fault_becomes_a_problem_document_with_the_request_id(metrics: ApiMetrics) -> None:
     async with wrapped(BreaksBefore(), metrics) as client:
         answer = await client.get("/x", headers={"X-Request-ID": "r-1"})
 
@@ -43,14 +43,14 @@ async def test_a_fault_becomes_a_problem_document_with_the_request_id(metrics: M
     assert "hunter2" not in answer.text
 
 
-async def test_a_fault_after_the_answer_began_is_not_answered_twice(metrics: Metrics) -> None:
+async def test_a_fault_after_the_answer_began_is_not_answered_twice(metrics: ApiMetrics) -> None:
     async with wrapped(BreaksAfter(), metrics) as client:
         answer = await client.get("/x")
 
     assert (answer.status_code, answer.text) == (200, "half")
 
 
-async def test_unknown_methods_share_one_label(metrics: Metrics) -> None:
+async def test_unknown_methods_share_one_label(metrics: ApiMetrics) -> None:
     async with wrapped(FastAPI(), metrics) as client:
         await client.request("BREW", "/coffee")
 

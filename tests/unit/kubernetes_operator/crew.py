@@ -18,7 +18,7 @@ from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.backpressure import Backpressure
 from agent_operator.rest.rest_client import RestClient, RestUnavailable
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.world import FakeCluster, FakeRest, World
 
@@ -38,7 +38,7 @@ class Crew:
     ) -> None:
         self.world = world
         self.clock = ManualClock()
-        metrics, pulse, self.work = Metrics(process="operator", version="test"), Pulse(self.clock), WorkQueue()
+        metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
         objects = AgentTasks(cast("Cluster", FakeCluster(world)))
         rest = cast("RestClient", FakeRest(world))
         self.register = Register(self.clock) if register is None else register

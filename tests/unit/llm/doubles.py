@@ -19,7 +19,7 @@ from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from tests.support.doubles import ManualClock
 
 TOKENS = TokenCounts(input=10, output=5)
@@ -116,11 +116,11 @@ class Bench:
     allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
     heard: list[ModelAttempt] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
-    metrics: Metrics = field(default_factory=lambda: Metrics(process="worker", version="test"))
+    metrics: WorkerMetrics = field(default_factory=lambda: WorkerMetrics(version="test"))
 
     def __post_init__(self) -> None:
         self.breaker = CircuitBreaker(
-            self.settings, redis=None, metrics=self.metrics, clock=self.clock, rng=random.Random(1)
+            self.settings, redis=None, metrics=self.metrics.outbound, clock=self.clock, rng=random.Random(1)
         )
         self.limits = ProviderLimits(self.settings, redis=None, clock=self.clock)
         self.deadline = self.clock.monotonic() + self.remaining
@@ -143,8 +143,8 @@ class Bench:
             transports=MemoryTransports(self.adapters),
             breaker=self.breaker,
             limits=self.limits,
-            meter=Meter(prices=PriceTable(), metrics=self.metrics, clock=self.clock),
-            metrics=self.metrics,
+            meter=Meter(prices=PriceTable(), metrics=self.metrics.outbound, clock=self.clock),
+            metrics=self.metrics.outbound,
             rng=random.Random(1),
             sleep=self.sleep,
         )

@@ -15,7 +15,7 @@ from app.llm.gateway import LLMGateway, build_gateway
 from app.llm.interface import ChatMessage, ModelRole, ToolSpec
 from app.llm.pricing import PriceTable
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.doubles import ManualClock
 from tests.unit.llm.doubles import Bench, MemoryTransports, ScriptedAdapter, answer
@@ -49,7 +49,7 @@ class Made:
             breaker=self.bench.breaker,
             limits=self.bench.limits,
             prices=PriceTable(),
-            metrics=self.bench.metrics,
+            metrics=self.bench.metrics.outbound,
             tracing=self.tracing,
             clock=self.bench.clock,
             sleep=self.bench.sleep,
@@ -121,7 +121,7 @@ async def test_a_chain_that_makes_no_sense_stops_the_start() -> None:
         build_gateway(
             settings,
             redis=None,
-            metrics=Metrics(process="worker", version="test"),
+            metrics=WorkerMetrics(version="test").outbound,
             tracing=RecordedTracing(),
             clock=ManualClock(),
         )

@@ -9,7 +9,7 @@ import pytest
 
 from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from tests.support.doubles import ManualClock
 
 NAME = "openai:gpt"
@@ -18,11 +18,11 @@ NAME = "openai:gpt"
 class Fixture:
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.metrics = Metrics(process="worker", version="test")
+        self.metrics = WorkerMetrics(version="test")
         self.breaker = CircuitBreaker(
             LLMSettings(breaker_failures=3, breaker_reset_seconds=60),
             redis=None,
-            metrics=self.metrics,
+            metrics=self.metrics.outbound,
             clock=self.clock,
             rng=random.Random(1),
         )

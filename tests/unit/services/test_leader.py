@@ -17,7 +17,7 @@ from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue
 
 LEASE_SECONDS = 30.0
@@ -91,7 +91,7 @@ class Bench:
         self.lock = LockDouble()
         self.store = DispatchDouble()
         self.system = SystemDouble()
-        self.metrics = Metrics(process="api", version="test")
+        self.metrics = ApiMetrics(version="test")
         queue = MemoryQueue()
         store = cast("Any", self.store)
         self.window = TicketWindow(queue, self.clock)
@@ -105,11 +105,11 @@ class Bench:
                 queue=queue,
             ),
             Dispatcher(store, queue, self.window, policies, self.clock),
-            SnapshotPublisher(store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics),
+            SnapshotPublisher(store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader),
             owner="api-1",
             lease_seconds=LEASE_SECONDS,
             clock=self.clock,
-            metrics=self.metrics,
+            metrics=self.metrics.leader,
         )
 
     async def reap(self, rounds: int) -> list[bool]:

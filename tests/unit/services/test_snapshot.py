@@ -9,7 +9,7 @@ from app.domain.worker import RecentFigures
 from app.ports import DispatchRepository, QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 
 
@@ -24,7 +24,7 @@ def publisher(queue: MemoryQueue, clock: ManualClock) -> SnapshotPublisher:
         queue,
         expected_service_seconds=20,
         clock=clock,
-        metrics=Metrics(process="api", version="test"),
+        metrics=ApiMetrics(version="test").leader,
     )
 
 

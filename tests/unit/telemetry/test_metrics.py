@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from prometheus_client import Counter
 
+from app.cli.metrics_reference import render_metrics
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import ApiMetrics, OperatorMetrics, ProcessMetrics, WorkerMetrics
 
-LABELS = {
-    "agents_llm_calls": {"provider", "model", "status"},
-    "agents_llm_tokens": {"type"},
-    "agents_workflow_execution_seconds": {"workflow_type", "status"},
-    "agents_tool_calls": {"tool_name", "status"},
+API_LABELS = {
+    "agents_build_info": {"process", "version"},
+    "agents_reaper_requeued_total": {"reason"},
+    "agents_truth_drift": set(),
+    "http_requests_total": {"method", "route", "status"},
+    "http_request_duration_seconds": {"method", "route"},
+}
+WORKER_LABELS = {
+    "agents_build_info": {"process", "version"},
+    "agents_llm_calls_total": {"provider", "model", "status"},
+    "agents_llm_tokens_total": {"type"},
+    "agents_llm_model_tokens_total": {"provider", "model", "type"},
+    "agents_llm_cost_usd_total": {"provider", "model"},
+    "agents_llm_unpriced_calls_total": {"provider", "model"},
     "agents_llm_request_duration_seconds": {"provider", "model"},
-    "agents_llm_model_tokens": {"provider", "model", "type"},
-    "agents_llm_cost_usd": {"provider", "model"},
-    "agents_llm_fallback": {"from_model", "to_model", "reason"},
+    "agents_llm_fallback_total": {"from_model", "to_model", "reason"},
+    "agents_llm_model_shutdown_timestamp_seconds": {"provider", "model"},
+    "agents_provider_key_rotations_total": {"provider"},
     "agents_circuit_breaker_state": {"name"},
-    "agents_tasks": {"status", "agent"},
+    "agents_tool_calls_total": {"tool_name", "status"},
+    "agents_workflow_execution_seconds": {"workflow_type", "status"},
+    "agents_tasks_total": {"status", "agent"},
     "agents_task_duration_seconds": {"agent"},
     "agents_task_wait_seconds": set(),
+    "agents_citations_dropped_total": set(),
     "agents_worker_busy_slots": set(),
     "agents_worker_slots": set(),
-    "agents_reaper_requeued": {"reason"},
-    "agents_truth_drift": set(),
-    "http_requests": {"method", "route", "status"},
-    "http_request_duration_seconds": {"method", "route"},
-    "agents_build_info": {"process", "version"},
 }
+OPERATOR_LABELS = {
+    "agents_build_info": {"process", "version"},
+    "agents_operator_active_objects": set(),
+    "agents_operator_due_objects": set(),
+    "agents_operator_watch_events_total": set(),
+    "agents_operator_submissions_total": {"outcome"},
+    "agents_operator_status_writes_total": set(),
+    "agents_operator_status_lag_seconds": set(),
+    "agents_operator_kubernetes_events_total": {"outcome"},
+    "agents_operator_expired_objects_total": set(),
+    "agents_operator_lost_tasks_total": set(),
+    "agents_operator_errors_total": {"reason"},
+    "agents_queue_depth": {"queue"},
+    "agents_queue_oldest_age_seconds": {"queue"},
+    "agents_autoscaler_workers": {"state"},
+    "agents_autoscaler_decisions_total": {"reason"},
+    "agents_autoscaler_changes_total": {"direction"},
+    "agents_autoscaler_wrong_victims_total": set(),
+}
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(process="worker", version="1.2.3")
+def metrics() -> WorkerMetrics:
+    return WorkerMetrics(version="1.2.3")
 
 
 def attempt(status: AttemptStatus = AttemptStatus.OK, *, cost_microusd: int | None = 500_000) -> ModelAttempt:
@@ -44,17 +74,35 @@ def attempt(status: AttemptStatus = AttemptStatus.OK, *, cost_microusd: int | No
     )
 
 
-def test_every_name_has_exactly_its_labels(metrics: Metrics) -> None:
+@pytest.mark.parametrize(
+    ("process", "expected"),
+    [
+        (ApiMetrics(version="test"), API_LABELS),
+        (WorkerMetrics(version="test"), WORKER_LABELS),
+        (OperatorMetrics(version="test"), OPERATOR_LABELS),
+    ],
+    ids=["api", "worker", "operator"],
+)
+def test_a_process_exports_its_own_families_with_exactly_their_labels(
+    process: ProcessMetrics, expected: dict[str, set[str]]
+) -> None:
     registered = {
-        vars(collector)["_name"]: set(vars(collector)["_labelnames"])
-        for collector in set(metrics.registry._collector_to_names)
+        vars(collector)["_name"] + ("_total" if isinstance(collector, Counter) else ""): set(
+            vars(collector)["_labelnames"]
+        )
+        for collector in set(process.registry._collector_to_names)
         if hasattr(collector, "_labelnames")
     }
 
-    assert {name: registered[name] for name in LABELS} == LABELS
+    assert registered == expected
+    assert {family.name: set(family.labels) for family in process.families} == expected
 
 
-def test_zeros_are_there_before_anything_happens(metrics: Metrics) -> None:
+def test_the_reference_is_up_to_date() -> None:
+    assert DOCUMENT.read_text() == render_metrics(), "run `make docs`"
+
+
+def test_zeros_are_there_before_anything_happens(metrics: WorkerMetrics) -> None:
     body, _ = metrics.exposition("")
 
     assert b'agents_llm_tokens_total{type="input"} 0.0' in body
@@ -62,8 +110,8 @@ def test_zeros_are_there_before_anything_happens(metrics: Metrics) -> None:
     assert b'agents_build_info{process="worker",version="1.2.3"} 1.0' in body
 
 
-def test_an_attempt_counts_its_call_tokens_cost_and_time(metrics: Metrics) -> None:
-    metrics.observe_attempt(attempt())
+def test_an_attempt_counts_its_call_tokens_cost_and_time(metrics: WorkerMetrics) -> None:
+    metrics.outbound.observe_attempt(attempt())
 
     body, _ = metrics.exposition("")
     assert b'agents_llm_calls_total{model="m",provider="openai",status="ok"} 1.0' in body
@@ -73,23 +121,23 @@ def test_an_attempt_counts_its_call_tokens_cost_and_time(metrics: Metrics) -> No
     assert b'agents_llm_request_duration_seconds_count{model="m",provider="openai"} 1.0' in body
 
 
-def test_an_attempt_without_a_price_is_counted_apart(metrics: Metrics) -> None:
-    metrics.observe_attempt(attempt(cost_microusd=None))
+def test_an_attempt_without_a_price_is_counted_apart(metrics: WorkerMetrics) -> None:
+    metrics.outbound.observe_attempt(attempt(cost_microusd=None))
 
     body, _ = metrics.exposition("")
     assert b'agents_llm_unpriced_calls_total{model="m",provider="openai"} 1.0' in body
     assert b"agents_llm_cost_usd_total{" not in body
 
 
-def test_a_skipped_attempt_made_no_call(metrics: Metrics) -> None:
-    metrics.observe_attempt(attempt(AttemptStatus.SKIPPED))
+def test_a_skipped_attempt_made_no_call(metrics: WorkerMetrics) -> None:
+    metrics.outbound.observe_attempt(attempt(AttemptStatus.SKIPPED))
 
     body, _ = metrics.exposition("")
     assert b'agents_llm_calls_total{model="m",provider="openai",status="skipped"} 1.0' in body
     assert b"agents_llm_request_duration_seconds_count" not in body
 
 
-def test_the_scraper_chooses_the_format(metrics: Metrics) -> None:
+def test_the_scraper_chooses_the_format(metrics: WorkerMetrics) -> None:
     _, plain = metrics.exposition("text/plain")
     body, open_metrics = metrics.exposition("application/openmetrics-text; version=1.0.0")
 

@@ -16,7 +16,7 @@ from app.errors import SearchRejected, SearchUnavailable
 from app.outbound.breaker import CircuitBreaker
 from app.outbound.breaker_state import BreakerState
 from app.settings import LLMSettings, SearchSettings
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from app.tools.web_search import EXCERPT_CHARACTERS, PROVIDER, WebSearch, read_hits
 from tests.support.doubles import ManualClock
 
@@ -30,8 +30,8 @@ class Rig:
     def __init__(self, respond: Respond, *, key: str | None = "k1", key_file: Path | None = None) -> None:
         self.requests: list[httpx.Request] = []
         self.respond = respond
-        self.metrics = Metrics(process="test", version="0")
-        self.breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=self.metrics, clock=ManualClock())
+        self.metrics = WorkerMetrics(version="test")
+        self.breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=self.metrics.outbound, clock=ManualClock())
         settings = SearchSettings(
             tavily_api_key=None if key is None else SecretStr(key),
             tavily_api_key_file=key_file,
@@ -39,7 +39,7 @@ class Rig:
             timeout_seconds=0.5,
         )
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        self.tool = WebSearch(settings, client=client, breaker=self.breaker, metrics=self.metrics)
+        self.tool = WebSearch(settings, client=client, breaker=self.breaker, metrics=self.metrics.outbound)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -156,7 +156,7 @@ async def test_cancelling_leaves_the_breaker_as_it_was() -> None:
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
     settings = SearchSettings(tavily_api_key=SecretStr("k"), timeout_seconds=60)
-    tool = WebSearch(settings, client=client, breaker=rig.breaker, metrics=rig.metrics)
+    tool = WebSearch(settings, client=client, breaker=rig.breaker, metrics=rig.metrics.outbound)
     task = asyncio.create_task(tool.search("bees", request_id="r1"))
     async with asyncio.timeout(10):
         await asked.wait()

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.errors import ConfigurationError
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 from tests.support.servers import HOST, free_port
 from worker.probe_server import ProbeServer
 from worker.vitals import STALL_SECONDS, Signs
@@ -32,7 +32,7 @@ def port() -> int:
 def loop(port: int) -> Iterator[Loop]:
     loop = Loop()
     server = ProbeServer(
-        HOST, port, metrics=Metrics(process="worker", version="1"), signs=loop.signs, ready=lambda: loop.started
+        HOST, port, metrics=WorkerMetrics(version="test"), signs=loop.signs, ready=lambda: loop.started
     )
     yield loop
     server.close()
@@ -81,4 +81,4 @@ def test_metrics_are_served_and_other_paths_are_not(loop: Loop, port: int) -> No
 
 def test_a_taken_port_is_told_with_its_setting(loop: Loop, port: int) -> None:
     with pytest.raises(ConfigurationError, match="AGENT_METRICS_PORT"):
-        ProbeServer(HOST, port, metrics=Metrics(process="worker", version="1"), signs=Loop().signs, ready=lambda: True)
+        ProbeServer(HOST, port, metrics=WorkerMetrics(version="test"), signs=Loop().signs, ready=lambda: True)

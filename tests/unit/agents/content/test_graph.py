@@ -88,7 +88,8 @@ async def test_without_a_search_provider_it_writes_and_says_so(agent: ContentAge
     assert output.citations == ()
     assert search.queries == []
     assert "You have no sources" in llm.calls[1].prompt
-    assert context.metrics.registry.get_sample_value(DROPPED) == 2
+    (dropped,) = context.metrics.citations_dropped.collect()
+    assert {sample.name: sample.value for sample in dropped.samples}[DROPPED] == 2
 
 
 async def test_a_search_outage_does_not_fail_the_article(agent: ContentAgent) -> None:

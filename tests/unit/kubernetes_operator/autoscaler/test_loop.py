@@ -16,7 +16,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import Cluster, ClusterUnavailable
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import RestClient
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import OperatorMetrics
 from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.autoscaler.fleet_world import FakeDrains, FakeFigures, FakeKubernetes, FleetWorld
 from tests.unit.kubernetes_operator.world import Fate, Killed
@@ -31,19 +31,19 @@ def clock() -> ManualClock:
 
 
 def autoscaler(
-    world: FleetWorld, clock: ManualClock, policy: Policy = QUICK, metrics: Metrics | None = None
+    world: FleetWorld, clock: ManualClock, policy: Policy = QUICK, metrics: OperatorMetrics | None = None
 ) -> Autoscaler:
-    metrics = metrics or Metrics(process="operator", version="test")
+    metrics = metrics or OperatorMetrics(version="test")
     cluster = cast("Cluster", FakeKubernetes(world))
     return Autoscaler(
         Deployment(cluster, "agents", "worker"),
         cast("FigureReader", FakeFigures(world)),
         cast("RestClient", FakeDrains(world)),
-        EventRecorder(cluster, metrics, clock),
+        EventRecorder(cluster, metrics.agenttasks, clock),
         DecisionLog(cast("RestClient", FakeDrains(world)), clock, "agents/worker"),
         policy=policy,
         clock=clock,
-        metrics=metrics,
+        metrics=metrics.autoscaler,
         pulse=Pulse(clock),
     )
 
@@ -73,7 +73,7 @@ async def test_idle_workers_go_and_the_busy_one_stays(clock: ManualClock) -> Non
 async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, metrics = pods(a=1), Metrics(process="operator", version="test")
+    world, metrics = pods(a=1), OperatorMetrics(version="test")
     scaler = autoscaler(world, clock, metrics=metrics)
 
     def shown(name: str) -> float | None:

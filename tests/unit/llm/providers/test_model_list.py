@@ -12,7 +12,7 @@ from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.endpoints import ANTHROPIC, OPENAI, Endpoint
 from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.key_file import ProviderKey
-from app.telemetry.metrics import Metrics
+from app.telemetry.metrics import WorkerMetrics
 
 
 async def _read(endpoint: Endpoint, answer: httpx.Response | Exception) -> tuple[dict[str, datetime], httpx.Request]:
@@ -24,7 +24,7 @@ async def _read(endpoint: Endpoint, answer: httpx.Response | Exception) -> tuple
             raise answer
         return answer
 
-    metrics = Metrics(process="worker", version="0")
+    metrics = WorkerMetrics(version="test").outbound
     key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
     async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
         dates = await read_shutdown_dates(endpoint, base_url="http://vendor/", key=key, client=client)
