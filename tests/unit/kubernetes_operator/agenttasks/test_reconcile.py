@@ -20,7 +20,7 @@ AWAY = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seco
 
 @pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The reasons of the events that the operator emits."""
+    """Collects the reasons of the events that the operator emits."""
     reasons: list[str] = []
     monkeypatch.setattr(EventRecorder, "emit", lambda *_, reason, **__: reasons.append(reason))
     return reasons

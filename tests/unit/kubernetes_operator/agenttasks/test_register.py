@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_operator.agenttasks.register import Register
+from agent_operator.agenttasks.register import ECHO_SECONDS, Register
 from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import World
@@ -19,3 +19,27 @@ async def test_texts_that_do_not_fit_are_read_again_when_their_turn_comes(world:
 
     assert len(world.submissions) == 1
     assert world.objects["long"]["status"]["phase"] == "Queued"
+
+
+def test_the_echo_of_a_finished_object_makes_no_entry_for_a_minute(world: World) -> None:
+    clock, body = ManualClock(), world.add("poem")
+    register = Register(clock)
+    entry = register.record(body)
+    assert entry is not None
+    register.record_finished(entry)
+
+    clock.advance(ECHO_SECONDS)
+    assert register.record(body) is None
+    clock.advance(1)
+    assert register.record(body) is not None
+
+
+def test_an_event_that_is_older_than_the_entry_changes_nothing(world: World) -> None:
+    register, old = Register(ManualClock()), world.add("poem")
+    newer = {**old, "spec": {**old["spec"], "cancel": True}, "metadata": {**old["metadata"], "resourceVersion": "9"}}
+    register.record(newer)
+
+    entry = register.record(old)
+
+    assert entry is not None
+    assert (entry.cancel, entry.resource_version) == (True, "9")

@@ -18,7 +18,7 @@ async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> No
     crew = Crew(world)
     await crew.go_round()
     gone = world.key_of("poem")
-    del world.objects["poem"]  # somebody took the finalizer away
+    del world.objects["poem"]  # a user has removed the finalizer
 
     crew.clock.advance(600)
     await crew.survey.check_all()
@@ -28,7 +28,7 @@ async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> No
 
 
 async def test_the_survey_leaves_young_tasks_alone(world: World) -> None:
-    """Their objects may be newer than its list."""
+    """Checks that a task survives whose object may be newer than the survey's list."""
     world.add("poem")
     crew = Crew(world)
     await crew.go_round()

@@ -1,4 +1,4 @@
-"""The autoscaler's rules: what holds for any demand, and the figures of some."""
+"""The decision about the number of workers: rules for any demand, and the figures of some."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, WorkerCount, decide
 from agent_operator.autoscaler.policy import Policy
@@ -48,7 +47,7 @@ deployments = st.integers(0, 60).flatmap(
 
 
 def plans(demand: Demand, workers: WorkerCount, policy: Policy = POLICY, *, seconds: int = 1) -> list[Plan]:
-    """One decision a second about workers that stay as they are."""
+    """Makes one decision a second about workers that stay as they are."""
     history, made = History(), []
     for now in range(seconds):
         plan, history = decide(demand, workers, policy, history, now=float(now))
@@ -102,7 +101,7 @@ def test_under_constant_demand_the_number_comes_to_rest(demand: Demand, policy: 
 
 
 def test_the_formula() -> None:
-    """100 wait, each slot does 3 of them in a minute: 34 slots, beside 6 in flight, at 80 % of 8 slots a worker."""
+    """Checks 100 tasks that wait, of which a slot does 3 in a minute: 34 slots, and 6 in flight, at 80 % of 8 slots."""
     demand = replace(IDLE, backlog=100, in_flight=6)
 
     (plan,) = plans(demand, WorkerCount(replicas=5, slots_per_pod=8))
@@ -149,7 +148,7 @@ def test_down_waits_for_a_whole_window_and_goes_in_steps() -> None:
     assert workers.replicas == 1
 
 
-def test_a_short_lull_takes_nobody_away() -> None:
+def test_a_short_lull_removes_no_worker() -> None:
     workers, history = WorkerCount(replicas=7, slots_per_pod=8), History()
     busy = replace(IDLE, backlog=100, in_flight=6)
     for second in range(600):
@@ -180,7 +179,7 @@ def test_models_in_trouble_freeze_what_is_there(trouble: dict[str, object]) -> N
         (WorkerCount(3, 8, rolling_out=True), IDLE, Reason.ROLLOUT, "rollout"),
     ],
 )
-def test_where_it_must_not_act_it_holds_and_says_why(
+def test_if_it_must_not_act_the_number_stays_and_the_plan_has_the_reason(
     workers: WorkerCount, demand: Demand | None, reason: Reason, words: str
 ) -> None:
     plan = plans(demand, workers, seconds=300)[-1]  # type: ignore[arg-type]  # None: no figures
@@ -206,8 +205,3 @@ def test_the_drained_are_called_back_before_others_are_added() -> None:
     (plan,) = plans(demand, WorkerCount(replicas=6, slots_per_pod=8, draining=2))
 
     assert (plan.desired, plan.staying, plan.reason) == (7, 6, Reason.DEMAND_RETURNED)
-
-
-def test_a_policy_whose_bounds_cross_is_refused() -> None:
-    with pytest.raises(ValidationError, match="max_replicas must not be less"):
-        Policy(min_replicas=3, max_replicas=2)

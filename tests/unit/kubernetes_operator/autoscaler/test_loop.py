@@ -1,4 +1,4 @@
-"""The autoscaler's steps: nobody goes who runs a task or could take one, whatever happens in between."""
+"""The autoscaler's steps: no worker is removed that runs a task or could claim one, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def run(scaler: Autoscaler, clock: ManualClock, ticks: int) -> None:
 
 
 def pods(**workers: Any) -> FleetWorld:
-    """Pods by name: so many running tasks, or None for one that has not started."""
+    """Makes a world with these pods: each has this number of running tasks, or None if it has not started."""
     world = FleetWorld()
     for name, running in workers.items():
         world.add(name, None if running is None else world.start(running))
@@ -70,7 +70,7 @@ async def test_idle_workers_go_and_the_busy_one_stays(clock: ManualClock) -> Non
     assert (sorted(world.taken), world.wronged, list(world.workers)) == (["a", "c"], [], ["b"])
 
 
-async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
+async def test_the_gauges_of_the_queue_are_nan_without_figures(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, metrics = pods(a=1), OperatorMetrics(version="test")
@@ -114,7 +114,7 @@ async def test_a_worker_that_is_drained_goes_when_its_last_task_has_ended(clock:
 
 
 async def test_pods_that_cannot_start_go_first_however_many(clock: ManualClock) -> None:
-    """They would go before any worker anyway: as long as they are there, nobody else can."""
+    """Checks the order in which Kubernetes removes pods: while there are any that cannot start, no worker goes."""
     world = pods(a=1, b=0, c=None, d=None, e=None, f=None)
 
     await run(autoscaler(world, clock, QUICK.model_copy(update={"down_pods": 2, "down_share": 0.01})), clock, 12)
@@ -123,9 +123,9 @@ async def test_pods_that_cannot_start_go_first_however_many(clock: ManualClock) 
     assert list(world.workers) == ["a"]
 
 
-async def test_a_pod_that_starts_while_it_is_drained_is_told_then(clock: ManualClock) -> None:
+async def test_a_worker_that_starts_in_a_drained_pod_is_drained_then(clock: ManualClock) -> None:
     world = pods(a=1, b=None)
-    world.add("sick", world.start(0, ready=False, speaks=False))  # holds up every removal but that of unstarted pods
+    world.add("sick", world.start(0, ready=False, speaks=False))  # holds up every removal except that of unstarted pods
     scaler = autoscaler(world, clock)
     world.lags = True
     await run(scaler, clock, 1)
@@ -138,7 +138,7 @@ async def test_a_pod_that_starts_while_it_is_drained_is_told_then(clock: ManualC
 
 
 async def test_a_worker_that_is_silent_is_left_alone(clock: ManualClock) -> None:
-    """It may hang, and hold tasks."""
+    """Checks that a worker without a presence stays: it may hang, and have tasks."""
     world = pods(a=1)
     world.add("silent", world.start(3, ready=False, speaks=False))
 
@@ -177,7 +177,7 @@ async def test_demand_that_returns_calls_drained_workers_back_before_pods_are_ad
 
 
 @pytest.mark.parametrize("trouble", ["stale", "other"])
-async def test_nothing_goes_and_nobody_is_kept_from_working_on_old_figures_or_beside_another_scaler(
+async def test_no_worker_goes_or_stays_drained_with_old_figures_or_beside_another_scaler(
     clock: ManualClock, trouble: str
 ) -> None:
     world = pods(a=0, b=1)
@@ -198,7 +198,7 @@ async def test_nothing_goes_and_nobody_is_kept_from_working_on_old_figures_or_be
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_one_that_is_killed_in_any_call_wrongs_nobody_and_the_next_one_ends_right(
+async def test_an_operator_killed_in_any_call_wrongs_no_worker_and_the_next_one_ends_right(
     clock: ManualClock, after: bool
 ) -> None:
     died = 0

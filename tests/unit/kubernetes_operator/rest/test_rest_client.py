@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -65,3 +66,16 @@ async def test_after_errors_of_servers_it_is_uncertain_what_was_done(
 async def test_what_was_never_sent_was_not_done() -> None:
     away = await submit_to(f"http://{HOST}:{free_port()}")
     assert (away.code, away.uncertain) == ("API_UNREACHABLE", False)
+
+
+def test_a_key_that_is_replaced_in_its_file_is_sent_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key = ServiceKey("", path)
+    with pytest.raises(RestUnavailable, match="AGENT_OPERATOR_API_KEY_FILE"):
+        key.headers()
+
+    path.write_text("first\n")
+    assert key.headers() == {"X-API-Key": "first"}
+    (tmp_path / "new").write_text("second")
+    (tmp_path / "new").rename(path)
+    assert key.headers() == {"X-API-Key": "second"}

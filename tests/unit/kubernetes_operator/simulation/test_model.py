@@ -1,4 +1,4 @@
-"""Policies played against loads: drained pods interrupt nothing, and the tables say what others would."""
+"""The simulation: with drains no task is interrupted, without them some are, and the tables show the costs."""
 
 from __future__ import annotations
 
