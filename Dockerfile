@@ -1,7 +1,7 @@
-# One file, three images: each holds the packages of its own extra and nothing of the others.
+# This file builds three images; each contains only the packages of its own extra.
 #   docker build --target api|worker|operator .
-# A fourth target, dev, is one of them whose source may be changed while it runs (skaffold.yaml).
-# Packages come from hashed locks, which are parts of requirements.lock; `make lock` writes them.
+# A fourth target, dev, is one of them with source that can change while it runs (skaffold.yaml).
+# Packages are installed from locks with hashes, which are parts of requirements.lock; `make lock` writes them.
 ARG PYTHON=3.12
 ARG COMPONENT=api
 
@@ -12,7 +12,7 @@ ENV PYTHONSAFEPATH=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
-# The image of Python comes without its bytecode, and a container with a read-only root would compile it at every start.
+# The Python image contains no bytecode, and a container with a read-only root would compile the library at every start.
 RUN python -m compileall -q -j 0 -x '/(test|tests|idlelib|lib2to3|turtledemo|ensurepip)/' \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
@@ -51,7 +51,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     LOG_FORMAT=json \
     HOME=/tmp
 WORKDIR /tmp
-# Celery warns at every start of a group that has no name.
+# Celery logs a warning at every start if the group has no name.
 RUN groupadd --gid 10001 agent-orchestrator
 USER 10001:10001
 
@@ -62,7 +62,7 @@ EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=10s --retries=3 CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
 ENTRYPOINT ["python", "-m", "app.main"]
 LABEL org.opencontainers.image.title="agent-orchestrator-api" \
-    org.opencontainers.image.description="Takes tasks in over HTTP and answers for them" \
+    org.opencontainers.image.description="Accepts tasks over HTTP and returns their results" \
     org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS worker

@@ -1,36 +1,35 @@
-"""Every error of the product, in one tree.
+"""Every error that crosses a process or a layer, in one tree. Errors of one package alone are defined there.
 
     AgentOrchestratorError
-    ├── RequestError                 the caller can mend it (4xx)
-    │   ├── InvalidRequest               ├── NotFound ── TaskNotFound, SessionNotFound, WorkerNotFound, RouteNotFound
-    │   ├── MalformedBody                ├── TaskErased, SessionErased
-    │   ├── UnsupportedMediaType         ├── IdempotencyConflict
-    │   ├── BodyTooLarge                 ├── UnknownAgent
-    │   ├── MethodNotAllowed             └── RateLimited ── TenantQueueFull
-    │   └── Unauthenticated, Forbidden
-    ├── IntakePaused                 new tasks are refused for a while (503)
-    ├── DependencyError              a server we need does not answer; trying again helps (503)
+    ├── RequestError                   the caller can correct it (4xx)
+    │   ├── InvalidRequest, MalformedBody, UnsupportedMediaType, BodyTooLarge, MethodNotAllowed
+    │   ├── Unauthenticated, Forbidden
+    │   ├── NotFound ── TaskNotFound, SessionNotFound, WorkerNotFound, RouteNotFound
+    │   ├── TaskErased, SessionErased
+    │   ├── IdempotencyConflict, UnknownAgent
+    │   └── RateLimited ── TenantQueueFull
+    ├── TaskUnreadable                 another version wrote the task; a process of that version can read it (503)
+    ├── IntakePaused                   new tasks are refused for a while (503)
+    ├── DependencyError                a server that we need does not answer; another try helps (503)
     │   ├── StoreUnavailable ── StoreFault
     │   └── BrokerUnavailable
-    ├── StoreError                   the database refused an operation: a fault of ours (500)
-    ├── ConfigurationError           a setting is wrong; raised at start only
-    ├── ClaimLost                    this process no longer owns the task: discard, write nothing
-    ├── Postponed                    this version cannot run the task, another can: hand it back
-    └── TaskFailure                  ends or delays a run; `code` becomes the task's error type
+    ├── StoreError                     the database refused an operation: a fault of ours (500)
+    ├── ConfigurationError             a setting is wrong; raised at start only
+    ├── ClaimLost                      this process no longer owns the task: discard, write nothing
+    ├── Postponed                      this version cannot run the task, another can: hand it back
+    └── TaskFailure                    ends or delays a run; `code` becomes the task's error type
         ├── UnknownTaskType, AgentUnavailable, AgentFault
         ├── AttemptsExhausted, DeadlineExceeded, Expired, BudgetExceeded, ResultTooLarge
         ├── SearchError ── SearchUnavailable, SearchRejected
         ├── UnsafeAddress
         └── LLMError
-            ├── LLMUnavailable, LLMTimeout, LLMRateLimited                 try again later
-            ├── LLMAuthFailed, LLMQuotaExceeded, LLMModelNotFound,         this model cannot; another may
-            │   LLMContextOverflow
-            └── LLMBadRequest, LLMOutputInvalid, LLMOutputEmpty,           no attempt will help
-                LLMRefused, LLMOutputTruncated
+            ├── LLMUnavailable, LLMTimeout, LLMRateLimited              try again later
+            ├── LLMAuthFailed, LLMQuotaExceeded                         this model cannot, another may
+            ├── LLMModelNotFound, LLMContextOverflow                    this model cannot, another may
+            └── LLMBadRequest, LLMOutputInvalid, LLMOutputEmpty, LLMRefused, LLMOutputTruncated   no attempt will help
 
-Every class carries `code` (stable, for programs), `http_status` (where it crosses HTTP), `category`
-and `retryable`. Messages say what happened, to which id and what to do; they never hold a secret,
-a prompt or a result.
+Every class carries `code` (stable, for programs), `http_status` (for those that cross HTTP), `category` and
+`retryable`. Messages name the event, the id and the remedy; they never hold a secret, a prompt or a result.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class ErrorCategory(StrEnum):
-    """What kind of trouble it is: the `error_category` of a problem document."""
+    """The kind of an error: the `error_category` of a problem document."""
 
     VALIDATION = "validation"
     AUTHENTICATION = "authentication"
@@ -58,7 +57,7 @@ class ErrorCategory(StrEnum):
 
 
 class AgentOrchestratorError(Exception):
-    """Root of the tree; never raised itself."""
+    """The root of the tree; never raised itself."""
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     http_status: ClassVar[int] = 500
@@ -76,7 +75,7 @@ class RequestError(AgentOrchestratorError):
 
 
 class InvalidRequest(RequestError):
-    """A field is missing, unknown or out of range; `fields` names each one and what to do."""
+    """A field is missing, unknown or out of range. `fields` pairs each one with what to do."""
 
     code = "INVALID_REQUEST"
     http_status = 422
@@ -146,7 +145,7 @@ class TaskErased(RequestError):
 
 
 class TaskUnreadable(AgentOrchestratorError):
-    """While versions are mixed: another process of the same installation may read it."""
+    """The stored task has a field that this version does not understand. Happens while versions are mixed."""
 
     code = "TASK_UNREADABLE"
     http_status = 503
@@ -160,7 +159,7 @@ class SessionErased(RequestError):
 
 
 class IdempotencyConflict(RequestError):
-    """The key was used with another body; `task_id` is the task that it made."""
+    """The key was used with another body. `task_id` is the task that it made."""
 
     code = "IDEMPOTENCY_CONFLICT"
     http_status = 409
@@ -172,7 +171,7 @@ class IdempotencyConflict(RequestError):
 
 
 class UnknownAgent(RequestError):
-    """A pinned agent that nobody has published; `known` names those there are."""
+    """A pinned agent that no worker has published. `known` names the published ones."""
 
     code = "UNKNOWN_AGENT"
     http_status = 422
@@ -194,7 +193,7 @@ class RateLimited(RequestError):
 
 
 class TenantQueueFull(RateLimited):
-    """The tenant has as many tasks queued as it may have."""
+    """The tenant has as many queued tasks as its policy allows."""
 
     code = "TENANT_QUEUE_FULL"
 
@@ -221,7 +220,7 @@ class StoreUnavailable(DependencyError):
 
 
 class StoreFault(StoreUnavailable):
-    """The database answers with an internal fault: it may be recovering, or stumble over just this operation."""
+    """The database answered with an internal fault. It may be recovering, or fail on just this operation."""
 
 
 class BrokerUnavailable(DependencyError):
@@ -245,10 +244,10 @@ class Postponed(AgentOrchestratorError):
 
 
 class TaskFailure(AgentOrchestratorError):
-    """Why a run did not complete.
+    """The reason why a run did not complete.
 
     `retryable`: a later attempt may succeed. `counted`: such an attempt uses up one of the task's retries
-    (a 429 does not; it is limited by the task's age). `retry_after_seconds`: the provider's own wish.
+    (a 429 does not; the task's age limits it). `retry_after_seconds`: the delay that the provider asked for.
     """
 
     category = ErrorCategory.EXECUTION
@@ -268,7 +267,7 @@ class AgentUnavailable(TaskFailure):
 
 
 class AgentFault(TaskFailure):
-    """An agent broke its own contract or raised what nobody mapped."""
+    """An agent broke its own contract, or raised an error that is not mapped to this tree."""
 
     code = "AGENT_FAULT"
 
@@ -311,7 +310,7 @@ class UnsafeAddress(TaskFailure):
 
 
 class LLMError(TaskFailure):
-    """A model call that gave no usable answer; `attempts` tells every try, what failed and what it cost."""
+    """A model call that gave no usable answer. `attempts` lists every try with its error and its cost."""
 
     code = "LLM_ERROR"
 

@@ -1,8 +1,8 @@
-"""Python's garbage collector, set for a server: a task makes thousands of objects, few of them in cycles. So do
-the API's requests, and the events of the operator's watch.
+"""Settings of Python's garbage collector for a server.
 
-By default the youngest generation is searched every 700 new objects, which is a tenth of a worker's CPU. Searched every
-20,000 it finds the same cycles a little later; the price is a few megabytes.
+A task, a request and a watch event each create thousands of objects, few of them in cycles. By default Python searches
+the youngest generation after 700 new objects, which takes a tenth of a worker's CPU. Searched after 20,000 it finds the
+same cycles a little later; the price is a few megabytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NEW_OBJECTS = 20_000
 
 
 def collect_rarely() -> None:
-    """Call once, when what a process needs from its start is imported."""
+    """Makes collections rare. Call it once, after the imports of the process."""
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # modules and classes live as long as the process, so no later collection needs to search them
     gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])

@@ -1,7 +1,7 @@
 """The API process: builds every client once, hands them down, and leads while it holds the lock.
 
-`python -m app.main` runs one uvicorn process. Nothing here decides anything; it says who gets what, and in which order
-things start and stop. A database that is away at the start is waited for: the process answers 503 until it is back.
+`python -m app.main` runs one uvicorn process. This module only wires the parts and orders their start and stop; it
+decides nothing about tasks. If the database is unavailable at the start, the process answers 503 until it is back.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from app.services.changes import ChangeService
 from app.services.completion import CompletionWatch
 from app.services.dependency_health import HealthService
 from app.services.dispatcher import Dispatcher
-from app.services.intake_switch import IntakeGate
+from app.services.intake_switch import IntakeSwitch
 from app.services.keys import KeyService
 from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
+from app.services.scaling_decisions import ScalingDecisionService
 from app.services.sessions import SessionService
-from app.services.shutdown import Closing
+from app.services.shutdown import Shutdown
 from app.services.snapshot import SnapshotPublisher
 from app.services.system import SystemService
 from app.services.tasks import TaskPorts, TaskService
@@ -53,17 +54,18 @@ from app.telemetry.logs import configure_logging, get_logger
 from app.telemetry.metrics import ApiMetrics, LeaderMetrics
 from app.telemetry.tracing import Tracing
 
-RESTART_SECONDS = 1.0
+PREPARE_RETRY_SECONDS = 1.0
 SHUTDOWN_SECONDS = 10
 START_FAILED = 3
-IDLE_SECONDS = 75  # load balancers keep a connection for 60: who closes first may close it under a request
+# Load balancers keep idle connections for 60 s. If the server closed first, it could cut a request just being sent.
+IDLE_SECONDS = 75
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """The wired application: what handlers use, and what runs beside them."""
+    """The wired application: the state that handlers use, and the duties that run beside them."""
 
     state: ApiState
     keys: KeyService
@@ -72,7 +74,7 @@ class Assembly:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. Servers are contacted when it starts, not here."""
+    """Builds the application without contacting any server; that happens when it starts."""
     metrics = ApiMetrics(version=__version__)
 
     @contextlib.asynccontextmanager
@@ -80,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         tracing = Tracing(settings.process, process="api", version=__version__)
         stores = Stores(settings)
         broker = Broker(settings, SystemClock())
-        assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing, closing=app.state.closing)
+        assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing, shutdown=app.state.shutdown)
         app.state.api = assembly.state
         try:
             async with running(assembly, stores, settings):
@@ -93,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
             _log.info("api_stopped")
 
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    app.state.closing = Closing()
+    app.state.shutdown = Shutdown()
     for part in (execute, changes, tasks, sessions, system, autoscaler, health):
         app.include_router(part.router)
     install_error_handlers(app)
@@ -103,9 +105,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def assemble(
-    settings: Settings, stores: Stores, broker: Broker, *, metrics: ApiMetrics, tracing: Tracing, closing: Closing
+    settings: Settings, stores: Stores, broker: Broker, *, metrics: ApiMetrics, tracing: Tracing, shutdown: Shutdown
 ) -> Assembly:
-    """Wires ports to services. Opens nothing."""
+    """Wires ports to services without opening any connection."""
     clock = SystemClock()
     queue, execution = broker.queue, settings.execution
     window = TicketWindow(queue, clock)
@@ -120,31 +122,33 @@ def assemble(
     policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
     dispatcher = Dispatcher(stores.dispatch, queue, window, policies, clock)
     leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics.leader)
-    gate = IntakeGate(stores.system, clock)
+    intake_switch = IntakeSwitch(stores.system, clock)
     roster = AgentRoster(stores.agents, clock)
-    completion = CompletionWatch(stores.tasks, queue, clock, closing)
+    completion = CompletionWatch(stores.tasks, queue, clock, shutdown)
     health_service = HealthService(stores.system, queue, clock)
     keys = KeyService(stores.api_keys, clock)
     task_service = TaskService(
         TaskPorts(stores.tasks, stores.sessions, stores.idempotency, queue),
         roster=roster,
-        gate=gate,
-        dispatch=window,
+        intake_switch=intake_switch,
+        tickets=window,
         policies=policies,
         completion=completion,
         limits=execution,
-        count_accepted=arrivals.task_accepted,
+        count_accepted=arrivals.record_accepted,
     )
     state = ApiState(
         settings=settings,
         tasks=task_service,
-        changes=ChangeService(stores.changes, stores.idempotency, clock, closing),
+        changes=ChangeService(stores.changes, stores.idempotency, clock, shutdown),
         sessions=SessionService(stores.sessions, stores.tasks, queue),
-        system=SystemService(stores.system, stores.dispatch, queue, gate=gate, health=health_service, clock=clock),
+        system=SystemService(
+            stores.system, stores.dispatch, queue, intake_switch=intake_switch, health=health_service, clock=clock
+        ),
         health=health_service,
         roster=roster,
         workers=WorkerService(queue, broker.drains),
-        scaling=stores.scaling,
+        scaling=ScalingDecisionService(stores.scaling),
         authenticator=Authenticator(keys, broker.rate_limiter, settings.api),
         metrics=metrics,
         tracing=tracing,
@@ -175,19 +179,19 @@ def _build_leader(
 
 @contextlib.asynccontextmanager
 async def running(assembly: Assembly, stores: Stores, settings: Settings) -> AsyncIterator[None]:
-    """Prepares the database, keeps the background duties alive, stops them in the end.
+    """Prepares the database and keeps the background duties running until the body ends.
 
-    Raises ConfigurationError where nobody could ever call.
+    Raises ConfigurationError if nobody could ever call the API, because keys are required and there is none.
     """
-
     prepared = False
     with contextlib.suppress(StoreUnavailable):
         await prepare(assembly.keys, stores, settings)
         prepared = True
 
+    # Requests are answered from the start, with 503 during the outage; only leading waits for the indexes.
     async def lead_when_prepared() -> None:
         if not prepared:
-            await _prepare_patiently(assembly.keys, stores, settings)
+            await _prepare_when_possible(assembly.keys, stores, settings)
         await assembly.background["leader"]()
 
     duties = {**assembly.background, "leader": lead_when_prepared}
@@ -195,11 +199,12 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
         try:
             yield
         finally:
+            # Before the duties end and the broker is closed: tickets of accepted tasks are still being sent.
             await assembly.window.drain()
 
 
 async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:
-    """Indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
+    """Creates the indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
     await stores.ensure_indexes()
     if settings.api.bootstrap_service_key is not None:
         await keys.ensure_bootstrap(settings.api.bootstrap_service_key.get_secret_value())
@@ -212,16 +217,17 @@ async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:
         )
 
 
-async def _prepare_patiently(keys: KeyService, stores: Stores, settings: Settings) -> None:
+async def _prepare_when_possible(keys: KeyService, stores: Stores, settings: Settings) -> None:
     while True:
         try:
             return await prepare(keys, stores, settings)
-        except (StoreUnavailable, ConfigurationError) as error:
-            _log.warning("database_not_prepared", code=error.code)
-            await asyncio.sleep(RESTART_SECONDS)
+        except (StoreUnavailable, ConfigurationError) as error:  # a missing key, too: one may be created
+            _log.warning("database_not_prepared", error_code=error.code)
+            await asyncio.sleep(PREPARE_RETRY_SECONDS)
 
 
 def main() -> int:
+    """Runs the API until it is stopped and returns the exit code: 2 for wrong settings, 3 for a failed start."""
     try:
         settings = load_settings()
         configure_logging(settings.process, process="api")
@@ -244,21 +250,24 @@ def main() -> int:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = Server(config, application.state.closing)
+    server = Server(config, application.state.shutdown)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0 if server.started else START_FAILED
 
 
 class Server(uvicorn.Server):
-    """Says that it closes as soon as it is told to, while it still waits for those who are being answered."""
+    """The server, which marks the shutdown as soon as it receives the signal.
 
-    def __init__(self, config: uvicorn.Config, closing: Closing) -> None:
+    uvicorn runs the end of the lifespan only after open requests are answered; long polls must see the mark before.
+    """
+
+    def __init__(self, config: uvicorn.Config, shutdown: Shutdown) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._shutdown = shutdown
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._closing.begin()
+        self._shutdown.begin()
         super().handle_exit(sig, frame)
 
 

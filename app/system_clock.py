@@ -1,4 +1,4 @@
-"""The real clock; tests bring their own."""
+"""The real clock. Tests inject a clock of their own instead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Implements `app.ports.Clock`."""
+    """The clock of the operating system. Implements `app.ports.Clock`."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Whether this server can roll the revision out, and whether its images are those that the workflow has made of the
-# revision's commit. Installs the revision's command line, and what it says of logs and metrics.
+# Checks that this server can roll out the revision, and that the workflow built the images from the revision's commit.
+# Installs the revision's command line and its configuration of logs and metrics.
 set -eu
 . "$(dirname "$0")/server.sh"
 take_lock
@@ -19,7 +19,7 @@ for component in api worker operator; do
 		--certificate-identity "https://github.com/$GITHUB_REPOSITORY/.github/workflows/release.yml@refs/heads/main" \
 		--certificate-oidc-issuer https://token.actions.githubusercontent.com \
 		--certificate-github-workflow-sha "$(cat "$revision/commit")" "$image" >/dev/null ||
-		fail "the signature of $image could not be verified: it has to be release.yml's of $GITHUB_REPOSITORY, for this commit"
+		fail "cannot verify the signature of $image: release.yml of $GITHUB_REPOSITORY must have signed it for this commit"
 done
 
 if [ ! -e "$cli/complete" ]; then
@@ -30,7 +30,7 @@ if [ ! -e "$cli/complete" ]; then
 	touch "$cli/complete"
 fi
 
-# A service is started again where what it reads is not what it was last started with.
+# Restarts a service if its configuration has changed since its last start.
 configured() { # configured SERVICE FILE TARGET...
 	service=$1 read=
 	shift

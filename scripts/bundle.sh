@@ -1,7 +1,7 @@
 #!/bin/sh
-# bundle.sh FOLDER COMMIT IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs what CodeDeploy takes to a server into
-# FOLDER/revision.zip: the scripts, the chart, the images by their digests, the command line with its lock, and what the
-# server's agents of logs and metrics read. Needs helm and python3.
+# bundle.sh FOLDER COMMIT IMAGE_API IMAGE_WORKER IMAGE_OPERATOR: packs a revision for CodeDeploy into FOLDER/revision.zip:
+# the scripts, the chart, the digests of the images, the command line with its lock, and the configuration of the agents
+# for logs and metrics. It needs helm and python3.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,7 +10,7 @@ for image in "$api" "$worker" "$operator"; do
 	case $image in
 	*@sha256:*) ;;
 	*)
-		echo "bundle.sh: $image is not named by its digest" >&2
+		echo "bundle.sh: $image has no digest; name it as NAME@sha256:..." >&2
 		exit 1
 		;;
 	esac

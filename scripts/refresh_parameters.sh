@@ -1,6 +1,6 @@
 #!/bin/sh
-# Rolls the revision in use out again when a parameter has another version than at the last rollout, whatever became of
-# that: what did not work is not tried again as it is. Run by a timer.
+# Rolls out the current revision again if the version of a parameter has changed since the last rollout, even if that
+# rollout failed: the same parameters would fail again. A timer runs this script.
 set -eu
 . "$(dirname "$0")/server.sh"
 

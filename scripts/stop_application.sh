@@ -1,3 +1,3 @@
 #!/bin/sh
-# Nothing is stopped: the rollout replaces pods one by one, and tasks go on.
-echo "agent-orchestrator goes on until its pods are replaced"
+# Stops nothing: the rollout replaces the pods one by one, so tasks continue.
+echo "agent-orchestrator keeps running until its pods are replaced"

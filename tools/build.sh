@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh TOOL: builds what tools/TOOL/build.sh makes of the Go modules beside it, and prints the folder that holds it.
-# What was built once is found again: the folder's name tells the sources.
+# build.sh TOOL: runs tools/TOOL/build.sh on the Go modules beside it, and prints the folder with the result.
+# A second call finds the result of the first one: the name of the folder contains a checksum of the sources.
 set -eu
 
 tool=$1
@@ -15,6 +15,6 @@ if [ ! -d "$target" ]; then
 	trap 'rm -rf "$made"' EXIT
 	CGO_ENABLED=0 sh "$here/build.sh" "$made" >&2
 	chmod 755 "$made"
-	[ -d "$target" ] || mv "$made" "$target" # somebody else may have been faster
+	[ -d "$target" ] || mv "$made" "$target" # another process may have built it in the meantime
 fi
 echo "$target"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from app.domain.identity import TaskId
 from app.errors import BrokerUnavailable
-from app.ports import ClaimRepository, DrainLeases
+from app.ports import DrainLeases, TicketReturner
 from app.telemetry.logs import get_logger
 from worker.consumption import Consumption, Objection
 from worker.leases import LeaseKeeper
@@ -32,7 +32,7 @@ class Draining:
     def __init__(
         self,
         drains: DrainLeases,
-        claims: ClaimRepository,
+        claims: TicketReturner,
         leases: LeaseKeeper,
         consumption: Consumption,
         *,

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from app.domain.identity import ClaimId
 from app.errors import ClaimLost, DependencyError, StoreError
-from app.ports import Claim, ClaimRepository, Clock
+from app.ports import Claim, Clock, LeaseRenewer
 from app.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -68,7 +68,7 @@ class HeldClaim:
 class LeaseKeeper:
     """All claims of this process."""
 
-    def __init__(self, claims: ClaimRepository, *, lease_seconds: float, clock: Clock) -> None:
+    def __init__(self, claims: LeaseRenewer, *, lease_seconds: float, clock: Clock) -> None:
         self._claims = claims
         self._lease_seconds = lease_seconds
         self._clock = clock

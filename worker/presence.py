@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
 from app.broker.connections import listen, redis_command
-from app.broker.worker_presence import announce_presence, withdraw_presence
+from app.broker.worker_presence import publish_presence, withdraw_presence
 from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock
@@ -67,7 +67,7 @@ class PresenceLoop:
         """Speaks until cancelled, also while the database is away."""
         while True:
             try:
-                await announce_presence(self._redis, self.presence())
+                await publish_presence(self._redis, self.presence())
             except BrokerUnavailable as error:
                 _log.warning("presence_not_announced", code=error.code)
             before = self._clock.monotonic()

@@ -16,6 +16,8 @@ from app.errors import ConfigurationError
 from app.telemetry.metrics import ProcessMetrics
 from worker.vitals import Signs, judge
 
+SHUTDOWN_POLL_SECONDS = 0.02  # `close` waits for the next poll; with http.server's 0.5 s it delays every stop
+
 
 class ProbeServer:
     """Serves until closed."""
@@ -30,7 +32,9 @@ class ProbeServer:
             message = f"AGENT_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror}); choose another port"
             raise ConfigurationError(message) from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="probe", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[SHUTDOWN_POLL_SECONDS], name="probe", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

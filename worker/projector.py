@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from app.domain.identity import TaskId
-from app.ports import Clock, ProjectionRepository
+from app.ports import Clock, Projections
 from app.telemetry.logs import get_logger, origin
 
 BATCH = 100
@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 class Projector:
     """Collects task ids and projects them about once a second."""
 
-    def __init__(self, projections: ProjectionRepository, *, busy: Callable[[], bool], clock: Clock) -> None:
+    def __init__(self, projections: Projections, *, busy: Callable[[], bool], clock: Clock) -> None:
         self._projections = projections
         self._busy = busy
         self._clock = clock

@@ -11,7 +11,7 @@ import asyncio
 
 from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreError
-from app.ports import ClaimRepository
+from app.ports import ClaimReturner
 from app.telemetry.logs import get_logger
 from worker.consumption import Consumption, Objection
 from worker.patience import until_answered
@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 class StoreWatch:
     """Whether this worker has lost the database, and which of its claims were not answered."""
 
-    def __init__(self, claims: ClaimRepository, consumption: Consumption) -> None:
+    def __init__(self, claims: ClaimReturner, consumption: Consumption) -> None:
         self._claims = claims
         self._consumption = consumption
         self._unanswered: list[tuple[TaskId, ClaimId]] = []

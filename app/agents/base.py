@@ -1,9 +1,9 @@
-"""What an agent is, what it gets, and how its nodes are journalled.
+"""The contract of an agent: its context, its journal, and the wrapper that makes a node a step of the journal.
 
-A node is a plain async function `(state, runtime) -> partial state`. `journaled` wraps it: a step that stands in the
-task's journal under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
+A node is a plain async function `(state, runtime) -> partial state`. `journaled` wraps it: a step that the task's
+journal has under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
 State therefore holds JSON values only, and never a rendered prompt, a model's name or anything that another worker
-would see differently. What a node raises reaches the caller of the graph as it is.
+would see differently. An exception of a node reaches the caller of the graph unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchTool
 
+# Supersteps of one run of a graph; the longest built-in graph has four. It ends a graph whose edges form a loop.
 RECURSION_LIMIT = 32
+# Node names are Python identifiers, so `next_key` never gives a key with this mark, and no run finds such a step.
 FAILED_MARK = "~"
 
 State = TypeVar("State", bound=Mapping[str, Any])
@@ -43,28 +45,29 @@ class Journal(Protocol):
     """The steps of one task, under one claim."""
 
     def next_key(self, node: str) -> str:
-        """`{node}#{n}`, n counting from 1 in this run."""
+        """Returns `{node}#{n}`; n counts from 1 in this run."""
 
-    def find(self, key: str, input_hash: str) -> Step | None: ...
+    def find(self, key: str, input_hash: str) -> Step | None:
+        """Returns the recorded step, or None if there is none with this key and hash."""
 
     def collect(self, key: str) -> StepMeter:
-        """Starts to collect the model attempts of the node that begins now as the step `key`."""
+        """Starts to collect the model attempts of the step `key`, whose node begins now."""
 
     async def record(self, step: Step, *, flush: bool) -> None:
-        """Adds the step; `flush` writes it at once, else with the next write. Raises ClaimLost."""
+        """Adds the step; `flush` writes it at once, otherwise the next write includes it. Raises ClaimLost."""
 
 
 class StepMeter(Protocol):
-    """What the node that runs has spent so far."""
+    """The model attempts of the node that is running."""
 
     def attempts(self) -> Sequence[ModelAttempt]: ...
 
 
 @dataclass(frozen=True)
 class AgentContext:
-    """All that a node may use beside its state; handed to LangGraph as the run's context.
+    """Everything that a node may use besides its state; LangGraph passes it as the context of the run.
 
-    `cards` are the agents that the router may choose from. `workflow_type` is the agent's kind, for spans and metrics.
+    `cards` are the agents that the router may choose. `workflow_type` is the agent's kind, for spans and metrics.
     """
 
     task: Task
@@ -80,11 +83,12 @@ class AgentContext:
     workflow_type: str
 
     def for_agent(self, workflow_type: str, llm: BoundLLM) -> AgentContext:
+        """Copies the context for another agent of the same run: the router is followed by the agent that it chose."""
         return replace(self, workflow_type=workflow_type, llm=llm)
 
 
 class Agent(Protocol):
-    """One agent. Raises a TaskFailure when it cannot answer; anything else is a fault of the agent."""
+    """One agent. `run` raises a TaskFailure if it cannot answer; any other exception is a fault of the agent."""
 
     @property
     def card(self) -> AgentCard: ...
@@ -93,7 +97,7 @@ class Agent(Protocol):
 
 
 class JournaledNode(Protocol[StateInput]):
-    """A node as LangGraph takes it: it hands the run's context over by the name `runtime`."""
+    """A node as LangGraph calls it: LangGraph passes the context of the run in the parameter named `runtime`."""
 
     __name__: str
 
@@ -101,9 +105,10 @@ class JournaledNode(Protocol[StateInput]):
 
 
 class GraphAgent(Generic[StateT]):
-    """Base of agents whose work is one graph: compiled when the agent is made, shared by all its runs.
+    """The base of agents whose work is one graph, compiled when the agent is made and shared by all its runs.
 
-    The graph has no checkpointer: the journal resumes it, with one write a node instead of LangGraph's several.
+    The graph has no checkpointer: the journal resumes it, with one write per node. LangGraph's saver makes seven
+    writes for a graph of two nodes.
     """
 
     def __init__(self, card: AgentCard, graph: CompiledStateGraph[StateT, AgentContext, StateT, StateT]) -> None:
@@ -115,14 +120,18 @@ class GraphAgent(Generic[StateT]):
         return self._card
 
     async def run_graph(self, state: StateT, context: AgentContext) -> StateT:
-        """Runs the graph from `state` to its end and gives the last state. Raises what its nodes raise."""
+        """Runs the graph from `state` to its end and returns the last state. Raises what its nodes raise."""
         config = RunnableConfig(recursion_limit=RECURSION_LIMIT)
         final = await self._graph.ainvoke(state, config, context=context)
-        return cast("StateT", final)
+        return cast("StateT", final)  # LangGraph declares dict[str, Any] whatever the schema of the graph is
 
 
 def hash_inputs(state: Mapping[str, Any]) -> str:
-    """SHA-256 of the state's canonical JSON, hexadecimal. Raises TypeError where a value is not JSON."""
+    """Computes the SHA-256 of the state's canonical JSON, in hexadecimal.
+
+    Raises TypeError for a value that is not JSON, ValueError for NaN and infinity.
+    """
+    # ASCII, because json.dumps escapes the rest: a lone surrogate, which UTF-8 cannot encode, gets a hash, too.
     canonical = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -130,18 +139,19 @@ def hash_inputs(state: Mapping[str, Any]) -> str:
 def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> JournaledNode[State]:
     """Makes the node a step of the journal.
 
-    A node that fails leaves a step, too: under its key, `~` and the number of the task's attempt, so that every try of
-    a model is kept and no later run takes it for an answer.
+    A node that fails leaves a step, too. The key of that step ends in `~` and the number of the task's attempt: every
+    model attempt is kept, and no later run takes the step for an answer.
 
-    `flush=False` is for nodes that make no paid call, and for those whose step is written by what follows at once (the
-    routing decision, the finish): one write fewer, nothing but CPU work in between.
+    `flush=False` is for nodes that make no paid call, and for nodes whose step is part of the write that follows at
+    once (the routing decision, the finish). It saves a write; only CPU work separates the two.
     """
-    name: str = getattr(node, "__name__", "node")
+    name: str = getattr(node, "__name__", "node")  # a partial and a callable object have none
 
     async def run(state: State, runtime: Runtime[AgentContext]) -> dict[str, Any]:
         context = runtime.context
         journal = context.journal
         key = journal.next_key(name)
+        # The whole state, because a node may read all of it: if anything in it differs, the recorded output is stale.
         input_hash = hash_inputs(state)
         known = journal.find(key, input_hash)
         if known is not None:
@@ -155,7 +165,7 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
                 key=step_key,
                 node=name,
                 agent_name=agent_name,
-                sequence=0,
+                sequence=0,  # the worker's journal numbers the steps when it records them
                 input_hash=input_hash,
                 output=output,
                 usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
@@ -169,10 +179,11 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
                 output = await node(state, runtime)
         except TaskFailure as failure:
             failed_key = f"{key}{FAILED_MARK}{context.task.attempts}"
+            # Not flushed: the write that ends or requeues the task follows at once and includes the step.
             await journal.record(step(failed_key, {"error": failure.code}), flush=False)
             raise
         await journal.record(step(key, output), flush=flush)
         return output
 
-    run.__name__ = name
+    run.__name__ = name  # LangGraph's `add_node` takes the name of the node from here if it gets none
     return run

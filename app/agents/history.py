@@ -1,6 +1,6 @@
-"""Earlier turns of a session: how many of them an agent sees, and how they stand in its state and its prompt.
+"""The earlier turns of a session: the choice of those that an agent sees, and their form in its state and prompt.
 
-Pure. Tokens are estimated as a quarter of the characters: exact counts would need the tokenizer of whichever model
+Pure. Tokens are estimated as a quarter of the characters: an exact count would need the tokenizer of the model that
 happens to answer, and the limit is about cost, not about a context window.
 """
 
@@ -13,14 +13,14 @@ from app.domain.message import Message, MessageRole
 from app.llm.interface import ChatMessage
 
 CHARACTERS_PER_TOKEN = 4
-OVERHEAD_TOKENS = 4
-SMALLEST_EXCERPT_TOKENS = 64
+OVERHEAD_TOKENS = 4  # the role and the separators of a message
+SMALLEST_EXCERPT_TOKENS = 64  # some 240 characters: a shorter piece of an answer explains nothing
 CUT_MARK = " […]"
 LEFT_OUT = "(The beginning of this conversation is left out.)"
 
 
 class Turn(TypedDict):
-    """One earlier message as it stands in a graph's state; `agent_name` is None for what the user said."""
+    """One earlier message in the form of a graph's state; `agent_name` is None for a message of the user."""
 
     role: str
     content: str
@@ -32,10 +32,10 @@ def estimate_tokens(message: Message) -> int:
 
 
 def trim_history(messages: Sequence[Message], *, max_tokens: int) -> tuple[Message, ...]:
-    """The newest messages that fit in `max_tokens`, oldest first.
+    """Returns the newest messages that fit in `max_tokens`, oldest first.
 
-    The first that does not fit is cut at its end when a useful part of it fits, so that one long answer does not make
-    an agent forget what "it" in the next question refers to.
+    The first message that does not fit is cut at its end if a useful part of it fits: after one long answer an agent
+    still has to know what "it" in the next question refers to.
     """
     kept: list[Message] = []
     left = max_tokens
@@ -44,7 +44,7 @@ def trim_history(messages: Sequence[Message], *, max_tokens: int) -> tuple[Messa
         if cost > left:
             if left >= SMALLEST_EXCERPT_TOKENS:
                 kept.append(_cut(message, left))
-            break
+            break  # also if an older, shorter message would fit: a conversation with a gap misleads the model
         kept.append(message)
         left -= cost
     return tuple(reversed(kept))
@@ -62,10 +62,11 @@ def to_turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 def to_chat(turns: Sequence[Turn]) -> list[ChatMessage]:
-    """The turns as prior messages of a prompt; the first is always the user's, because Anthropic refuses others."""
+    """Builds the prior messages of a prompt from the turns; the first is always the user's."""
     messages = [
         ChatMessage("user" if turn["role"] == MessageRole.USER else "assistant", turn["content"]) for turn in turns
     ]
+    # Trimming can leave an answer in front. Anthropic rejects a conversation that begins with the assistant.
     if messages and messages[0].role != "user":
         messages.insert(0, ChatMessage("user", LEFT_OUT))
     return messages

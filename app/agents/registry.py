@@ -1,8 +1,8 @@
-"""Which agents this worker has: built in, from entry points, from the setting AGENT_PLUGINS.
+"""The agents of this worker: built in, from entry points, and from the setting AGENT_PLUGINS.
 
-Built once at start. Whatever is wrong with an agent stops the process with a ConfigurationError that names its origin:
-a worker that silently lacks an agent would refuse that agent's tasks. The router is no agent of the registry; its name
-and its word for "none of them" are reserved.
+The registry is built once, at the start. Anything wrong with an agent stops the process with a ConfigurationError that
+names the origin of the agent: a worker that silently lacks an agent would refuse that agent's tasks. The router is not
+in the registry; its name and its word for "none of them" are reserved.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUILT_IN: tuple[Callable[[], Agent], ...] = (
 
 
 class AgentRegistry:
-    """The agents by name, in the order in which they were registered. Fixed once made."""
+    """The agents by name, in the order of their registration. It does not change after it is made."""
 
     def __init__(self, agents: Iterable[tuple[str, Agent]]) -> None:
         """Takes (origin, agent) pairs. Raises ConfigurationError for a name that is taken or reserved."""
@@ -54,7 +54,7 @@ class AgentRegistry:
         return tuple(agent.card for agent in self._agents.values())
 
     def get(self, name: str) -> Agent:
-        """Raises AgentUnavailable."""
+        """Returns the agent. Raises AgentUnavailable if this worker does not have it."""
         agent = self._agents.get(name)
         if agent is None:
             known = ", ".join(sorted(self._agents)) or "none"
@@ -63,8 +63,9 @@ class AgentRegistry:
 
 
 def build_registry(settings: AgentSettings) -> AgentRegistry:
-    """Loads every agent. Raises ConfigurationError for one that cannot be imported, made or registered."""
+    """Loads every agent. Raises ConfigurationError for an agent that cannot be imported, made or registered."""
     agents = [(f"built-in agent {make.__name__}", make()) for make in BUILT_IN]
+    # Sorted: metadata comes in the order of the import path, and the order of agents is that in the router's prompt.
     for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, entry.value)):
         origin = f"entry point {entry_point.name} = {entry_point.value}"
         agents.append((origin, _load(origin, entry_point.load)))
@@ -77,22 +78,24 @@ def build_registry(settings: AgentSettings) -> AgentRegistry:
 def _import(origin: str, reference: str) -> object:
     module_name, separator, attribute = reference.partition(":")
     if not (separator and module_name and attribute):
-        raise ConfigurationError(f"{origin}: write `module:attribute`.")
+        raise ConfigurationError(f"{origin}: this is not a reference to an agent; write `module:attribute`.")
+    # The loader of entry points, so that both ways to register an agent accept the same references.
     return cast("object", EntryPoint(name=attribute, value=reference, group=ENTRY_POINT_GROUP).load())
 
 
 def _load(origin: str, load: Callable[[], object]) -> Agent:
-    """Imports the attribute and, when it is a class or a function, calls it."""
+    """Imports the attribute and, if it is a class or a function, calls it."""
     try:
         found = load()
+        # Not `callable`: an agent may have a `__call__` of its own.
         candidate = found() if inspect.isclass(found) or inspect.isroutine(found) else found
         card = getattr(candidate, "card", None)
     except ConfigurationError:
         raise
-    except Exception as error:  # the edge to foreign code, which may raise anything: say whose it is
+    except Exception as error:  # the edge to foreign code, which may raise anything: name its origin
         raise ConfigurationError(f"{origin}: could not be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(card, AgentCard):
-        raise ConfigurationError(f"{origin}: is no agent: its `card` has to be an AgentCard.")
+        raise ConfigurationError(f"{origin}: is not an agent; its `card` must be an AgentCard.")
     if not inspect.iscoroutinefunction(getattr(candidate, "run", None)):
-        raise ConfigurationError(f"{origin}: is no agent: `run` has to be an async method.")
+        raise ConfigurationError(f"{origin}: is not an agent; `run` must be an async method.")
     return cast("Agent", candidate)

@@ -1,4 +1,4 @@
-"""The short text of a result for lists. Pure: the first sentences of an answer, without its Markdown."""
+"""The short text of a result for lists: the first sentences of an answer, without its Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")  # noqa: RUF001
 
 
 def summarise(output: AgentOutput) -> str:
-    """At most 280 characters on one line; never empty unless the answer is."""
+    """Returns at most 280 characters on one line; the summary is empty only if the answer is."""
     prose = _prose(_FENCED.sub("\n", output.content))
     if prose:
         return _first_sentences(prose)
@@ -28,11 +28,12 @@ def summarise(output: AgentOutput) -> str:
     if code is not None:
         lines = len(code["code"].rstrip("\n").split("\n"))
         return f"Code in {output.code_language or 'an unnamed language'}, {lines} {'line' if lines == 1 else 'lines'}."
+    # Nothing but headings, quotes or tables: their text is better than an empty summary.
     return _first_sentences(_plain(output.content.replace("#", " ").replace(">", " ")))
 
 
 def _prose(text: str) -> str:
-    """The lines that are neither headings, notes, tables nor rules, joined."""
+    """Joins the lines that are neither headings, quotes, tables nor rules."""
     lines = [_LIST_MARK.sub("", line) for line in text.split("\n") if not _SKIPPED_LINE.match(line)]
     return _plain(" ".join(lines))
 
@@ -43,7 +44,7 @@ def _plain(text: str) -> str:
 
 
 def _first_sentences(text: str) -> str:
-    """Whole sentences while they fit; a first one that is too long is cut between words."""
+    """Returns as many whole sentences as fit; a first sentence that is too long is cut between words."""
     if len(text) <= SUMMARY_CHARACTERS:
         return text
     kept = ""

@@ -1,1 +1,1 @@
-"""HTTP in front of the services: what may be asked, by whom, and how answers and errors look."""
+"""The HTTP layer over the services: requests, callers and their roles, answers and errors."""

@@ -1,8 +1,8 @@
-"""Who calls: the API key, its role and tenant, the client's address, and how often it may call.
+"""The caller of a request: its API key, role, tenant and address, and its rate limit.
 
-A client works on its key's tenant. A service or an admin may act for another by the header X-Tenant; a service is not
-rate-limited. A key that is sent is always checked, also where none is required; without one, such a place (loopback, or
-an explicit setting) treats the caller as an admin.
+A client works on its key's tenant. A service or an admin may act for another tenant by the header X-Tenant; a service
+is not rate-limited. A key that is sent is always checked, even if the installation requires none (on loopback, or by
+AGENT_API_AUTH=off). Such an installation treats a caller without a key as an admin.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Caller:
-    """`tenant` is whom the caller acts for; `chose_tenant` that it said so by header. `key_id` None: no key needed."""
+    """The caller of one request, who acts for `tenant`.
+
+    `chose_tenant`: the tenant came from the header X-Tenant. `key_id` is None if the caller sent no key and needs none.
+    """
 
     tenant: Tenant
     role: Role
@@ -40,22 +43,24 @@ class Caller:
     chose_tenant: bool
 
     def require_admin(self) -> None:
-        """Raises Forbidden."""
+        """Raises Forbidden unless the role is admin."""
         if self.role is not Role.ADMIN:
-            raise Forbidden("This needs a key of the role admin.")
+            raise Forbidden("This call needs a key with the role admin.")
 
     def require_operator(self) -> None:
-        """Raises Forbidden for those who only hand in tasks."""
+        """Raises Forbidden for a client, which may only work on its own tasks."""
         if self.role is Role.CLIENT:
-            raise Forbidden("This needs a key of the role service or admin.")
+            raise Forbidden("This call needs a key with the role service or admin.")
 
     @property
     def statistics_of(self) -> Tenant | None:
-        """Whose figures are shown: its own to a client, by default everybody's to those who run the system."""
+        """The tenant whose figures the caller sees: a client its own, a service or an admin by default all (None)."""
         return self.tenant if self.role is Role.CLIENT or self.chose_tenant else None
 
 
 class Authenticator:
+    """The check of keys and rate limits at every request."""
+
     def __init__(self, keys: KeyService, limiter: RateLimiter, settings: ApiSettings) -> None:
         self._keys = keys
         self._limiter = limiter
@@ -63,7 +68,7 @@ class Authenticator:
         self._proxies = [ipaddress.ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
 
     async def authenticate(self, connection: HTTPConnection) -> Caller:
-        """Raises Unauthenticated, Forbidden, RateLimited, StoreUnavailable."""
+        """Determines the caller of a request. Raises Unauthenticated, Forbidden, RateLimited, StoreUnavailable."""
         address = client_address(connection, self._proxies)
         key = await self._key(connection, address)
         if key is None or key.role is not Role.SERVICE:
@@ -73,7 +78,7 @@ class Authenticator:
         chosen = connection.headers.get(TENANT_HEADER)
         tenant = own_tenant if chosen is None else parse_tenant(chosen)
         if role is Role.CLIENT and tenant != own_tenant:
-            raise Forbidden(f"A key of the role client works on its own tenant; leave {TENANT_HEADER} out.")
+            raise Forbidden(f"A key with the role client works on its own tenant only; leave {TENANT_HEADER} out.")
         return Caller(
             tenant=tenant,
             role=role,
@@ -88,9 +93,10 @@ class Authenticator:
             return None
         try:
             if secret is None:
-                raise Unauthenticated("An API key is needed, as `Authorization: Bearer …` or X-API-Key.")
+                raise Unauthenticated(f"An API key is required, as `Authorization: Bearer …` or {KEY_HEADER}.")
             return await self._keys.verify(secret)
         except Unauthenticated:
+            # Refused requests count as well, so that nobody can guess keys faster than the rate limit.
             await self._count(None, address)
             raise
 
@@ -107,11 +113,12 @@ class Authenticator:
 
 
 def client_address(connection: HTTPConnection, proxies: Sequence[Network]) -> str:
-    """The peer's address; behind trusted proxies the last one of X-Forwarded-For that is none of theirs."""
+    """Determines the client's address: the peer's, or behind trusted proxies the last other one in X-Forwarded-For."""
     peer = connection.client.host if connection.client is not None else _NO_ADDRESS
     if not proxies or not _within(peer, proxies):
         return peer
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
+    # From the right: each proxy appends the address it was called from, and the client may have written the rest.
     for hop in reversed([part.strip() for part in forwarded if part.strip()]):
         if not _is_address(hop):
             return peer

@@ -1,6 +1,7 @@
-"""Bodies of requests: what a caller may send, checked field by field, unknown ones refused.
+"""The bodies of requests. Every field is checked, and unknown fields are refused.
 
-A field whose feature is not there yet is unknown, so nobody believes it works. Changes within /v1 only add.
+A field whose feature does not exist yet is unknown, so that no caller takes it for a working one. Changes within /v1
+only add fields.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from app.domain.identity import SessionId
-from app.domain.task import TASK_TEXT_LIMIT, Budget, Source
-from app.services.submission import Submission
+from app.domain.scaling import ScalingDecision
+from app.domain.task import TASK_TEXT_LIMIT, Budget, Source, TaskRequest
 
 METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
@@ -44,7 +44,7 @@ def _not_blank(text: str) -> str:
 
 
 def _canonical_uuid(value: object) -> object:
-    """Ids are compared as text, so they are brought into their canonical form first."""
+    """Converts a UUID to its canonical form, because ids are compared as text."""
     if not isinstance(value, str):
         raise ValueError("must be a UUID, as text")
     try:
@@ -67,6 +67,9 @@ ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 IdempotencyKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)]
 MetadataValue = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_without_nul)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Body(BaseModel):
@@ -74,7 +77,7 @@ class Body(BaseModel):
 
 
 class BudgetBody(Body):
-    """Limits over all attempts of the task together."""
+    """The limits of the task over all its attempts together."""
 
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000_000, description="Most tokens, in and out.")
     max_cost_usd: Decimal | None = Field(
@@ -83,7 +86,7 @@ class BudgetBody(Body):
         le=1_000_000,
         max_digits=13,
         decimal_places=6,
-        strict=False,
+        strict=False,  # parsed JSON has a float here, which strict mode would refuse
         description="Most money, in USD, to the millionth.",
         examples=[0.25],
     )
@@ -100,7 +103,7 @@ class BudgetBody(Body):
 
 
 class SourceBody(Body):
-    """The AgentTask that asks for the task."""
+    """The AgentTask that the task is for."""
 
     cluster: ClusterName
     namespace: ObjectName
@@ -112,7 +115,7 @@ class SourceBody(Body):
 
 
 class ExecuteBody(Body):
-    """A task in plain language, and how it should be run."""
+    """A task in plain language, with the limits and wishes for its run."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -153,19 +156,11 @@ class ExecuteBody(Body):
         default=None, description="Role service or admin: the AgentTask in Kubernetes that this task is for."
     )
 
-    def to_submission(self) -> Submission:
-        return Submission(
-            task=self.task,
-            session_id=None if self.session_id is None else SessionId(self.session_id),
-            agent=self.agent,
-            priority=self.priority,
-            run_at=self.run_at,
-            deadline_seconds=self.deadline_seconds,
-            ttl_seconds=self.ttl_seconds,
-            max_attempts=self.max_attempts,
-            budget=None if self.budget is None else self.budget.to_budget(),
-            metadata=self.metadata,
-        )
+    def to_request(self) -> TaskRequest:
+        """Copies the request's fields by name. The budget changes its unit; `source` belongs to the task's origin."""
+        fields = {name: getattr(self, name) for name in TaskRequest.model_fields}
+        fields["budget"] = None if self.budget is None else self.budget.to_budget()
+        return TaskRequest(**fields)
 
 
 class ClusterBody(Body):
@@ -175,7 +170,7 @@ class ClusterBody(Body):
 
 
 class LookupBody(Body):
-    """Which tasks to read: by their ids, by the idempotency keys that made them, or by where they came from."""
+    """The tasks to read: by their ids, by the idempotency keys that made them, or by their source."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"]}]})
 
@@ -196,7 +191,7 @@ class LookupBody(Body):
 
 
 class DrainBody(Body):
-    """For how long the worker takes no tasks."""
+    """The time for which the worker takes no tasks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
@@ -204,9 +199,52 @@ class DrainBody(Body):
 
 
 class IntakeBody(Body):
-    """The intake switch; a reason is shown to everybody whose task is refused."""
+    """The intake switch. Callers whose task is refused get the reason."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"accepting": False, "reason": "provider incident"}]})
 
     accepting: bool
     reason: Annotated[PlainText, StringConstraints(max_length=500, strip_whitespace=True)] = ""
+
+
+class ScalingInputsBody(Body):
+    """The figures of the queue and the models that the decision was made from."""
+
+    backlog: Count
+    in_flight: Count
+    oldest_age_seconds: Seconds
+    arrival_rate: Seconds
+    mean_service_seconds: Seconds
+    rate_limited_share: Share
+    open_breakers: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=100)
+    age_seconds: Seconds
+
+
+class ScalingDecisionBody(Body):
+    """One decision. `desired` and `inputs` are null if there were no figures."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "at": "2026-01-01T12:00:00Z", "deployment": "agents/worker", "replicas": 2, "draining": 0,
+                    "slots_per_pod": 64, "staying": 3, "desired": 3, "reason": "backlog",
+                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.", "inputs": None,
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    at: Annotated[AwareDatetime, Field(strict=False)]
+    deployment: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$")]
+    replicas: Count
+    draining: Count
+    slots_per_pod: Count
+    staying: Count
+    desired: Count | None
+    reason: Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")]
+    explanation: Annotated[str, Field(min_length=1, max_length=2_000)]
+    inputs: ScalingInputsBody | None
+
+    def to_decision(self) -> ScalingDecision:
+        return ScalingDecision.model_validate(self.model_dump())

@@ -1,4 +1,4 @@
-"""Following many tasks: what has changed, and where certain ones stand. For the operator and its like."""
+"""The changes feed and the look-up of many tasks, for the operator and similar callers."""
 
 from __future__ import annotations
 
@@ -21,23 +21,28 @@ router = APIRouter(tags=["changes"])
 
 
 class ChangesQuery(BaseModel):
+    """Parameters of the changes feed."""
+
     model_config = ConfigDict(extra="forbid")
 
     cursor: str | None = Field(
-        default=None, min_length=1, max_length=256, description="`cursor` of an answer; left out, from now on."
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="`cursor` of an answer; left out, from now on.",
     )
     limit: int = Field(default=500, ge=1, le=MOST_ITEMS, description="Most changes in an answer.")
-    wait_seconds: float = Field(default=0, ge=0, le=30, description="Longest wait where nothing has changed.")
+    wait_seconds: float = Field(default=0, ge=0, le=30, description="Longest wait for a first change.")
 
 
 @router.get("/v1/tasks/changes", response_model=ChangesView, responses=problems(422), summary="Follow all tasks")
 async def read_changes(
     request: Request, query: Annotated[ChangesQuery, Query()], caller: CurrentCaller, state: State
 ) -> Response:
-    """Role service or admin. What has changed after the cursor, over all tenants, oldest first.
+    """Returns the tasks of all tenants that have changed after the cursor, oldest change first. Role service or admin.
 
-    Of several changes of a task only the last comes. A change may come again: keep the greatest `rev` of each task.
-    None is left out while the reader asks at least every ten seconds.
+    Only the last of several changes of a task is returned. A change may be returned again: keep the greatest `rev` of
+    each task. None is missed as long as the reader asks at least every ten seconds.
     """
     caller.require_operator()
     request.state.waits = query.wait_seconds > 0
@@ -49,13 +54,13 @@ async def read_changes(
     "/v1/tasks/lookup",
     response_model=LookupView,
     responses=problems(400, 413, 415, 422),
-    summary="Read where certain tasks stand",
+    summary="Look up many tasks",
 )
 async def look_up(body: LookupBody, caller: CurrentCaller, state: State) -> Response:
-    """Role service or admin. By id, of any tenant; by idempotency key, of the tenant that X-Tenant names; or what has
-    not ended of the tasks that the AgentTasks of a cluster made, page by page.
+    """Returns tasks by id, of any tenant; by idempotency key, of the tenant in X-Tenant; or, page by page, the
+    unfinished tasks of a cluster's AgentTasks. Role service or admin.
 
-    What is not there is left out; erased tasks are there, and say so.
+    Unknown tasks are left out. Erased tasks are returned with `erased` true.
     """
     caller.require_operator()
     if body.source is not None:

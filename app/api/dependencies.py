@@ -1,4 +1,4 @@
-"""What handlers get: the services, as one typed state built in the lifespan, and who calls."""
+"""The dependencies of handlers: the services, as one typed state that the lifespan builds, and the caller."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from fastapi import Depends, Request
 
 from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
-from app.ports import ScalingLog
 from app.services.changes import ChangeService
 from app.services.dependency_health import HealthService
 from app.services.roster import AgentRoster
+from app.services.scaling_decisions import ScalingDecisionService
 from app.services.sessions import SessionService
 from app.services.system import SystemService
 from app.services.tasks import TaskService
@@ -24,7 +24,7 @@ from app.telemetry.tracing import Tracing
 
 @dataclass(frozen=True)
 class ApiState:
-    """Everything a handler may use; stands in `app.state.api` while the application runs."""
+    """Everything a handler may use. It is stored in `app.state.api` while the application runs."""
 
     settings: Settings
     tasks: TaskService
@@ -34,7 +34,7 @@ class ApiState:
     health: HealthService
     roster: AgentRoster
     workers: WorkerService
-    scaling: ScalingLog
+    scaling: ScalingDecisionService
     authenticator: Authenticator
     metrics: ProcessMetrics
     tracing: Tracing
@@ -46,7 +46,7 @@ async def api_state(request: Request) -> ApiState:
 
 
 async def current_caller(request: Request) -> Caller:
-    """Raises Unauthenticated, Forbidden, RateLimited."""
+    """Authenticates the request. Raises Unauthenticated, Forbidden, RateLimited, StoreUnavailable."""
     state: ApiState = request.app.state.api
     return await state.authenticator.authenticate(request)
 

@@ -1,4 +1,4 @@
-"""Handing in tasks, and the agents that do them."""
+"""The submission of tasks, and the list of agents that can run them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.api.views.rendering import json_answer
 from app.api.views.tasks import AcceptedView, AgentListView, TaskView
 from app.domain.task import Source
 from app.errors import InvalidRequest
-from app.services.submission import Origin
+from app.services.acceptance import Origin
 from app.telemetry.tracing import current_traceparent
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
@@ -29,10 +29,10 @@ router = APIRouter(tags=["agent"])
     status_code=202,
     response_model=AcceptedView,
     responses={
-        200: {"model": TaskView, "description": "With `Prefer: wait`: the task ended in time."},
+        200: {"model": TaskView, "description": "With `Prefer: wait`: the task has ended in time."},
         **problems(400, 404, 409, 410, 413, 415, 422),
     },
-    summary="Hand in a task",
+    summary="Submit a task",
 )
 async def execute(
     request: Request,
@@ -43,9 +43,9 @@ async def execute(
         str | None,
         Header(description="Makes a repeat of the request return the first task. 1 to 255 visible characters."),
     ] = None,
-    prefer: Annotated[str | None, Header(description="`wait=N` answers when done, or after N seconds.")] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N` answers at the end, or after N seconds.")] = None,
 ) -> Response:
-    """Takes a task and answers at once; it is run as soon as a worker is free, also while Redis is down."""
+    """Accepts a task and answers at once, even while Redis is down. The task runs as soon as a worker is free."""
     if body.source is not None:
         caller.require_operator()
     request_id = request_id_of(request)
@@ -65,13 +65,13 @@ async def execute(
             traceparent=current_traceparent(),
             idempotency_key=_checked_key(idempotency_key),
         )
-        task = await state.tasks.submit(body.to_submission(), origin)
+        task = await state.tasks.submit(body.to_request(), origin)
         span.set_attribute("workflow.id", task.id)
     wait_seconds = min(_wait_seconds(prefer), state.settings.api.max_wait_seconds)
     location = {"Location": f"/v1/tasks/{task.id}"}
     if wait_seconds == 0:
         return json_answer(AcceptedView.model_validate(task), 202, location)
-    request.state.waits = True
+    request.state.waits = True  # left out of latency figures: see RequestContext
     task = await state.tasks.wait(task, seconds=wait_seconds)
     applied = {**location, "Preference-Applied": f"wait={wait_seconds}"}
     if task.status.terminal:
@@ -81,7 +81,7 @@ async def execute(
 
 @router.get("/v1/agents", response_model=AgentListView, responses=problems(), summary="List the agents")
 async def list_agents(_: CurrentCaller, state: State) -> Response:
-    """The agents that workers have published, with what they are good at."""
+    """Returns the agents that workers have published, with their descriptions."""
     return json_answer(AgentListView(items=list(await state.roster.list_all())))
 
 

@@ -1,4 +1,4 @@
-"""What machines ask: alive, ready, and how it goes. Without a key, without a rate limit."""
+"""Probes for machines: liveness, readiness and metrics, without a key and without a rate limit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from app.api.views.system import HealthView, ReadinessView, dependency_views
 from app.services.dependency_health import HealthStatus
 
 RETRY_AFTER_SECONDS = 5
+# Rendered once: probes come every few seconds, and the answer never changes.
 _ALIVE = HealthView().model_dump_json().encode()
 
 router = APIRouter(tags=["health"])
@@ -18,7 +19,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health", response_model=HealthView, summary="Alive")
 async def health() -> Response:
-    """The process answers; nothing else is looked at."""
+    """Answers as long as the process runs; checks nothing else."""
     return Response(_ALIVE, media_type="application/json")
 
 
@@ -29,7 +30,7 @@ async def health() -> Response:
     summary="Ready",
 )
 async def ready(state: State) -> Response:
-    """MongoDB must answer. Without Redis tasks are still accepted and read; they wait."""
+    """Requires MongoDB. Without Redis the API stays ready: tasks are accepted and read, and wait to be run."""
     servers = await state.health.servers()
     dependencies = dependency_views(servers.items())
     if servers["mongodb"].status is not HealthStatus.UP:
@@ -41,6 +42,6 @@ async def ready(state: State) -> Response:
 
 @router.get("/metrics", response_class=Response, summary="Prometheus metrics")
 async def metrics(request: Request, state: State) -> Response:
-    """This process's metrics, in the format that the Accept header prefers."""
+    """Returns this process's metrics, in the format that the Accept header prefers."""
     body, content_type = state.metrics.exposition(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type})

@@ -1,8 +1,8 @@
-"""What happens around every request, as plain ASGI, from the outside in.
+"""The layers around every request, as plain ASGI, from the outside in.
 
-`RequestContext` gives it an id, one log line and its metrics. `FaultBarrier`, the process edge, answers whatever the
-layers within did not; it stands inside CORS, so that browsers may read such answers. `BodyGuard` refuses bodies that
-are too large or not declared as JSON before anybody reads them.
+`RequestContext` gives the request an id, one log line and its metrics. `FaultBarrier` is the process edge: it answers
+the exceptions that the inner layers did not handle. It is inside CORS, so that browsers may read such answers.
+`BodyGuard` refuses bodies that are too large or not declared as JSON before a handler reads them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _log = get_logger(__name__)
 
 
 def install_middleware(app: FastAPI, settings: ApiSettings, metrics: HttpMetrics) -> None:
-    """The last one added is the outermost."""
+    """Adds the layers from the inside out: Starlette makes the last one added the outermost."""
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
     app.add_middleware(FaultBarrier)
     if settings.cors_origins:
@@ -52,7 +52,7 @@ def install_middleware(app: FastAPI, settings: ApiSettings, metrics: HttpMetrics
 
 
 class RequestContext:
-    """Puts `request_id` into the request's state and on the answer; counts, times and logs the request."""
+    """The outermost layer: sets `request_id` in the request's state and on the answer; counts and logs the request."""
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics) -> None:
         self._app = app
@@ -70,15 +70,16 @@ class RequestContext:
             try:
                 await self._app(scope, receive, answer.send)
             finally:
-                self._note(scope, answer.status or CLIENT_GONE, time.perf_counter() - began)
+                self._count_and_log(scope, answer.status or CLIENT_GONE, time.perf_counter() - began)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count_and_log(self, scope: Scope, status: int, seconds: float) -> None:
+        # Methods and paths come from the client. Only known ones become labels, or a scanner could fill the metrics.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route: str = getattr(scope.get("route"), "path", UNMATCHED)
         self._metrics.http_requests.labels(method=method, route=route, status=str(status)).inc()
         self._metrics.http_seconds.labels(method=method, route=route).observe(seconds)
         log = _log.debug if route in _PROBES else _log.info
-        # What was asked to wait takes as long as it was asked to: that says nothing of how quick the answers are.
+        # A long poll lasts as long as the client asked. `waits` marks it, so that latency figures leave it out.
         waits = {"waits": True} if scope["state"].get("waits") else {}
         log(
             "http_request",
@@ -91,7 +92,7 @@ class RequestContext:
 
 
 class _Answer:
-    """Passes an answer on with the request id on it, and remembers its status."""
+    """The answer on its way out: gets the request id, and its status is recorded."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -106,7 +107,7 @@ class _Answer:
 
 
 class FaultBarrier:
-    """Turns every exception into a problem document, unless an answer has begun."""
+    """The layer that turns every exception into a problem document, unless an answer has begun."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -124,7 +125,8 @@ class FaultBarrier:
 
         try:
             await self._app(scope, receive, watched_send)
-        except Exception as error:  # noqa: BLE001 - the process edge: nobody above could answer the caller
+        except Exception as error:  # noqa: BLE001 - the process edge: no layer above could answer the caller
+            # The status line is on the wire, so a second answer would corrupt the connection.
             if begun:
                 _log.exception("answer_cut_short")
                 return
@@ -132,7 +134,7 @@ class FaultBarrier:
 
 
 class BodyGuard:
-    """`max_bytes` holds for declared and for chunked bodies alike."""
+    """The limit of bodies. `max_bytes` holds for bodies of declared length and for chunked ones."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app = app
@@ -152,7 +154,7 @@ class BodyGuard:
         await self._app(scope, await self._read_ahead(receive) if chunked else receive, send)
 
     async def _read_ahead(self, receive: Receive) -> Receive:
-        """Reads a body of undeclared length, so that it is refused here and not half way through its parsing."""
+        """Reads a body of undeclared length first, so that it is refused here and not half way through its parsing."""
         parts: list[bytes] = []
         size, more = 0, True
         while more:
@@ -183,7 +185,7 @@ def _require_json(content_type: str | None) -> None:
 
 
 def _request_id(given: str | None) -> str:
-    """The caller's id where it is one that can stand in logs and headers, else a new one."""
+    """Returns the caller's id if it is safe in logs and headers, else a new one."""
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex

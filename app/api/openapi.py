@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with problem documents and both ways to send a key."""
+"""The OpenAPI document: FastAPI's, extended by problem documents and the two ways to send a key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from app.api.auth import KEY_HEADER
 from app.api.views.system import FieldProblem, ProblemView
 
-_DESCRIPTION = """Hand in a task in plain language; the agent that fits it answers, and nothing accepted is lost.
+_DESCRIPTION = """Submit a task in plain language. The agent that fits it answers, and no accepted task is lost.
 
 Errors are problem documents (RFC 9457) with a stable `code`. Every answer carries `X-Request-ID`; send one to use your
 own. Changes within /v1 only add."""
@@ -21,7 +21,7 @@ _SCHEMES = {
 
 
 def install_openapi(app: FastAPI) -> None:
-    """Replaces the generator; the document is made on first use and kept."""
+    """Replaces FastAPI's generator. The document is built on first use and kept."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -36,8 +36,9 @@ def _build(app: FastAPI) -> dict[str, Any]:
     schemas: dict[str, Any] = document["components"]["schemas"]
     for view in (FieldProblem, ProblemView):
         schema = view.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-        schema.pop("$defs", None)
+        schema.pop("$defs", None)  # the nested schemas are components of their own
         schemas[view.__name__] = schema
+    # FastAPI describes its own form of 422, which this API never sends.
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["securitySchemes"] = _SCHEMES

@@ -1,7 +1,7 @@
-"""Every error as a problem document (RFC 9457), with a stable code and the request's id.
+"""Errors as problem documents (RFC 9457), with a stable code and the request's id.
 
-Our own errors say how they look; the framework's are mapped to ours. What nobody mapped is a 500 without details: they
-stand in the log under the same request id.
+The errors of `app.errors` carry their status and code; the framework's errors are mapped to them. An error that is not
+mapped becomes a 500 without details, which are logged under the same request id.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPES = "urn:agent-orchestrator:problem:"
 DEPENDENCY_RETRY_SECONDS = 5
 _FIELD_CHARACTERS = 100
-_INTERNAL_DETAIL = "Something went wrong on our side; the log has it under this request id."
+_INTERNAL_DETAIL = "An internal error occurred; the server's log has the details under this request id."
 _TITLE_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _log = get_logger(__name__)
@@ -53,12 +53,13 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def problem_response(error: Exception, *, request_id: str) -> Response:
-    """The answer to a request that ended with this error."""
+    """Builds the answer to a request that ended with this error."""
     ours = to_ours(error)
+    # Only 5xx: every request has its line `http_request`, and a fault of the caller needs no other.
     if ours.http_status == 500:
-        _log.error("request_failed", code=ours.code, exc_info=error)
+        _log.error("request_failed", error_code=ours.code, exc_info=error)
     elif ours.http_status > 500:
-        _log.warning("request_failed", code=ours.code)
+        _log.warning("request_failed", error_code=ours.code)
     problem = {
         "type": PROBLEM_TYPES + ours.code.lower().replace("_", "-"),
         "title": _title(ours),
@@ -76,18 +77,18 @@ def problem_response(error: Exception, *, request_id: str) -> Response:
 
 
 def to_ours(error: Exception) -> AgentOrchestratorError:
-    """The framework's errors in our own words; what nobody knows becomes the root of our tree, a 500."""
+    """Converts the framework's errors to ours; an unknown one becomes the root of our tree, a 500."""
     if isinstance(error, AgentOrchestratorError):
         return error
     if isinstance(error, RequestValidationError):
         return _invalid(error.errors())
     if isinstance(error, HTTPException):
         if error.status_code == 404:
-            return RouteNotFound("There is nothing at this address; /docs lists what there is.")
+            return RouteNotFound("There is no endpoint at this path; /docs lists all endpoints.")
         if error.status_code == 405:
-            return MethodNotAllowed("This address does not take this method; see the Allow header.")
+            return MethodNotAllowed("This path does not support this method; see the Allow header.")
         if error.status_code == 400:
-            return MalformedBody("The body is not JSON that can be read.")
+            return MalformedBody("The body is not valid JSON.")
     return AgentOrchestratorError(_INTERNAL_DETAIL)
 
 
@@ -101,7 +102,8 @@ def _invalid(details: Sequence[Mapping[str, Any]]) -> AgentOrchestratorError:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """`metadata.a` for a part of the body, `limit` for a parameter, `body` for the whole body."""
+    """Names the field: `metadata.a` for a part of the body, `limit` for a parameter, `body` for the whole body."""
+    # pydantic appends "[key]" if the key of a mapping is wrong and not its value.
     inner = [str(part)[:_FIELD_CHARACTERS] for part in location[1:] if part != "[key]"]
     return ".".join(inner) or str(location[0])
 
@@ -142,7 +144,7 @@ def _headers(error: AgentOrchestratorError) -> dict[str, str]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's part about errors: each status with its description, as a problem document."""
+    """Builds OpenAPI's part about errors: each status with its description, as a problem document."""
     return {
         status: {
             "description": _DESCRIPTIONS[status],
@@ -153,16 +155,16 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "The body is not JSON that can be read.",
+    400: "The body is not valid JSON.",
     401: "The API key is missing, unknown or revoked.",
     403: "The API key's role may not do this.",
-    404: "There is no such thing for this tenant.",
+    404: "There is nothing with this id for this tenant.",
     409: "The Idempotency-Key was used with another body; `task_id` is its task.",
-    410: "It was erased on request.",
+    410: "The task or session was erased on request.",
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
     422: "A field is wrong; `errors` names each one.",
     429: "Too many requests; try again after Retry-After seconds.",
-    500: "A fault on our side.",
-    503: "A server we need does not answer, or new tasks are paused; try again after Retry-After seconds.",
+    500: "An internal error.",
+    503: "A server that the API needs is unavailable, or new tasks are paused; try again after Retry-After seconds.",
 }

@@ -1,4 +1,4 @@
-"""Conversations: their context, and their erasure."""
+"""Sessions: reading a conversation's context, and erasing it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ router = APIRouter(tags=["sessions"])
     summary="Read a session",
 )
 async def get_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """The session's tasks and its last hundred turns."""
+    """Returns the session's tasks and its last hundred turns."""
     return json_answer(session_view(await state.sessions.context(caller.tenant, SessionId(session_id))))
 
 
 @router.delete(
-    "/v1/sessions/{session_id}", status_code=204, responses=problems(404, 422), summary="Erase a session for good"
+    "/v1/sessions/{session_id}", status_code=204, responses=problems(404, 422), summary="Erase a session permanently"
 )
 async def erase_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """Removes every text of the session and cancels what runs. Its tasks answer 410 from then on. Safe to repeat."""
+    """Removes every text of the session and cancels its running tasks. They answer 410 afterwards. Safe to repeat."""
     await state.sessions.erase(caller.tenant, SessionId(session_id))
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""The system's figures, and the switch that pauses the intake."""
+"""The system: its figures, the intake switch, and the drains of workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 @router.get("/v1/system/metrics", response_model=MetricsView, responses=problems(), summary="Read the figures")
 async def read_metrics(caller: CurrentCaller, state: State) -> Response:
-    """Queue, today's counts, workers and dependencies. A client sees its own tenant's counts."""
+    """Returns queue, today's counts, workers and dependencies. A client sees its own tenant's counts."""
     return json_answer(metrics_view(await state.system.metrics(caller.statistics_of)))
 
 
@@ -31,7 +31,7 @@ async def read_metrics(caller: CurrentCaller, state: State) -> Response:
     summary="Pause or resume the intake",
 )
 async def set_intake(body: IntakeBody, caller: CurrentCaller, state: State) -> Response:
-    """Role admin. While paused, new tasks get 503 with the reason; queued and running ones go on."""
+    """Sets the intake switch. While it is off, new tasks get 503 with the reason; others go on. Role admin."""
     caller.require_admin()
     intake = await state.system.set_intake(Intake(accepting=body.accepting, reason=body.reason))
     _log.warning("intake_switched", accepting=intake.accepting, key_id=caller.key_id)
@@ -46,10 +46,11 @@ async def set_intake(body: IntakeBody, caller: CurrentCaller, state: State) -> R
     summary="Drain a worker for a while",
 )
 async def drain_worker(worker_id: str, body: DrainBody, caller: CurrentCaller, state: State) -> Response:
-    """Role service or admin. The worker takes no more tasks and gives back what it has not begun; what it runs goes on.
+    """Keeps a worker from taking tasks for a while. Role service or admin.
 
-    It is drained when `/v1/system/metrics` shows it as draining with nothing running. Ask again before the time is over
-    to keep it so; left alone, it goes back to work by itself.
+    The worker hands back the tasks it has not begun; its running tasks go on. It is drained when `/v1/system/metrics`
+    shows it as draining with no running task. Repeat the call before the time is over to extend the drain; after it the
+    worker takes tasks again.
     """
     caller.require_operator()
     await state.workers.drain(worker_id, seconds=body.seconds)
@@ -64,7 +65,7 @@ async def drain_worker(worker_id: str, body: DrainBody, caller: CurrentCaller, s
     summary="Let a drained worker work again",
 )
 async def undrain_worker(worker_id: str, caller: CurrentCaller, state: State) -> Response:
-    """Role service or admin. Twice changes nothing."""
+    """Ends the drain at once. Safe to repeat. Role service or admin."""
     caller.require_operator()
     await state.workers.undrain(worker_id)
     _log.warning("worker_undrained", worker_id=worker_id, key_id=caller.key_id)

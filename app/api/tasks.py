@@ -1,4 +1,4 @@
-"""Reading and cancelling tasks."""
+"""Tasks: reading, listing and cancelling them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["tasks"])
 
 
 class ListQuery(BaseModel):
-    """Filters of the list; they all must hold."""
+    """Filters and page of the list of tasks; a task must match all filters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,14 +49,14 @@ class ListQuery(BaseModel):
 
 @router.get("/v1/tasks", response_model=TaskListView, responses=problems(422), summary="List tasks")
 async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller, state: State) -> Response:
-    """Newest first, page by page; a page does not move when new tasks come."""
+    """Returns tasks page by page, newest first. New tasks do not shift the pages."""
     page = await state.tasks.list_page(caller.tenant, query.to_filter(), cursor=query.cursor, limit=query.limit)
     return json_answer(TaskListView.model_validate(page))
 
 
 @router.get("/v1/tasks/{task_id}", response_model=TaskView, responses=problems(404, 410, 422), summary="Read a task")
 async def get_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """The whole task: what was asked, where it stands, what came of it and what it cost."""
+    """Returns the whole task: its text, status, steps, result and cost."""
     return json_answer(TaskView.model_validate(await state.tasks.get(caller.tenant, TaskId(task_id))))
 
 
@@ -67,7 +67,7 @@ async def get_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Re
     summary="Read a task's runs",
 )
 async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """The finished nodes of the router's and the agent's graphs, oldest first."""
+    """Returns the finished nodes of the router's and the agent's graphs, oldest first."""
     runs = await state.tasks.runs(caller.tenant, TaskId(task_id))
     return json_answer(RunListView.model_validate({"task_id": task_id, "items": runs}))
 
@@ -79,7 +79,7 @@ async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> R
     summary="Read a task's messages",
 )
 async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """What was said in this task, oldest first; a session has the whole conversation."""
+    """Returns the messages of this task, oldest first. The session has the whole conversation."""
     messages = await state.tasks.messages(caller.tenant, TaskId(task_id))
     return json_answer(MessageListView.model_validate({"task_id": task_id, "items": messages}))
 
@@ -91,5 +91,5 @@ async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) 
     summary="Cancel a task",
 )
 async def cancel_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """Ends a queued task at once and asks a running one to stop; a finished one stays as it is. Safe to repeat."""
+    """Ends a queued task at once and asks a running one to stop; a finished task is unchanged. Safe to repeat."""
     return json_answer(TaskView.model_validate(await state.tasks.cancel(caller.tenant, TaskId(task_id))))

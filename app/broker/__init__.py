@@ -1,1 +1,1 @@
-"""Redis and Celery behind the ports: tickets, presence, limits."""
+"""The broker on Redis and Celery: tickets, presence, drain leases, rate limits."""

@@ -1,8 +1,7 @@
 """The Celery application: a carrier of tickets, nothing more.
 
-A ticket may be lost or come twice; the task document decides. So no results, no retries, no ETA, no rate limits of
-Celery's are used. The numbers are the design's; `visibility_timeout` must exceed twice the longest task, or a running
-task's ticket would come again for nothing.
+A ticket may be lost or delivered twice; the task document decides. So Celery's results, retries, ETA and rate limits
+are not used.
 """
 
 from __future__ import annotations
@@ -15,24 +14,28 @@ from app.errors import ConfigurationError
 from app.settings import BrokerSettings, ExecutionSettings
 
 PROCESS_TASK = "process_task"
+# Redis hands a ticket out again after this time. It must exceed twice the longest task: the ticket of a task that still
+# runs would be delivered again for nothing, because the claim refuses it (Celery #5935).
 VISIBILITY_SECONDS = 3600
 
 
 def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publisher: bool = False) -> Celery:
-    """The application for a worker, or with short timeouts for a `publisher`.
+    """Builds the application for a worker, or with short timeouts for a `publisher`.
 
-    Raises ConfigurationError where a task could outlast its ticket.
+    Raises ConfigurationError if the broker's URL is not one of Redis.
     """
     visibility_seconds = max(VISIBILITY_SECONDS, 2 * execution.deadline_seconds + 300)
     url = broker.tickets_url.get_secret_value()
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ConfigurationError("REDIS_URL and CELERY_BROKER_URL must begin with redis://, rediss:// or unix://")
+        raise ConfigurationError("REDIS_URL and CELERY_BROKER_URL must start with redis://, rediss:// or unix://.")
     backend = _verified(broker.celery_result_backend.get_secret_value()) if broker.celery_result_backend else None
     app = Celery("agent_orchestrator", broker=_verified(url), backend=backend, set_as_current=False)
     app.conf.update(
         task_default_queue=broker.queue,
+        # A ticket is acknowledged after its run, so that it comes again if the worker is lost before.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # A prefetched ticket waits behind a long task while another worker is idle.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         task_ignore_result=True,
@@ -40,12 +43,14 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A run does not depend on its ticket: it goes on while Redis is unavailable, and its claim keeps it single.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_pool_limit=2 if publisher else 10,
         broker_transport_options={
             "visibility_timeout": visibility_seconds,
             "unacked_restore_interval": 5,
             "unacked_restore_limit": 500,
+            # A publisher gives up early: the dispatcher finds a ticket that was not sent, and sends it again.
             "socket_timeout": 1 if publisher else 10,
             "socket_connect_timeout": 1 if publisher else 3,
             "socket_keepalive": True,
@@ -57,7 +62,7 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
 
 
 def _verified(url: str) -> str:
-    """With TLS, certificates are verified unless the URL says otherwise: without a word, Celery takes any."""
+    """Adds the verification of certificates to a TLS URL that does not decide about it: Celery's default is none."""
     address = urlsplit(url)
     if address.scheme != "rediss" or "ssl_cert_reqs" in parse_qs(address.query):
         return url

@@ -1,15 +1,17 @@
-"""Keys and channels in Redis. Nothing here is the truth: all of it can be rebuilt from MongoDB."""
+"""The keys and channels in Redis. None of them is the truth: all of it can be rebuilt from MongoDB."""
 
 from __future__ import annotations
 
 ARRIVALS_KEY = "ao:queue:arrivals"
 SNAPSHOT_KEY = "ao:queue:snapshot"
+# The leader writes the snapshot every second. Once it has expired, no process has led for this long.
 SNAPSHOT_TTL_SECONDS = 60
 WORKERS_KEY = "ao:workers"
 KICK_CHANNEL = "ao:kick"
 CANCEL_CHANNEL = "ao:cancel"
 DONE_CHANNEL = "ao:done"
 DRAIN_CHANNEL = "ao:drain"
+# Five intervals, so that a worker that misses a few writes still counts.
 PRESENCE_TTL_SECONDS = 10
 PRESENCE_INTERVAL_SECONDS = 2
 

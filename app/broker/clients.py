@@ -1,4 +1,4 @@
-"""The API's side of Redis: the queue and the rate limits, on connections of their own kinds."""
+"""The API's clients of Redis: the queue, the drain leases and the rate limits, with their connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.settings import Settings
 
 
 class Broker:
-    """Belongs to the event loop it was made in; connects on first use."""
+    """The clients. They belong to the event loop that they were made in, and connect on first use."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         url = settings.broker.redis_url

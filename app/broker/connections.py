@@ -1,8 +1,7 @@
-"""Redis connections: one kind for commands, which answer soon or fail, and one for listening, which waits.
+"""Redis connections: one kind for commands, which have a time limit, and one for listening, which waits.
 
-A command without a timeout hangs on a server that went away without a word. It is `asyncio.timeout` that limits one,
-not the client's `socket_timeout`: sending would then use `asyncio.wait_for`, which on Python 3.11 may swallow the
-cancellation of its task. Connections belong to the event loop that first uses them.
+A command without a timeout hangs if the server disappears without closing the connection. Connections belong to the
+event loop that first uses them.
 """
 
 from __future__ import annotations
@@ -24,17 +23,19 @@ from app.errors import BrokerUnavailable
 
 CONNECT_SECONDS = 1.0
 COMMAND_SECONDS = 2.0
+# A subscription is quiet for any time, so only a ping can show that the server is down. This is the interval.
 SILENCE_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 
 
 def connect_for_commands(url: SecretStr) -> Redis:
-    """A client for use under `asyncio.timeout`, as in `redis_command`; a connection that broke is replaced once."""
+    """Builds a client for use under `asyncio.timeout`, as in `redis_command`."""
+    # One retry at once, because a pooled connection may have broken while it was idle.
     return _connect(url, retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)))
 
 
 def connect_for_listening(url: SecretStr) -> Redis:
-    """A client for `listen` alone, which connects again by itself."""
+    """Builds a client for `listen` alone, which connects again by itself."""
     return _connect(url, retry=Retry(NoBackoff(), 0))
 
 
@@ -50,16 +51,21 @@ def _connect(url: SecretStr, *, retry: Retry) -> Redis:
 
 @asynccontextmanager
 async def redis_command(action: str) -> AsyncIterator[None]:
-    """What is asked inside answers within two seconds, or BrokerUnavailable is raised. `action` says what was tried."""
+    """Limits the Redis command in the body to two seconds. Raises BrokerUnavailable if it does not answer in time.
+
+    `action` names the command in the error's text.
+    """
     with broker_errors(action):
+        # Not the client's `socket_timeout`: sending would then use `asyncio.wait_for`, which on Python 3.11 may swallow
+        # the cancellation of its task.
         async with asyncio.timeout(COMMAND_SECONDS):
             yield
 
 
 async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:
-    """What is published on the channel, until cancelled; connects again by itself, what came meanwhile is missed.
+    """Yields the messages of the channel until cancelled. Connects again by itself and misses what came in between.
 
-    A server that says nothing for five seconds is asked for a word, and left when it gives none for another five.
+    A server that sends nothing for five seconds gets a ping. Its connection is closed if it does not answer in time.
     """
     while True:
         try:
@@ -74,14 +80,14 @@ async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:
 
 
 async def _messages(pubsub: PubSub) -> AsyncIterator[str]:
-    """Ends when the server has fallen silent; then its connection is dropped without a goodbye."""
+    """Yields the messages of one connection. Raises if it breaks, or if the server does not answer a ping."""
     asked = False
     try:
         while True:
             async with asyncio.timeout(SILENCE_SECONDS + COMMAND_SECONDS):
                 message = await pubsub.get_message(timeout=SILENCE_SECONDS)
                 if message is None and asked:
-                    raise BrokerUnavailable("Redis fell silent; connecting again")
+                    raise BrokerUnavailable("Redis did not answer a ping on a subscription; connecting again.")
                 if message is None:
                     await pubsub.ping()
             asked = message is None
@@ -90,5 +96,5 @@ async def _messages(pubsub: PubSub) -> AsyncIterator[str]:
     except (BrokerUnavailable, TimeoutError, OSError, RedisError):
         connection: Connection | None = getattr(pubsub, "connection", None)
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await connection.disconnect(nowait=True)  # waiting for the close would hang on a server that is down
         raise

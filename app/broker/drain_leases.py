@@ -1,6 +1,6 @@
-"""Drain leases: a key in Redis that keeps one worker from taking tasks, and that expires by itself.
+"""The drain leases: a key in Redis keeps one worker from taking tasks, and expires by itself.
 
-Whoever asked for it may die: the worker goes on working when the lease has run out.
+The process that asked for a lease may die: the worker takes tasks again when the lease has expired.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class RedisDrainLeases:
 
     async def begin(self, worker_id: str, *, seconds: int) -> None:
         async with redis_command("drain a worker"):
+            # The key first, because a worker that gets the message reads it. A lost message delays the worker only: it
+            # reads its key every two seconds anyway.
             await self._redis.set(drain_key(worker_id), "1", ex=seconds)
             await self._redis.publish(DRAIN_CHANNEL, worker_id)
 
@@ -28,5 +30,5 @@ class RedisDrainLeases:
             await self._redis.publish(DRAIN_CHANNEL, worker_id)
 
     async def holds(self, worker_id: str) -> bool:
-        async with redis_command("look for a drain lease"):
+        async with redis_command("read a drain lease"):
             return bool(await self._redis.exists(drain_key(worker_id)))

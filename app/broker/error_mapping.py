@@ -1,4 +1,4 @@
-"""The one map from Redis' errors to ours; Celery's are named by who uses Celery, so that others need no Celery."""
+"""The one map from errors of Redis to ours. Callers that use Celery add its errors, so that others need no Celery."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.errors import BrokerUnavailable
 
 @contextmanager
 def broker_errors(action: str, *others: type[Exception]) -> Iterator[None]:
-    """Maps whatever the clients raise inside, and `others`. `action` says what was tried ("publish a ticket")."""
+    """Maps the errors of the clients, and `others`, to BrokerUnavailable. `action` names the operation."""
     failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError, *others)
     try:
         yield
     except failures as error:
-        raise BrokerUnavailable(f"Redis did not answer while it was asked to {action}; try again") from error
+        raise BrokerUnavailable(f"Redis did not answer the request to {action}; try again") from error

@@ -1,6 +1,6 @@
-"""The queue of tickets, as the services see it: Celery sends, Redis is read directly.
+"""The queue of tickets for the services: Celery sends, Redis is read directly.
 
-Sending blocks, so it happens in one thread of its own, by name: the worker's code is never imported here.
+Tickets name the Celery task by a string: the worker's code is never imported here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from app.domain.worker import WorkerPresence
 
 
 class CeleryTaskQueue:
-    """Implements `app.ports.TaskQueue`. `tickets` is the Redis that Celery uses. The clients' owner closes them."""
+    """Implements `app.ports.TaskQueue`. `tickets` is the Redis of Celery. The owner of the clients closes them."""
 
     def __init__(self, celery: Celery, redis: Redis, tickets: Redis, listening: Redis, *, queue: str) -> None:
         self._celery = celery
@@ -40,6 +40,7 @@ class CeleryTaskQueue:
         self._tickets = tickets
         self._listening = listening
         self._queue = queue
+        # Celery's sending blocks, so it has a thread of its own: a slow Redis must not stop the event loop.
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tickets")
 
     async def publish(self, tickets: Sequence[Ticket]) -> None:
@@ -53,28 +54,29 @@ class CeleryTaskQueue:
                 self._celery.send_task(
                     PROCESS_TASK,
                     args=(ticket.task_id,),
+                    # The number is for diagnosis only. A claim never depends on it: tickets may overtake each other.
                     task_id=f"{ticket.task_id}:{ticket.dispatch_seq}",
                     queue=self._queue,
                     headers=headers,
                     producer=producer,
-                    retry=False,
+                    retry=False,  # the dispatcher finds a ticket that was not sent, and sends it again
                     ignore_result=True,
                 )
 
     async def length(self) -> int:
-        async with redis_command("tell the queue's length"):
+        async with redis_command("count the tickets"):
             return int(await self._tickets.execute_command("LLEN", self._queue))
 
     async def listed(self) -> frozenset[str]:
-        async with redis_command("list the queue"):
+        async with redis_command("list the tickets"):
             messages = await self._tickets.execute_command("LRANGE", self._queue, 0, -1)
         return frozenset(filter(None, map(_task_of, messages)))
 
     async def presences(self) -> Sequence[WorkerPresence]:
         return await read_presences(self._redis)
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
-        async with redis_command("announce a cancel"):
+    async def publish_cancel(self, task_id: TaskId) -> None:
+        async with redis_command("publish a cancel"):
             await self._redis.publish(CANCEL_CHANNEL, task_id)
 
     async def kick(self, tenant: Tenant) -> None:
@@ -92,11 +94,12 @@ class CeleryTaskQueue:
             await self._redis.execute_command("INCRBY", ARRIVALS_KEY, number)
 
     async def arrivals(self) -> int:
-        async with redis_command("read how many tasks were accepted"):
+        async with redis_command("read the count of accepted tasks"):
             return int(await self._redis.execute_command("GET", ARRIVALS_KEY) or 0)
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
         async with redis_command("publish the snapshot"), self._redis.pipeline(transaction=True) as pipeline:
+            # In one transaction, so that no reader sees the fields of two snapshots.
             pipeline.hset(SNAPSHOT_KEY, mapping=dict(snapshot))
             pipeline.expire(SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS)
             await pipeline.execute()
@@ -110,13 +113,13 @@ class CeleryTaskQueue:
             await self._redis.execute_command("PING")
 
     async def close(self) -> None:
-        """Sends what is being sent, then lets go of Celery's connections."""
+        """Waits for tickets that are being sent, then closes the connections of Celery."""
         self._sender.shutdown(wait=True)
         self._celery.close()
 
 
 def _task_of(message: str) -> str | None:
-    """The task of a ticket; None for an entry that is none of ours."""
+    """Reads the task's id from a ticket. Returns None for an entry of the list that is no ticket of ours."""
     try:
         return str(json.loads(message)["headers"]["id"]).partition(":")[0]
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
-"""Rate limits shared by all API processes: a sliding window of a minute, counted in Redis by one script.
+"""The rate limits that all API processes share: a sliding window of a minute, counted in Redis by one script.
 
-The window is made of two fixed minutes, the earlier one weighted by how much of it still lies within the last sixty
-seconds. A refused request is not counted. While Redis is away each process counts by itself: never open to everybody,
-never closed for all.
+The window consists of two fixed minutes. The earlier one is weighted by the part of it that is within the last sixty
+seconds. A refused request is not counted. While Redis is unavailable each process counts by itself, so that the API is
+neither open to all requests nor closed to all.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Window:
-    """Counts of the minute before and of this one, which began `elapsed_seconds` ago."""
+    """The counts of the minute before and of this one, which began `elapsed_seconds` ago."""
 
     previous: int
     current: int
@@ -59,7 +59,7 @@ class Window:
 
 
 def decide(window: Window, *, limit: int, allowed: bool) -> RateDecision:
-    """What the caller is told; `window` is as it stands after the request."""
+    """Builds the answer to the caller; `window` includes the request, if it was allowed."""
     return RateDecision(
         allowed=allowed,
         limit=limit,
@@ -69,7 +69,7 @@ def decide(window: Window, *, limit: int, allowed: bool) -> RateDecision:
 
 
 def seconds_until_room(window: Window, *, limit: int) -> int:
-    """Whole seconds, at least 1, until one more request fits."""
+    """Returns the whole seconds, at least 1, until one more request fits."""
     if window.current + 1 <= limit and window.previous > 0:
         share = 1 - (limit - window.current - 1) / window.previous
         wait = share * WINDOW_SECONDS - window.elapsed_seconds
@@ -80,7 +80,7 @@ def seconds_until_room(window: Window, *, limit: int) -> int:
 
 
 class MemoryRateLimiter:
-    """The same window, for this process alone. `app.ports.RateLimiter` without a server."""
+    """The same window in the memory of this process. Implements `app.ports.RateLimiter` without a server."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -105,9 +105,9 @@ class MemoryRateLimiter:
 
 
 class RedisRateLimiter:
-    """Implements `app.ports.RateLimiter`. After a failure Redis is left alone for a second.
+    """Implements `app.ports.RateLimiter`. After a failure Redis is not asked for a second.
 
-    The process counts in its memory all the time, so that a failing Redis hands nobody a fresh minute.
+    The process counts in its memory all the time, so that a failing Redis gives no caller a fresh minute.
     """
 
     def __init__(self, redis: Redis, clock: Clock) -> None:

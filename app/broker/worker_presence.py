@@ -1,4 +1,4 @@
-"""Presence: what each worker says of itself every two seconds, gone ten seconds after its last word."""
+"""The presences: what each worker publishes about itself every two seconds. One expires ten seconds after its write."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ _log = get_logger(__name__)
 _PRESENCE = TypeAdapter(WorkerPresence)
 
 
-async def announce_presence(redis: Redis, presence: WorkerPresence) -> None:
+async def publish_presence(redis: Redis, presence: WorkerPresence) -> None:
     """Writes the worker's presence. Raises BrokerUnavailable."""
-    async with redis_command("announce a worker"), redis.pipeline(transaction=False) as pipeline:
+    async with redis_command("publish a presence"), redis.pipeline(transaction=False) as pipeline:
         pipeline.set(worker_key(presence.worker_id), _PRESENCE.dump_json(presence), ex=PRESENCE_TTL_SECONDS)
+        # A set of ids, because finding the keys themselves would need a scan of all of Redis.
         pipeline.sadd(WORKERS_KEY, presence.worker_id)
         await pipeline.execute()
 
 
 async def withdraw_presence(redis: Redis, worker_id: str) -> None:
     """Removes the presence of a worker that stops. Raises BrokerUnavailable."""
-    async with redis_command("withdraw a worker"), redis.pipeline(transaction=False) as pipeline:
+    async with redis_command("withdraw a presence"), redis.pipeline(transaction=False) as pipeline:
         pipeline.delete(worker_key(worker_id))
         pipeline.srem(WORKERS_KEY, worker_id)
         await pipeline.execute()
 
 
 async def read_presences(redis: Redis, *, tidy: bool = True) -> Sequence[WorkerPresence]:
-    """The workers that have spoken lately; names of those that have not are forgotten, where `tidy`: a reader that may
-    not write leaves them. Raises BrokerUnavailable.
+    """Reads the presences that have not expired. Raises BrokerUnavailable.
+
+    `tidy` removes the ids of the others from the set; a reader that may not write, such as the operator, turns it off.
     """
     async with redis_command("read presences"):
         worker_ids = sorted(await redis.execute_command("SMEMBERS", WORKERS_KEY))
@@ -49,7 +51,7 @@ async def read_presences(redis: Redis, *, tidy: bool = True) -> Sequence[WorkerP
 
 
 def _readable(worker_id: str, value: str | None) -> WorkerPresence | None:
-    """None for a worker that is silent, and for one whose words this version does not understand."""
+    """Parses a presence. Returns None if it has expired, or if another version wrote what this one cannot read."""
     if value is None:
         return None
     try:

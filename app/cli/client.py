@@ -1,6 +1,6 @@
 """The REST API for the command line and the demo: one call per method, problems as one kind of error.
 
-Answers are plain JSON objects; a field that a newer API adds passes through to `--json` untouched.
+Answers are plain JSON objects, so that a field of a newer API reaches `--json` unchanged.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from app.cli.embedded.state import StateFolder
 from app.cli.failure import CommandFailed
 
 DEFAULT_API = "http://127.0.0.1:8080"
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 TIMEOUT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 2.0
+# Polls grow from ten a second to 30 a minute: a quarter of what the API allows a key by default.
 POLL_GROWTH = 1.2
 
 Json = dict[str, Any]
 
 
 class ApiFailed(CommandFailed):
-    """The API did not answer, or refused; the message says what to do. `code` is the problem's, None without one."""
+    """A call without an answer, or a refusal. The message advises; `code` is the problem's code, None without one."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class ApiFailed(CommandFailed):
 
 
 def find_api(asked: str | None, state: Path) -> str:
-    """The address to talk to: the one asked for, else the stack's that runs in the state folder, else the default."""
+    """Returns the API's address: the one asked for, else that of the stack in the state folder, else the default."""
     if asked is not None:
         return asked.rstrip("/")
     status = StateFolder(state.absolute()).read_status()
@@ -43,11 +43,12 @@ def find_api(asked: str | None, state: Path) -> str:
 
 
 class ApiClient:
-    """Use as a context manager. Every method raises ApiFailed."""
+    """A REST client, to be used as a context manager. Every method raises ApiFailed."""
 
     def __init__(self, url: str, *, key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self.url = url
+        # Proxy variables are ignored: a proxy cannot reach the loopback address of this machine.
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -58,23 +59,25 @@ class ApiClient:
 
     def submit(self, body: Mapping[str, object], *, idempotency_key: str | None = None) -> Json:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return self._ask("POST", "/v1/agent/execute", json=dict(body), headers=headers)
+        return self._request("POST", "/v1/agent/execute", json=dict(body), headers=headers)
 
     def get(self, task_id: str) -> Json:
-        return self._ask("GET", f"/v1/tasks/{task_id}")
+        return self._request("GET", f"/v1/tasks/{task_id}")
 
     def list_tasks(self, filters: Mapping[str, str | int | None]) -> Json:
         present = {name: value for name, value in filters.items() if value is not None}
-        return self._ask("GET", "/v1/tasks", params=present)
+        return self._request("GET", "/v1/tasks", params=present)
 
     def cancel(self, task_id: str) -> Json:
-        return self._ask("POST", f"/v1/tasks/{task_id}/cancel")
+        return self._request("POST", f"/v1/tasks/{task_id}/cancel")
 
     def system_metrics(self) -> Json:
-        return self._ask("GET", "/v1/system/metrics")
+        return self._request("GET", "/v1/system/metrics")
 
     def follow(self, task_id: str) -> Iterator[Json]:
-        """The task each time it has changed, until it has ended. Asks often at first, every two seconds later."""
+        """Yields the task each time it has changed, until it has ended. Polls fast at first, later every 2 s."""
+        from app.domain.task import TERMINAL  # here alone: pydantic would slow down the start of every other command
+
         seen: object = None
         pause_seconds = FIRST_POLL_SECONDS
         while True:
@@ -87,7 +90,7 @@ class ApiClient:
             time.sleep(pause_seconds)
             pause_seconds = min(LONGEST_POLL_SECONDS, pause_seconds * POLL_GROWTH)
 
-    def _ask(self, method: str, path: str, **options: Any) -> Json:
+    def _request(self, method: str, path: str, **options: Any) -> Json:
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
@@ -95,22 +98,25 @@ class ApiClient:
                 f"No answer from {self.url} ({type(error).__name__}); is it running? Start it with: "
                 "agent-orchestrator up, or name another address with --api"
             ) from error
+        # Only a read waits and repeats. A refused POST is reported, and the caller decides whether to repeat it.
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS and method == "GET":
             time.sleep(float(response.headers.get("Retry-After", "1")))
-            return self._ask(method, path, **options)
+            return self._request(method, path, **options)
         if response.is_error:
-            raise _refusal(response)
+            raise _to_failure(response)
         answer: Json = response.json()
         return answer
 
 
-def _refusal(response: httpx.Response) -> ApiFailed:
+def _to_failure(response: httpx.Response) -> ApiFailed:
     try:
         problem = response.json()
     except ValueError:
         problem = {}
     if not isinstance(problem, dict) or "detail" not in problem:
-        return ApiFailed(f"{response.url} answered {response.status_code}; is this the API's address?")
+        return ApiFailed(
+            f"{response.url} answered {response.status_code}; is this the API's address? Name it with --api."
+        )
     lines = [f"{problem['detail']} ({problem.get('code')})"]
     lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in problem.get("errors", ())]
     return ApiFailed("\n".join(lines), code=problem.get("code"))

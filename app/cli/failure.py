@@ -1,5 +1,5 @@
-"""The one error of the command line itself, apart from the product's."""
+"""The error of the command line itself, besides those of the product."""
 
 
 class CommandFailed(Exception):
-    """A command could not do what it was asked; the message says why and what to do. Exit code 1."""
+    """A command that failed; the message has the reason and the remedy. Exit code 1."""

@@ -1,4 +1,4 @@
-"""`keys create`, `keys list`, `keys revoke`: API keys, made where the database is at hand, without the API."""
+"""`keys create`, `keys list`, `keys revoke`: API keys, created in the database itself, without the API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def create(
     max_queued: Annotated[int | None, typer.Option(help="Most queued tasks of the tenant.")] = None,
     state: State = DEFAULT_FOLDER,
 ) -> None:
-    """Make a key and show it, this once. Its limits hold for all of its tenant."""
+    """Create a key and print it, this once only. Its limits apply to its whole tenant."""
     limits = KeyLimits(weight=weight, max_running=max_running, max_queued=max_queued)
     created = _run(state, lambda keys: keys.create(name=name, tenant=Tenant(tenant), role=role, limits=limits))
     typer.echo(f"Key {created.key.id} for {name} ({role.value}, tenant {tenant}). It is not shown again:", err=True)
@@ -44,7 +44,8 @@ def create(
 
 @app.command("list")
 def list_keys(state: State = DEFAULT_FOLDER) -> None:
-    """Show all keys; the secrets themselves are not stored."""
+    """List all keys; the secrets themselves are not stored."""
+    # Imported here, as everywhere in the commands: --help and --json need not wait for rich.
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -67,9 +68,9 @@ def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
     state: State = DEFAULT_FOLDER,
 ) -> None:
-    """Take a key back; requests with it are refused within ten seconds."""
+    """Revoke a key; requests with it are refused within ten seconds."""
     if not _run(state, lambda keys: keys.revoke(key_id)):
-        typer.echo(f"There is no key {key_id}; `agent-orchestrator keys list` shows all.", err=True)
+        typer.echo(f"There is no key {key_id}; list all with: agent-orchestrator keys list", err=True)
         raise typer.Exit(1)
     typer.echo(f"Key {key_id} is revoked.")
 
@@ -98,7 +99,7 @@ async def _service(state: Path) -> AsyncIterator[KeyService]:
 
 
 def _store_settings(state: Path) -> StoreSettings:
-    """The database of the local stack that runs in the state folder, else the one that the settings name."""
+    """Returns the database of the local stack in the state folder if it runs, else the one that the settings name."""
     from app.settings import load_settings
 
     settings = load_settings().store

@@ -15,7 +15,7 @@ from app.errors import AgentOrchestratorError, InvalidRequest
 
 app = typer.Typer(
     name="agent-orchestrator",
-    help="Hand in a task in plain language; the agent that fits it answers, and nothing accepted is lost.",
+    help="Submit a task in plain language; the agent that fits it answers, and nothing accepted is lost.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -57,7 +57,7 @@ def status(
     api: tasks.Api = None,
     key: tasks.Key = None,
 ) -> None:
-    """Show the processes of the local stack, the queue, and how each worker does (with --api: of that system)."""
+    """Show the processes of the local stack, the queue, and each worker's condition (with --api: of that system)."""
     from app.cli import stack
 
     stack.show_status(state, as_json=as_json, api=api, key=key)
@@ -65,10 +65,10 @@ def status(
 
 @app.command()
 def demo(state: State = DEFAULT_FOLDER) -> None:
-    """Show what the system does, live; it is started first when it does not run, and stopped again after."""
-    from app.cli.demo.tour import run_demo
+    """Show what the system does, live. Starts it first if it does not run, and stops it again at the end."""
+    from app.cli.demo.tour import run_tour
 
-    raise typer.Exit(run_demo(state))
+    raise typer.Exit(run_tour(state))
 
 
 @app.command("ssm-render")
@@ -103,7 +103,7 @@ def settings_reference() -> None:
 
 
 def main() -> None:
-    """Runs a command; an error of ours is one message on standard error and exit code 1."""
+    """Runs a command; prints an error of ours as one message on standard error, and exits with code 1."""
     try:
         app()
     except (AgentOrchestratorError, CommandFailed) as error:

@@ -1,6 +1,6 @@
-"""docs/config-reference.md, made from the settings: one row per variable, with what its field says.
+"""docs/config-reference.md, generated from the settings: one row per variable, with the description of its field.
 
-Defaults are read from the fields, never from the environment of whoever makes the document; a test compares the two.
+Defaults come from the fields, never from the environment of the person who generates it; a test detects drift.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _row(field: FieldInfo) -> str:
         _parameter_text(field),
         field.description or "",
     )
+    # An unescaped | would start another cell of the table.
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

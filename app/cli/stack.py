@@ -13,7 +13,7 @@ import typer
 from app.cli.embedded import launch
 from app.cli.embedded.free_ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
-from app.cli.embedded.stack_plan import Named, build_plan
+from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.settings import load_settings
 
@@ -41,14 +41,15 @@ def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
 
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
-    """The plan of a stack as the settings ask for it. Raises StackFailed when the asked-for port is taken."""
-    named = Named.in_settings(load_settings())
+    """Builds the plan of a stack from the settings. Raises StackFailed if the asked-for port is taken."""
+    named = ConfiguredParts.in_settings(load_settings())
     folder.create()
     plan = build_plan(folder, named, port=choose_port(port), workers=workers)
     return replace(plan, announcement=announcement(plan))
 
 
 def choose_port(asked: int | None) -> int:
+    """Returns the port asked for, else 8080, else any free one. Raises StackFailed if the one asked for is taken."""
     if asked is None:
         return PREFERRED_PORT if is_free(PREFERRED_PORT) else next(free_ports(1))
     if not is_free(asked):
@@ -57,10 +58,10 @@ def choose_port(asked: int | None) -> int:
 
 
 def start_detached(folder: StateFolder, plan: StackPlan) -> None:
-    """Starts the stack for good. One that does not become ready is stopped again. Raises StackFailed."""
+    """Starts the stack for good, and stops it again if it does not become ready. Raises StackFailed."""
     seen: set[str] = set()
 
-    def tell(status: StackStatus) -> None:
+    def print_ready(status: StackStatus) -> None:
         for process in status.processes:
             if process.ready and process.name not in seen:
                 seen.add(process.name)
@@ -68,14 +69,14 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
 
     supervisor = launch.start_supervisor(folder, plan, tethered=False)
     try:
-        launch.wait_until_ready(folder, supervisor, on_status=tell)
-    except (launch.StackFailed, KeyboardInterrupt):
+        launch.wait_until_ready(folder, supervisor, on_status=print_ready)
+    except (launch.StackFailed, KeyboardInterrupt):  # Ctrl+C would leave a detached supervisor behind
         launch.stop_stack(folder)
         raise
 
 
 def announcement(plan: StackPlan) -> str:
-    """What a person needs next: the address, a line to try, and whether answers are real."""
+    """Writes down what a person needs next: the address, a line to try, and whether answers are real."""
     body = '{"task": "Write a short article about tidal energy"}'
     lines = [
         "",
@@ -98,7 +99,7 @@ def down(path: Path) -> None:
 
 
 def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) -> None:
-    """The local stack's processes, and the system behind its API or behind the one that is named."""
+    """Prints the processes of the local stack, and the system behind its API or behind the given one."""
     from app.cli.client import ApiFailed
     from app.cli.system import read_system
 
@@ -118,6 +119,7 @@ def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) 
         typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")
     else:
         _print_status(url, status, system, problem)
+    # With a local stack the processes above are an answer, even while its API gives none.
     if problem is not None and status is None:
         raise typer.Exit(1)
 

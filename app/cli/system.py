@@ -1,4 +1,4 @@
-"""How the system as a whole does, as its API tells: intake, queue, and each worker's condition."""
+"""The state of the whole system from its API: intake, queue, and each worker's condition."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from rich.text import Text
 from app.cli.client import ApiClient, Json
 from app.cli.text import plain
 
-LOOK_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0  # `status` must answer soon even if the API hangs: it still has the processes
 
 
 def read_system(url: str, *, key: str | None) -> Json:
-    """`GET /v1/system/metrics`. Raises ApiFailed."""
-    with ApiClient(url, key=key, timeout_seconds=LOOK_SECONDS) as client:
+    """Reads `GET /v1/system/metrics`. Raises ApiFailed."""
+    with ApiClient(url, key=key, timeout_seconds=TIMEOUT_SECONDS) as client:
         return client.system_metrics()
 
 
 def print_system(console: Console, system: Json) -> None:
-    """The queue in a sentence, what is wrong with servers, and a line for each worker."""
+    """Prints the queue in a sentence, every server that is not up, and a line for each worker."""
     console.print(Text(_queue_sentence(system["intake"], system["queue"])))
     for name, dependency in system["dependencies"].items():
         if dependency["status"] != "up":
             detail = dependency["detail"]
-            told = f"{name} is {dependency['status']}" + ("" if detail is None else f": {plain(detail)}")
-            console.print(Text(told, style="red"))
+            text = f"{name} is {dependency['status']}" + ("" if detail is None else f": {plain(detail)}")
+            console.print(Text(text, style="red"))
     if system["workers"] is None:
-        console.print(Text("Nobody tells of workers while Redis does not answer.", style="red"))
+        console.print(Text("The workers are unknown while Redis does not answer.", style="red"))
     elif not system["workers"]:
-        console.print(Text("No worker is there: tasks are accepted and wait.", style="red"))
+        console.print(Text("No worker is running: tasks are accepted and wait.", style="red"))
     else:
         console.print(_worker_table(system["workers"]))
 
@@ -40,7 +40,7 @@ def print_system(console: Console, system: Json) -> None:
 def _queue_sentence(intake: Json | None, queue: Json | None) -> str:
     closed = "" if intake is None or intake["accepting"] else f" No tasks are accepted: {plain(intake['reason'] or '')}"
     if queue is None:
-        return f"The queue's length is not known.{closed}"
+        return f"The length of the queue is unknown.{closed}"
     oldest = f", the oldest for {queue['oldest_age_seconds']:.0f} s" if queue["length"] else ""
     return f"{queue['length']} tasks wait{oldest}; {queue['processing']} run.{closed}"
 
@@ -51,10 +51,10 @@ def _worker_table(workers: list[dict[str, Any]]) -> Table:
         table.add_column(column, no_wrap=True)
     for worker in workers:
         condition = worker["condition"]
-        told = "draining" if worker["draining"] and condition == "ok" else condition
+        text = "draining" if worker["draining"] and condition == "ok" else condition
         table.add_row(
             Text(plain(worker["name"])),
-            Text(plain(told), style={"ok": "green", "draining": "yellow"}.get(told, "red")),
+            Text(plain(text), style={"ok": "green", "draining": "yellow"}.get(text, "red")),
             str(worker["running"]),
             str(worker["reserved"]),
             str(worker["slots"]),

@@ -1,4 +1,4 @@
-"""`submit`, `get`, `list`, `watch`, `cancel`: tasks over REST, for people first and for programs with `--json`."""
+"""`submit`, `get`, `list`, `watch`, `cancel`: tasks over REST, for people, and for programs with `--json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ Api = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option("--key", envvar="AGENT_ORCHESTRATOR_API_KEY", show_envvar=True, help="API key, where one is asked."),
+    typer.Option(
+        "--key", envvar="AGENT_ORCHESTRATOR_API_KEY", show_envvar=True, help="API key, if the API asks for one."
+    ),
 ]
 State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder of the local stack.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -54,7 +56,7 @@ def submit(
     key: Key = None,
     state: State = DEFAULT_FOLDER,
 ) -> None:
-    """Hand in a task. Exit code 1 when it was waited for and did not complete."""
+    """Submit a task. With --wait, exit code 1 if it did not complete."""
     body = {"task": text, "session_id": session, "agent": agent, "priority": priority}
     present = {name: value for name, value in body.items() if value is not None}
     with _connect(api, key, state) as client:
@@ -107,7 +109,7 @@ def list_tasks(
 def watch(
     task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = DEFAULT_FOLDER
 ) -> None:
-    """Follow a task until it ends. Exit code 1 when it did not complete."""
+    """Follow a task until it ends. Exit code 1 if it did not complete."""
     with _connect(api, key, state) as client:
         _follow(client, task_id, as_json=as_json)
 
@@ -133,11 +135,11 @@ def _connect(api: str | None, key: str | None, state: Path) -> ApiClient:
 
 
 def _follow(client: ApiClient, task_id: str, *, as_json: bool) -> None:
-    told = 0
+    printed = 0
     for task in client.follow(task_id):
-        for event in [] if as_json else task["events"][told:]:
+        for event in [] if as_json else task["events"][printed:]:
             typer.echo(f"{event['at'][11:19]}  {event['name']}")
-        told = len(task["events"])
+        printed = len(task["events"])
     _show(task, as_json=as_json)
     if task["status"] != "completed":
         raise typer.Exit(1)

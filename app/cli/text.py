@@ -1,7 +1,7 @@
-"""How a task reads on a terminal.
+"""Tasks as text on a terminal.
 
-What models and web pages wrote is shown as text and nothing else: control characters are taken out (a terminal obeys
-them), and rich's markup is never interpreted.
+Text of models and web pages is printed as text and nothing else: control characters are removed, because a terminal
+obeys them, and rich's markup is never interpreted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PREVIEW_CHARACTERS = 60
 
 
 def plain(text: str) -> str:
-    """The text without characters that a terminal would obey."""
+    """Removes the characters that a terminal would obey."""
     return "".join(sign for sign in text if sign.isprintable() or sign in _KEPT_CONTROLS)
 
 
@@ -35,7 +35,7 @@ def status_text(status: str) -> Text:
 
 
 def seconds_of(task: Mapping[str, Any]) -> float | None:
-    """From acceptance to the end; None while there is no end."""
+    """Returns the seconds from acceptance to the end; None before the end."""
     if task["completed_at"] is None:
         return None
     began, ended = (datetime.fromisoformat(task[name]) for name in ("created_at", "completed_at"))
@@ -43,11 +43,12 @@ def seconds_of(task: Mapping[str, Any]) -> float | None:
 
 
 def cost_text(cost_usd: float | None) -> str:
+    # A model without a known price has no cost in the answer. 0 would read as free of charge.
     return "unknown" if cost_usd is None else f"${cost_usd:.6f}"
 
 
 def attempt_lines(task: Mapping[str, Any]) -> list[str]:
-    """One line per try of a model: which, how it ended, what it cost."""
+    """Writes one line per model attempt: the model, the outcome, the cost."""
     return [
         f"{attempt['model']:<16} {attempt['status']:<12} {attempt['error_type'] or '':<22} "
         f"{attempt['usage']['total_tokens']:>6} tokens  {cost_text(attempt['usage']['cost_usd'])}"
@@ -57,7 +58,7 @@ def attempt_lines(task: Mapping[str, Any]) -> list[str]:
 
 
 def print_task(console: Console, task: Mapping[str, Any]) -> None:
-    """The whole task: where it stands, the answer or the error, its sources and its cost."""
+    """Prints the whole task: its status, the answer or the error, its sources and its cost."""
     head = Text.assemble("Task ", (task["task_id"], "bold"), "  ", status_text(task["status"]))
     console.print(head)
     console.print(_hanging([(f"  {label}", plain(value)) for label, value in _facts(task)]))
@@ -67,11 +68,12 @@ def print_task(console: Console, task: Mapping[str, Any]) -> None:
         console.print(Text("\n" + plain(task["result"]["raw_output"])))
         for number, citation in enumerate(task["result"]["citations"], start=1):
             console.print(_hanging([(f"  [{number}]", plain(citation["title"]))]), style="dim")
+            # Not wrapped by rich: a terminal can open an address only in one piece.
             console.print(Text(f"       {plain(citation['url'])}", style="dim"), soft_wrap=True)
 
 
 def _hanging(rows: Sequence[tuple[str, str]]) -> Table:
-    """Labels, and texts that are broken beside them where the terminal is narrow."""
+    """Puts texts beside their labels; on a narrow terminal a text wraps without running under its label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -94,7 +96,7 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 def task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    """One line per task, also on a narrow terminal: only the text that was asked is cut."""
+    """Builds one line per task, also for a narrow terminal: only the text of the task is cut."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
     for column in ("task", "status", "agent"):
         table.add_column(column, no_wrap=True)

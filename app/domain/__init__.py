@@ -1,1 +1,1 @@
-"""What the product is about, without I/O: tasks, runs, messages, sessions, and who they belong to."""
+"""The values of the product, without I/O: tasks, runs, messages, sessions, workers, and their owners."""

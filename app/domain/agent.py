@@ -1,4 +1,4 @@
-"""What an agent is to everybody who does not run it: its published description, and what it answers."""
+"""An agent as seen from outside: its published description, and its answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class Citation(BaseModel):
-    """A source that the search really returned; `source` is its site, `url` absolute."""
+    """A source that the search returned, never one that a model made up. `source` is its site, `url` is absolute."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -16,7 +16,7 @@ class Citation(BaseModel):
 
 
 class AgentOutput(BaseModel):
-    """What every agent answers. `code_language` is lower case, None when the answer is not code."""
+    """The answer of any agent. `code_language` is lower case, None if the answer is not code."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,7 +27,7 @@ class AgentOutput(BaseModel):
 
 
 class AgentCard(BaseModel):
-    """An agent as workers publish it to the `agents` collection: the router's prompt is built from it.
+    """An agent as workers publish it to the `agents` collection. The router's prompt is built from these.
 
     `name` is the registry's name ("ContentAgent"); `agent_type` its kind ("content"), a filter and metric label.
     """

@@ -10,7 +10,7 @@ from app.domain.identity import Role, Tenant
 
 @dataclass(frozen=True)
 class KeyLimits:
-    """What a key says of its tenant, in place of the installation's defaults; None says nothing."""
+    """The limits that a key sets for its tenant in place of the installation's defaults; None keeps the default."""
 
     weight: float | None = None
     max_running: int | None = None
@@ -22,7 +22,7 @@ NO_LIMITS = KeyLimits()
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as stored; the secret itself is never kept, only its SHA-256."""
+    """A key as stored. The secret itself is never kept, only its SHA-256."""
 
     id: str
     name: str

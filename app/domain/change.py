@@ -1,4 +1,4 @@
-"""A task as those see it who follow many: where it stands and what it cost, without any text that can be long."""
+"""A task in the changes feed: its status and its cost, without any text that can be long."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from app.domain.usage import NO_USAGE, Usage
 
 
 class ResultDigest(BaseModel):
-    """What tells results apart without reading them: size in bytes of UTF-8 and SHA-256 in hex.
+    """The size of a result in bytes of UTF-8, and its SHA-256 in hex. Results can be compared without being read.
 
-    None where an older version wrote the result.
+    Both are None if an older version wrote the result.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,7 +23,7 @@ class ResultDigest(BaseModel):
 
 
 class TaskChange(BaseModel):
-    """The task after its revision `rev`. Of two of the same task the one with the greater `rev` is the newer."""
+    """The task after its revision `rev`. Of two changes of one task, the one with the greater `rev` is newer."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Cursors: where a reader of pages stands, as a text that says nothing to anybody but us."""
+"""Cursors: the position of a reader of pages, as an opaque text. Only this API can read it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from app.errors import InvalidRequest
 
 
 def encode_cursor(parts: Sequence[str | datetime]) -> str:
-    """Times are kept to the millisecond."""
+    """Encodes the parts. Times are kept to the millisecond, as the database stores them."""
     plain = [round(part.timestamp() * 1000) if isinstance(part, datetime) else part for part in parts]
     return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *kinds: type[str] | type[datetime]) -> list[Any]:
-    """The parts, one of each kind, times in UTC. Raises InvalidRequest for what `encode_cursor` did not make."""
+    """Decodes the parts, one of each kind, times in UTC. Raises InvalidRequest if `encode_cursor` did not make it."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         plain = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         return [_part(part, kind) for part, kind in zip(plain, kinds, strict=True)]
+    # Any text may come in: nested brackets exhaust the stack of the JSON parser, great numbers the range of dates.
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         message = "must be the cursor of an earlier answer, unchanged"
-        raise InvalidRequest("The cursor is not one of ours.", fields=[("cursor", message)]) from error
+        raise InvalidRequest("The cursor is not one of this API.", fields=[("cursor", message)]) from error
 
 
 def _part(part: object, kind: type[str] | type[datetime]) -> str | datetime:

@@ -1,4 +1,4 @@
-"""How tenants share the workers."""
+"""The shares of tenants in the workers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from app.domain.identity import Tenant
 
-# A task that crashed its worker so often is quarantined: of such tasks one runs at a time.
+# Crashes after which a task is quarantined. Of such tasks only one runs at a time, so that one that kills its worker
+# does not cost its neighbours their attempts.
 QUARANTINE_CRASHES = 2
 
 
 @dataclass(frozen=True)
 class TenantPolicy:
-    """A tenant's part: its weight against others, its most tasks with workers at once, its most queued ones."""
+    """The limits of a tenant: its weight against others, and the most tasks that workers hold at once or that queue."""
 
     weight: float = 1.0
     max_running: int | None = None
@@ -22,7 +23,7 @@ class TenantPolicy:
 
 @dataclass(frozen=True)
 class InFlight:
-    """Tasks with workers or on their way to one: by tenant, and how many of all are quarantined."""
+    """The counts of tasks that workers hold or that are on their way to one, by tenant, and of quarantined ones."""
 
     by_tenant: Mapping[Tenant, int] = field(default_factory=dict)
     quarantined: int = 0

@@ -18,7 +18,7 @@ DEFAULT_TENANT = Tenant("default")
 
 
 class Role(StrEnum):
-    """What a key may do: a client works on its own tenant, a service may act for any, an admin also steers."""
+    """The rights of a key: a client works on its own tenant, a service acts for any, an admin runs the system."""
 
     CLIENT = "client"
     SERVICE = "service"

@@ -7,5 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Intake:
+    """The switch. `reason` is shown to callers while new tasks are refused."""
+
     accepting: bool = True
     reason: str = ""

@@ -1,4 +1,4 @@
-"""The journal of a task as its readers see it: one run per finished step."""
+"""The journal of a task for readers: one run per finished step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from app.domain.task import Step, Task
 
 
 def agent_run(task: Task, step: Step) -> AgentRun:
+    """Builds the run of a step. Its id is the same each time, so that projecting it again changes nothing."""
     return AgentRun(
         id=f"{task.id}:{step.key}",
         tenant=task.tenant,
@@ -26,5 +27,5 @@ def agent_run(task: Task, step: Step) -> AgentRun:
 
 
 def agent_runs(task: Task) -> list[AgentRun]:
-    """The task's runs in the order in which they finished."""
+    """Builds the task's runs, in the order in which they finished."""
     return [agent_run(task, step) for step in task.ordered_steps()]

@@ -1,4 +1,4 @@
-"""What was said: by the user, by an agent. A session is the tasks that share an id, oldest first."""
+"""The messages of users and agents. A session consists of the tasks that share its id, oldest first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from app.domain.identity import SessionId, TaskId, Tenant
 
 
 class MessageRole(StrEnum):
+    """The author of a message."""
+
     USER = "user"
     ASSISTANT = "assistant"
 
 
 class Message(BaseModel):
-    """One turn of the conversation, as it stands in its task's document."""
+    """One turn of the conversation, as its task's document holds it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,7 +28,7 @@ class Message(BaseModel):
 
 
 class Session(BaseModel):
-    """A conversation: who owns it, when it began and when it was last used."""
+    """A conversation: its owner, its beginning, its last use, and its tasks."""
 
     model_config = ConfigDict(frozen=True)
 

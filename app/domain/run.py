@@ -14,7 +14,7 @@ from app.domain.usage import NO_USAGE, ModelAttempt, Usage
 
 
 class EventName(StrEnum):
-    """What happens to a task in its life, in the order in which it usually does."""
+    """The events in the life of a task, in their usual order."""
 
     QUEUED = "task_queued"
     CLAIMED = "task_claimed"
@@ -27,7 +27,7 @@ class EventName(StrEnum):
 
 
 class TaskEvent(BaseModel):
-    """One lifecycle event, as it stands in the task's document. `detail` holds names and numbers, no text."""
+    """One lifecycle event, as the task's document holds it. `detail` has names and numbers only, no text."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,4 +1,4 @@
-"""A decision about the number of workers, with what it was made from."""
+"""A decision about the number of workers, with its inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class ScalingInputs(BaseModel):
-    """What the autoscaler knew of the queue and the models; ages and times in seconds, shares from 0 to 1."""
+    """The figures about the queue and the models. Ages and times are seconds, shares are from 0 to 1."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,9 +21,9 @@ class ScalingInputs(BaseModel):
 
 
 class ScalingDecision(BaseModel):
-    """`replicas` are asked for now, of which `draining` are on their way out; `staying` is how many shall stay.
+    """A decision. `replicas` are requested now; `draining` of them are being removed, `staying` shall stay.
 
-    `desired` is what the figures ask for, None where they were not asked; so are `inputs` where there were none.
+    `desired` is the number that the figures call for. It is None if they were not used; `inputs` is None without any.
     """
 
     model_config = ConfigDict(frozen=True)

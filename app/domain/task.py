@@ -1,7 +1,8 @@
-"""A task: the one record that says what was asked, where it stands and what came of it.
+"""A task: the one record of the request, its progress and its outcome.
 
 The document is the truth and the outbox; everything else (tickets in Redis, `agent_runs`, `messages`, `logs`) can be
-rebuilt from it. Which status may follow which stands in `TRANSITIONS` and nowhere else.
+rebuilt from it. `TRANSITIONS` lists which status may follow which. Each write in `app.storage` filters on the status
+that it leaves; the contract suite makes every write from every status and compares the changes with the table.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from typing import Self
 
 TASK_TEXT_LIMIT = 32_768
+# A document of MongoDB has at most 16 MiB, and a task's holds its answer twice: as the result and as the last message.
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
+# The first and the longest delay between offers of a task that only a worker of another version can run.
 OTHER_VERSION_SECONDS = 2.0
 LONGEST_OTHER_VERSION_SECONDS = 60.0
 
 
 class TaskStatus(StrEnum):
+    """The place of a task in its life. `TRANSITIONS` lists which status may follow which."""
+
     QUEUED = "queued"
     PROCESSING = "processing"
     COMPLETED = "completed"
@@ -36,7 +41,7 @@ class TaskStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        return not TRANSITIONS[self]
+        return self in TERMINAL
 
 
 TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
@@ -48,11 +53,13 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.FAILED: frozenset(),
     TaskStatus.CANCELLED: frozenset(),
 }
+# Both sets follow from the table. Their members are strings, so they compare with statuses in JSON and in documents.
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+UNFINISHED = frozenset(TRANSITIONS) - TERMINAL
 
 
 class Requeue(StrEnum):
-    """Why a running task goes back to the queue. Each kind is counted apart; only crashes and retries are limited."""
+    """The reason why a running task is requeued. Each is counted apart; only crashes and retries are limited."""
 
     CRASH = "crash"
     RETRY = "retry"
@@ -62,13 +69,13 @@ class Requeue(StrEnum):
 
 
 class _Part(BaseModel):
-    """Base of a document's parts: frozen; fields of a newer version are kept, so that nothing is destroyed."""
+    """The base of a document's parts. Fields of a newer version are kept, so that a write does not destroy them."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
 
 
 class Source(_Part):
-    """Where the task came from. `kind` is `rest` or `agenttask`; the last four name the object in Kubernetes."""
+    """The origin of the task. `kind` is `rest` or `agenttask`; the last four fields name the object in Kubernetes."""
 
     kind: str = "rest"
     ip: str | None = None
@@ -81,16 +88,16 @@ class Source(_Part):
 
 
 class Budget(_Part):
-    """Limits over the whole task, all attempts together; None is no limit."""
+    """The limits of the whole task, all attempts together; None is no limit."""
 
     max_tokens: int | None = None
     max_cost_microusd: int | None = None
 
 
 class Spending(_Part):
-    """What counts against the budget: settled with recorded steps, and reserved for calls under way.
+    """The amounts that count against the budget: settled by recorded steps, and reserved for calls under way.
 
-    What is still reserved when a process dies counts as spent.
+    A reservation that is still open when its process dies counts as spent: the call may have been billed.
     """
 
     settled: Usage = NO_USAGE
@@ -100,8 +107,8 @@ class Spending(_Part):
 class Step(_Part):
     """One finished node of an agent's graph: an entry of the journal, under the key `{node}#{n}`.
 
-    `input_hash` covers recorded inputs only, never a rendered prompt. `output` is the node's partial state; where the
-    result would stand in it twice it holds `{"$result": true}` instead (see `Task.result`).
+    `input_hash` covers recorded inputs only, never a rendered prompt, which has random boundaries. `output` is the
+    node's partial state. In place of the result, which the task stores once, it has `{"$result": true}`.
     """
 
     key: str
@@ -122,7 +129,7 @@ class Alternative(_Part):
 
 
 class Routing(_Part):
-    """The router's answer. `confidence` is 0 to 1; None where the caller pinned the agent."""
+    """The router's answer. `confidence` is 0 to 1; None if the caller pinned the agent."""
 
     agent_name: str
     confidence: float | None = None
@@ -131,7 +138,10 @@ class Routing(_Part):
 
 
 class TaskResult(_Part):
-    """`summary` is a short text for lists; `raw_output` the whole answer (≤ 4 MiB); the last two are of its UTF-8."""
+    """The result of a task. `summary` is a short text for lists, `raw_output` the whole answer (≤ 4 MiB).
+
+    `size_bytes` and `sha256` are those of its UTF-8.
+    """
 
     summary: str
     raw_output: str
@@ -144,7 +154,7 @@ class TaskResult(_Part):
     def of(
         cls, raw_output: str, *, summary: str, code_language: str | None = None, citations: tuple[Citation, ...] = ()
     ) -> Self:
-        """With size and checksum."""
+        """Builds a result with its size and checksum."""
         encoded = raw_output.encode(errors="replace")
         return cls(
             summary=summary,
@@ -157,55 +167,69 @@ class TaskResult(_Part):
 
 
 class TaskError(_Part):
-    """`type` is a code of `app.errors`; `message` is for people and holds no secret."""
+    """The error of a failed task. `type` is a code of `app.errors`; `message` is for people and holds no secret."""
 
     type: str
     message: str
 
 
 class Lease(_Part):
-    """Who runs the task, by which claim, until when (server time) unless renewed."""
+    """The time limit of a claim: the worker and the claim, and the time (of the server) at which it ends."""
 
     owner: str
     claim_id: ClaimId
     expires_at: AwareDatetime
 
 
-class NewTask(BaseModel):
-    """What submit stores; times are set by the database server."""
+class TaskRequest(BaseModel):
+    """The fields of a task that its caller sets. A field that the caller left out is None or has its default here.
+
+    A new field is added at the end: the hash that an Idempotency-Key is compared by covers the fields in this order,
+    and skips those that are None. A default other than None would change the hash of requests stored before an upgrade.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    id: TaskId
-    tenant: Tenant
     task: str = Field(min_length=1, max_length=TASK_TEXT_LIMIT)
-    session_id: SessionId
-    request_id: RequestId
-    source: Source = Source()
+    session_id: SessionId | None = None
     agent: str | None = None
     priority: int = Field(default=0, ge=0, le=9)
     run_at: AwareDatetime | None = None
-    deadline_seconds: int = 900
+    deadline_seconds: int | None = None
     ttl_seconds: int | None = None
-    max_attempts: int = Field(default=3, ge=1, le=100)
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
     budget: Budget | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class NewTask(TaskRequest):
+    """An accepted request as it is inserted: with its owner, and with a value for each limit.
+
+    The database server sets the times.
+    """
+
+    id: TaskId
+    tenant: Tenant
+    session_id: SessionId
+    request_id: RequestId
+    source: Source = Source()
+    deadline_seconds: int = 900
+    max_attempts: int = Field(default=3, ge=1, le=100)
     traceparent: str | None = None
     idempotency_key: str | None = None
 
 
 class Task(NewTask):
-    """The stored task. `rev` grows with every write but heartbeat and projection marks; times are server times.
+    """The stored task. `rev` grows with every write except heartbeats and projection marks; times are server times.
 
-    `epoch` counts claims and fences every write of a run. `attempts` counts runs begun; `crashes`, `retries`,
-    `postponed` and `handbacks` why runs ended early. `processing_ms` is the time spent in all of them.
+    `epoch` counts claims and fences every write of a run. `attempts` counts the runs that began; `crashes`,
+    `retries`, `postponed` and `handbacks` count those that ended early. `processing_ms` is the time of all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     status: TaskStatus
     rev: int
-    projected_rev: int = 0
     epoch: int = 0
     lease: Lease | None = None
     attempts: int = 0
@@ -243,7 +267,7 @@ class Task(NewTask):
 
 
 class TaskSummary(BaseModel):
-    """A task in a list: no text but the first 200 characters, no result, no journal."""
+    """A task in a list: the first 200 characters of its text, no result, no journal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -263,5 +287,5 @@ class TaskSummary(BaseModel):
 
 
 def other_version_delay(handbacks: int) -> float:
-    """Seconds after which a task that only a worker of another version can run is offered again; ever more."""
+    """Returns the seconds until a task that needs another version's worker is offered again. They double each time."""
     return min(LONGEST_OTHER_VERSION_SECONDS, OTHER_VERSION_SECONDS * 2.0 ** min(handbacks, 10))

@@ -9,7 +9,7 @@ from app.domain.identity import TaskId
 
 @dataclass(frozen=True)
 class Ticket:
-    """What goes through Redis: an id and trace headers, never text."""
+    """The message that goes through Redis: an id and trace headers, never the task's text."""
 
     task_id: TaskId
     dispatch_seq: int

@@ -1,6 +1,7 @@
-"""What model calls cost, in tokens and money.
+"""The cost of model calls, in tokens and money.
 
-Money is an integer of micro-USD (1 USD = 1,000,000): sums stay exact. `None` means "no price known", never 0.
+Money is an integer of micro-USD (1 USD = 1,000,000), so that sums stay exact. `None` means that no price is known; it
+never means 0.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 
 class Usage(BaseModel):
-    """Tokens and cost of one call, one step or one task; `cost_microusd` is None when any part has no price."""
+    """Tokens and cost of one call, one step or one task; `cost_microusd` is None if any part has no price."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,7 +38,7 @@ NO_USAGE = Usage()
 
 
 class AttemptStatus(StrEnum):
-    """How one try of one model ended; also the `status` label of `agents_llm_calls_total`."""
+    """The end of one try of one model; also the `status` label of `agents_llm_calls_total`."""
 
     OK = "ok"
     ERROR = "error"
@@ -49,7 +50,7 @@ class AttemptStatus(StrEnum):
 
 
 class ModelAttempt(BaseModel):
-    """One try of one model: what was asked of whom, how it ended, what it cost.
+    """One try of one model: the provider and model, the outcome, the cost.
 
     `skipped` attempts (breaker open) made no call. `error_type` is a code of `app.errors`; `duration_ms` is wall time.
     `price_version` names the price table that `usage.cost_microusd` comes from.

@@ -1,4 +1,4 @@
-"""A worker as it publishes itself."""
+"""The presence of a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class RecentFigures:
-    """What a worker saw lately: the service times of its last tasks, its model calls and those refused by 429."""
+    """The recent figures of a worker: service times of its last tasks, its model calls, and those refused with 429."""
 
     service_seconds: tuple[float, ...] = ()
     model_calls: int = 0
@@ -18,10 +18,10 @@ class RecentFigures:
 
 @dataclass(frozen=True)
 class WorkerPresence:
-    """What a worker says of itself every two seconds. Ids are of tasks; reserved ones are fetched but not begun.
+    """The state that a worker publishes every two seconds. Ids are of tasks; reserved ones are fetched but not begun.
 
-    `paused` workers fetch no tickets: they are drained, or cannot reach the database. `lapsed` are runs that still take
-    a slot although their lease has run out: where their tasks are now, they cannot tell.
+    `paused` workers fetch no tickets: they are drained, or cannot reach the database. `lapsed` runs still take a slot
+    although their lease has run out; another worker may hold their tasks by now.
     """
 
     worker_id: str

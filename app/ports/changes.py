@@ -21,7 +21,7 @@ class ChangePosition:
 
 @dataclass(frozen=True)
 class ChangePage:
-    """In the order of changes. `end` is where the page ends; a `full` one may be followed by more."""
+    """A page of the feed, in the order of changes. `end` is its last position; after a `full` page may come more."""
 
     items: Sequence[TaskChange]
     end: ChangePosition
@@ -29,15 +29,18 @@ class ChangePage:
 
 
 class ChangeRepository(Protocol):
-    """The tasks of all tenants as they change. Of a task only its latest change is there."""
+    """The tasks of all tenants as they change. The feed holds only the latest change of each task."""
 
     async def now(self) -> datetime:
-        """The server's time: no change that can be seen by now is of a later one."""
+        """Reads the server's time. Every change that can be read by now has an earlier one, or this."""
 
     async def after(self, position: ChangePosition, *, limit: int) -> ChangePage: ...
 
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
-        """Those of the tasks that are there, erased ones too, in no order."""
+        """Reads those of the tasks that exist, erased ones too, in no order."""
 
     async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
-        """The cluster's tasks that have not ended, by id, beyond the id `after`; where to go on if there are more."""
+        """Reads the cluster's tasks that have not ended, by id, after the id `after`.
+
+        The second value is the id to continue after, None on the last page.
+        """

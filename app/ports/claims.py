@@ -1,4 +1,4 @@
-"""Tasks as the worker that runs them sees them: claims, and the writes that a claim fences."""
+"""The store of tasks for the worker that runs them: claims, and the writes that a claim fences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What a fenced write adds to the task: steps of the journal, and what became known with them.
+    """The additions of one fenced write: steps of the journal, and the facts that became known with them.
 
     `write_id` makes a repeat of the same write, after a lost reply, count once.
     """
@@ -40,28 +40,44 @@ class RunUpdate:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Answer to a renewal: claims that are gone, and claims whose task should be cancelled."""
+    """The answer to a renewal: the claims that are lost, and the claims whose task shall be cancelled."""
 
     lost: frozenset[ClaimId]
     cancelled: frozenset[ClaimId]
 
 
-class ClaimRepository(Protocol):
-    """Tasks as the worker that runs them sees them. A fenced write returns False when the claim is lost."""
+class LeaseRenewer(Protocol):
+    """The part that renews leases."""
 
-    async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
-        """Takes a queued, dispatched, due, uncancelled task; None when there is nothing to take."""
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        """Renews the leases of all claims in one write."""
+
+
+class ClaimReturner(Protocol):
+    """The part that undoes a claim of unknown outcome."""
 
     async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
-        """Puts the task back where this claim, whose answer never came, was granted after all; it counts no crash."""
+        """Requeues the task if this claim, whose answer never came, was granted after all. It counts no crash."""
+
+
+class TicketReturner(Protocol):
+    """The part that gives back tickets which were fetched and not used."""
 
     async def return_ticket(self, task_id: TaskId) -> None:
-        """Lets a task whose ticket is not used wait for another one, if nobody has claimed it."""
+        """Lets a task whose ticket is not used wait for another one, unless it has been claimed."""
+
+
+class ClaimRepository(LeaseRenewer, ClaimReturner, TicketReturner, Protocol):
+    """The tasks that a worker claims and runs. A fenced write returns False if the claim is lost."""
+
+    async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
+        """Takes a queued, dispatched, due, uncancelled task. Returns None if the task is not in that state."""
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
-        """The messages of the session's completed earlier tasks, oldest first."""
+        """Reads the messages of the session's completed earlier tasks, oldest first."""
 
-    async def record(self, claim: Claim, update: RunUpdate) -> bool: ...
+    async def record(self, claim: Claim, update: RunUpdate) -> bool:
+        """Adds the update and leaves the task running. The four methods below end the run with theirs."""
 
     async def complete(self, claim: Claim, update: RunUpdate, result: TaskResult) -> bool: ...
 
@@ -72,6 +88,3 @@ class ClaimRepository(Protocol):
     async def requeue(
         self, claim: Claim, update: RunUpdate, *, reason: Requeue, delay_seconds: float, error: TaskError | None
     ) -> bool: ...
-
-    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
-        """Renews the leases of all claims in one write."""

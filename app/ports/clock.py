@@ -1,4 +1,4 @@
-"""Time as the services and the worker see it."""
+"""The clock that the services and the worker read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Clock(Protocol):
     """Time, injected so that tests can move it."""
 
     def now(self) -> datetime:
-        """Aware UTC wall time: for display and logs, never to decide who owns a task."""
+        """Reads the wall time, aware UTC: for display and logs, never to decide which process owns a task."""
 
     def monotonic(self) -> float:
-        """Seconds that only grow: for leases and timeouts within this process."""
+        """Reads seconds that only grow: for leases and timeouts within this process."""

@@ -1,4 +1,7 @@
-"""Tasks as the leader sees them: release, repair, projection, and the lock that makes a process the leader."""
+"""The store of tasks for the leader: release, upkeep, counts, projection, and the lock that makes a process lead.
+
+Every write is a compare-and-set of what was read before, so that two leaders at once do no harm.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from app.domain.identity import TaskId, Tenant
 
 @dataclass(frozen=True)
 class WaitingTask:
-    """A task that could be dispatched now."""
+    """A task that can be dispatched now, with the fields that choosing it and making its ticket need."""
 
     task_id: TaskId
     tenant: Tenant
@@ -27,8 +30,11 @@ class WaitingTask:
 
 
 @dataclass(frozen=True)
-class Reaped:
-    """What one round of the reaper, or one sweep, did, by reason. `more`: it left some for the next round."""
+class UpkeepCounts:
+    """The numbers of tasks that one round of the reaper, or one sweep, changed, by reason.
+
+    `more`: the round left some for the next one.
+    """
 
     requeued: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
@@ -47,48 +53,64 @@ class QueueCounts:
 
 
 class DispatchRepository(Protocol):
-    """Tasks as the leader sees them. Every act is a compare-and-set, so that two leaders are harmless."""
+    """The tasks that wait for a worker, as the dispatcher releases them."""
 
     async def waiting_tenants(self) -> Sequence[Tenant]:
-        """Tenants with tasks that wait to be dispatched."""
+        """Finds the tenants with tasks that wait to be dispatched."""
 
     async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
-        """The tenant's waiting and due tasks, by priority and age; without the quarantined ones."""
+        """Finds the tenant's waiting and due tasks, by priority and age, without the quarantined ones."""
 
     async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
-        """Waiting and due tasks that crashed their workers so often that they run alone, oldest first."""
+        """Finds waiting and due tasks that crashed their workers so often that they run alone, oldest first."""
 
     async def in_flight(self) -> InFlight:
-        """What is with workers, or dispatched and on its way to one."""
+        """Counts the tasks that workers hold, and those that are dispatched and on their way to one."""
 
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
-        """Marks the tasks as dispatched under their next `dispatch_seq`; gives back those that were still waiting."""
+        """Marks the tasks as dispatched under their next `dispatch_seq`. Returns those that were still waiting."""
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
-        """Queued and due tasks whose ticket was sent more than `seconds` ago."""
+        """Finds queued and due tasks whose ticket was sent more than `seconds` ago."""
 
     async def redispatch(self, task: WaitingTask) -> bool:
-        """Marks a lost ticket's task as dispatched anew; False when it has moved on since."""
+        """Marks the task of a lost ticket as dispatched anew. Returns False if the task has moved on since."""
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+
+class TaskUpkeep(Protocol):
+    """The tasks that no worker can bring forward: their run has lost its lease, or they need no run any more."""
+
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         """Ends or requeues the runs whose lease has expired."""
 
-    async def sweep(self) -> Reaped:
-        """Ends what waits and need not any more: cancelled tasks, too old ones; removes what has outlived its time."""
+    async def sweep(self) -> UpkeepCounts:
+        """Ends queued tasks that are cancelled or too old, and removes documents that have outlived their time."""
+
+
+class QueueCounter(Protocol):
+    """The size of the queue, as the snapshot and the system metrics read it."""
 
     async def counts(self) -> QueueCounts: ...
 
 
 class LeaderLock(Protocol):
+    """The lock that makes one API process the leader."""
+
     async def acquire(self, owner: str, *, seconds: float) -> bool:
-        """Takes or renews the lock; False while somebody else holds it."""
+        """Takes or renews the lock. Returns False while another owner holds it."""
 
     async def release(self, owner: str) -> None: ...
 
 
-class ProjectionRepository(Protocol):
-    """Rebuilds `agent_runs`, `messages`, `logs`, `sessions` from task documents; doing it twice changes nothing."""
+class Projections(Protocol):
+    """The copies of task documents in `agent_runs`, `messages`, `logs` and `sessions`."""
 
-    async def project(self, task_ids: Sequence[TaskId]) -> None: ...
+    async def project(self, task_ids: Sequence[TaskId]) -> None:
+        """Copies the tasks as they are now. A repeat changes nothing."""
 
-    async def find_stale(self, limit: int) -> Sequence[TaskId]: ...
+
+class ProjectionRepository(Projections, Protocol):
+    """The copies, and the tasks that have none yet, as the leader looks after them."""
+
+    async def find_stale(self, limit: int) -> Sequence[TaskId]:
+        """Finds tasks that changed a while ago and were not projected since."""

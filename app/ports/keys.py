@@ -1,4 +1,4 @@
-"""API keys as a store keeps them."""
+"""The store of API keys. It holds hashes and limits, never a secret."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import Role, Tenant
 
 
-class ApiKeyRepository(Protocol):
+class KeyReader(Protocol):
+    """The part of the store that the tenants' policies are made from."""
+
+    async def list_all(self) -> Sequence[ApiKey]: ...
+
+
+class ApiKeyRepository(KeyReader, Protocol):
+    """The store of API keys, as the service that creates, checks and revokes them uses it."""
+
     async def find_by_hash(self, sha256: str) -> ApiKey | None: ...
 
     async def create(
         self, *, name: str, tenant: Tenant, role: Role, sha256: str, limits: KeyLimits = NO_LIMITS
     ) -> ApiKey:
-        """The same hash twice returns the stored key."""
+        """Stores the key, or returns the stored one if the hash is there already."""
 
-    async def list_all(self) -> Sequence[ApiKey]: ...
-
-    async def revoke(self, key_id: str) -> bool: ...
+    async def revoke(self, key_id: str) -> bool:
+        """Revokes the key for good. Returns False for an id that is not there."""

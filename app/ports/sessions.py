@@ -10,17 +10,19 @@ from app.domain.message import Message, Session
 
 
 class SessionRepository(Protocol):
-    async def open(self, tenant: Tenant, session_id: SessionId) -> None:
-        """Creates the session where it is new.
+    """The conversations of tenants. Their content is in the tasks; a session's document holds the owner."""
 
-        Raises SessionNotFound when it belongs to another tenant, SessionErased when its owner had it erased.
+    async def open(self, tenant: Tenant, session_id: SessionId) -> None:
+        """Creates the session if it is new.
+
+        Raises SessionNotFound if it belongs to another tenant, SessionErased if its owner had it erased.
         """
 
     async def get(self, tenant: Tenant, session_id: SessionId) -> Session:
-        """Raises SessionNotFound, SessionErased."""
+        """Reads the session. Raises SessionNotFound, SessionErased."""
 
     async def messages(self, tenant: Tenant, session_id: SessionId, *, limit: int) -> Sequence[Message]:
-        """The last `limit` turns of the conversation, oldest first."""
+        """Reads the last `limit` turns of the conversation, oldest first."""
 
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
-        """Leaves a tombstone; twice changes nothing."""
+        """Leaves a tombstone, so that the id cannot be used again. A repeat changes nothing."""

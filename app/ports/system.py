@@ -15,7 +15,7 @@ from app.domain.task import TaskStatus
 
 @dataclass(frozen=True)
 class TaskStatistics:
-    """Today's figures (UTC day) of one tenant; latencies in seconds from acceptance to the end, None without a task."""
+    """The figures of one tenant for today (UTC). Latencies are seconds from acceptance to end, None without a task."""
 
     today_by_status: Mapping[TaskStatus, int]
     by_agent: Mapping[str, int]
@@ -23,22 +23,29 @@ class TaskStatistics:
     latency_p95_seconds: float | None
 
 
-class SystemRepository(Protocol):
+class RollUp(Protocol):
+    """The hourly figures, as the leader keeps them up to date."""
+
+    async def roll_up(self) -> None:
+        """Writes the hourly figures of the last full hours into `system_metrics`. A repeat changes nothing."""
+
+
+class SystemRepository(RollUp, Protocol):
+    """The intake switch and the figures over all tasks."""
+
     async def intake(self) -> Intake: ...
 
     async def set_intake(self, intake: Intake) -> None: ...
 
-    async def statistics(self, tenant: Tenant | None) -> TaskStatistics: ...
-
-    async def roll_up(self) -> None:
-        """Writes the hourly figures of the last full hours into `system_metrics`; twice changes nothing."""
+    async def statistics(self, tenant: Tenant | None) -> TaskStatistics:
+        """Counts today's tasks of the tenant; of all tenants if it is None."""
 
     async def ping(self) -> None:
         """Raises StoreUnavailable."""
 
 
 class AgentDirectory(Protocol):
-    """Agents that workers have published; an entry never expires by itself."""
+    """The agents that workers have published. An entry never expires by itself."""
 
     async def publish(self, cards: Sequence[AgentCard]) -> None: ...
 
@@ -51,4 +58,4 @@ class ScalingLog(Protocol):
     async def add(self, decision: ScalingDecision) -> None: ...
 
     async def latest(self) -> Sequence[ScalingDecision]:
-        """The newest first."""
+        """Reads them, newest first."""

@@ -1,4 +1,4 @@
-"""Tasks as their owners see them, and the idempotency keys that submitted them."""
+"""The store of tasks for the service of their owners, and of the idempotency keys that submitted them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """Which tasks a list shows; None is no restriction. `text` is a case-insensitive part of the task's text."""
+    """The restrictions of a list of tasks; None restricts nothing. `text` is a case-insensitive part of the text."""
 
     status: TaskStatus | None = None
     agent_type: str | None = None
@@ -25,19 +25,19 @@ class TaskFilter:
 
 @dataclass(frozen=True)
 class TaskPage:
-    """Newest first. `next_cursor` is opaque; None on the last page."""
+    """A page of tasks, newest first. `next_cursor` is opaque; None on the last page."""
 
     items: Sequence[TaskSummary]
     next_cursor: str | None
 
 
 class TaskRepository(Protocol):
-    """Tasks as their owners see them."""
+    """The tasks of tenants: every method reads and writes those of the given tenant only."""
 
     async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
-        """Stores the task as queued, its first message and event with it; the same id twice returns the stored task.
+        """Stores the task as queued, with its first message and event. Returns the stored task if the id exists.
 
-        `dispatched`: a ticket is about to be sent. `new_session`: there is no earlier turn to read.
+        `dispatched`: a ticket will be sent at once. `new_session`: no earlier turn exists, so no history is read.
         """
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
@@ -47,26 +47,34 @@ class TaskRepository(Protocol):
         """Stable under inserts. Raises InvalidRequest for a cursor that this API did not make."""
 
     async def count_queued(self, tenant: Tenant, *, up_to: int) -> int:
-        """How many tasks of the tenant are queued; counts no further than `up_to`."""
+        """Counts the tenant's queued tasks, no further than `up_to`."""
 
     async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
-        """A queued task is cancelled at once, a running one flagged, a finished one left as it is."""
+        """Cancels a queued task at once, flags a running one, and leaves a finished one as it is."""
 
     async def erase_session(self, tenant: Tenant, session_id: SessionId) -> Sequence[TaskId]:
-        """Removes the texts of the session's tasks for good and leaves tombstones; running ones are cancelled."""
+        """Cancels the session's unfinished tasks, removes the texts of all for good, and leaves tombstones."""
 
 
 @dataclass(frozen=True)
 class IdempotencyRecord:
+    """The task that a key made, or is to make. `accepted`: the task is stored."""
+
     task_id: TaskId
     body_hash: str
     accepted: bool
 
 
-class IdempotencyRepository(Protocol):
-    async def reserve(self, tenant: Tenant, key: str, *, body_hash: str, task_id: TaskId) -> IdempotencyRecord:
-        """The record of this key: the caller's own, or the one that was there first. Records outlive their task."""
+class IdempotencyReader(Protocol):
+    """The part of the store that finds tasks by their keys."""
 
     async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None: ...
+
+
+class IdempotencyRepository(IdempotencyReader, Protocol):
+    """The idempotency keys of tenants. Records outlive their tasks, so that a key never makes a second one."""
+
+    async def reserve(self, tenant: Tenant, key: str, *, body_hash: str, task_id: TaskId) -> IdempotencyRecord:
+        """Returns the record of this key: the caller's own, or the one that was there first."""
 
     async def mark_accepted(self, tenant: Tenant, key: str) -> None: ...

@@ -1,4 +1,7 @@
-"""The broker: tickets, presence, drain leases, rate limits. An error is never an empty answer."""
+"""The broker: tickets, presence, drain leases, rate limits. An error is never an empty answer.
+
+If Redis does not answer in time every method raises BrokerUnavailable, except `RateLimiter.hit` and the subscriptions.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,35 @@ from app.domain.worker import WorkerPresence
 
 
 class TaskQueue(Protocol):
-    """The broker. An error is never an empty answer."""
+    """The list of tickets, and the figures and messages about it that processes exchange through Redis."""
 
     async def publish(self, tickets: Sequence[Ticket]) -> None: ...
 
-    async def length(self) -> int: ...
+    async def length(self) -> int:
+        """Counts the tickets in the list: those that no worker has fetched yet."""
 
     async def listed(self) -> frozenset[str]:
-        """Ids of the tasks whose tickets stand in the list."""
+        """Reads the ids of the tasks whose tickets are in the list."""
 
     async def presences(self) -> Sequence[WorkerPresence]: ...
 
-    async def announce_cancel(self, task_id: TaskId) -> None: ...
+    async def publish_cancel(self, task_id: TaskId) -> None:
+        """Asks the worker that runs the task to stop it. If the message is lost, the next heartbeat finds the flag."""
 
     async def kick(self, tenant: Tenant) -> None:
-        """Wakes the leader: a task of this tenant waits."""
+        """Wakes the dispatcher, because a task of this tenant waits."""
 
     def kicks(self) -> AsyncIterator[str]:
-        """Yields the tenant of every kick; ends never, survives reconnects."""
+        """Yields the tenant of every kick. Never ends; connects again by itself and misses the kicks in between."""
 
     def finished(self) -> AsyncIterator[str]:
-        """Yields the id of every task that ends, as far as Redis is there; ends never."""
+        """Yields the id of every task that ends while Redis is reachable. Never ends."""
 
     async def add_arrivals(self, number: int) -> None:
-        """So many more tasks were accepted."""
+        """Adds `number` accepted tasks to the shared count."""
 
     async def arrivals(self) -> int:
-        """How many were accepted, by all API processes, since the broker began to count."""
+        """Reads the count of accepted tasks of all API processes. It restarts at 0 when Redis loses it."""
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None: ...
 
@@ -49,10 +54,10 @@ class TaskQueue(Protocol):
 
 
 class DrainLeases(Protocol):
-    """Which workers take nothing for a while. All methods raise BrokerUnavailable."""
+    """The leases that keep workers from taking tasks for a while."""
 
     async def begin(self, worker_id: str, *, seconds: int) -> None:
-        """From now on for so long, whatever was asked before."""
+        """Starts the worker's lease, or replaces the one it has: it ends `seconds` from now."""
 
     async def end(self, worker_id: str) -> None: ...
 
@@ -61,6 +66,8 @@ class DrainLeases(Protocol):
 
 @dataclass(frozen=True)
 class RateDecision:
+    """The answer to one request. `remaining` requests fit now; after `retry_after_seconds` one more does."""
+
     allowed: bool
     limit: int
     remaining: int
@@ -69,4 +76,4 @@ class RateDecision:
 
 class RateLimiter(Protocol):
     async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
-        """Counts one request. Falls back to this process's memory while Redis is away; never raises."""
+        """Counts one request. Counts in this process's memory while Redis is unavailable; never raises."""

@@ -1,1 +1,1 @@
-"""What the product does with tasks, over the ports alone."""
+"""Use cases of the product: tasks, sessions, workers and the system, over the ports alone."""

@@ -1,4 +1,8 @@
-"""Waiting for a task to end: woken by the worker's word through Redis, and looking by itself in case that is lost."""
+"""Waiting for the end of a task.
+
+A worker publishes each end through Redis, which wakes the waiting requests at once. Redis may lose such a message, so
+every waiter also reads the task itself, at most twice a second.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +14,44 @@ from app.domain.identity import TaskId
 from app.domain.task import Task
 from app.errors import StoreUnavailable
 from app.ports import Clock, TaskQueue, TaskRepository
-from app.services.shutdown import Closing
+from app.services.shutdown import Shutdown
 
-FIRST_LOOK_SECONDS = 0.05
+FIRST_READ_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
 
 
 class CompletionWatch:
-    """One per process: `run` listens for all waiters."""
+    """The waiting requests of this process. `run` listens for all of them."""
 
-    def __init__(self, tasks: TaskRepository, queue: TaskQueue, clock: Clock, closing: Closing) -> None:
+    def __init__(self, tasks: TaskRepository, queue: TaskQueue, clock: Clock, shutdown: Shutdown) -> None:
         self._tasks = tasks
         self._queue = queue
         self._clock = clock
-        self._closing = closing
+        self._shutdown = shutdown
         self._waiters: dict[str, set[asyncio.Event]] = {}
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Wakes the waiters of every task that ends, until it is cancelled."""
         async for task_id in self._queue.finished():
             for waiter in self._waiters.get(task_id, ()):
                 waiter.set()
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """The task once it is done, or as it stands after that many seconds or when the process is to stop.
+        """Returns the task once it has ended, or in its last known state after `seconds` or when the process stops.
 
-        Raises TaskErased.
-        A database that goes away meanwhile does not undo that the task was accepted.
+        Raises TaskErased. Ignores an outage of the database: the task is accepted whether it can be read or not.
         """
         ends_at = self._clock.monotonic() + seconds
-        pause_seconds = FIRST_LOOK_SECONDS
+        pause_seconds = FIRST_READ_SECONDS
         with self._registered(task.id) as finished:
             while not task.status.terminal:
                 left_seconds = ends_at - self._clock.monotonic()
-                if left_seconds <= 0 or self._closing.begun:
+                if left_seconds <= 0 or self._shutdown.begun:
                     break
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(pause_seconds, left_seconds)):
                         await finished.wait()
+                # Cleared before the reading: a message that arrives during it must cause another one.
                 finished.clear()
                 with contextlib.suppress(StoreUnavailable):
                     task = await self._tasks.get(task.tenant, task.id)

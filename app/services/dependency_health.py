@@ -1,4 +1,8 @@
-"""Whether what we depend on works: asked directly where that is free, read from workers' breakers where it is paid."""
+"""The health of the dependencies.
+
+MongoDB and Redis are probed directly. Providers are paid by the call, so their health is read from the workers'
+breakers.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True)
 class DependencyHealth:
-    """`latency_ms` is the time of the probe, None where none was made."""
+    """The health of one dependency. `latency_ms` is the time of the probe, None if it was not probed."""
 
     status: HealthStatus
     latency_ms: float | None = None
@@ -33,20 +37,22 @@ class DependencyHealth:
 
 
 class HealthService:
-    """Probes are remembered for a second, so that asking often costs nothing."""
+    """The probes of the servers, remembered for a second, so that frequent requests do not load the servers."""
 
     def __init__(self, system: SystemRepository, queue: TaskQueue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
         self._probes: Mapping[str, Callable[[], Awaitable[None]]] = {"mongodb": system.ping, "redis": queue.ping}
-        self._servers: Remembered[str, DependencyHealth] = Remembered(self._probe, seconds=FRESH_SECONDS, clock=clock)
+        self._servers: Remembered[str, DependencyHealth] = Remembered(
+            self._probe, seconds=FRESH_SECONDS, clock=clock, one_at_a_time=True
+        )
 
     async def servers(self) -> dict[str, DependencyHealth]:
-        """MongoDB and Redis, asked directly."""
+        """Probes MongoDB and Redis. Never raises."""
         return {name: await self._servers.get(name) for name in self._probes}
 
     async def presences(self) -> Sequence[WorkerPresence] | None:
-        """The living workers; None while Redis does not answer."""
+        """Reads the presences of the living workers; None while Redis is unavailable."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self._queue.presences()
@@ -66,16 +72,18 @@ class HealthService:
 
 
 def judge_workers(presences: Sequence[WorkerPresence] | None) -> DependencyHealth:
+    """Judges the workers together: up if at least one of them takes tasks."""
     if presences is None:
         return DependencyHealth(HealthStatus.UNKNOWN, detail="Redis does not answer")
     working = [presence for presence in presences if not presence.draining]
     if not working:
-        return DependencyHealth(HealthStatus.DOWN, detail="no worker has announced itself in the last seconds")
+        return DependencyHealth(HealthStatus.DOWN, detail="no worker has published its presence in the last seconds")
     return DependencyHealth(HealthStatus.UP, detail=f"{len(working)} taking tasks")
 
 
 def judge_providers(presences: Sequence[WorkerPresence] | None) -> dict[str, DependencyHealth]:
-    """One entry per breaker that any worker has used; the worst word counts. Closed is up, open is down."""
+    """Judges each breaker that any worker has used; the worst state counts. Closed is up, open is down."""
+    # From best to worst. A worker of a newer version may publish states that are not listed here; they are ignored.
     rank = {"closed": HealthStatus.UP, "half_open": HealthStatus.DEGRADED, "open": HealthStatus.DOWN}
     severity = list(rank)
     worst: dict[str, str] = {}

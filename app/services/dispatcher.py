@@ -1,8 +1,8 @@
 """The dispatcher: releases waiting tasks into the ticket window, and sends lost tickets again.
 
-Runs in the leading API process. Fairness, priorities and limits live here alone. A ticket is lost when its task was
-dispatched a while ago, is still queued and due, and stands neither in the list nor with any worker. An error from Redis
-is not an empty answer: then nothing is decided.
+It runs in the leading API process. Fairness, priorities and limits are decided here and nowhere else. A ticket is lost
+if its task was dispatched a while ago, is still queued and due, and is neither in the list nor with any worker. An
+error from Redis is not an empty answer: the dispatcher then decides nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from app.telemetry.logs import get_logger
 BUFFER_TASKS = 500
 SMALLEST_BUFFER = 8
 BUFFER_SECONDS = 1.0
+# Workers publish every two seconds which tickets they hold. A younger ticket may be with a worker that has not yet
+# published it, and sending it again would only add a duplicate.
 LOST_AFTER_SECONDS = 5.0
 REPAIR_BATCH = 500
 
@@ -27,7 +29,10 @@ _log = get_logger(__name__)
 
 
 class Dispatcher:
-    """Keeps a short list of waiting tasks of every tenant, so that a deep backlog is not sorted at every tick."""
+    """The release of waiting tasks.
+
+    It keeps a short list of waiting tasks of every tenant, so that a deep backlog is not sorted at every tick.
+    """
 
     def __init__(
         self,
@@ -46,23 +51,26 @@ class Dispatcher:
         self._filled_at = float("-inf")
         self._more_behind = False
 
-    def note_waiting(self, tenant: str) -> None:
-        """A task of this tenant waits since now; where none of its tasks is at hand, the next round looks for them."""
+    def record_waiting(self, tenant: str) -> None:
+        """Records that a task of this tenant waits; if none of its tasks is in the list, the next round reads them."""
         if not self._candidates.by_tenant.get(Tenant(tenant)):
             self._filled_at = float("-inf")
 
     async def dispatch(self) -> bool:
-        """Releases what fits the window; True when something still waits. Raises DependencyError."""
+        """Releases as many tasks as fit the window and returns whether others still wait. Raises DependencyError."""
         if not self._candidates or self._clock.monotonic() - self._filled_at >= BUFFER_SECONDS:
             await self._fill()
         self._window.backlog = bool(self._candidates)
         if not self._candidates:
             return False
-        room = await self._window.look()
+        room = await self._window.read_room()
         if room > 0:
+            # Counting the tasks in flight costs a query, and decides nothing if a single tenant without a limit waits.
             contested = self._candidates.contested(self._policies.of)
             in_flight = await self._tasks.in_flight() if contested else InFlight()
             chosen = choose(self._candidates, in_flight, room=room, policy_of=self._policies.of)
+            # Released before they are sent: a task whose ticket is lost in between is found by `repair`. The other
+            # order could give a worker a ticket that it may not claim yet.
             await self._window.send(await self._tasks.release(chosen))
         return bool(self._candidates) or self._more_behind
 
@@ -77,16 +85,17 @@ class Dispatcher:
         self._more_behind = any(len(tasks) == share for tasks in by_tenant.values())
 
     def step_down(self) -> None:
-        """Forgets what waits: another process dispatches now."""
+        """Forgets the waiting tasks, because another process dispatches now."""
         self._candidates = Candidates()
         self._filled_at = float("-inf")
         self._window.backlog = None
 
     async def repair(self) -> int:
-        """Sends lost tickets again; gives their number. Raises StoreUnavailable, BrokerUnavailable."""
+        """Sends lost tickets again and returns their number. Raises StoreUnavailable, BrokerUnavailable."""
         sent = await self._tasks.find_dispatched_before(LOST_AFTER_SECONDS, REPAIR_BATCH)
         if not sent:
             return 0
+        # Redis's own record of unacknowledged messages is no help: a killed worker's tickets stay in it for an hour.
         held = set(await self._queue.listed())
         for presence in await self._queue.presences():
             held.update(presence.running, presence.reserved)

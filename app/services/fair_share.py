@@ -1,9 +1,9 @@
-"""Who is served next: pure decisions, no I/O.
+"""The fair choice of the tasks to release next: pure decisions, no I/O.
 
-The next free slot goes to the tenant that holds the fewest for its weight, so that ten thousand tasks of one tenant do
-not make another's single task wait for more than a slot. Within a tenant: priority, then age. A tenant at its limit is
-passed over. Of the tasks that crashed their worker twice one runs at a time, whoever owns it: a poisonous one then
-takes no other of them with it.
+The next free slot goes to the tenant that holds the fewest slots for its weight. So ten thousand tasks of one tenant do
+not make another tenant's single task wait for more than one slot. Within a tenant priority decides, then age. A tenant
+at its limit is passed over. Only one of the tasks that crashed their worker twice runs at a time, over all tenants: a
+task that kills its worker then takes none of the others with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.ports import WaitingTask
 
 @dataclass
 class Candidates:
-    """Waiting tasks in the order of their tenant, and apart from them the quarantined ones, oldest first."""
+    """Waiting tasks of each tenant in their order, and apart from them the quarantined ones, oldest first."""
 
     by_tenant: dict[Tenant, deque[WaitingTask]] = field(default_factory=dict)
     quarantined: deque[WaitingTask] = field(default_factory=deque)
@@ -29,7 +29,7 @@ class Candidates:
         return any(self.by_tenant.values()) or bool(self.quarantined)
 
     def contested(self, policy_of: Callable[[Tenant], TenantPolicy]) -> bool:
-        """Whether it matters who holds how much already."""
+        """Returns whether the choice depends on the number of slots that each tenant holds already."""
         if len(self.by_tenant) > 1 or self.quarantined:
             return True
         return any(policy_of(tenant).max_running is not None for tenant in self.by_tenant)
@@ -38,7 +38,7 @@ class Candidates:
 def choose(
     candidates: Candidates, in_flight: InFlight, *, room: int, policy_of: Callable[[Tenant], TenantPolicy]
 ) -> Sequence[WaitingTask]:
-    """Takes up to `room` tasks out of the candidates, in the order in which they are to be sent."""
+    """Takes up to `room` tasks out of the candidates and returns them in the order in which to send them."""
     held = dict(in_flight.by_tenant)
     chosen: list[WaitingTask] = []
     if room > 0 and in_flight.quarantined == 0:
@@ -48,7 +48,7 @@ def choose(
     while queue and len(chosen) < room:
         _, tenant = heapq.heappop(queue)
         if _full(tenant, held, policy_of):
-            continue
+            continue  # and not pushed again: within one call a tenant's number of slots only grows
         tasks = candidates.by_tenant[tenant]
         chosen.append(tasks.popleft())
         held[tenant] = held.get(tenant, 0) + 1

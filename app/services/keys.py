@@ -1,7 +1,7 @@
-"""API keys: made once and shown once, kept as a hash, checked at every request.
+"""API keys: created and shown once, stored as a hash, checked at every request.
 
-A key is `ao_` and 256 random bits. A key that was found good is trusted for ten seconds without another look, so a
-revoked one works at most that much longer.
+A key is `ao_` and 256 random bits. A key that was found valid is trusted for ten seconds without another reading, so a
+revoked key works for at most that much longer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
 from app.ports import ApiKeyRepository, Clock
+from app.services.remembered import Remembered
 
 KEY_PREFIX = "ao_"
 TRUST_SECONDS = 10.0
@@ -36,13 +36,17 @@ class CreatedKey:
 
 
 class KeyService:
+    """The keys of all tenants; remembers the valid ones by the hash of their secret."""
+
     def __init__(self, keys: ApiKeyRepository, clock: Clock) -> None:
         self._keys = keys
-        self._clock = clock
-        self._trusted: OrderedDict[str, tuple[ApiKey, float]] = OrderedDict()
+        # Only valid keys are remembered: guessed ones raise, and an attacker cannot fill the memory with them.
+        self._trusted: Remembered[str, ApiKey] = Remembered(
+            self._read, seconds=TRUST_SECONDS, clock=clock, most_keys=_KEYS_REMEMBERED
+        )
 
     async def create(self, *, name: str, tenant: Tenant, role: Role, limits: KeyLimits = NO_LIMITS) -> CreatedKey:
-        """Raises InvalidRequest for a name, a tenant or a limit that cannot be one."""
+        """Creates a key. Raises InvalidRequest for a name, a tenant or a limit that is not valid, StoreUnavailable."""
         _check_limits(limits)
         if not name.strip() or len(name) > 100:
             raise InvalidRequest("The key needs a name.", fields=[("name", "must have 1 to 100 characters")])
@@ -53,30 +57,27 @@ class KeyService:
         return CreatedKey(key=key, secret=secret)
 
     async def verify(self, secret: str) -> ApiKey:
-        """The key of this secret. Raises Unauthenticated, StoreUnavailable."""
+        """Returns the key of this secret. Raises Unauthenticated, StoreUnavailable."""
+        # The pattern keeps nonsense of any length away from the hash function and the database.
         if not _PLAUSIBLE.fullmatch(secret):
             raise Unauthenticated("The API key is not valid; create one with `agent-orchestrator keys create`.")
-        sha256 = hash_secret(secret)
-        trusted = self._trusted.get(sha256)
-        if trusted is not None and self._clock.monotonic() - trusted[1] < TRUST_SECONDS:
-            return trusted[0]
-        self._trusted.pop(sha256, None)
+        return await self._trusted.get(hash_secret(secret))
+
+    async def _read(self, sha256: str) -> ApiKey:
         key = await self._keys.find_by_hash(sha256)
         if key is None or key.revoked_at is not None:
             raise Unauthenticated(
                 "The API key is unknown or revoked; create one with `agent-orchestrator keys create`."
             )
-        self._trusted[sha256] = (key, self._clock.monotonic())
-        if len(self._trusted) > _KEYS_REMEMBERED:
-            self._trusted.popitem(last=False)
         return key
 
     async def list_all(self) -> Sequence[ApiKey]:
+        """Reads all keys, the revoked ones too. Raises StoreUnavailable."""
         return await self._keys.list_all()
 
     async def revoke(self, key_id: str) -> bool:
-        """False where there is no such key. Other processes trust it for up to ten seconds more."""
-        self._trusted.clear()
+        """Revokes a key and returns False if there is none. Other processes trust it for up to ten seconds more."""
+        self._trusted.forget_all()
         return await self._keys.revoke(key_id)
 
     async def ensure_bootstrap(self, secret: str) -> ApiKey:
@@ -86,11 +87,12 @@ class KeyService:
         )
 
     async def any_usable(self) -> bool:
+        """Reads whether any key is not revoked. Raises StoreUnavailable."""
         return any(key.revoked_at is None for key in await self._keys.list_all())
 
 
 def hash_secret(secret: str) -> str:
-    """SHA-256, hexadecimal. A key has 256 random bits, so no salt and no slow hash is needed."""
+    """Computes the SHA-256, hexadecimal. A key has 256 random bits, so no salt and no slow hash is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -104,7 +106,7 @@ def _check_limits(limits: KeyLimits) -> None:
 
 
 def parse_tenant(text: str) -> Tenant:
-    """Raises InvalidRequest."""
+    """Parses a tenant's name. Raises InvalidRequest."""
     if not _TENANT.fullmatch(text):
         allowed = "must have 1 to 63 letters, digits, dots, dashes or underscores and begin with a letter or digit"
         raise InvalidRequest("The tenant's name is not valid.", fields=[("tenant", allowed)])

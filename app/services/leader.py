@@ -1,7 +1,8 @@
-"""What exactly one API process should do, and what several may do without harm: dispatch, repair, reap, project, tell.
+"""The leader: the one API process that dispatches, repairs, reaps, sweeps, projects and publishes the snapshot.
 
-The lock lasts ten seconds and is renewed every three by a task of its own. The duties are independent loops: one that
-fails for lack of a server logs it, waits a second and goes on; the others do not notice.
+The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
+because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
+it, waits a second and goes on, and the other duties are not affected.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from dataclasses import dataclass
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import Clock, DispatchRepository, LeaderLock, ProjectionRepository, Reaped, SystemRepository, TaskQueue
+from app.ports import Clock, LeaderLock, ProjectionRepository, RollUp, TaskQueue, TaskUpkeep, UpkeepCounts
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
 from app.telemetry.metrics import LeaderMetrics
 
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 10.0  # nobody leads for this long after the leader was killed
 RENEW_SECONDS = 3.0
 BUSY_TICK_SECONDS = 0.05
-IDLE_TICK_SECONDS = 1.0
+IDLE_TICK_SECONDS = 1.0  # kicks wake the leader sooner, but may get lost, and none comes when a delayed task is due
 REPAIR_TICK_SECONDS = 1.0
 PROJECTION_TICK_SECONDS = 2.0
 PROJECTION_BATCH = 100
-PROJECTION_SHARE = 9  # a tenth of the time is spent projecting, however much there is
+PROJECTION_SHARE = 9  # pauses of nine times the work: a tenth of the time goes to projections, however deep the backlog
 SWEEP_TICK_SECONDS = 1.0
-SWEEP_SHARE = 50  # at most a fiftieth of the time is spent sweeping
+SWEEP_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to the sweep
 ROLL_UP_SECONDS = 300.0
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 
@@ -37,17 +38,17 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class LeaderPorts:
-    """The stores and the queue that the leader works on."""
+    """The stores and the queue that the leader uses."""
 
     lock: LeaderLock
-    dispatch: DispatchRepository
+    upkeep: TaskUpkeep
     projections: ProjectionRepository
-    system: SystemRepository
+    system: RollUp
     queue: TaskQueue
 
 
 class Leader:
-    """Runs the duties while this process holds the lock. `owner` names the process, once per start."""
+    """The duties of the leading process, which run while it holds the lock. `owner` names one start of one process."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Leader:
         return self._leading.is_set()
 
     async def run(self) -> None:
-        """Runs until cancelled; lets the lock go at the end, so that another process leads at once."""
+        """Runs until it is cancelled; releases the lock at the end, so that another process leads at once."""
         duties: Mapping[str, Callable[[], Awaitable[float]]] = {
             "dispatch": self._dispatch,
             "repair": self._repair,
@@ -104,11 +105,13 @@ class Leader:
     async def _keep_lock(self) -> None:
         while True:
             try:
+                # A renewal begins three seconds after the last one, so one without an answer ends as the lock expires.
                 async with asyncio.timeout(LOCK_SECONDS - RENEW_SECONDS):
                     acquired = await self._ports.lock.acquire(self._owner, seconds=LOCK_SECONDS)
             except (DependencyError, StoreError, TimeoutError):
                 acquired = False
             if acquired and not self.leading:
+                # Whatever ended the former leadership may have kept workers from renewing their leases, too.
                 self.excuse_one_lease()
                 self._leading.set()
                 _log.info("leadership_taken", owner=self._owner)
@@ -120,7 +123,7 @@ class Leader:
 
     async def _listen(self) -> None:
         async for tenant in self._ports.queue.kicks():
-            self._dispatcher.note_waiting(tenant)
+            self._dispatcher.record_waiting(tenant)
             self._kicked.set()
 
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[float]]) -> None:
@@ -149,47 +152,49 @@ class Leader:
             return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
         finally:
             if not self.leading:
-                self._dispatcher.step_down()  # the lock was lost meanwhile
+                self._dispatcher.step_down()  # the lock was lost during the round, which has filled the list again
 
     async def _repair(self) -> float:
         await self._dispatcher.repair()
         return REPAIR_TICK_SECONDS
 
     async def reap(self) -> float:
-        """Reaps, but not before a lease has passed since a take-over, an outage or a gap of our own.
+        """Reaps, though not before one lease has passed since a take-over, an outage or a gap of its own.
 
-        What had run out by then had no chance to renew its lease, so it does not count as a crash.
+        A lease that expired in that time could not be renewed, so its expiry does not count as a crash.
         """
         tick_seconds = self._lease_seconds / 6
         now = self._clock.monotonic()
+        # A gap: this process was stopped or starved. Workers on the same machine may have been, too.
         if self._reaped_at is not None and now - self._reaped_at > tick_seconds + self._lease_seconds / 2:
             self.excuse_one_lease()
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        reaped = await self._ports.dispatch.reap(excuse_crashes=self._excuse_next)
+        reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
+        # One round may not reach all leases that expired in the excused time; the next round excuses the rest.
         self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():
             self._metrics.reaper_requeued.labels(reason=reason).inc(count)
         if reaped.requeued:
             _log.warning("tasks_reaped", **reaped.requeued)
             self._kicked.set()
-        _tell_failed(reaped)
+        _log_failed(reaped)
         return 0.0 if reaped.more else tick_seconds
 
     async def _sweep(self) -> float:
-        """Reads all that waits, so the deeper the backlog, the more rarely it is done."""
+        """Sweeps. It reads all waiting tasks, so the deeper the backlog, the longer the pause until the next sweep."""
         began = self._clock.monotonic()
-        _tell_failed(await self._ports.dispatch.sweep())
+        _log_failed(await self._ports.upkeep.sweep())
         return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:
-        """Reaps nothing for one lease, and does not count as crashes what has run out when it is over."""
+        """Keeps the reaper from reaping for one lease, and from counting as crashes what has expired by its end."""
         self._excuse_until = self._clock.monotonic() + self._lease_seconds
         self._excuse_next = True
 
     async def _project(self) -> float:
-        """Copies what workers left out, in a part of the time: claims and results come first."""
+        """Projects the tasks that workers left out. Claims and results come first, so it takes a part of the time."""
         began = self._clock.monotonic()
         stale = await self._ports.projections.find_stale(PROJECTION_BATCH)
         if stale:
@@ -203,6 +208,6 @@ class Leader:
         return ROLL_UP_SECONDS
 
 
-def _tell_failed(reaped: Reaped) -> None:
+def _log_failed(reaped: UpkeepCounts) -> None:
     for code, count in reaped.failed.items():
-        _log.warning("tasks_given_up", error_type=code, count=count)
+        _log.warning("tasks_given_up", error_code=code, count=count)

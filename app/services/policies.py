@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Tenant
 from app.errors import DependencyError, StoreError
-from app.ports import ApiKeyRepository, Clock
+from app.ports import Clock, KeyReader
+from app.services.remembered import Remembered
 from app.telemetry.logs import get_logger
 
 FRESH_SECONDS = 10.0
@@ -17,45 +18,53 @@ _log = get_logger(__name__)
 
 
 class TenantPolicies:
-    """Remembers what the keys say for ten seconds. While the database does not answer, what was last known holds."""
+    """The policies that the keys of all tenants set, remembered for ten seconds.
 
-    def __init__(self, keys: ApiKeyRepository, default: TenantPolicy, clock: Clock) -> None:
+    The last known policies stay in force while the database does not answer, and for other callers while one reads.
+    """
+
+    def __init__(self, keys: KeyReader, default: TenantPolicy, clock: Clock) -> None:
         self._keys = keys
         self._default = default
-        self._clock = clock
-        self._known: dict[Tenant, TenantPolicy] = {}
-        self._looked_at = float("-inf")
+        self._known: Mapping[Tenant, TenantPolicy] = {}
+        self._by_tenant: Remembered[None, Mapping[Tenant, TenantPolicy]] = Remembered(
+            self._read, seconds=FRESH_SECONDS, clock=clock, stale_on_error=(DependencyError, StoreError)
+        )
+        self._by_tenant.put_stale(None, self._known)
 
     def of(self, tenant: Tenant) -> TenantPolicy:
-        """As last known; `refresh` first."""
+        """Returns the tenant's policy as last known; call `refresh` first."""
         return self._known.get(tenant, self._default)
 
     async def refresh(self) -> None:
-        """Looks at the keys where the last look was a while ago. Never raises."""
-        now = self._clock.monotonic()
-        if now - self._looked_at < FRESH_SECONDS:
-            return
-        self._looked_at = now
+        """Reads the keys again if the last reading is ten seconds old. Never raises."""
+        self._known = await self._by_tenant.get(None)
+
+    async def _read(self, _: None) -> Mapping[Tenant, TenantPolicy]:
         try:
             keys = await self._keys.list_all()
         except (DependencyError, StoreError) as error:
-            _log.warning("policies_not_read", code=error.code)
-            return
-        self._known = merge(keys, self._default)
+            _log.warning("policies_not_read", error_code=error.code)
+            raise
+        return merge(keys, self._default)
 
 
 def merge(keys: Sequence[ApiKey], default: TenantPolicy) -> dict[Tenant, TenantPolicy]:
-    """The policy of each tenant that has keys; where several of them set a limit, the most generous one counts."""
-    said: dict[Tenant, list[KeyLimits]] = {}
+    """Builds the policy of each tenant that has keys; if several of them set a limit, the most generous one counts."""
+    limits: dict[Tenant, list[KeyLimits]] = {}
     for key in keys:
         if key.revoked_at is None:
-            said.setdefault(key.tenant, []).append(key.limits)
-    return {tenant: _policy(limits, default) for tenant, limits in said.items()}
+            limits.setdefault(key.tenant, []).append(key.limits)
+    return {tenant: _policy(of_tenant, default) for tenant, of_tenant in limits.items()}
 
 
-def _policy(said: Sequence[KeyLimits], default: TenantPolicy) -> TenantPolicy:
+def _policy(limits: Sequence[KeyLimits], default: TenantPolicy) -> TenantPolicy:
     return TenantPolicy(
-        weight=max((one.weight for one in said if one.weight is not None), default=default.weight),
-        max_running=max((one.max_running for one in said if one.max_running is not None), default=default.max_running),
-        max_queued=max((one.max_queued for one in said if one.max_queued is not None), default=default.max_queued),
+        weight=max((key.weight for key in limits if key.weight is not None), default=default.weight),
+        max_running=_most_generous((key.max_running for key in limits), default.max_running),
+        max_queued=_most_generous((key.max_queued for key in limits), default.max_queued),
     )
+
+
+def _most_generous(limits: Iterable[int | None], default: int | None) -> int | None:
+    return max((limit for limit in limits if limit is not None), default=default)

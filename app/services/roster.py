@@ -1,4 +1,4 @@
-"""The agents there are, as their workers published them, remembered for a few seconds."""
+"""The roster: the agents that workers have published, remembered for a few seconds."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections.abc import Sequence
 from app.domain.agent import AgentCard
 from app.errors import UnknownAgent
 from app.ports import AgentDirectory, Clock
+from app.services.remembered import Remembered
 
 FRESH_SECONDS = 5.0
 
 
 class AgentRoster:
+    """The published agents, as this process last read them."""
+
     def __init__(self, directory: AgentDirectory, clock: Clock) -> None:
         self._directory = directory
-        self._clock = clock
-        self._known: Sequence[AgentCard] = ()
-        self._read_at = float("-inf")
+        self._cards: Remembered[None, Sequence[AgentCard]] = Remembered(self._read, seconds=FRESH_SECONDS, clock=clock)
 
     async def list_all(self) -> Sequence[AgentCard]:
-        """At most five seconds old. Raises StoreUnavailable."""
-        if self._clock.monotonic() - self._read_at >= FRESH_SECONDS:
-            await self._read()
-        return self._known
+        """Returns the agents, at most five seconds old. Raises StoreUnavailable."""
+        return await self._cards.get(None)
 
     async def require(self, name: str) -> None:
-        """Raises UnknownAgent, naming those there are. Before the first worker has spoken, any name will do."""
+        """Raises UnknownAgent with the known names, StoreUnavailable.
+
+        Accepts any name until the first worker has published its agents: the worker that claims the task decides then.
+        """
         if any(card.name == name for card in await self.list_all()):
             return
-        await self._read()
-        names = [card.name for card in self._known]
+        # A worker of a new version may have published this agent since the roster was last read.
+        names = [card.name for card in await self._cards.read_again(None)]
         if names and name not in names:
-            raise UnknownAgent(f"There is no agent of that name; there are {', '.join(names)}.", known=names)
+            raise UnknownAgent(f"There is no agent {name}. Name one of: {', '.join(names)}.", known=names)
 
-    async def _read(self) -> None:
-        self._known = await self._directory.list_all()
-        self._read_at = self._clock.monotonic()
+    async def _read(self, _: None) -> Sequence[AgentCard]:
+        return await self._directory.list_all()

@@ -1,4 +1,4 @@
-"""Sessions: the context of a conversation, and its erasure for good."""
+"""Sessions: the context of a conversation, and its permanent erasure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.domain.identity import SessionId, Tenant
 from app.domain.message import Message, Session
 from app.errors import SessionErased
 from app.ports import SessionRepository, TaskQueue, TaskRepository
-from app.services.tasks import announce_cancel
+from app.services.tasks import publish_cancel
 
 CONTEXT_MESSAGES = 100
 
@@ -24,25 +24,29 @@ class SessionContext:
 
 
 class SessionService:
+    """The sessions of all tenants."""
+
     def __init__(self, sessions: SessionRepository, tasks: TaskRepository, queue: TaskQueue) -> None:
         self._sessions = sessions
         self._tasks = tasks
         self._queue = queue
 
     async def context(self, tenant: Tenant, session_id: SessionId) -> SessionContext:
-        """Raises SessionNotFound, SessionErased."""
+        """Reads the session and its last turns. Raises SessionNotFound, SessionErased, StoreUnavailable."""
         session = await self._sessions.get(tenant, session_id)
         messages = await self._sessions.messages(tenant, session_id, limit=CONTEXT_MESSAGES)
         return SessionContext(session=session, messages=messages)
 
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
-        """Removes every text of the session for good; its running tasks are cancelled. Twice changes nothing more.
+        """Removes every text of the session permanently and cancels its running tasks. Safe to repeat.
 
-        The tombstone comes first, so that no new task joins the session; the texts go even where it stood already, in
-        case an earlier attempt was cut short. Raises SessionNotFound.
+        Raises SessionNotFound, StoreUnavailable.
         """
+        # A session that is erased already is erased again: an earlier attempt may have been cut short after the
+        # tombstone, with texts still stored.
         with contextlib.suppress(SessionErased):
             await self._sessions.get(tenant, session_id)
+        # The tombstone comes before the texts, so that no new task joins the session in between.
         await self._sessions.erase(tenant, session_id)
         for task_id in await self._tasks.erase_session(tenant, session_id):
-            await announce_cancel(self._queue, task_id)
+            await publish_cancel(self._queue, task_id)

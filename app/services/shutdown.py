@@ -1,10 +1,13 @@
-"""Whether the process was told to stop: who waits for a client's sake answers then, before its connection is cut."""
+"""The mark that this process was asked to stop.
+
+Requests that wait for a task or a change answer as soon as they see it, before the server cuts their connections.
+"""
 
 from __future__ import annotations
 
 
-class Closing:
-    """`begin` may be called by a signal handler."""
+class Shutdown:
+    """A flag that is set once. `begin` may be called by a signal handler."""
 
     def __init__(self) -> None:
         self.begun = False

@@ -1,7 +1,7 @@
-"""The queue snapshot: one Redis hash a second that says how deep the queue truly is and how fast it moves.
+"""The queue snapshot: one Redis hash a second with the true depth of the queue and the speed at which it moves.
 
-Queue length = tickets in the list + tasks waiting in MongoDB. Times in seconds. Counting costs the database; a round
-that took long is followed by a pause ten times as long.
+The queue length is the tickets in the list plus the tasks that wait in MongoDB. Times are in seconds. Counting loads
+the database, so a round that took long is followed by a pause ten times as long.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.worker import WorkerPresence
-from app.ports import Clock, DispatchRepository, QueueCounts, TaskQueue
+from app.ports import Clock, QueueCounter, QueueCounts, TaskQueue
 from app.telemetry.metrics import LeaderMetrics
 
 TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
-SAMPLES_KEPT = 500
 RATE_WINDOW_SECONDS = 60.0
 
 
@@ -28,11 +27,14 @@ class _Arrival:
 
 
 class SnapshotPublisher:
-    """Counts and publishes. `expected_service_seconds` stands in while no worker has finished a task lately."""
+    """The snapshots of this process while it leads.
+
+    `expected_service_seconds` is published as the service time while no worker has finished a task recently.
+    """
 
     def __init__(
         self,
-        tasks: DispatchRepository,
+        tasks: QueueCounter,
         queue: TaskQueue,
         *,
         expected_service_seconds: float,
@@ -47,7 +49,7 @@ class SnapshotPublisher:
         self._arrivals: deque[_Arrival] = deque()
 
     async def publish(self) -> float:
-        """Publishes one snapshot; gives the seconds to wait before the next. Raises DependencyError."""
+        """Publishes one snapshot and returns the seconds to wait before the next one. Raises DependencyError."""
         began = self._clock.monotonic()
         counts = await self._tasks.counts()
         counting_seconds = self._clock.monotonic() - began
@@ -61,6 +63,7 @@ class SnapshotPublisher:
         self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence], arrival_rate: float
     ) -> dict[str, str | int | float]:
         in_flight = sum(len(presence.running) + len(presence.reserved) for presence in presences)
+        # MongoDB and Redis count the same tasks. A drift that stays above zero is lost tickets or lost runs.
         drift = counts.dispatched + counts.processing - listed - in_flight
         self._metrics.truth_drift.set(drift)
         services = sorted(seconds for presence in presences for seconds in presence.recent.service_seconds)
@@ -81,6 +84,7 @@ class SnapshotPublisher:
             "model_calls": calls,
             "rate_limited_share": round(rate_limited / calls, 4) if calls else 0.0,
             "workers": len(presences),
+            # A paused worker fetches nothing, so its slots would make the autoscaler believe in capacity it lacks.
             "slots": sum(presence.slots for presence in presences if not presence.paused),
             "open_breakers": ",".join(open_breakers),
             "drift": drift,
@@ -91,15 +95,16 @@ class SnapshotPublisher:
         return sum(services) / len(services) if services else self._expected_service_seconds
 
     def _p95(self, services: Sequence[float]) -> float:
-        """`services` ascending."""
+        """Computes the 95th percentile of the ascending `services`."""
         return services[math.ceil(0.95 * len(services)) - 1] if services else self._expected_service_seconds
 
     def _arrival_rate(self, number: int) -> float:
-        """A second, over the last minute; `number` is of all that have arrived."""
+        """Computes the arrivals per second over the last minute; `number` counts all arrivals so far."""
         now = self._clock.monotonic()
         if self._arrivals and number < self._arrivals[-1].number:
-            self._arrivals.clear()  # Redis has lost the count
+            self._arrivals.clear()  # Redis has lost the count: the rate must not become negative
         self._arrivals.append(_Arrival(at=now, number=number))
+        # Two samples stay however old they are: without them there would be no rate after a long pause.
         while len(self._arrivals) > 2 and now - self._arrivals[0].at > RATE_WINDOW_SECONDS:
             self._arrivals.popleft()
         first, last = self._arrivals[0], self._arrivals[-1]

@@ -1,7 +1,7 @@
-"""The system's figures for its users: how deep the queue is, what happened today, who works, what is broken.
+"""The figures of the system for its users: queue, today's tasks, workers, health of the dependencies.
 
-Nothing here fails because a part is down: what cannot be known is None, and the part is named as down. Figures are
-remembered for a few seconds, because counting costs the database.
+A part that is down does not fail the whole answer: the figures that it would give are None, and it is reported as down.
+Figures are remembered for a few seconds, because counting loads the database.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from app.domain.identity import Tenant
 from app.domain.intake import Intake
 from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
-from app.ports import Clock, DispatchRepository, SystemRepository, TaskQueue, TaskStatistics
+from app.ports import Clock, QueueCounter, SystemRepository, TaskQueue, TaskStatistics
 from app.services.dependency_health import DependencyHealth, HealthService, judge_providers, judge_workers
-from app.services.intake_switch import IntakeGate
+from app.services.intake_switch import IntakeSwitch
 from app.services.remembered import Remembered
 
 STATISTICS_SECONDS = 3.0
 QUEUE_SECONDS = 1.0
-SNAPSHOT_FRESH_SECONDS = 5.0
+SNAPSHOT_FRESH_SECONDS = 5.0  # the leader publishes every second; an older one means that nobody leads
 REDIS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """`length` is tickets in Redis plus tasks waiting in the database, over all tenants; ages in seconds."""
+    """The depth of the queue over all tenants; ages in seconds.
+
+    `length` is the tickets in Redis plus the tasks that wait in the database. `listed` is None if Redis is unavailable.
+    """
 
     length: int
     waiting: int
@@ -39,7 +42,7 @@ class QueueFigures:
 
 @dataclass(frozen=True)
 class SystemMetrics:
-    """None where the server that knows does not answer."""
+    """All figures. A figure is None if the server that would give it is unavailable."""
 
     intake: Intake | None
     queue: QueueFigures | None
@@ -49,37 +52,41 @@ class SystemMetrics:
 
 
 class SystemService:
+    """The figures and the intake switch."""
+
     def __init__(
         self,
         system: SystemRepository,
-        counts: DispatchRepository,
+        counts: QueueCounter,
         queue: TaskQueue,
         *,
-        gate: IntakeGate,
+        intake_switch: IntakeSwitch,
         health: HealthService,
         clock: Clock,
     ) -> None:
         self._counts = counts
         self._queue = queue
-        self._gate = gate
+        self._intake_switch = intake_switch
         self._health = health
         self._clock = clock
         self._statistics: Remembered[Tenant | None, TaskStatistics] = Remembered(
-            system.statistics, seconds=STATISTICS_SECONDS, clock=clock
+            system.statistics, seconds=STATISTICS_SECONDS, clock=clock, one_at_a_time=True
         )
-        self._figures: Remembered[None, QueueFigures] = Remembered(self._read_queue, seconds=QUEUE_SECONDS, clock=clock)
+        self._figures: Remembered[None, QueueFigures] = Remembered(
+            self._read_queue, seconds=QUEUE_SECONDS, clock=clock, one_at_a_time=True
+        )
 
     async def metrics(self, tenant: Tenant | None) -> SystemMetrics:
-        """Today's counts of the tenant, of all tenants with None; everything else is the whole system's."""
+        """Reads the figures. Today's counts are of the tenant, with None of all; the rest is of the whole system."""
         presences = await self._health.presences()
         servers = await self._health.servers()
         intake, queue, statistics = None, None, None
         try:
-            intake = await self._gate.current()
+            intake = await self._intake_switch.current()
             queue = await self._figures.get(None)
             statistics = await self._statistics.get(tenant)
         except (StoreUnavailable, StoreError):
-            pass  # `dependencies` says so; what could be read is still of use
+            pass  # `dependencies` reports it, and the figures read so far are still of use
         workers = {"workers": judge_workers(presences)}
         return SystemMetrics(
             intake=intake,
@@ -91,11 +98,11 @@ class SystemService:
 
     async def set_intake(self, intake: Intake) -> Intake:
         """Opens or pauses the intake for all processes. Raises StoreUnavailable."""
-        await self._gate.set(intake)
+        await self._intake_switch.set(intake)
         return intake
 
     async def _read_queue(self, _: None) -> QueueFigures:
-        """From the leader's snapshot while that is fresh, else counted. Raises StoreUnavailable."""
+        """Reads the leader's snapshot while it is fresh, else counts. Raises StoreUnavailable."""
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 snapshot = await self._queue.snapshot()
@@ -104,6 +111,7 @@ class SystemService:
                 listed: int | None = await self._queue.length()
         except (BrokerUnavailable, TimeoutError):
             listed = None
+        # Without Redis the tickets cannot be counted; the tasks marked as dispatched are the best estimate.
         counts = await self._counts.counts()
         in_redis = counts.dispatched if listed is None else listed
         return QueueFigures(
@@ -118,6 +126,7 @@ class SystemService:
         at = snapshot.get("at")
         if at is None:
             return False
+        # `abs`: the leader's clock may be ahead of the clock of this process.
         age = self._clock.now() - datetime.fromisoformat(at)
         return abs(age.total_seconds()) < SNAPSHOT_FRESH_SECONDS
 

@@ -1,8 +1,9 @@
 """The ticket window: Redis holds about as many tickets as living workers have slots; the rest waits in MongoDB.
 
-So priorities and fairness are decided in one place, and losing Redis loses at most a window of tickets, which are found
-missing and sent again. `TicketWindow` remembers what it knows of workers for a second, so that an accept costs no look.
-Tickets of accepted tasks are sent behind the caller's back, as many at once as have gathered.
+So priorities and fairness are decided in one place. A Redis that loses its data loses at most one window of tickets,
+which the dispatcher finds missing and sends again. `TicketWindow` remembers for a second how much room there is, so
+that accepting a task needs no reading. Tickets of accepted tasks are sent in the background, all that have gathered in
+one batch.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from app.telemetry.logs import get_logger
 
 SMALLEST_WINDOW = 4
 FRESH_SECONDS = 1.0
-PUBLISH_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25  # the most that an outage of Redis delays one accept; after it Redis is left alone for a second
 LARGEST_BATCH = 50
 
 _log = get_logger(__name__)
 
 
 class TicketWindow:
-    """How many tickets may be sent now, and the sending. One per process; its counts are estimates.
+    """The number of tickets that may be sent now, and the sending. One per process; its counts are estimates.
 
-    `backlog` is what the dispatcher of this process knows; None where another process leads: then the leader's
-    snapshot tells.
+    `backlog` is whether tasks wait, as the dispatcher of this process knows. It is None if another process leads; the
+    leader's snapshot is read in that case.
     """
 
     def __init__(self, queue: TaskQueue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
         self._room = 0
-        self._looked_at = float("-inf")
+        self._read_at = float("-inf")
         self._skip_until = float("-inf")
         self._unsent: deque[Ticket] = deque()
         self._under_way = 0
@@ -48,18 +49,20 @@ class TicketWindow:
         self.backlog: bool | None = None
 
     async def room(self) -> int:
-        """Tickets that may still be sent: free slots of workers, less what already stands in the list.
+        """Returns how many tickets may still be sent: the workers' free slots, less the tickets in the list.
 
         Raises BrokerUnavailable: a Redis that does not answer has no room.
         """
-        if self._clock.monotonic() - self._looked_at >= FRESH_SECONDS or self._room <= 0:
-            await self.look()
+        if self._clock.monotonic() - self._read_at >= FRESH_SECONDS or self._room <= 0:
+            await self.read_room()
         return self._room
 
-    async def look(self) -> int:
-        """Asks Redis anew."""
+    async def read_room(self) -> int:
+        """Reads from Redis how many tickets may still be sent. Raises BrokerUnavailable."""
         listed = await self._queue.length()
         presences = await self._queue.presences()
+        # Draining and paused workers fetch nothing. Tickets sent for their slots would wait in Redis, where neither
+        # fairness nor priority applies.
         fetching = [presence for presence in presences if not (presence.draining or presence.paused)]
         slots = sum(presence.slots for presence in fetching)
         free = slots - sum(len(p.running) + len(p.lapsed) + len(p.reserved) for p in fetching)
@@ -67,13 +70,14 @@ class TicketWindow:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
         self._room = max(smallest_window(slots), free) - listed - len(self._unsent) - self._under_way
-        self._looked_at = self._clock.monotonic()
+        self._read_at = self._clock.monotonic()
         return self._room
 
     async def should_dispatch_inline(self, *, delayed: bool, limited: bool) -> bool:
-        """Whether a task may be sent to the queue as it is accepted: no time or limit to heed, nobody waits, room.
+        """Returns whether a task's ticket may be sent as soon as the task is accepted.
 
-        When a delayed task is due, the database's clock says.
+        That is so if the task has no due time, its tenant no limit, no task waits, and the window has room. The
+        dispatcher takes care of due times, because only the database's clock decides them.
         """
         if delayed or limited or self.backlog or self._clock.monotonic() < self._skip_until:
             return False
@@ -86,7 +90,7 @@ class TicketWindow:
         return room > 0 and not (self.backlog is None and self._leader_has_backlog)
 
     def after_insert(self, task: Task, dispatched: bool) -> None:
-        """Has the ticket sent, or the leader woken. What fails is found again: the task is stored."""
+        """Sends the ticket or wakes the leader, in the background. The dispatcher makes up for what fails."""
         if self._clock.monotonic() < self._skip_until:
             return
         if dispatched:
@@ -95,11 +99,11 @@ class TicketWindow:
         else:
             self._kicks[task.tenant] = None
         if self._sending is None:
-            # In a context of its own: what is sent belongs to many requests, not to the one that came first.
+            # An empty context: the batch belongs to many requests, so its log lines must not carry the first one's ids.
             self._sending = asyncio.create_task(self._send_gathered(), name="send-tickets", context=Context())
 
     async def drain(self) -> None:
-        """Returns when everything handed over was sent or given up."""
+        """Waits until all gathered tickets were sent or given up."""
         while self._sending is not None:
             await asyncio.wait([self._sending])
 
@@ -108,6 +112,7 @@ class TicketWindow:
             while self._unsent or self._kicks:
                 tickets = [self._unsent.popleft() for _ in range(min(LARGEST_BATCH, len(self._unsent)))]
                 kicks, self._kicks = self._kicks, {}
+                # No longer gathered and not yet in the list, so `read_room` must subtract them by itself.
                 self._under_way = len(tickets)
                 await self._try_to_send(tickets, list(kicks))
         finally:
@@ -129,18 +134,19 @@ class TicketWindow:
         self._skip_until = self._clock.monotonic() + FRESH_SECONDS
 
     async def send(self, tasks: Sequence[WaitingTask]) -> None:
-        """Sends a ticket for each. Raises BrokerUnavailable."""
+        """Sends a ticket for each task. Raises BrokerUnavailable."""
+        # Before the sending: accepts that run meanwhile must not count on the same room.
         self._room -= len(tasks)
         await self._queue.publish([ticket_for(task) for task in tasks])
 
 
 def smallest_window(slots: int) -> int:
-    """Tickets that may lie ready while all slots are busy: few, because whoever comes next waits for them, too."""
+    """Computes how many tickets may be ready while all slots are busy: few, because every later task waits for them."""
     return min(SMALLEST_WINDOW, max(1, slots // 2)) if slots else SMALLEST_WINDOW
 
 
 def ticket_for(task: WaitingTask) -> Ticket:
-    """The next ticket of a waiting task."""
+    """Builds the next ticket of a waiting task."""
     return Ticket(
         task_id=task.task_id,
         dispatch_seq=task.dispatch_seq + 1,

@@ -1,9 +1,10 @@
 """Every setting of the system, typed, grouped, with its range: the only reader of the environment.
 
-A group is a small model whose fields are single environment variables; `load_settings()` reads them all, from the
-environment and then from `.env` in the working directory, and raises one `ConfigurationError` that lists every wrong
-value. Secrets are `SecretStr`; a key may also be named by `<NAME>_FILE`, a file that is read on every use, so that a
-rotated key needs no restart (`app.llm` does that). docs/config-reference.md is generated from the descriptions here.
+A group is a small model in a module of its own, whose fields are single environment variables. `load_settings()` reads
+all groups, from the environment and then from `.env` in the working directory, and raises one `ConfigurationError` that
+lists every wrong value. Secrets are `SecretStr`. A key may also be named by `<NAME>_FILE`: `app.outbound.key_file`
+reads that file again when it changes, so that a rotated key needs no restart. docs/config-reference.md is generated
+from the descriptions of the fields.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
 
 
 class Settings(BaseModel):
-    """All groups. Build it with `load_settings()`, which reports all wrong values at once."""
+    """All groups of settings. Build it with `load_settings()`, which reports all wrong values at once."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,11 +89,12 @@ def load_settings(**overrides: Any) -> Settings:
         try:
             groups[name] = group()
         except ValidationError as error:
+            # Without the input: it may be a secret, and this text ends up in logs.
             wrong += [
                 f"{detail['loc'][0]}: {detail['msg']}"
                 for detail in error.errors(include_input=False, include_url=False)
             ]
     if wrong:
         listing = "\n".join(f"  {line}" for line in wrong)
-        raise ConfigurationError(f"These settings are wrong; mend them and start again:\n{listing}")
+        raise ConfigurationError(f"These settings are wrong; correct them and start again:\n{listing}")
     return Settings(**groups)

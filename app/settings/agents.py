@@ -1,4 +1,4 @@
-"""The agents and the router."""
+"""Settings of the agents and the router."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from app.settings.group import CommaList, SettingsGroup, split
 
 
 class AgentSettings(SettingsGroup):
+    """The router's threshold, further agents, and feature flags."""
+
     routing_min_confidence: float = Field(
         default=0.5,
         ge=0,
@@ -21,7 +23,9 @@ class AgentSettings(SettingsGroup):
         description="Further agents as `module:attribute`, beside the entry points `agent_orchestrator.agents`.",
     )
     enabled: bool = Field(
-        default=True, validation_alias="FF_AGENTS_ENABLED", description="Off: WorkflowAgent answers `disabled`."
+        default=True,
+        validation_alias="FF_AGENTS_ENABLED",
+        description="Used by WorkflowAgent, which comes later; it has no effect yet.",
     )
     llm_fallback: bool = Field(
         default=True,

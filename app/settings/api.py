@@ -1,4 +1,4 @@
-"""The REST API: address, keys, limits of requests."""
+"""Settings of the REST API: address, keys, limits of requests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from app.settings.group import CommaList, SettingsGroup, split
 
 
 class ApiSettings(SettingsGroup):
+    """The API's address, its keys, and its limits for requests."""
+
     host: str = Field(default="127.0.0.1", validation_alias="AGENT_API_HOST", description="Address the API listens on.")
     port: int = Field(
         default=8080, ge=1, le=65535, validation_alias="AGENT_API_PORT", description="Port the API listens on."
@@ -18,13 +20,13 @@ class ApiSettings(SettingsGroup):
     auth: Literal["auto", "on", "off"] = Field(
         default="auto",
         validation_alias="AGENT_API_AUTH",
-        description="Whether API keys are required: `auto` asks for them on every address but loopback.",
+        description="Whether API keys are required: `auto` requires them on every address except loopback.",
     )
     bootstrap_service_key: SecretStr | None = Field(
         default=None,
         min_length=32,
         validation_alias="AGENT_BOOTSTRAP_SERVICE_KEY",
-        description="First key of role service, ensured at start (at least 32 characters).",
+        description="First key with the role service, stored at the start (at least 32 characters).",
     )
     rate_limit_per_minute: int = Field(
         default=120,
@@ -36,12 +38,12 @@ class ApiSettings(SettingsGroup):
     cors_origins: CommaList = Field(
         default=(),
         validation_alias="CORS_ORIGINS",
-        description="Origins that browsers may call from, comma-separated; `*` is any.",
+        description="Origins that browsers may call from, comma-separated; `*` allows any.",
     )
     trusted_proxies: CommaList = Field(
         default=(),
         validation_alias="TRUSTED_PROXIES",
-        description="Addresses or networks whose X-Forwarded-For is believed, comma-separated.",
+        description="Addresses or networks of proxies whose X-Forwarded-For is trusted, comma-separated.",
     )
     max_body_bytes: int = Field(
         default=1_048_576,
@@ -69,13 +71,15 @@ class ApiSettings(SettingsGroup):
 
     @property
     def loopback(self) -> bool:
+        """True if only this machine can reach the API."""
         if self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
+        except ValueError:  # a host name, which may resolve to a public address
             return False
 
     @property
     def keys_required(self) -> bool:
+        """True if a request without an API key is refused."""
         return self.auth == "on" or (self.auth == "auto" and not self.loopback)

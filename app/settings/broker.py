@@ -1,4 +1,4 @@
-"""Redis: the queue of tickets, presence and limits."""
+"""Settings of Redis: the queue of tickets, presence and limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from app.settings.group import SettingsGroup
 
 
 class BrokerSettings(SettingsGroup):
+    """The Redis servers and the name of the queue."""
+
     redis_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias="REDIS_URL",
@@ -21,7 +23,7 @@ class BrokerSettings(SettingsGroup):
     celery_result_backend: SecretStr | None = Field(
         default=None,
         validation_alias="CELERY_RESULT_BACKEND",
-        description="Result backend for tools that need one; off, because results live in MongoDB.",
+        description="Result backend for tools that need one. Unset: none, because results are stored in MongoDB.",
     )
     queue: str = Field(
         default="agent_tasks",
@@ -32,5 +34,5 @@ class BrokerSettings(SettingsGroup):
 
     @property
     def tickets_url(self) -> SecretStr:
-        """The Redis that holds the queue of tickets."""
+        """The Redis server that holds the queue of tickets."""
         return self.celery_broker_url or self.redis_url

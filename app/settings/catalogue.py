@@ -1,6 +1,6 @@
-"""What kind of setting each variable is: who reads it, whether it is secret, and who sets it in a cluster.
+"""The kinds of variables: which processes read them, which are secret, and which the Helm chart sets itself.
 
-The Helm chart and the rendering of parameters follow these sets; tests compare them.
+The chart and the rendering of parameters follow these sets; tests compare them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "operator": ("operator",),
     }
 )
-"""By group of settings, the processes that use it."""
+"""The processes that use each group of settings."""
 
 CHART_OWN = frozenset(
     {
@@ -62,6 +62,7 @@ def _fields() -> dict[str, FieldInfo]:
 
 
 def is_secret(field: FieldInfo) -> bool:
+    """Returns whether the value of this setting must not be shown."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
@@ -69,12 +70,12 @@ SETTINGS: Mapping[str, FieldInfo] = MappingProxyType(_fields())
 """Every setting, by the name of its variable."""
 
 PROVIDER_KEYS = frozenset(name for name in SETTINGS if f"{name}{_FILE}" in SETTINGS and name not in CHART_OWN)
-"""Keys of vendors, which are mounted as files; their siblings …_FILE say where."""
+"""Keys of providers, which are mounted as files; their siblings …_FILE hold the paths."""
 
 CONNECTIONS = frozenset(name for name, field in SETTINGS.items() if is_secret(field)) - PROVIDER_KEYS - CHART_OWN
 """Connection strings of the stores."""
 
 
 def set_by_chart(name: str) -> bool:
-    """Whether the chart sets this variable itself, and nobody else may."""
+    """Returns whether the chart sets this variable itself, so that its users must not."""
     return name in CHART_OWN or (name.endswith(_FILE) and name.removesuffix(_FILE) in PROVIDER_KEYS)

@@ -1,4 +1,4 @@
-"""The execution of tasks: leases, deadlines, attempts, fairness."""
+"""Settings of the execution of tasks: leases, deadlines, attempts, fairness."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from app.settings.group import SettingsGroup
 
 
 class ExecutionSettings(SettingsGroup):
+    """The rules of execution, which the API and the workers must share."""
+
     lease_seconds: float = Field(
         default=30.0,
         ge=1,
         le=600,
         validation_alias="AGENT_LEASE_SECONDS",
-        description="How long a claim lasts without a heartbeat, in seconds; heartbeats come every third of it.",
+        description="Time a claim lasts without a heartbeat, in seconds; heartbeats come every third of it.",
     )
     deadline_seconds: int = Field(
         default=900,
@@ -42,14 +44,14 @@ class ExecutionSettings(SettingsGroup):
         ge=1,
         le=1_000_000,
         validation_alias="AGENT_TENANT_MAX_RUNNING",
-        description="Most tasks of one tenant with workers at once; its keys may say otherwise. Unset: no limit.",
+        description="Most tasks of one tenant with workers at once, unless its keys set a limit. Unset: no limit.",
     )
     tenant_max_queued: int | None = Field(
         default=None,
         ge=1,
         le=10_000_000,
         validation_alias="AGENT_TENANT_MAX_QUEUED",
-        description="Most queued tasks of one tenant; its keys may say otherwise. Unset: no limit.",
+        description="Most queued tasks of one tenant, unless its keys set a limit. Unset: no limit.",
     )
     retry_base_seconds: float = Field(
         default=1.0,
@@ -70,13 +72,13 @@ class ExecutionSettings(SettingsGroup):
         gt=0,
         le=86_400,
         validation_alias="AGENT_EXPECTED_SERVICE_SECONDS",
-        description="Mean time a task takes, in seconds, assumed until one has finished.",
+        description="Mean time of a task, in seconds, assumed until one has finished.",
     )
     log_retention_seconds: int = Field(
         default=604_800,
         ge=3_600,
         validation_alias="AGENT_LOG_RETENTION_SECONDS",
-        description="How long lifecycle events stay in the `logs` collection, in seconds.",
+        description="Time lifecycle events stay in the collection `logs`, in seconds.",
     )
     history_tokens: int = Field(
         default=4_000,
@@ -88,5 +90,5 @@ class ExecutionSettings(SettingsGroup):
 
     @property
     def tenant_policy(self) -> TenantPolicy:
-        """What holds for a tenant whose keys say nothing else."""
+        """The policy of a tenant whose keys set no limits."""
         return TenantPolicy(max_running=self.tenant_max_running, max_queued=self.tenant_max_queued)

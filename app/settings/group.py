@@ -1,4 +1,4 @@
-"""What all groups of settings have in common."""
+"""The base of all groups of settings."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from typing import Annotated
 
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+# `NoDecode`: pydantic-settings would read a list as JSON.
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
 class SettingsGroup(BaseSettings):
-    """Base of the groups; an empty variable counts as not set."""
+    """Base of the groups. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",
-        extra="ignore",
-        env_ignore_empty=True,
+        extra="ignore",  # `.env` holds the variables of all groups
+        env_ignore_empty=True,  # Compose files pass unset variables as empty ones
         frozen=True,
         populate_by_name=True,
     )
 
 
 def split(value: object) -> object:
-    """The parts of a CommaList; for validators that run before."""
+    """Splits the text of a CommaList; for validators with `mode="before"`."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

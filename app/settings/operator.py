@@ -1,4 +1,4 @@
-"""The Kubernetes operator."""
+"""Settings of the Kubernetes operator and its autoscaler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from app.settings.group import CommaList, SettingsGroup, split
 
 
 class OperatorSettings(SettingsGroup):
+    """The operator's access to the API, its scope in the cluster, and its autoscaler."""
+
     api_url: str = Field(
         default="http://127.0.0.1:8080",
         pattern=r"^https?://",
@@ -19,29 +21,29 @@ class OperatorSettings(SettingsGroup):
     api_key: SecretStr | None = Field(
         default=None,
         validation_alias="AGENT_OPERATOR_API_KEY",
-        description="Key of the role service; not needed where the API asks for none.",
+        description="Key with the role service; not needed if the API requires no keys.",
     )
     api_key_file: Path | None = Field(
         default=None,
         validation_alias="AGENT_OPERATOR_API_KEY_FILE",
-        description="File that holds the key; read again when it changes, and before the variable above.",
+        description="File with the key, re-read when it changes; it takes precedence over AGENT_OPERATOR_API_KEY.",
     )
     namespaces: CommaList = Field(
         default=(),
         validation_alias="AGENT_OPERATOR_NAMESPACES",
-        description="Namespaces whose AgentTasks are served. Unset: all.",
+        description="Namespaces whose AgentTasks are served, comma-separated. Unset: all.",
     )
     cluster_name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_.-]{1,63}$",
         validation_alias="AGENT_OPERATOR_CLUSTER_NAME",
-        description="Tells clusters apart that share an API. Unset: made from the cluster's certificate authority.",
+        description="Distinguishes clusters that share an API. Unset: made from the cluster's certificate authority.",
     )
     worker_deployment: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$",
         validation_alias="AGENT_OPERATOR_WORKER_DEPLOYMENT",
-        description="namespace/name of the workers' Deployment, which is scaled. Unset: nothing is.",
+        description="namespace/name of the workers' Deployment, which the autoscaler scales. Unset: none.",
     )
     autoscaler_policy: str = Field(
         default="",

@@ -1,4 +1,4 @@
-"""What every process reads: where it runs, how it logs and traces."""
+"""Settings of every process: environment, logs and traces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from app.settings.group import SettingsGroup
 
 
 class Environment(StrEnum):
+    """The kinds of installations."""
+
     DEV = "dev"
     TEST = "test"
     STAGING = "staging"
@@ -18,6 +20,8 @@ class Environment(StrEnum):
 
 
 class ProcessSettings(SettingsGroup):
+    """The name of the installation, and how a process logs and traces."""
+
     environment: Environment = Field(
         default=Environment.DEV,
         validation_alias="APP_ENV",
@@ -34,5 +38,5 @@ class ProcessSettings(SettingsGroup):
     otlp_endpoint: str | None = Field(
         default=None,
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        description="Base URL of an OTLP/HTTP collector; without it no spans are made.",
+        description="Base URL of an OTLP/HTTP collector. Unset: no spans are recorded.",
     )

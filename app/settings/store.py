@@ -1,4 +1,4 @@
-"""The database."""
+"""Settings of the database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from app.settings.group import SettingsGroup
 
 
 class StoreSettings(SettingsGroup):
+    """The MongoDB server and its database."""
+
     uri: SecretStr = Field(
         default=SecretStr("mongodb://127.0.0.1:27017/"),
         validation_alias="MONGO_URI",

@@ -1,4 +1,4 @@
-"""The worker processes."""
+"""Settings of the worker processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from app.settings.group import SettingsGroup
 
 
 class WorkerSettings(SettingsGroup):
+    """The slots, the probe and the end of a worker process."""
+
     concurrency: int = Field(
         default=64,
         ge=1,
@@ -32,16 +34,16 @@ class WorkerSettings(SettingsGroup):
         ge=0,
         le=86_400,
         validation_alias="AGENT_WORKER_GRACE_SECONDS",
-        description="Time SIGTERM leaves running tasks before they are handed back, in seconds.",
+        description="Time running tasks have after SIGTERM before they are handed back, in seconds.",
     )
     max_memory_mb: int | None = Field(
         default=None,
         ge=64,
         validation_alias="AGENT_WORKER_MAX_MEMORY_MB",
-        description="Resident memory, in MB, at which a worker stops as on SIGTERM, to be started anew. Unset: never.",
+        description="Resident memory, in MB, at which a worker stops as on SIGTERM, to be restarted. Unset: never.",
     )
     name: str | None = Field(
         default=None,
         validation_alias="AGENT_WORKER_NAME",
-        description="Name of the worker in presence and leases; the host name when not set.",
+        description="Name of the worker in presence and leases. Unset: the host name.",
     )

@@ -1,4 +1,4 @@
-"""`python -m app.simulator --port 8099`: runs the server until it is told to stop."""
+"""The program: `python -m app.simulator --port 8099` runs the server until a signal stops it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def main() -> None:
         create_app(config),
         host=chosen.host,
         port=chosen.port,
-        log_level="critical",  # a scripted reset is an error to the server, and no news
+        log_level="critical",  # uvicorn logs a scripted reset as an error
         access_log=False,
         lifespan="off",
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=1,  # a scripted `hang` would hold the shutdown up for ever
     )
 
 

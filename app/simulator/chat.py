@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/chat/completions`."""
+"""The dialect of OpenAI's `/v1/chat/completions`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _FINISH = {
     Finish.LENGTH: "length",
     Finish.TOOLS: "tool_calls",
 }
+# OpenAI answers a wrong key with the type of a wrong request.
 _ERROR_TYPES = {401: "invalid_request_error", 403: "permission_error", 429: "requests", 500: "server_error"}
 
 
@@ -34,6 +35,7 @@ class ChatCompletions:
 
     def read(self, payload: Json) -> Prompt:
         model = str(payload["model"])
+        # The real codex models answer on /v1/responses only; the product must choose that endpoint for them.
         if "codex" in model:
             raise refuse(
                 "This model is only supported in v1/responses and not in v1/chat/completions.",
@@ -65,6 +67,7 @@ class ChatCompletions:
         return {**head, "choices": [choice], "usage": _usage(prompt, answer)}
 
     def events(self, prompt: Prompt, answer: Answer, *, answer_id: str, pieces: Sequence[str]) -> Sequence[bytes]:
+        # The head is the same in all events and is written once: JSON without its closing brace, to be continued.
         head = dump(_head(prompt, answer_id, "chat.completion.chunk"))[:-1]
         key = "refusal" if answer.finish is Finish.REFUSAL else "content"
         deltas = ['{"role":"assistant","content":""}', *(f'{{"{key}":{dump(piece)}}}' for piece in pieces)]
@@ -108,7 +111,7 @@ def _schema(response_format: Json | None) -> Json | None:
     kind = (response_format or {}).get("type")
     if response_format is None or kind not in ("json_schema", "json_object"):
         return None
-    if kind == "json_object":
+    if kind == "json_object":  # free JSON: any object will do
         return {"type": "object", "properties": {"answer": {"type": "string"}}}
     wanted = response_format["json_schema"]
     if wanted.get("strict"):

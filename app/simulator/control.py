@@ -1,4 +1,4 @@
-"""The simulator's own API: what was called, and what shall go wrong. Needs no key; never expose it."""
+"""The simulator's own API: the calls so far, and the faults to come. It needs no key, so never expose it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from starlette.routing import Route
 from app.simulator.dialect import dump
 from app.simulator.ledger import Ledger
 from app.simulator.prompt import Json
-from app.simulator.scripted_faults import NAMES, Faults, Rule, is_known
+from app.simulator.scripted_faults import NAMES, FaultRule, ScriptedFaults, is_known
 
 _PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
 
 
-def routes(faults: Faults, ledger: Ledger) -> list[Route]:
+def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
     async def health(_: Request) -> Response:
         return _json({"status": "ok"})
 
@@ -53,10 +53,11 @@ def routes(faults: Faults, ledger: Ledger) -> list[Route]:
     ]
 
 
-def _read_rule(wish: Json) -> Rule:
-    """Raises ValueError, KeyError or TypeError where the wish cannot be granted."""
+def _read_rule(wish: Json) -> FaultRule:
+    """Reads a fault from a request. Raises ValueError, KeyError or TypeError if it makes no sense."""
     fault, provider, times = str(wish["fault"]), wish.get("provider"), wish.get("times")
     fault = fault.removeprefix("sim-")
+    # A misspelt field would otherwise switch the fault on for every model.
     unknown = sorted(set(wish) - {"fault", "model", "provider", "times"})
     if unknown:
         raise ValueError(f"unknown fields {unknown}")
@@ -64,7 +65,7 @@ def _read_rule(wish: Json) -> Rule:
         raise ValueError(f"unknown fault {fault}")
     if provider is not None and provider not in _PROVIDERS:
         raise ValueError(f"unknown provider {provider}")
-    return Rule(
+    return FaultRule(
         fault=fault, model=wish.get("model"), provider=provider, times=None if times is None else max(0, int(times))
     )
 

@@ -1,4 +1,4 @@
-"""What all endpoints do alike: note the call, wait, fail as scripted, answer, note how it ended."""
+"""The part that all endpoints share: record the call, wait, fail as scripted, answer, record the outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.simulator.answers.compose import compose_answer
 from app.simulator.dialect import Dialect, Unacceptable, dump
 from app.simulator.ledger import OK, Call, Ledger
 from app.simulator.prompt import Json
-from app.simulator.scripted_faults import Failure, Faults, Plan
+from app.simulator.scripted_faults import Failure, FaultPlan, ScriptedFaults
 from app.simulator.streams import ChunkedResponse, halves, split_text
 
 _JSON = b"application/json"
@@ -27,7 +27,7 @@ _MALFORMED_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class SimulatorConfig:
-    """`latency_ms` before every answer; a streamed text comes in at most `chunks` pieces, `chunk_delay_ms` apart."""
+    """The pace of answers: `latency_ms` before each; a stream has at most `chunks` pieces, `chunk_delay_ms` apart."""
 
     latency_ms: int = 0
     chunks: int = 30
@@ -42,11 +42,11 @@ class Simulator:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self.faults = Faults()
+        self.faults = ScriptedFaults()
         self.ledger = Ledger()
 
-    def speak(self, dialect: Dialect) -> Endpoint:
-        """The endpoint of a model API."""
+    def model_endpoint(self, dialect: Dialect) -> Endpoint:
+        """Builds the endpoint of a model API."""
 
         async def endpoint(request: Request) -> ASGIApp:
             body = await request.body()
@@ -55,8 +55,8 @@ class Simulator:
                 model = str(payload["model"])
             except _MALFORMED_ERRORS:
                 return error_response(dialect, _MALFORMED)
-            call, plan = self.begin(request, dialect.provider, dialect.endpoint, model, body)
-            failure = await self.before(request, plan)
+            call, plan = self.record_call(request, dialect.provider, dialect.endpoint, model, body)
+            failure = await self.run_plan(request, plan)
             if failure is not None:
                 self.ledger.finish(call, plan.name or failure.code)
                 return error_response(dialect, failure)
@@ -71,8 +71,10 @@ class Simulator:
 
         return endpoint
 
-    def begin(self, request: Request, provider: str, endpoint: str, model: str, body: bytes) -> tuple[Call, Plan]:
-        """Notes the call, and decides what goes wrong with it."""
+    def record_call(
+        self, request: Request, provider: str, endpoint: str, model: str, body: bytes
+    ) -> tuple[Call, FaultPlan]:
+        """Records the call, and plans its faults."""
         headers = request.headers
         task_id = headers.get("x-task-id", "")
         call = self.ledger.begin(
@@ -80,25 +82,27 @@ class Simulator:
             endpoint=endpoint,
             model=model,
             task_id=task_id,
+            # The product sends Tavily the request id as its session id.
             request_id=headers.get("x-request-id") or headers.get("x-session-id", ""),
             step=headers.get("x-step", ""),
+            # A checksum of the body, not a random id: the same request gets the same bytes, ids included.
             fingerprint=f"{zlib.crc32(body):08x}",
         )
         header = headers.get("x-simulator-fault", "")
         return call, self.faults.plan(provider=provider, model=model, header=header, task_id=task_id)
 
-    async def before(self, request: Request, plan: Plan) -> Failure | None:
-        """Waits as long as was asked for; then says which error to answer with, if any."""
+    async def run_plan(self, request: Request, plan: FaultPlan) -> Failure | None:
+        """Waits as long as the plan asks, then returns the error to answer with, None for a good answer."""
         latency_ms = self.config.latency_ms + plan.latency_ms
         if latency_ms:
             await asyncio.sleep(latency_ms / 1000)
         return plan.failure or check_key(request)
 
-    def respond(self, call: Call, plan: Plan, body: Json, *, tokens: tuple[int, int] = (0, 0)) -> ASGIApp:
-        """A plain answer."""
+    def respond(self, call: Call, plan: FaultPlan, body: Json, *, tokens: tuple[int, int] = (0, 0)) -> ASGIApp:
+        """Answers in one piece."""
         return self._chunked(call, plan, halves(dump(body).encode()), _JSON, tokens)
 
-    def _answer(self, dialect: Dialect, payload: Json, plan: Plan, call: Call) -> ASGIApp:
+    def _answer(self, dialect: Dialect, payload: Json, plan: FaultPlan, call: Call) -> ASGIApp:
         prompt = dialect.read(payload)
         answer = compose_answer(prompt, plan.effects, seed=call.fingerprint)
         tokens = (prompt.input_tokens, answer.output_tokens)
@@ -109,9 +113,10 @@ class Simulator:
         return self._chunked(call, plan, list(events), _EVENTS, tokens)
 
     def _chunked(
-        self, call: Call, plan: Plan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
+        self, call: Call, plan: FaultPlan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
     ) -> ASGIApp:
         def end(complete: bool) -> None:
+            # A client that hangs up did so by itself, unless a scripted transport fault made it.
             outcome = (plan.name or OK) if complete or plan.transport else "disconnected"
             self.ledger.finish(call, outcome, input_tokens=tokens[0], output_tokens=tokens[1] if complete else 0)
 
@@ -128,7 +133,7 @@ class Simulator:
 
 
 def check_key(request: Request) -> Failure | None:
-    """Any key will do, but none at all and one that begins with `revoked`."""
+    """Accepts any key; returns a failure for a missing key and for one that begins with `revoked`."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("x-api-key", "")
     if not key or key.startswith("revoked"):
         return Failure(401, "invalid_api_key", "Incorrect API key provided.")

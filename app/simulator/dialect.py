@@ -1,4 +1,4 @@
-"""What a vendor's API has to tell the simulator about itself."""
+"""The interface of a provider's API to the simulator, with the helpers that all dialects share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from app.simulator.prompt import Answer, Json, Prompt
 from app.simulator.scripted_faults import Failure
 
-CREATED = 1_767_225_600  # every answer is of the same second: the same input gives the same bytes
+CREATED = 1_767_225_600  # all answers have the same time: the same input gives the same bytes
 
 
 class Unacceptable(Exception):
-    """The request breaks a rule of the vendor's API."""
+    """A request that breaks a rule of the provider's API."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -21,19 +21,22 @@ class Unacceptable(Exception):
 
 
 class Dialect(Protocol):
-    """One endpoint's way to write requests, answers and errors."""
+    """The form of requests, answers and errors of one endpoint."""
 
     provider: str
     endpoint: str
 
     def read(self, payload: Json) -> Prompt:
-        """Raises Unacceptable, or KeyError, TypeError, ValueError or AttributeError for a malformed payload."""
+        """Reads a request. Raises Unacceptable, or KeyError, TypeError, ValueError or AttributeError if malformed."""
 
-    def whole(self, prompt: Prompt, answer: Answer, *, answer_id: str) -> Json: ...
+    def whole(self, prompt: Prompt, answer: Answer, *, answer_id: str) -> Json:
+        """Writes an answer in one piece."""
 
-    def events(self, prompt: Prompt, answer: Answer, *, answer_id: str, pieces: Sequence[str]) -> Sequence[bytes]: ...
+    def events(self, prompt: Prompt, answer: Answer, *, answer_id: str, pieces: Sequence[str]) -> Sequence[bytes]:
+        """Writes an answer as the events of a stream; `pieces` are the parts of its text."""
 
-    def error(self, failure: Failure) -> Json: ...
+    def error(self, failure: Failure) -> Json:
+        """Writes the body of an error response."""
 
 
 def dump(value: Any) -> str:
@@ -41,7 +44,7 @@ def dump(value: Any) -> str:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content: a string, or a list of parts of which only the text counts."""
+    """Reads the text of a message's content: a string, or a list of parts of which only the text counts."""
     if isinstance(content, str):
         return content
     if content is None:

@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/embeddings`: each word points in a direction of its own, so texts with common words are near."""
+"""OpenAI's `/v1/embeddings`: every word has directions of its own, so texts with common words are near each other."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _DIRECTIONS_PER_WORD = 4
 
 
 def embed(text: str, dimensions: int) -> array[float]:
-    """A unit vector of 32-bit floats."""
+    """Computes a unit vector of 32-bit floats."""
     vector = array("f", bytes(4 * dimensions))
+    # crc32, because Python's hash of a text differs between processes.
     for word in _WORD.findall(text.lower()) or [text]:
         mixed = zlib.crc32(word.encode())
         for turn in range(_DIRECTIONS_PER_WORD):
@@ -44,8 +45,8 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
             model, texts = str(payload["model"]), _texts(payload["input"])
         except (KeyError, TypeError, ValueError):
             return error_response(ChatCompletions(), Failure(400, "invalid_request", "No model or no input."))
-        call, plan = simulator.begin(request, "openai", "embeddings", model, body)
-        failure = await simulator.before(request, plan)
+        call, plan = simulator.record_call(request, "openai", "embeddings", model, body)
+        failure = await simulator.run_plan(request, plan)
         if failure is not None:
             simulator.ledger.finish(call, plan.name or failure.code)
             return error_response(ChatCompletions(), failure)
@@ -58,7 +59,7 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
 def _texts(given: str | Sequence[str | int | Sequence[int]]) -> list[str]:
     if isinstance(given, str):
         return [given]
-    if given and isinstance(given[0], int):
+    if given and isinstance(given[0], int):  # a text as a list of token ids
         return [" ".join(map(str, given))]
     return [text if isinstance(text, str) else " ".join(map(str, text)) for text in given if not isinstance(text, int)]
 
@@ -69,7 +70,7 @@ def _listing(payload: Json, texts: Sequence[str], tokens: int) -> Json:
     data = []
     for at, text in enumerate(texts):
         vector = embed(text, dimensions)
-        if packed and sys.byteorder == "big":
+        if packed and sys.byteorder == "big":  # OpenAI's base64 is little-endian
             vector.byteswap()
         value = base64.b64encode(vector.tobytes()).decode() if packed else vector.tolist()
         data.append({"object": "embedding", "index": at, "embedding": value})

@@ -1,6 +1,6 @@
-"""What was asked of the simulator: every call, by task and by step.
+"""The ledger of calls to the simulator, by task and by step.
 
-A test proves with it that nothing was called twice. The newest `TASK_LIMIT` tasks are kept, totals of all.
+A test proves with it that nothing was called twice. Calls of the newest `TASK_LIMIT` tasks are kept, totals of all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OK = "ok"
 
 @dataclass(slots=True)
 class Call:
-    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, a fault's name, or how it ended.
+    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, the name of a fault, or another end.
 
     `began_at` and `ended_at` are seconds since 1970, the latter 0 while the call is open.
     """
@@ -43,6 +43,8 @@ class Call:
 
 @dataclass
 class Ledger:
+    """All calls since the start, or since `clear`."""
+
     calls: int = 0
     by_task: dict[str, list[Call]] = field(default_factory=dict)
     by_model: Counter[str] = field(default_factory=Counter)
@@ -57,7 +59,7 @@ class Ledger:
         self.calls += 1
         call = Call(self.calls, provider, endpoint, model, task_id, request_id, step, fingerprint)
         if task_id not in self.by_task and len(self.by_task) >= TASK_LIMIT:
-            del self.by_task[next(iter(self.by_task))]
+            del self.by_task[next(iter(self.by_task))]  # a dict keeps its order: the first one is the oldest
         if task_id:
             self.by_task.setdefault(task_id, []).append(call)
         self.by_model[f"{provider}:{model}"] += 1
@@ -65,7 +67,7 @@ class Ledger:
         return call
 
     def finish(self, call: Call, outcome: str, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
-        """Says how the call ended; only the first word counts."""
+        """Records how the call ended; only the first outcome counts."""
         if call.outcome != OPEN:
             return
         call.outcome = outcome
@@ -94,7 +96,7 @@ class Ledger:
         }
 
     def summary(self) -> Json:
-        """Totals; `repeated` are the tasks in which the same body, or the same step, was answered well twice."""
+        """Returns totals; `repeated` are the tasks in which a step, or a body, was answered well twice."""
         return {
             "calls": self.calls,
             "by_model": self.by_model,
@@ -108,5 +110,6 @@ class Ledger:
 
 
 def _repeats(calls: list[Call]) -> bool:
+    # By step if the caller names one: two steps may send the same body. A failed call may be repeated.
     keys = [(call.endpoint, call.step or call.fingerprint) for call in calls if call.outcome == OK]
     return len(set(keys)) < len(keys)

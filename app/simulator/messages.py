@@ -1,4 +1,4 @@
-"""Anthropic's `/v1/messages`."""
+"""The dialect of Anthropic's `/v1/messages`."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class Messages:
         return Prompt(
             model=str(payload["model"]),
             turns=head + tuple(turn for message in payload["messages"] for turn in _turns(message)),
+            # Tools without a schema are the provider's own, such as its web search.
             tools=tuple(_tool(tool) for tool in payload.get("tools") or () if "input_schema" in tool),
             schema=_schema(payload),
             forced_tool=_forced_tool(payload.get("tool_choice")),
-            max_tokens=int(payload["max_tokens"]),
+            max_tokens=int(payload["max_tokens"]),  # required by Anthropic, unlike OpenAI
             stream=bool(payload.get("stream")),
         )
 

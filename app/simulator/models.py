@@ -1,4 +1,4 @@
-"""`/v1/models`: the models a demo uses, with the dates on which their vendors switch them off."""
+"""`/v1/models`: the models that a demo uses, with the dates on which their providers switch them off."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _SHUTDOWN_DATES: dict[str, str | None] = {
 
 
 async def list_models(_: Request) -> Response:
+    # Fields of both providers: OpenAI's list and Anthropic's are at the same path.
     listing = {
         "object": "list",
         "data": [_entry(model) for model in _SHUTDOWN_DATES],

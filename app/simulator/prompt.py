@@ -1,6 +1,6 @@
-"""A request and its answer, as all vendors' dialects are read into and written from.
+"""A request and its answer, in the form that every provider's dialect is read into and written from.
 
-Plain data: the answers know no vendor, the dialects no topic.
+Plain data: the answers know no provider, the dialects no topic.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class ToolOffer:
-    """A tool the caller can run; `parameters` is a JSON schema."""
+    """A tool that the caller can run; `parameters` is a JSON schema."""
 
     name: str
     description: str
@@ -32,9 +32,9 @@ class ToolOffer:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model was asked. `forced_tool` is a tool's name, or ANY_TOOL; `schema` is what the text must match.
+    """A request to a model. `forced_tool` is a tool's name, or ANY_TOOL; the text must match `schema`.
 
-    `stream_usage`: the stream shall end with the count of tokens, where a vendor leaves the choice.
+    `stream_usage`: the stream shall end with the count of tokens, for a provider that leaves the choice.
     """
 
     model: str
@@ -52,12 +52,12 @@ class Prompt:
 
     @cached_property
     def asked(self) -> str:
-        """The last thing the user said, in full."""
+        """Returns the last text of the user, in full."""
         return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
 
     @cached_property
     def tool_results(self) -> tuple[str, ...]:
-        """What tools returned since the user spoke last."""
+        """Returns the results of tools since the user's last text, oldest first."""
         results: list[str] = []
         for turn in reversed(self.turns):
             if turn.role == "user":
@@ -68,6 +68,7 @@ class Prompt:
 
     @cached_property
     def input_tokens(self) -> int:
+        # Rough sums, good enough for prices and limits: 120 characters for a schema, 12 for the frame of a turn.
         tools = sum(len(tool.description) + 120 for tool in self.tools)
         return count_tokens(sum(len(turn.text) + 12 for turn in self.turns) + tools)
 
@@ -88,7 +89,7 @@ class ToolUse:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says; with `tool_uses` the text may be empty."""
+    """The answer of the model; with `tool_uses` the text may be empty."""
 
     text: str
     tool_uses: tuple[ToolUse, ...] = ()
@@ -101,5 +102,5 @@ class Answer:
 
 
 def count_tokens(characters: int) -> int:
-    """The rule of thumb: four characters a token."""
+    """Estimates by the rule of thumb: four characters a token."""
     return (characters + 3) // 4

@@ -1,4 +1,4 @@
-"""OpenAI's `/v1/responses`."""
+"""The dialect of OpenAI's `/v1/responses`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Responses:
         return _response(prompt, answer, answer_id, output=_output(answer, answer_id))
 
     def events(self, prompt: Prompt, answer: Answer, *, answer_id: str, pieces: Sequence[str]) -> Sequence[bytes]:
+        # The events in the order in which OpenAI sends them: its SDK builds the final response from them.
         begun = _response(prompt, answer, answer_id, output=None)
         done = self.whole(prompt, answer, answer_id=answer_id)
         listed: list[tuple[str, Json]] = [

@@ -1,9 +1,9 @@
-"""Scripted faults: what goes wrong, for which model, how often.
+"""Scripted faults, by model and number of calls.
 
-A fault is asked for by the model's name, by the header `X-Simulator-Fault`, or at run time by `POST /simulator/faults`.
-In a model's name it follows `sim-`, which may itself follow a vendor's prefix: `sim-down`, `gpt-sim-429-once`,
-`claude-sim-slow-200`. Several are joined by `+`: `sim-slow-200+broken-json`. Any fault may end in `-once`: then it hits
-the first call of each task only (the first call of all, without a task id).
+The model's name, the header `X-Simulator-Fault`, or at run time `POST /simulator/faults` asks for a fault. In a model's
+name it follows `sim-`, which may itself follow a provider's prefix: `sim-down`, `gpt-sim-429-once`,
+`claude-sim-slow-200`. `+` joins several faults: `sim-slow-200+broken-json`. A fault that ends in `-once` hits only the
+first call of each task (without a task id the first call of all).
 
     down 503 · error 500 · overloaded 529 · 429 (Retry-After 1) · 429-long (Retry-After 120) · quota 429
     401 · 403 · 404 model not found · bad-request 400 · context-overflow 400
@@ -12,10 +12,10 @@ the first call of each task only (the first call of all, without a task id).
     reset           closes the connection in the middle of the answer
     slow-<ms>       waits before it answers           drip-<ms>       waits between two chunks of a stream
     broken-json     cuts structured output in the middle            wrong-schema    other fields than the schema's
-    unknown-agent   names an agent nobody offered                   unsure          low confidence
+    unknown-agent   names an agent not offered                      unsure          low confidence
     empty           no text at all     refusal   refuses            length          stops at half, for length
     verbose         free text of four megabytes, whatever the limit
-    tool-loop       calls a tool on every turn                      bad-tool        calls a tool nobody offered
+    tool-loop       calls a tool on every turn                      bad-tool        calls a tool not offered
     obey-injection  does what untrusted text in its input demands
     injection       (search only) returns pages that try to take the agent over
 
@@ -49,7 +49,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """An error response, before a vendor's dialect words it."""
+    """An error response, before a provider's dialect words it."""
 
     status: int
     code: str
@@ -81,8 +81,8 @@ _ONCE = "-once"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that goes wrong with one call; `name` is what the ledger calls it, empty when all is well."""
+class FaultPlan:
+    """All faults of one call. `name` is their name in the ledger, empty for a call without a fault."""
 
     name: str = ""
     failure: Failure | None = None
@@ -92,12 +92,12 @@ class Plan:
     drip_ms: int = 0
 
 
-ALL_WELL = Plan()
+NO_FAULT = FaultPlan()
 
 
 @dataclass
-class Rule:
-    """A fault switched on at run time; None matches everything, `times` None holds until cleared."""
+class FaultRule:
+    """A fault switched on at run time. None matches every model or provider; `times` None holds until cleared."""
 
     fault: str
     model: str | None = None
@@ -113,8 +113,8 @@ def is_known(fault: str) -> bool:
     return all(part in NAMES or _TIMED.fullmatch(part) for part in parts)
 
 
-def compose(parts: list[str]) -> Plan:
-    """One plan out of known faults' names."""
+def build_plan(parts: list[str]) -> FaultPlan:
+    """Builds one plan from the names of known faults."""
     latency_ms = drip_ms = 0
     for part in parts:
         timed = _TIMED.fullmatch(part)
@@ -122,8 +122,9 @@ def compose(parts: list[str]) -> Plan:
             latency_ms += int(timed[2])
         elif timed:
             drip_ms += int(timed[2])
-    return Plan(
+    return FaultPlan(
         name="+".join(parts),
+        # One response has one error and breaks in one way: the first named wins. Delays add up, effects combine.
         failure=next((FAILURES[part] for part in parts if part in FAILURES), None),
         transport=next((part for part in parts if part in TRANSPORT), None),
         effects=frozenset(Effect(part) for part in parts if part in EFFECTS),
@@ -133,24 +134,25 @@ def compose(parts: list[str]) -> Plan:
 
 
 @dataclass
-class Faults:
-    """Which call is hit. Holds the run-time rules, and which `-once` faults have struck already."""
+class ScriptedFaults:
+    """The faults of this server: the rules of run time, and the `-once` faults that have struck already."""
 
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[FaultRule] = field(default_factory=list)
     _struck: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> Plan:
+    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> FaultPlan:
         named = _IN_MODEL.search(model)
         if not (named or header or self.rules):
-            return ALL_WELL
+            return NO_FAULT  # the usual case first: benchmarks share the CPU with this server
         wanted = [fault for fault in (header, named[1] if named else "") if fault and is_known(fault)]
         for rule in self.rules:
             if rule.matches(provider, model):
                 rule.times = None if rule.times is None else rule.times - 1
                 wanted.append(rule.fault)
+        # `-once` applies to each part of a joined fault by itself.
         parts = [part for fault in wanted for part in fault.split("+")]
         striking = [part.removesuffix(_ONCE) for part in parts if self._strikes(part, model, task_id)]
-        return compose(striking) if striking else ALL_WELL
+        return build_plan(striking) if striking else NO_FAULT
 
     def clear(self) -> None:
         self.rules.clear()

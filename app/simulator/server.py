@@ -1,4 +1,4 @@
-"""The application: which path answers how."""
+"""The application: the paths and their endpoints."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from app.simulator.responses import Responses
 def create_app(config: SimulatorConfig) -> Starlette:
     simulator = Simulator(config)
     routes = [
-        Route("/v1/chat/completions", simulator.speak(ChatCompletions()), methods=["POST"]),
-        Route("/v1/responses", simulator.speak(Responses()), methods=["POST"]),
-        Route("/v1/messages", simulator.speak(Messages()), methods=["POST"]),
+        Route("/v1/chat/completions", simulator.model_endpoint(ChatCompletions()), methods=["POST"]),
+        Route("/v1/responses", simulator.model_endpoint(Responses()), methods=["POST"]),
+        Route("/v1/messages", simulator.model_endpoint(Messages()), methods=["POST"]),
         Route("/v1/embeddings", embeddings.endpoint(simulator), methods=["POST"]),
         Route("/search", tavily.endpoint(simulator), methods=["POST"]),
         Route("/v1/models", models.list_models, methods=["GET"]),

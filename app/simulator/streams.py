@@ -1,7 +1,7 @@
 """ASGI responses that send bytes in chunks, and the ways in which they can go wrong.
 
-Events are coalesced into few writes unless a delay between chunks is asked for: the simulator shares its cores with
-what it tests.
+Events are coalesced into few writes, except with a delay between chunks: the simulator shares its CPU with the product
+under test.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _EVENTS_PER_WRITE = 8
 
 @dataclass
 class ChunkedResponse:
-    """Sends the chunks. `transport`: None, `hang` (before the first byte), `stall` or `reset` (after half of them).
+    """A response in chunks. `transport`: None, `hang` (before the first byte), `stall` or `reset` (after half of them).
 
-    `on_end` hears once whether everything was sent.
+    `on_end` is called once, with True if everything was sent.
     """
 
     chunks: Sequence[bytes]
@@ -33,7 +33,7 @@ class ChunkedResponse:
         complete = False
         try:
             complete = await self._answer(receive, send)
-        finally:
+        finally:  # also if the client hangs up, which cancels this call
             self.on_end(complete)
 
     async def _answer(self, receive: Receive, send: Send) -> bool:
@@ -66,12 +66,12 @@ async def _until_gone(receive: Receive) -> None:
 
 
 def split_text(text: str, count: int) -> list[str]:
-    """The text in at most `count` pieces of even length; none for an empty text."""
+    """Splits the text into at most `count` pieces of even length; an empty text has none."""
     size = max(12, -(-len(text) // count))
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def halves(body: bytes) -> list[bytes]:
-    """A body in two chunks, so that `stall` and `reset` have a middle."""
+    """Splits a body into two chunks, so that `stall` and `reset` have a middle."""
     middle = len(body) // 2
     return [body[:middle], body[middle:]]

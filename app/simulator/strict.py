@@ -1,4 +1,4 @@
-"""The limits that vendors put on the JSON schemas of structured output; a real one would answer 400."""
+"""The limits of the providers for the JSON schemas of structured output; a real provider answers with 400."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNSUPPORTED_BY_ANTHROPIC = frozenset(
 
 
 def check_openai(schema: Json) -> None:
-    """Raises Unacceptable where OpenAI's strict mode would refuse the schema."""
+    """Raises Unacceptable if OpenAI's strict mode would refuse the schema."""
     if schema.get("type") != "object":
         raise refuse("Invalid schema for response_format: schema must be a JSON Schema of 'type: \"object\"'.")
     for part in _parts(schema):
@@ -23,7 +23,7 @@ def check_openai(schema: Json) -> None:
         if "default" in part:
             raise refuse("Invalid schema: 'default' is not permitted.")
         if properties is None and part.get("type") != "object":
-            continue
+            continue  # the rules below are for objects
         if part.get("additionalProperties") is not False:
             raise refuse("Invalid schema: 'additionalProperties' is required to be supplied and to be false.")
         missing = sorted(set(properties or {}) - set(part.get("required", ())))
@@ -32,7 +32,7 @@ def check_openai(schema: Json) -> None:
 
 
 def check_anthropic(schema: Json) -> None:
-    """Raises Unacceptable where Anthropic's structured output would refuse the schema."""
+    """Raises Unacceptable if Anthropic's structured output would refuse the schema."""
     for part in _parts(schema):
         unsupported = sorted(_UNSUPPORTED_BY_ANTHROPIC & set(part))
         if unsupported:

@@ -1,7 +1,7 @@
-"""Tavily's `/search`: pages made up from the query, at reserved addresses; the same ones for the same query.
+"""Tavily's `/search`: pages made up from the query, at reserved addresses; the same query gets the same pages.
 
-A query with the word `sim-injection` (or the fault `injection`) gets the pages of `injections` instead: they try to
-take over whoever reads them.
+A query with the word `sim-injection` (or the fault `injection`) gets the pages of `injections` instead, which try to
+take over their reader.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
             query, wanted = str(payload["query"]), int(payload.get("max_results") or _DEFAULT_RESULTS)
         except (AttributeError, KeyError, TypeError, ValueError):
             return _refusal(Failure(400, "invalid_request", "Query is missing."))
-        call, plan = simulator.begin(request, "tavily", "search", "search", body)
-        failure = await simulator.before(request, plan)
+        call, plan = simulator.record_call(request, "tavily", "search", "search", body)
+        failure = await simulator.run_plan(request, plan)
         if failure is None and not query.strip():
             failure = Failure(400, "invalid_request", "Query is missing.")
         if failure is not None:
@@ -74,7 +74,8 @@ def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
 
 
 def find_pages(query: str, *, limit: int, hostile: bool) -> list[Json]:
-    """Tavily's results, best first; with `hostile` half of them and more are injection pages."""
+    """Makes up Tavily's results, best first; with `hostile` all except the first are injection pages."""
+    # The query decides where the list of sites begins, so that different queries find different pages first.
     start = zlib.crc32(query.lower().encode())
     topic = " ".join(query.split())[:120]
     sites = [_SITES[(start + at) % len(_SITES)] for at in range(len(_SITES))]

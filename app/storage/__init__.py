@@ -1,1 +1,1 @@
-"""MongoDB behind the ports: a file per collection. Motor stays inside this package."""
+"""The stores on MongoDB: a file per collection or consumer. No other package imports the driver."""

@@ -1,7 +1,7 @@
-"""The agents that workers have published; the API knows agents from here and nowhere else.
+"""The agents that workers have published. The API has no other source for them.
 
-Entries never expire by themselves: an agent whose workers are all down is still one that a task may wait for. Two
-versions of one agent at once, during a rolling update, leave the one published last.
+Entries never expire by themselves: a task may wait for an agent whose workers are all down. If two versions publish the
+same agent during a rolling update, the one published last stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.storage.writes import literal
 
 
 class MongoAgentDirectory:
-    """Implements `app.ports.AgentDirectory` on the collection `agents`, ids are the agents' names."""
+    """Implements `app.ports.AgentDirectory` on the collection `agents`; the ids are the agents' names."""
 
     def __init__(self, db: Database) -> None:
         self._agents = db["agents"]
@@ -35,5 +35,6 @@ class MongoAgentDirectory:
 
 def _write(card: AgentCard) -> UpdateOne:
     fields = card.model_dump(exclude={"name", "published_at"})
+    # The whole entry is replaced: a field that this version does not publish shall not stay behind from another one.
     entry = {"$mergeObjects": [{"_id": "$_id"}, literal(fields), {"published_at": "$$NOW"}]}
     return UpdateOne({"_id": card.name}, [{"$replaceWith": entry}], upsert=True)

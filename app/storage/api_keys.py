@@ -1,5 +1,7 @@
-"""API keys as stored: who may call, never the secret. A key's id is the beginning of its hash, so creating is safe to
-repeat; a revoked key stays, for the audit."""
+"""The store of API keys. It keeps a hash, never the secret; a revoked key stays, for the audit.
+
+The id of a key is the beginning of its hash, so that creating the same key again finds the first one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class MongoApiKeyRepository:
         self._keys = db["api_keys"]
 
     async def find_by_hash(self, sha256: str) -> ApiKey | None:
-        with store_errors("look up an API key"):
+        with store_errors("find an API key"):
             document = await self._keys.find_one({"sha256": sha256})
         return None if document is None else _parse(document)
 
@@ -36,8 +38,10 @@ class MongoApiKeyRepository:
         self, *, name: str, tenant: Tenant, role: Role, sha256: str, limits: KeyLimits = NO_LIMITS
     ) -> ApiKey:
         key_id = sha256[:_ID_CHARACTERS]
-        said = {"name": name, "tenant": tenant, "role": role.value, "sha256": sha256, **asdict(limits)}
-        document = {"$mergeObjects": ["$$ROOT", literal(said), {"created_at": "$$NOW"}]}
+        given = {"name": name, "tenant": tenant, "role": role.value, "sha256": sha256, **asdict(limits)}
+        document = {"$mergeObjects": ["$$ROOT", literal(given), {"created_at": "$$NOW"}]}
+        # A pipeline upsert, because only pipelines can set times by the server's clock. The filter excludes stored
+        # keys: for an id that is stored the insert fails as a duplicate, and the stored key stays as it is.
         with store_errors(f"create API key {key_id}"), contextlib.suppress(DuplicateKeyError):
             await self._keys.update_one(
                 {"_id": key_id, "sha256": {"$exists": False}}, [{"$replaceWith": document}], upsert=True

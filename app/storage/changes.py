@@ -1,7 +1,7 @@
-"""Tasks in the order in which they changed, over all tenants.
+"""The changes feed: the tasks of all tenants, in the order in which they changed.
 
-A change stands under the time at which the server wrote it, and may be seen a little later than that time says; whoever
-reads on from a position must look back for such ones himself.
+A change has the time at which the server wrote it, and may become visible a little later than that. A reader that
+continues from a position must itself look back for such late changes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pymongo import ASCENDING
 
 from app.domain.change import TaskChange
 from app.domain.identity import TaskId
-from app.domain.task import TaskStatus
+from app.domain.task import UNFINISHED
 from app.ports import ChangePage, ChangePosition
-from app.storage.documents import note_unreadable
+from app.storage.documents import log_unreadable
 from app.storage.mongo import Database, server_time, store_errors
 
+# No field whose text can be long: the feed is read for thousands of tasks at once, and results have up to 4 MiB.
 _FIELDS = dict.fromkeys(
     (
         "tenant",
@@ -45,7 +46,6 @@ _FIELDS = dict.fromkeys(
     ),
     1,
 )
-_RUNNING = [status.value for status in TaskStatus if not status.terminal]
 
 
 class MongoChangeRepository:
@@ -59,7 +59,7 @@ class MongoChangeRepository:
         return await server_time(self._db)
 
     async def after(self, position: ChangePosition, *, limit: int) -> ChangePage:
-        # Two ranges of the index instead of one `$or`, for which one compatible server reads the whole collection.
+        # Two ranges of the index `changes` instead of one `$or`, for which the embedded server reads all documents.
         at, task_id = position.changed_at, position.task_id
         documents = await self._read({"changed_at": at, "_id": {"$gt": task_id}}, limit) if task_id else []
         if len(documents) < limit:
@@ -79,23 +79,23 @@ class MongoChangeRepository:
         return documents
 
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
-        with store_errors(f"look up {len(task_ids)} tasks"):
+        with store_errors(f"find {len(task_ids)} tasks"):
             documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}, _FIELDS).to_list()
         return _changes(documents)
 
     async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
-        of_cluster = {"status": {"$in": _RUNNING}, "source.cluster": cluster, "_id": {"$gt": after}}
+        of_cluster = {"status": {"$in": sorted(UNFINISHED)}, "source.cluster": cluster, "_id": {"$gt": after}}
         with store_errors("list unfinished tasks"):
             documents = await self._tasks.find(of_cluster, _FIELDS).sort([("_id", ASCENDING)]).limit(limit).to_list()
         return _changes(documents), documents[-1]["_id"] if len(documents) == limit else None
 
 
 def _changes(documents: Sequence[Mapping[str, Any]]) -> list[TaskChange]:
-    """Without tasks of another version that this one does not understand; those are logged."""
+    """Converts the documents. Logs and leaves out tasks of another version that this one does not understand."""
     changes = []
     for document in documents:
         try:
             changes.append(TaskChange.model_validate({**document, "id": document["_id"]}))
         except ValidationError as error:
-            note_unreadable(document, error)
+            log_unreadable(document, error)
     return changes

@@ -1,9 +1,8 @@
-"""Tasks as the worker that runs them sees them: claim, fenced writes, heartbeat.
+"""The writes of the worker that runs a task: claim, fenced writes, heartbeat.
 
-Only due tasks are dispatched, so a dispatched one needs no look at the time. A claim raises the epoch; every later
-write names it and the status `processing`, and has an id of its own, so that a write repeated after a lost reply
-changes nothing and is still known to have happened. Not findOneAndUpdate: one compatible server scans the whole
-collection for it.
+Only due tasks are dispatched, so a claim does not check the time. A claim raises the epoch. Every later write filters
+on that epoch and on the status `processing`, and has an id of its own: a write that is repeated after a lost reply
+changes nothing and is still recognized as done.
 """
 
 from __future__ import annotations
@@ -27,11 +26,12 @@ _COUNTER = {
     Requeue.POSTPONED: "postponed",
     Requeue.HANDBACK: "handbacks",
 }
+# Earlier tasks of a session whose messages a run gets. Bounds the document, which stores them at the first claim.
 HISTORY_TASKS = 50
 
 
 class MongoClaimRepository:
-    """Implements `app.ports.ClaimRepository`. `lease_seconds` is how long a claim lasts without a heartbeat."""
+    """Implements `app.ports.ClaimRepository`. A claim lasts `lease_seconds` without a heartbeat."""
 
     def __init__(self, db: Database, *, lease_seconds: float) -> None:
         self._tasks = db["tasks"]
@@ -58,6 +58,8 @@ class MongoClaimRepository:
             detail={"owner": owner},
         )
         with store_errors(f"claim task {task_id}"):
+            # Not findOneAndUpdate: the embedded server scans the collection for it, 620 ms at 60,000 documents against
+            # 1 to 2 ms for an update by id. The read that follows also finds a claim whose reply was lost.
             await self._tasks.update_one(claimable, taken)
             document = await self._tasks.find_one({"_id": task_id})
         if document is None or (document.get("lease") or {}).get("claim_id") != claim_id:
@@ -65,13 +67,14 @@ class MongoClaimRepository:
         try:
             return read_task(document)
         except TaskUnreadable:
-            # A worker of the version that wrote it may understand it.
+            # A worker of the version that wrote the task may understand it, so the claim is handed back with a delay.
             claim = Claim(task_id=task_id, claim_id=ClaimId(claim_id), epoch=document["epoch"])
             delay_seconds = other_version_delay(document.get("handbacks") or 0)
             await self.requeue(claim, RunUpdate(), reason=Requeue.HANDBACK, delay_seconds=delay_seconds, error=None)
             return None
 
     async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
+        # By claim id, because the caller does not know the epoch: the reply that carries it was lost.
         mine = {"_id": task_id, "lease.claim_id": claim_id, "status": TaskStatus.PROCESSING.value}
         reason = Requeue.HANDBACK
         pipeline = change(requeued(reason, delay_seconds=0), event=EventName.REQUEUED, detail={"reason": reason.value})
@@ -80,7 +83,7 @@ class MongoClaimRepository:
 
     async def return_ticket(self, task_id: TaskId) -> None:
         sent = {"_id": task_id, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
-        with store_errors(f"give back the ticket of task {task_id}"):
+        with store_errors(f"return the ticket of task {task_id}"):
             await self._tasks.update_one(sent, change({"dispatched_at": "$$REMOVE"}))
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
@@ -135,6 +138,7 @@ class MongoClaimRepository:
 
     async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
         claim_ids = [claim.claim_id for claim in claims]
+        # The ids of the tasks are there for the index: claims have none, so that every write stays cheap.
         held = {
             "_id": {"$in": [claim.task_id for claim in claims]},
             "lease.claim_id": {"$in": claim_ids},
@@ -144,7 +148,7 @@ class MongoClaimRepository:
         lost: set[ClaimId] = set()
         with store_errors("renew leases"):
             result = await self._tasks.update_many(held, renewed)
-            if result.matched_count < len(claims):
+            if result.matched_count < len(claims):  # the usual round, in which nothing is lost, saves this query
                 alive = await self._tasks.find(held, {"lease.claim_id": 1}).to_list()
                 lost = set(claim_ids) - {document["lease"]["claim_id"] for document in alive}
             flagged = {**held, "cancel_requested_at": {"$ne": None}}
@@ -174,12 +178,13 @@ class MongoClaimRepository:
             result = await self._tasks.update_one(fenced, change(written, event=event, detail=detail))
             if result.matched_count:
                 return True
+            # No match: the claim is lost, or this repeats a write whose reply was lost. The write's id decides.
             done = {"_id": claim.task_id, "epoch": claim.epoch, "last_write": update.write_id}
             return await self._tasks.find_one(done, {"_id": 1}) is not None
 
 
 def requeued(reason: Requeue, *, delay_seconds: float, run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
-    """Fields that put a running task back into the queue, due after the delay; the reason's counter grows."""
+    """Builds the fields that requeue a running task, due after the delay, and that increase the reason's counter."""
     fields = run_ended(run_ends_at) | {
         "status": literal(TaskStatus.QUEUED.value),
         "queued_at": "$$NOW",

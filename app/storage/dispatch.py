@@ -1,7 +1,7 @@
-"""Tasks as the leader sees them: what waits, what was sent, what is stuck.
+"""The writes of the leader: it releases waiting tasks, reaps expired leases, and sweeps ended documents.
 
-Every act is a compare-and-set that names what it saw (epoch, expiry, dispatch time), so that two leaders at once do no
-harm. "Now" is the database server's.
+Every write is a compare-and-set that filters on what was read before (epoch, expiry, dispatch time), so that two
+leaders at once do no harm. "Now" is the time of the database server.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import Tenant
 from app.domain.run import EventName
-from app.domain.task import NewTask, Requeue, TaskError, TaskStatus
+from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
-from app.ports import QueueCounts, Reaped, WaitingTask
+from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.projections import remove_copies
@@ -27,28 +27,32 @@ from app.telemetry.logs import get_logger
 _WAITING_FIELDS = dict.fromkeys(
     ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id", "crashes"), 1
 )
-# `None` matches what is not set. Each of these is a range of the index `dispatch`.
+# `None` matches a field that is not set. Each of these filters is a range of the index `dispatch`.
 _UNDISPATCHED = {"status": TaskStatus.QUEUED.value, "dispatched_at": None, "cancel_requested_at": None}
 _WITH_WORKERS = (
     {"status": TaskStatus.PROCESSING.value},
     {"status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}},
 )
 Order = list[tuple[str, int]]
+# Documents of one round. They are written one by one, and a larger round would work longer on what it read at first.
 REAP_BATCH = 200
+# Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
 LOG_SWEEP = timedelta(minutes=10)
 
 _log = get_logger(__name__)
 
 
 class MongoDispatchRepository:
-    """Implements `app.ports.DispatchRepository` on the collection `tasks`.
+    """Implements `app.ports.DispatchRepository`, `TaskUpkeep` and `QueueCounter` on the collection `tasks`.
 
-    `log_retention_seconds` is how long lifecycle events stay in `logs`; they are looked through every ten minutes.
+    `expiry_seconds` is the age at which tasks expire, for the error's text: each task stores its own time of expiry.
+    Lifecycle events stay in `logs` for `log_retention_seconds`; they are checked every ten minutes.
     """
 
-    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database, *, expiry_seconds: int, log_retention_seconds: int) -> None:
         self._db = db
         self._tasks = db["tasks"]
+        self._expiry_seconds = expiry_seconds
         self._log_retention = timedelta(seconds=log_retention_seconds)
         self._logs_due_at: datetime | None = None
 
@@ -66,6 +70,8 @@ class MongoDispatchRepository:
 
     async def _find_waiting(self, which: Mapping[str, Any], order: Order, limit: int) -> Sequence[WaitingTask]:
         waiting = {**_UNDISPATCHED, **which, "due_at": {"$lte": await server_time(self._db)}}
+        # Documents that this version cannot read stay at the head of the order. The limit grows by their number until
+        # enough readable ones are found, or they would keep all others waiting.
         passed_over = 0
         while True:
             most = limit + passed_over
@@ -83,7 +89,7 @@ class MongoDispatchRepository:
         crashed = {"$cond": [{"$gte": [{"$ifNull": ["$crashes", 0]}, QUARANTINE_CRASHES]}, 1, 0]}
         group = {"_id": "$tenant", "number": {"$sum": 1}, "crashed": {"$sum": crashed}}
         with store_errors("count tasks in flight"):
-            for which in _WITH_WORKERS:
+            for which in _WITH_WORKERS:  # not one `$or`: the embedded server reads all documents for it
                 for found in await self._tasks.aggregate([{"$match": which}, {"$group": group}]).to_list():
                     by_tenant[Tenant(found["_id"])] += found["number"]
                     quarantined += found["crashed"]
@@ -101,6 +107,7 @@ class MongoDispatchRepository:
             )
             if result.matched_count == len(tasks):
                 return tasks
+            # Some were cancelled, or another leader has released them. The token marks those of this call.
             mine = await self._tasks.find({"_id": {"$in": ids}, "dispatch_token": token}, {"_id": 1}).to_list()
         released = {document["_id"] for document in mine}
         return [task for task in tasks if task.task_id in released]
@@ -113,7 +120,7 @@ class MongoDispatchRepository:
             "cancel_requested_at": None,
             "due_at": {"$lte": now},
         }
-        with store_errors("find dispatched tasks"):
+        with store_errors("find tasks whose tickets were sent"):
             documents = await self._tasks.find(sent, _WAITING_FIELDS).limit(limit).to_list()
         return _readable(documents)
 
@@ -128,35 +135,32 @@ class MongoDispatchRepository:
             result = await self._tasks.update_one(seen, change(_dispatched()))
         return bool(result.matched_count)
 
-    async def reap(self, *, excuse_crashes: bool) -> Reaped:
+    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         now = await server_time(self._db)
         with store_errors("reap tasks"):
             outcomes, more = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
         exhausted = outcomes["failed"]
-        return Reaped(
+        return UpkeepCounts(
             requeued={reason: outcomes[reason] for reason in ("crash", "outage") if outcomes[reason]},
             failed={AttemptsExhausted.code: exhausted} if exhausted else {},
             cancelled=outcomes["cancelled"],
             more=more,
         )
 
-    async def sweep(self) -> Reaped:
+    async def sweep(self) -> UpkeepCounts:
         now = await server_time(self._db)
         with store_errors("sweep tasks"):
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
             await self._remove_outlived(now)
             await self._remove_old_logs(now)
-        return Reaped(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
+        return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
 
     async def counts(self) -> QueueCounts:
         now = await server_time(self._db)
         grouped: list[Mapping[str, Any]] = [
             {
-                "$match": {
-                    "status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]},
-                    "due_at": {"$lte": now},
-                }
+                "$match": {"status": {"$in": sorted(UNFINISHED)}, "due_at": {"$lte": now}},
             },
             {"$project": {"status": 1, "queued_at": 1, "sent": {"$gt": ["$dispatched_at", None]}}},
             {
@@ -185,13 +189,15 @@ class MongoDispatchRepository:
         )
 
     async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> tuple[Counter[str], bool]:
-        """The outcomes, and whether there may be more than one round takes. Who has no lease has lost it, too."""
+        """Counts the outcomes. The second value is True if more expired leases may be left than one round takes."""
+        # A run without a lease has lost it, too: no heartbeat could renew it, so it would never end.
         run_out = [{"lease.expires_at": {"$lt": now}}, {"lease.expires_at": None}]
         expired = {"status": TaskStatus.PROCESSING.value, "$or": run_out}
         fields = {"epoch": 1, "lease": 1, "crashes": 1, "max_attempts": 1, "cancel_requested_at": 1}
         outcomes: Counter[str] = Counter()
         documents = await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list()
         for document in documents:
+            # A heartbeat that comes between the query and this write has moved the expiry: then nothing matches.
             seen = {
                 "_id": document["_id"],
                 "epoch": document.get("epoch"),
@@ -210,7 +216,11 @@ class MongoDispatchRepository:
 
     async def _fail_overdue(self, now: datetime) -> int:
         overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
-        error = TaskError(type=Expired.code, message="The task waited longer than this installation lets tasks wait.")
+        message = (
+            f"The task was still queued {self._expiry_seconds:,} s after its due time (AGENT_TASK_EXPIRY_SECONDS) "
+            "and expired. Submit it again."
+        )
+        error = TaskError(type=Expired.code, message=message)
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
         pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
         return (await self._tasks.update_many(overdue, pipeline)).matched_count
@@ -220,9 +230,9 @@ class MongoDispatchRepository:
         ids = [document["_id"] for document in outlived]
         if not ids:
             return
-        await remove_copies(self._db, ids)  # first: a leader that dies in between finds the tasks again, and so these
+        await remove_copies(self._db, ids)  # first: a leader that dies here finds the tasks again, and so the copies
         await self._tasks.delete_many({"_id": {"$in": ids}})
-        await remove_copies(self._db, ids)  # again: a projection was perhaps under way
+        await remove_copies(self._db, ids)  # again: a projection may have been under way
 
     async def _remove_old_logs(self, now: datetime) -> None:
         if self._logs_due_at is not None and now < self._logs_due_at:
@@ -236,14 +246,18 @@ def _dispatched() -> dict[str, Any]:
 
 
 def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, list[dict[str, Any]]]:
-    """What becomes of a task whose lease has run out: an outcome for the counters, and the pipeline that does it."""
+    """Decides about a task whose lease has expired. Returns an outcome for the counters, and the pipeline for it."""
+    # The run is taken to have ended with its lease: the time until the reaper came is no processing time.
     ended = run_ended("$lease.expires_at")
     if document.get("cancel_requested_at") is not None:
         return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
     crashes = document.get("crashes") or 0
     most = document.get("max_attempts") or NewTask.model_fields["max_attempts"].default
     if not excuse_crashes and crashes + 1 >= most:
-        message = f"The worker that ran the task died or stalled {crashes + 1} times; it is not tried again."
+        message = (
+            f"The worker that ran the task died or stalled {crashes + 1} times, as often as its max_attempts allows. "
+            "Submit it again."
+        )
         error = TaskError(type=AttemptsExhausted.code, message=message)
         failed = ended | task_ended(TaskStatus.FAILED.value)
         failed |= {"error": literal(error.model_dump()), "crashes": literal(crashes + 1)}
@@ -254,7 +268,7 @@ def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, li
 
 
 def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:
-    """What can be dispatched; a document that lacks what it takes must not keep the others waiting."""
+    """Converts what can be dispatched. Logs and skips a document that lacks a field: it must not block the others."""
     readable = []
     for document in documents:
         try:
@@ -265,7 +279,7 @@ def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:
 
 
 def _waiting(document: dict[str, Any]) -> WaitingTask:
-    """Raises KeyError."""
+    """Converts the document. Raises KeyError if it lacks a field."""
     return WaitingTask(
         task_id=document["_id"],
         tenant=document["tenant"],

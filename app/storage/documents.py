@@ -1,4 +1,8 @@
-"""Documents as tasks. Other versions may have written them: what this one does not know is kept, or left alone."""
+"""Conversion of stored documents into tasks.
+
+Other versions may have written them. A field that this version does not know is kept; a document that it cannot read is
+left as it is.
+"""
 
 from __future__ import annotations
 
@@ -16,32 +20,32 @@ _log = get_logger(__name__)
 
 
 def read_task(document: dict[str, Any]) -> Task:
-    """The task of a stored document; fields that this version does not know stay in it.
+    """Converts a stored document; fields that this version does not know stay in the task.
 
-    Raises TaskUnreadable where another version wrote what this one does not understand.
+    Raises TaskUnreadable if another version wrote a field in a way that this one does not understand.
     """
     try:
         return Task.model_validate({**document, "id": document["_id"]})
     except ValidationError as error:
-        note_unreadable(document, error)
+        log_unreadable(document, error)
         raise TaskUnreadable(
-            f"Task {document['_id']} was written by another version of this program, which this one does not "
-            "understand; nothing of it is lost. Ask again when the upgrade is complete."
-        ) from None  # the validation error quotes what was asked and answered
+            f"Task {document['_id']} was written by another version of this program and cannot be read by this one; "
+            "nothing of it is lost. Ask again when the upgrade is complete."
+        ) from None  # the validation error quotes the task's text and its result, which logs must not hold
 
 
 def read_messages(document: dict[str, Any]) -> list[Message]:
-    """What was said in a stored task, without messages of a kind that this version does not know."""
+    """Reads the messages of a stored task, without those of a kind that this version does not know."""
     messages = []
     for message in document.get("messages") or ():
         try:
             messages.append(Message.model_validate(message))
         except ValidationError as error:
-            note_unreadable(document, error)
+            log_unreadable(document, error)
     return messages
 
 
-def note_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:
-    """Logs which of the document's own fields this version does not understand; nothing of what stands in them."""
+def log_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:
+    """Logs the names of the fields that this version does not understand, never their content."""
     fields = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False) if problem["loc"]})
     _log.warning("task_not_understood", task_id=document["_id"], fields=fields)

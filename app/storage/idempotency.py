@@ -1,6 +1,7 @@
-"""Idempotency keys: which task a key made, and of which body. Records outlive their task.
+"""The idempotency keys of tenants: each with the task that it made, and the hash of its body.
 
-A record is `pending` until its task is stored; whoever repeats the request completes it under the same task id.
+A record has `accepted: false` until its task is stored; a repeat of the request completes it under the same task id.
+Records outlive their task, so that a key never makes a second one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from app.storage.writes import literal
 
 
 class MongoIdempotencyRepository:
-    """Implements `app.ports.IdempotencyRepository` on the collection `idempotency_keys`, ids `{tenant}:{key}`."""
+    """Implements `app.ports.IdempotencyRepository` on `idempotency_keys`; the ids are `{tenant}:{key}`."""
 
     def __init__(self, db: Database) -> None:
         self._records = db["idempotency_keys"]
@@ -25,12 +26,16 @@ class MongoIdempotencyRepository:
         record = {"$mergeObjects": ["$$ROOT", literal(own), {"created_at": "$$NOW"}]}
         unseen = {"_id": _record_id(tenant, key), "task_id": {"$exists": False}}
         with store_errors(f"reserve an idempotency key for task {task_id}"):
+            # The unique id decides between parallel requests with the same key: one upsert inserts, the others fail as
+            # duplicates and read the record of the first.
             try:
                 await self._records.update_one(unseen, [{"$replaceWith": record}], upsert=True)
             except DuplicateKeyError as error:
                 first = await self.find(tenant, key)
                 if first is None:
-                    raise StoreError("An idempotency record vanished while it was read; send it again.") from error
+                    raise StoreError(
+                        f"The idempotency record of task {task_id} vanished while it was read; send the request again."
+                    ) from error
                 return first
         return IdempotencyRecord(task_id=task_id, body_hash=body_hash, accepted=False)
 

@@ -1,4 +1,4 @@
-"""The lock that says which API process leads: one document, taken and renewed by compare-and-set."""
+"""The lock that makes one API process the leader: one document, taken and renewed by compare-and-set."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class MongoLeaderLock:
         self._locks = db["locks"]
 
     async def acquire(self, owner: str, *, seconds: float) -> bool:
+        # The server's time as a value: filters cannot use `$$NOW` beside an index on every compatible server.
         now = await server_time(self._db)
         mine_or_free = {"_id": _LOCK_ID, "$or": [{"owner": owner}, {"expires_at": {"$lt": now}}]}
         held = [{"$set": {"owner": literal(owner), "expires_at": later(seconds)}}]
@@ -26,6 +27,7 @@ class MongoLeaderLock:
                 return True
             if await self._locks.find_one({"_id": _LOCK_ID}, {"_id": 1}) is not None:
                 return False
+            # The lock was released, or never taken. Two processes may both come here: the unique id lets one in.
             try:
                 await self._locks.update_one({"_id": _LOCK_ID, "owner": owner}, held, upsert=True)
             except DuplicateKeyError:

@@ -1,9 +1,9 @@
-"""Projections of task documents: `agent_runs`, `messages`, `logs` and `sessions`.
+"""The projections of task documents: `agent_runs`, `messages`, `logs` and `sessions`.
 
-Messages and events never change once written, so projecting is inserting what is missing and twice changes nothing; of
-a step that was run anew the newer stands. The mark that a task is projected names the revision that was read: one that
-moved on meanwhile stays marked. Of an erased task nothing is projected, and what was is removed: an erasure may come
-while a projection is under way, so each one looks again at its end, and the erasure itself asks for another.
+Messages and events never change once written, so a projection inserts what is missing, and a repeat changes nothing. If
+a step was run anew, its newer run replaces the older. A task counts as projected only at the revision that was read: a
+task that has changed meanwhile stays marked. An erased task is not projected, and its copies are removed. Because an
+erasure may come while a projection is under way, each projection checks again at its end, and the erasure asks for one.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from app.storage.documents import read_task
 from app.storage.mongo import Database, server_time, store_errors
 
 _DUPLICATE_KEY = 11000
-# A document that cannot be read must not be looked at again and again, before all that can.
+# A document that cannot be read loses its mark. Otherwise the sweep would read it first in every round.
 _SET_ASIDE = {"$unset": {"unprojected": ""}, "$set": {"projection_failed": True}}
 
 
 class MongoProjectionRepository:
-    """Implements `app.ports.ProjectionRepository`. `patience_seconds`: time workers have to project their own."""
+    """Implements `app.ports.ProjectionRepository`. Workers have `patience_seconds` to project their own tasks."""
 
     def __init__(self, db: Database, *, patience_seconds: float) -> None:
         self._db = db
@@ -48,6 +48,8 @@ class MongoProjectionRepository:
                 await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
             if present:
                 await self._tasks.bulk_write([_mark(task) for task in present], ordered=False)
+            # After the inserts: a task that was erased since it was read may have got copies from this projection. The
+            # marks of erased tasks go last, so that a process that dies here leaves them to the next round.
             await self._remove_copies_of_the_erased(task_ids)
             if erased := [task for task in tasks if task.erased_at is not None]:
                 await self._tasks.bulk_write([_mark(task) for task in erased], ordered=False)
@@ -78,28 +80,30 @@ class MongoProjectionRepository:
                 await self._db["agent_runs"].bulk_write(renewed, ordered=False)
 
     async def _insert_missing(self, collection: str, entries: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """The entries that were there before."""
+        """Inserts the entries. Returns those that were there before."""
         if not entries:
             return []
         with store_errors(f"project {collection}"):
             try:
+                # Unordered: a duplicate must not keep the entries after it from being inserted.
                 await self._db[collection].insert_many(entries, ordered=False)
             except BulkWriteError as error:
                 problems = error.details.get("writeErrors", []) if error.details else []
                 if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
                     raise
+                # By index: the embedded server does not report the key of a duplicate.
                 return [entries[problem["index"]] for problem in problems]
         return []
 
 
 async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:
-    """Removes whatever is projected of these tasks."""
+    """Removes all projections of these tasks, except their sessions."""
     for collection in ("agent_runs", "messages", "logs"):
         await db[collection].delete_many({"task_id": {"$in": list(task_ids)}})
 
 
 def _readable(document: dict[str, Any]) -> Task | None:
-    """The task, None where another version wrote what this one cannot read: it is set aside, nothing in it is lost."""
+    """Converts the document. Returns None if this version cannot read it; such a document is set aside as it is."""
     try:
         return read_task(document)
     except TaskUnreadable:
@@ -141,6 +145,4 @@ def _session(task: Task) -> UpdateOne:
 
 
 def _mark(task: Task) -> UpdateOne:
-    return UpdateOne(
-        {"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}, "$set": {"projected_rev": task.rev}}
-    )
+    return UpdateOne({"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}})

@@ -1,8 +1,8 @@
-"""Hourly figures of finished tasks, kept in `system_metrics`, one document per tenant and hour.
+"""The hourly figures of finished tasks in `system_metrics`, one document per tenant and hour.
 
-A finished task counts in the hour in which it ended, which never changes, so a full hour is counted once and for all.
-Latencies are counted in buckets of a logarithmic scale, twenty to a factor of ten: a percentile read from them is at
-most 6 % off, and hours and tenants can be added up.
+A finished task counts in the hour in which it ended. That hour never changes, so a full hour is counted only once.
+Latencies are counted in buckets of a logarithmic scale, twenty per factor of ten: a percentile read from them is at
+most 6 % wrong, and the counts of hours and tenants can be added.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from app.storage.writes import Expression, literal, milliseconds
 HOUR = timedelta(hours=1)
 BUCKETS_PER_DECADE = 20
 NO_AGENT = "none"
-# Writes that were under way when an hour ended are in the database after this long.
+# Writes that were under way when an hour ended are in the database after this time.
 _SETTLED = timedelta(minutes=1)
 _MARK = "roll_up"
 
 
 @dataclass(frozen=True)
 class Row:
-    """So many tasks ended like this; `bucket` is floor(20 · log10(milliseconds from acceptance to the end))."""
+    """The number of tasks with this end. `bucket` is floor(20 · log10(milliseconds from acceptance to the end))."""
 
     status: TaskStatus
     agent: str
@@ -40,7 +40,7 @@ class Row:
 
 
 async def finished_rows(db: Database, tenant: Tenant | None, *, since: datetime) -> Sequence[Row]:
-    """Tasks that ended at or after `since`, counted live."""
+    """Counts the tasks that ended at or after `since`."""
     documents = await db["tasks"].aggregate(_count_finished(since, None, tenant)).to_list()
     return [_row({**document["_id"], "count": document["count"]}) for document in documents]
 
@@ -54,13 +54,13 @@ async def rolled_rows(db: Database, tenant: Tenant | None, *, since: datetime, u
 
 
 async def rolled_until(db: Database) -> datetime | None:
-    """The end of the last hour that was rolled up; None before the first."""
+    """Reads the end of the last hour that was rolled up; None before the first."""
     mark = await db["system"].find_one({"_id": _MARK})
     return None if mark is None else mark["until"]
 
 
 async def roll_up(db: Database, now: datetime) -> None:
-    """Writes the full hours that are not written yet, then moves the mark. Twice changes nothing."""
+    """Writes the full hours that are not written yet, then moves the mark. A repeat changes nothing."""
     horizon = start_of_hour(now - _SETTLED)
     since = await rolled_until(db)
     if since is not None and since >= horizon:
@@ -73,6 +73,7 @@ async def roll_up(db: Database, now: datetime) -> None:
     if hours:
         writes = [_write(tenant, hour, rows, horizon) for (tenant, hour), rows in sorted(hours.items())]
         await db["system_metrics"].bulk_write(writes, ordered=False)
+    # The mark moves last and only forward. A leader that dies before this leaves hours that the next one writes again.
     await db["system"].update_one({"_id": _MARK}, {"$max": {"until": horizon}}, upsert=True)
 
 
@@ -81,7 +82,7 @@ def start_of_hour(moment: datetime) -> datetime:
 
 
 def percentile(buckets: Counter[int], share: float) -> float | None:
-    """The latency in seconds below which this share of the tasks lies; None without a task."""
+    """Returns the latency in seconds that this share of the tasks stayed below; None without a task."""
     rank = math.ceil(share * buckets.total())
     seen = 0
     for bucket, count in sorted(buckets.items()):
@@ -95,11 +96,12 @@ def _count_finished(since: datetime | None, until: datetime | None, tenant: Tena
     ended = {operator: bound for operator, bound in (("$gte", since), ("$lt", until)) if bound is not None}
     query: dict[str, Any] = {"completed_at": ended}
     if since is not None:
-        query["changed_at"] = {"$gte": since}  # has an index; a task changes last when it ends, or later
+        query["changed_at"] = {"$gte": since}  # for the index: a task never ends after its last change
     if tenant is not None:
         query["tenant"] = tenant
     ended_ms = milliseconds("$completed_at")
     latency_ms = {"$max": [1, {"$subtract": [ended_ms, milliseconds("$created_at")]}]}
+    # The hour by arithmetic: not every compatible server has `$dateTrunc`.
     group: Expression = {
         "tenant": "$tenant",
         "hour": {"$subtract": [ended_ms, {"$mod": [ended_ms, 3_600_000]}]},

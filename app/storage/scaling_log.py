@@ -1,4 +1,4 @@
-"""The last decisions of the autoscaler, for who wants to know why there are so many workers."""
+"""The last decisions of the autoscaler. They explain the current number of workers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class MongoScalingLog:
         self._decisions = db["scaling_decisions"]
 
     async def add(self, decision: ScalingDecision) -> None:
-        with store_errors("keep a decision of the autoscaler"):
-            same = {"at": decision.at, "deployment": decision.deployment}  # handed in again: the answer was lost
+        with store_errors("store a decision of the autoscaler"):
+            # The operator sends a decision again if the reply was lost. It must not be stored twice.
+            same = {"at": decision.at, "deployment": decision.deployment}
             await self._decisions.replace_one(same, decision.model_dump(), upsert=True)
             oldest = self._decisions.find({}, {"at": 1}).sort("at", DESCENDING).skip(KEPT - 1).limit(1)
             async for document in oldest:

@@ -1,7 +1,7 @@
-"""Sessions: whose they are, and what they hold. The tasks say the latter; the document here says the former.
+"""The sessions of tenants. A session's document holds its owner; its content is in the tasks.
 
-A session that the API made itself gets its document by projection a moment later, so reading and opening ask the tasks
-where the document is missing. An erased session leaves a tombstone.
+A session that the API created itself gets its document by projection a moment later. Until then reading and opening
+take the owner from the tasks. An erased session leaves a tombstone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from app.storage.documents import read_messages
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import literal
 
+# Bounds the answer: a session may have any number of tasks.
 _TASKS_SHOWN = 1000
 
 
@@ -40,6 +41,7 @@ class MongoSessionRepository:
                 raise _unknown(session_id)
             times = {"created_at": "$$NOW", "updated_at": "$$NOW"}
             created = {"$mergeObjects": ["$$ROOT", literal({"tenant": tenant}), times]}
+            # A duplicate: another request has opened the session since it was looked for, maybe of another tenant.
             with contextlib.suppress(DuplicateKeyError):
                 await self._sessions.update_one(
                     {"_id": session_id, "tenant": {"$exists": False}}, [{"$replaceWith": created}], upsert=True
@@ -68,12 +70,14 @@ class MongoSessionRepository:
         with store_errors(f"read the messages of session {session_id}"):
             found = self._tasks.find(mine, {"messages": 1, "created_at": 1})
             tasks = await found.sort("created_at", DESCENDING).limit(limit).to_list()
+        # A task has one turn at least, so the last `limit` tasks hold the last `limit` turns.
         turns = [turn for task in reversed(tasks) for turn in read_messages(task)]
         return turns[-limit:]
 
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
         tombstone = literal({"tenant": tenant})
         erased = {"$mergeObjects": [{"created_at": "$$NOW"}, "$$ROOT", tombstone, {"erased_at": "$$NOW"}]}
+        # A duplicate: the session has its tombstone already, or belongs to another tenant.
         with store_errors(f"erase session {session_id}"), contextlib.suppress(DuplicateKeyError):
             await self._sessions.update_one(
                 {"_id": session_id, "tenant": tenant, "erased_at": None}, [{"$replaceWith": erased}], upsert=True
@@ -87,9 +91,9 @@ class MongoSessionRepository:
         if document["tenant"] != tenant:
             raise _unknown(session_id)
         if document.get("erased_at") is not None:
-            raise SessionErased(f"Session {session_id} was erased on request; begin another one.")
+            raise SessionErased(f"Session {session_id} was erased on request; start another one.")
         return document
 
 
 def _unknown(session_id: SessionId) -> SessionNotFound:
-    return SessionNotFound(f"There is no session {session_id}; leave the field out to begin one.")
+    return SessionNotFound(f"There is no session {session_id}; leave the field out to start one.")

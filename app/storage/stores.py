@@ -1,4 +1,4 @@
-"""All repositories of the API over one database client."""
+"""All repositories of the API on one database client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.storage.tasks import MongoTaskRepository
 
 
 class Stores:
-    """Belongs to the event loop it was made in."""
+    """The repositories. They belong to the event loop that they were made in."""
 
     def __init__(self, settings: Settings) -> None:
         execution = settings.execution
@@ -32,13 +32,17 @@ class Stores:
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
         self.scaling = MongoScalingLog(self._db)
-        self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
+        self.dispatch = MongoDispatchRepository(
+            self._db,
+            expiry_seconds=execution.expiry_seconds,
+            log_retention_seconds=execution.log_retention_seconds,
+        )
         self.leadership = MongoLeaderLock(self._db)
-        # Workers project what they finished; the leader takes what is left after two leases.
+        # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)
 
     async def ensure_indexes(self) -> None:
-        """Raises StoreUnavailable."""
+        """Creates missing indexes. Raises StoreUnavailable."""
         await ensure_indexes(self._db)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The system as its users see it: the intake switch, today's figures, and whether the database answers.
+"""The intake switch, the figures of today, and a check that the database answers.
 
-Counting costs the database, so callers cache what they read here. Finished tasks of full hours come from the roll-ups,
-those of the current hour and the unfinished ones are counted live.
+Counting is expensive for the database, so callers cache the figures. Finished tasks of full hours come from the
+roll-ups; those of the current hour and the unfinished ones are counted live.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Any
 
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
-from app.domain.task import TaskStatus
+from app.domain.task import UNFINISHED, TaskStatus
 from app.ports import TaskStatistics
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.rollups import NO_AGENT, finished_rows, percentile, roll_up, rolled_rows, rolled_until
 
 _INTAKE = "intake"
-_UNFINISHED = (TaskStatus.QUEUED, TaskStatus.PROCESSING)
 
 
 class MongoSystemRepository:
@@ -42,6 +41,7 @@ class MongoSystemRepository:
         now = await server_time(self._db)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         with store_errors("count today's tasks"):
+            # Counting live begins where the roll-ups end, or at midnight if the leader has rolled up nothing today.
             live_from = max(midnight, await rolled_until(self._db) or midnight)
             rolled = await rolled_rows(self._db, tenant, since=midnight, until=live_from)
             live = await finished_rows(self._db, tenant, since=live_from)
@@ -66,7 +66,7 @@ class MongoSystemRepository:
         )
 
     async def _unfinished(self, tenant: Tenant | None) -> Counter[tuple[TaskStatus, str]]:
-        query: dict[str, Any] = {"status": {"$in": [status.value for status in _UNFINISHED]}}
+        query: dict[str, Any] = {"status": {"$in": sorted(UNFINISHED)}}
         if tenant is not None:
             query["tenant"] = tenant
         group = {"status": "$status", "agent": {"$ifNull": ["$selected_agent", NO_AGENT]}}

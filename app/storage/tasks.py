@@ -1,6 +1,7 @@
-"""Tasks as their owners see them: submit, read, list, cancel, erase.
+"""The tasks of tenants: insert, read, list, cancel, erase.
 
-Inserting the document is accepting the task: it is the outbox, too. Every read and write filters on the tenant.
+A task is accepted when its document is inserted: the document is the outbox, too. Every read and write filters on the
+tenant.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName, TaskEvent
-from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
+from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
-from app.storage.documents import note_unreadable, read_task
+from app.storage.documents import log_unreadable, read_task
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import Expression, change, literal, task_ended
@@ -44,12 +45,12 @@ _SUMMARY_FIELDS = dict.fromkeys(
     ),
     1,
 ) | {"task": 1}
-# What erasing removes: everything a person wrote, or that was written for one.
+# The fields that an erasure removes: everything that a person wrote, or that was written for one.
 _TEXTS = ("metadata", "history", "messages", "result", "routing", "peer_routing_reason", "steps", "error")
 
 
 class MongoTaskRepository:
-    """Implements `app.ports.TaskRepository` on the collection `tasks`. `expiry_seconds`: age at which tasks expire."""
+    """Implements `app.ports.TaskRepository` on the collection `tasks`. Tasks expire at the age of `expiry_seconds`."""
 
     def __init__(self, db: Database, *, expiry_seconds: int) -> None:
         self._db = db
@@ -65,6 +66,8 @@ class MongoTaskRepository:
             document["history"] = []
         stage = {"$mergeObjects": ["$$ROOT", literal(document), self._server_times(task, dispatched=dispatched)]}
         with store_errors(f"insert task {task.id}"):
+            # A pipeline upsert instead of an insert, because only a pipeline can set times by the server's clock. The
+            # filter names a field that every stored task has: a second insert of the id fails as a duplicate.
             try:
                 await self._tasks.update_one(
                     {"_id": task.id, "rev": {"$exists": False}}, [{"$replaceWith": stage}], upsert=True
@@ -106,6 +109,7 @@ class MongoTaskRepository:
             query["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": last_id}}]
         with store_errors("list tasks"):
             found = self._tasks.find(query, _SUMMARY_FIELDS)
+            # One more than the page shows whether there is a next one.
             documents = await found.sort([("created_at", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1).to_list()
         page = documents[:limit]
         more = len(documents) > limit
@@ -126,7 +130,8 @@ class MongoTaskRepository:
         )
         flagged = change({"cancel_requested_at": "$$NOW"}, event=EventName.CANCEL_REQUESTED)
         running = {**mine, "status": TaskStatus.PROCESSING.value, "cancel_requested_at": None}
-        while True:  # a task may move between the two states while it is looked at
+        # The task may be claimed or requeued between the read and the updates. Then neither matches: it is read again.
+        while True:
             task = await self.get(tenant, task_id)
             if task.status.terminal or task.cancel_requested_at is not None:
                 return task
@@ -139,12 +144,13 @@ class MongoTaskRepository:
         mine = {"tenant": tenant, "session_id": session_id}
         removed: dict[str, Expression] = dict.fromkeys(_TEXTS, "$$REMOVE")
         removed |= {"task": literal("(erased)"), "source": literal({}), "events": literal([]), "erased_at": "$$NOW"}
-        removed |= {"unprojected": literal(True)}  # a projection under way may leave copies: the sweep looks again
+        removed |= {"unprojected": literal(True)}  # a projection under way may leave copies: the sweep removes them
         with store_errors(f"erase session {session_id}"):
             ids = [document["_id"] for document in await self._tasks.find(mine, {"_id": 1}).to_list()]
-            running = {"status": {"$in": [TaskStatus.QUEUED.value, TaskStatus.PROCESSING.value]}}
+            unfinished = {"status": {"$in": sorted(UNFINISHED)}}
             ended = {**task_ended(TaskStatus.CANCELLED.value), **removed, "lease": "$$REMOVE"}
-            await self._tasks.update_many({**mine, **running}, change(ended))
+            # The status and the missing lease make the next fenced write or heartbeat of a run fail: it is discarded.
+            await self._tasks.update_many({**mine, **unfinished}, change(ended))
             await self._tasks.update_many(mine, change(removed))
             await remove_copies(self._db, ids)
         return ids
@@ -181,15 +187,16 @@ def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:
     if created := {operator: bound for operator, bound in bounds.items() if bound is not None}:
         query["created_at"] = created
     if task_filter.text is not None:
+        # A scan of the tenant's tasks: compatible servers have no text index.
         query["task"] = {"$regex": re.escape(task_filter.text), "$options": "i"}
     return query
 
 
 def _summary(document: dict[str, Any]) -> TaskSummary | None:
-    """None for a task of another version that this one does not understand; it is left out of lists."""
+    """Converts the document. Returns None, and logs, if another version wrote it in a way that this one cannot read."""
     preview = document.pop("task", "")[:PREVIEW_CHARACTERS]
     try:
         return TaskSummary.model_validate({**document, "id": document["_id"], "task_preview": preview})
     except ValidationError as error:
-        note_unreadable(document, error)
+        log_unreadable(document, error)
         return None

@@ -1,8 +1,8 @@
-"""How a task document is changed: always by a pipeline, always with a new revision, always on the server's clock.
+"""The parts of a write to a task document: always a pipeline, a new revision and the server's clock.
 
-Values that come from outside stand under `$literal`, so that a text like "$rev" stays text. A lifecycle event goes into
-the same write as the change it tells of. `$$NOW` stands in pipelines only; filters get the server's time as a value: an
-index can use it, and one compatible server refuses `$$NOW` beside an index.
+Values from outside are wrapped in `$literal`, so that a text like "$rev" stays text. A lifecycle event is in the same
+write as its change. `$$NOW` is used in pipelines only. Filters get the server's time as a value: an index can use it,
+and one compatible server refuses `$$NOW` beside an index.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from app.domain.run import EventName
 
+# A task that is requeued again and again must not outgrow its document; the newest events are kept.
 EVENTS_KEPT = 100
 Expression = Any  # an aggregation expression: nested documents, lists, strings and numbers, as the driver takes them
 
@@ -20,19 +21,23 @@ def literal(value: Expression) -> Expression:
 
 
 def milliseconds(expression: Expression) -> Expression:
-    """The expression's date as integer milliseconds, comparable and subtractable on every server."""
+    """Converts the expression's date to integer milliseconds."""
+    # The embedded server compares dates with `$$NOW` wrongly: `$lt` is always false, `$lte` always true. Numbers work.
     return {"$toLong": expression}
 
 
 def later(seconds: float) -> Expression:
-    """The server's time, that many seconds from now."""
+    """Adds the seconds to the server's time."""
     return {"$add": ["$$NOW", round(seconds * 1000)]}
 
 
 def change(
     fields: dict[str, Expression], *, event: EventName | None = None, detail: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """A pipeline that sets the fields, advances the revision and, with an event, appends it and asks for projection."""
+    """Builds a pipeline that sets the fields and advances the revision.
+
+    With an event it also appends the event and marks the task for projection.
+    """
     stage: dict[str, Expression] = {
         **fields,
         "rev": {"$add": ["$rev", 1]},
@@ -52,7 +57,7 @@ def change(
 
 
 def run_ended(run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
-    """Fields for the end of a run: the lease goes, its time counts, and no ticket stands for the task any more."""
+    """Builds the fields for the end of a run: the lease is removed, its time is added, and the ticket is used up."""
     return {
         "lease": "$$REMOVE",
         "dispatched_at": "$$REMOVE",
@@ -60,6 +65,7 @@ def run_ended(run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
         "processing_ms": {
             "$add": [
                 {"$ifNull": ["$processing_ms", 0]},
+                # Not below 0: after a fail-over the clock of the new primary may be behind the time of the claim.
                 {"$max": [0, {"$subtract": [milliseconds(run_ends_at), milliseconds("$claimed_at")]}]},
             ]
         },
@@ -67,7 +73,7 @@ def run_ended(run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
 
 
 def task_ended(status: str) -> dict[str, Expression]:
-    """Fields for the end of a task; where it has a time to live, when it is to be removed."""
+    """Builds the fields for the end of a task, with the time of its removal if it has a time to live."""
     return {
         "status": literal(status),
         "completed_at": "$$NOW",

@@ -24,6 +24,7 @@ _SECRET_TEXT = re.compile(
 )
 _CONTENT_FIELDS = frozenset({"task", "prompt", "messages", "content", "raw_output", "result", "summary"})
 MASK = "***"
+# These libraries log a line per request, message or event at INFO.
 NOISY = (
     "httpx", "httpcore", "httpx2", "openai", "anthropic", "pymongo", "uvicorn.access", "celery", "kombu",
     "kopf.objects", "kopf.activities",
@@ -33,7 +34,7 @@ Logger = structlog.stdlib.BoundLogger
 
 
 def get_logger(name: str) -> Logger:
-    """A logger whose first argument is the event's name; `name` says which part of the program speaks."""
+    """Returns a logger whose first argument is the event's name; `name` is the module that logs."""
     logger: Logger = structlog.stdlib.get_logger(name)
     return logger
 
@@ -44,14 +45,14 @@ def redact(text: str) -> str:
 
 
 def origin(error: BaseException) -> str:
-    """The line that raised, without the exception's text: that may hold what a user wrote."""
+    """Returns the line that raised, without the exception's text, which may hold what a user wrote."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
 
 
 @contextmanager
 def bind_log_context(**fields: str | None) -> Iterator[None]:
-    """Adds fields (request_id, task_id, session_id, agent_name …) to every line logged inside; None is left out."""
+    """Adds fields (request_id, task_id, session_id, agent_name …) to every line logged in the block, except None."""
     present = {name: value for name, value in fields.items() if value is not None}
     with structlog.contextvars.bound_contextvars(**present):
         yield
@@ -67,7 +68,8 @@ def _mask(_: Any, method: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def _static_fields(**fields: str) -> structlog.typing.Processor:
-    """Adds fields that every line of the process carries, in whichever thread it is written."""
+    """Adds fields that every line of the process carries."""
+    # Not bound as context variables: a thread starts with an empty context.
 
     def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {**fields, **event}
@@ -76,20 +78,20 @@ def _static_fields(**fields: str) -> structlog.typing.Processor:
 
 
 def configure_logging(settings: ProcessSettings, *, process: str) -> None:
-    """Sends everything, the libraries' own lines too, to stdout in one format. Call once, first of all."""
+    """Sends all lines, those of libraries too, to stdout in one format. Call it once, before anything else."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
     shared: list[structlog.typing.Processor] = [
         _static_fields(process=process, environment=settings.environment.value),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
+        structlog.stdlib.ExtraAdder(),  # the fields that a library passes as `extra`
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.StackInfoRenderer(),
     ]
-    if as_json:
+    if as_json:  # the console renderer formats exceptions itself
         shared += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("message")]
-    shared.append(_mask)
+    shared.append(_mask)  # last, so that it masks the text of an exception, too
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -107,7 +109,7 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
         )
     )
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [handler]  # replaces a handler that a library installed: every line would come twice
     root.setLevel(settings.log_level)
     logging.captureWarnings(True)
     for noisy in NOISY:

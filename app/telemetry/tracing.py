@@ -22,11 +22,11 @@ from app.settings import ProcessSettings
 AttributeValue = str | int | float | bool
 _PROPAGATOR = TraceContextTextMapPropagator()
 
-TRACEPARENT_PARTS = 4
+TRACEPARENT_PARTS = 4  # W3C Trace Context: version, trace id, parent id, flags
 
 
 class Tracing:
-    """The process's tracer. Build it once in the composition root; `close` sends what is left."""
+    """The process's tracer. The composition root builds it once; `close` exports the spans that are still buffered."""
 
     def __init__(self, settings: ProcessSettings, *, process: str, version: str) -> None:
         self._provider: TracerProvider | None = None
@@ -52,12 +52,13 @@ class Tracing:
         traceparent: str | None = None,
         attributes: Mapping[str, AttributeValue | None] | None = None,
     ) -> Iterator[Span]:
-        """Runs the block inside a span; `traceparent` continues a trace from outside, else the current one goes on.
+        """Runs the block inside a span, which continues the trace of `traceparent`, or the current one without it.
 
-        An exception marks the span as failed, with the exception's class only: its text may hold what a user wrote.
+        An exception marks the span as failed, with the name of its class only.
         """
         context = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
         present = {key: value for key, value in (attributes or {}).items() if value is not None}
+        # The SDK would record the exception's text, which may hold what a user wrote.
         with self._tracer.start_as_current_span(
             name, context=context, attributes=present, record_exception=False, set_status_on_exception=False
         ) as span:
@@ -73,19 +74,19 @@ class Tracing:
 
 
 def current_traceparent() -> str | None:
-    """The W3C traceparent of the current span, None outside one."""
+    """Returns the W3C traceparent of the current span, None outside a span."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get("traceparent")
 
 
 def current_trace_id() -> str | None:
-    """The current trace's id, 32 hexadecimal digits, None outside a trace."""
+    """Returns the id of the current trace, 32 hexadecimal digits, None outside a trace."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """The trace id of a W3C `traceparent` header, 32 hexadecimal digits."""
+    """Returns the trace id of a W3C `traceparent` header, 32 hexadecimal digits, None for anything else."""
     parts = (traceparent or "").split("-")
     return parts[1] if len(parts) == TRACEPARENT_PARTS else None

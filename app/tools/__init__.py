@@ -1,1 +1,1 @@
-"""What agents may reach outside: web search, and the guards around text and addresses that come from there."""
+"""The outside world of agents: web search, and the guards around text and addresses that come from there."""

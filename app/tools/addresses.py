@@ -1,7 +1,7 @@
-"""Which web addresses may be shown: public ones only.
+"""The check that a web address is public before it is shown.
 
-`check_url` judges the text of an address and raises `UnsafeAddress`. It resolves no name and opens no connection, so it
-is not enough for a caller that fetches: a public name may lead to an address inside.
+`check_url` judges only the text of an address and raises `UnsafeAddress`. It resolves no name and opens no connection,
+so it is not enough for a caller that fetches: a public name may lead to a private address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", "
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))+")
 _NUMERIC_LABEL = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 _FORBIDDEN_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\]")
+# The instance metadata of cloud providers: it gives away credentials.
 _METADATA = frozenset({ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254")})
+# A translator takes the IPv4 address from the last 32 bits, so those decide.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST_URL = 2_048
 
@@ -31,7 +33,7 @@ def check_url(url: str) -> str:
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether the address is one of the open internet, also after unpacking IPv4 inside IPv6."""
+    """Returns True for an address of the open internet, also after unpacking IPv4 inside IPv6."""
     inner = _embedded_ipv4(address)
     if inner is not None:
         return is_public(inner)
@@ -60,7 +62,7 @@ def _check_host(host: str) -> None:
         return
     name = host.removesuffix(".")
     if _NUMERIC_LABEL.fullmatch(name.rsplit(".", 1)[-1]):
-        # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to a resolver: only the plain form is taken at all.
+        # 2130706433, 0x7f.1 and 0177.0.0.1 are all 127.0.0.1 to a resolver: only the plain form is accepted.
         _check_public(_parsed(name, host), host)
         return
     if not name.isascii():

@@ -1,6 +1,6 @@
-"""Web search as agents see it, and the only shape in which its pages reach them.
+"""Web search as agents see it, and the only form in which its pages reach them.
 
-The adapter is `app.tools.web_search`; agents and their tests know this seam only. It says nothing about a provider.
+The adapter is `app.tools.web_search`; agents and their tests know only this interface, which names no provider.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class SearchHit:
-    """One page that the search returned; `excerpt` is untrusted text, already cleaned and capped."""
+    """One page that the search returned. `excerpt` is untrusted text, already cleaned and capped."""
 
     title: str
     url: str
@@ -25,7 +25,7 @@ class SearchTool(Protocol):
 
     @property
     def available(self) -> bool:
-        """False where no search provider is configured."""
+        """Returns False if no search provider is configured."""
 
     async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
-        """Raises SearchUnavailable or SearchRejected."""
+        """Returns the hits, best first. Raises SearchUnavailable or SearchRejected."""

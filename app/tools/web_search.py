@@ -1,8 +1,8 @@
 """Web search over Tavily, behind the shared circuit breaker.
 
-Hits come out clean: addresses that are not public are left out, titles and excerpts have lost what people cannot see
-and are capped. They stay untrusted text. A key that changes is used from the next call on. The library's own retries,
-its mode without a key and its extraction of whole pages are not used; nothing is fetched from the pages themselves.
+Hits are cleaned: pages whose address is not public are left out; titles and excerpts lose invisible characters and are
+capped. They stay untrusted text. A changed key is used from the next call on. The library's own retries, its mode
+without a key and its extraction of whole pages are not used; nothing is fetched from the pages themselves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROVIDER = "tavily"
 MAX_RESULTS = 5
 TITLE_CHARACTERS = 200
 EXCERPT_CHARACTERS = 2_500
-QUERY_CHARACTERS = 400  # Tavily refuses longer ones
+QUERY_CHARACTERS = 400  # Tavily rejects longer queries
 _COOL_DOWN_SECONDS = 30.0  # its 429 names no time
 _ATTEMPTS = 2
 
@@ -44,22 +44,22 @@ class _Page(BaseModel):
 
 
 class _RateLimited(SearchUnavailable):
-    """The provider asked for a pause: nothing is wrong with it."""
+    """The provider asked for a pause; it is healthy."""
 
 
 class _Skipped(SearchUnavailable):
-    """The breaker lets no call through."""
+    """A call that the breaker did not let through."""
 
 
 class _TooSlow(SearchUnavailable):
-    """The time for a search is used up: there is none left for a second try."""
+    """A search that used up its time: none is left for a second try."""
 
 
 _STATUS: dict[type[SearchError], str] = {SearchRejected: "rejected", _Skipped: "skipped"}
 
 
 class WebSearch:
-    """The process's `SearchTool`. `client` is its own, made by `app.outbound.http`, as Tavily adds the key to it."""
+    """The process's `SearchTool`. It needs a `client` of its own: Tavily's library adds the key to its headers."""
 
     def __init__(
         self, settings: SearchSettings, *, client: httpx.AsyncClient, breaker: CircuitBreaker, metrics: OutboundMetrics
@@ -81,26 +81,30 @@ class WebSearch:
         return self._key.configured
 
     async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
-        """At most five hits, best first. Raises SearchUnavailable or SearchRejected."""
+        """Returns at most five hits, best first. Raises SearchUnavailable or SearchRejected."""
         text = clean(query, limit=QUERY_CHARACTERS)
         if not text:
             raise SearchRejected("The search query is empty.")
         try:
-            hits = await self._ask_again_once(text, request_id)
+            hits = await self._search_with_retry(text, request_id)
         except SearchError as error:
             self._count(_STATUS.get(type(error), "error"))
             raise
         self._count("ok")
         return hits
 
-    async def _ask_again_once(self, query: str, request_id: str) -> Sequence[SearchHit]:
-        """A second try for what a second try can mend: no answer, a 5xx, or a key that has just been replaced."""
+    async def _search_with_retry(self, query: str, request_id: str) -> Sequence[SearchHit]:
+        """Searches, and once more if that can help: after no answer, a 5xx, or a key that has just been replaced."""
         for attempt in range(1, _ATTEMPTS + 1):
             key = self._key.current()
             if key is None:
-                raise SearchRejected("The key for web search is missing or empty.")
+                raise SearchRejected(
+                    "The key for web search is missing or empty: set TAVILY_API_KEY or TAVILY_API_KEY_FILE."
+                )
             if not await self._breaker.allow(PROVIDER):
-                raise _Skipped("The web search is paused after failures; it is tried again soon.")
+                raise _Skipped(
+                    "The web search is paused after failures of the provider; a later search tries it again."
+                )
             try:
                 return await self._guarded(key, query, request_id)
             except (_RateLimited, _TooSlow):
@@ -114,7 +118,7 @@ class WebSearch:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _guarded(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
-        """One call within the time limit, with its verdict for the breaker."""
+        """Makes one call within the time limit and reports its verdict to the breaker."""
         try:
             hits = await self._timed(key, query, request_id)
         except _RateLimited:
@@ -124,9 +128,11 @@ class WebSearch:
             await self._breaker.failed(PROVIDER)
             raise
         except SearchRejected:
+            # A rejection is an answer: a wrong key or query does not make the provider unhealthy.
             await self._breaker.succeeded(PROVIDER)
             raise
         except asyncio.CancelledError:
+            # No verdict. If this call was the probe of a half-open breaker, the next caller becomes the probe.
             await self._breaker.abandoned(PROVIDER)
             raise
         await self._breaker.succeeded(PROVIDER)
@@ -135,12 +141,12 @@ class WebSearch:
     async def _timed(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                return await self._ask(key, query, request_id)
+                return await self._call(key, query, request_id)
         except TimeoutError as error:
             raise _TooSlow("The web search took too long.") from error
 
-    async def _ask(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
-        """One call; every error of the library and of the transport becomes one of ours."""
+    async def _call(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
+        """Makes one call; every error of the library and of the transport becomes one of ours."""
         try:
             answer = await self._client_with(key).search(
                 query,
@@ -163,7 +169,7 @@ class WebSearch:
             raise _TooSlow("The web search took too long.") from error
         except httpx.TransportError as error:
             raise SearchUnavailable(f"The search provider did not answer ({type(error).__name__}).") from error
-        except ValueError as error:
+        except ValueError as error:  # after httpx's errors: the library lets the one of its JSON parser through
             raise SearchUnavailable("The search provider's answer is not JSON.") from error
         return read_hits(answer)
 
@@ -179,7 +185,7 @@ class WebSearch:
 
 
 def read_hits(answer: Any) -> Sequence[SearchHit]:
-    """The usable pages of an answer. Raises SearchUnavailable when it has not the form of one."""
+    """Reads the usable pages of an answer. Raises SearchUnavailable if it does not have the form of an answer."""
     results = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(results, list):
         raise SearchUnavailable("The search provider's answer has no list of results.")

@@ -1,1 +1,1 @@
-"""What AWS is given: the infrastructure, created in a stand-in for it."""
+"""Tests of the AWS infrastructure, which a stand-in for AWS creates."""

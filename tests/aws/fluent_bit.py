@@ -1,7 +1,8 @@
-"""Runs Fluent Bit with the server's configuration over lines that API and worker have written, into a stand-in for
-CloudWatch Logs: `make check-logs FLUENT_BIT=…`. Tests cannot install Fluent Bit everywhere, so none does this.
+"""A check of Fluent Bit with the server's configuration: `make check-logs FLUENT_BIT=…`.
 
-Lines come in files as a container runtime writes them: with a time before each, and in pieces where they are long.
+Fluent Bit reads lines that API and worker have written, and sends them to a stand-in for CloudWatch Logs. This is no
+test, because Fluent Bit cannot be installed everywhere. The lines are in files as a container runtime writes them: each
+line begins with a time, and long lines are split.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1, in <m
 
 
 def pod_log(folder: Path, component: str) -> Path:
-    """Where a node has the log of a pod's container."""
+    """Returns the path of the log of a pod's container on a node."""
     pod = f"ao-agent-orchestrator-{component}-6cfc978d9c-w7cw6"
     return folder / f"{pod}_agent-orchestrator_{component}-{'0f' * 32}.log"
 
 
 def as_written_by_the_runtime(lines: Sequence[str]) -> str:
-    """Each line with its time, its stream and whether it ends there."""
+    """Returns the lines in the format of the runtime: time, stream, a mark for the last piece, and text."""
     at = BEGAN
     written = []
     for line in lines:
@@ -57,7 +58,7 @@ def as_written_by_the_runtime(lines: Sequence[str]) -> str:
 
 
 def real_lines() -> dict[str, list[str]]:
-    """What API and worker write about a task, with what else may stand in a log: a traceback, and a line of 100 kB."""
+    """Returns log lines of API and worker about a task, with a traceback and a line of 100 kB added."""
     with running_stack() as stack:
         stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
         logs = {name: stack.parts[name].log.read_text().splitlines() for name in ("api", "worker")}
@@ -66,7 +67,7 @@ def real_lines() -> dict[str, list[str]]:
 
 
 def configuration(endpoint: Mapping[str, Any]) -> str:
-    """The server's, but for where CloudWatch is."""
+    """Returns the server's configuration with another address of CloudWatch."""
     body = yaml.safe_load(CONFIGURATION.read_text())
     for output in body["pipeline"]["outputs"]:
         output |= endpoint
@@ -74,7 +75,7 @@ def configuration(endpoint: Mapping[str, Any]) -> str:
 
 
 def shipped(client: Any, component: str) -> list[str]:
-    """What has arrived in the group, in order."""
+    """Returns the lines that have arrived in the group, in order."""
     group = f"/agent-orchestrator/{component}"
     streams = client.describe_log_streams(logGroupName=group)["logStreams"]
     if not streams:
@@ -96,7 +97,7 @@ def shipped(client: Any, component: str) -> list[str]:
 def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     binary = sys.argv[1]
-    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]  # noqa: S603  the caller's own
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]  # noqa: S603  the program that the caller named
     lines = real_lines()
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ao-logs-")))
@@ -134,7 +135,7 @@ def main() -> None:
             with shipping([binary, f"--config={folder / 'fluent-bit.yaml'}"], environment, folder / "output"):
                 for component, known in written.items():
                     arrive(client, component, known)
-                    print(f"{version}: {len(known)} lines of {component} have arrived as they were written")
+                    print(f"{version}: {len(known)} lines of {component} have arrived unchanged")
 
 
 def arrive(client: Any, component: str, written: Sequence[str]) -> None:
@@ -143,13 +144,15 @@ def arrive(client: Any, component: str, written: Sequence[str]) -> None:
         seconds=WAIT_SECONDS,
         what=f"the lines of {component}",
     )
-    assert shipped(client, component) == written, f"{component}: what has arrived is not what was written"
+    assert shipped(client, component) == written, (
+        f"{component}: the lines that have arrived differ from those that were written"
+    )
 
 
 @contextmanager
 def shipping(command: Sequence[str], environment: Mapping[str, str], output: Path) -> Iterator[None]:
     with output.open("wb") as told:
-        process = subprocess.Popen(command, env=dict(environment), stdout=told, stderr=told)  # noqa: S603  the caller's own
+        process = subprocess.Popen(command, env=dict(environment), stdout=told, stderr=told)  # noqa: S603  the program that the caller named
     try:
         yield
     except AssertionError:

@@ -1,4 +1,4 @@
-"""Filter patterns of CloudWatch Logs, as far as our metric filters use them: `{ $.field = value && … || … }`."""
+"""Filter patterns of CloudWatch Logs, limited to the syntax of our metric filters: `{ $.field = value && … || … }`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TERM = re.compile(
 
 
 def matches(pattern: str, line: Mapping[str, Any]) -> bool:
-    """Raises ValueError for what is not understood here. `&&` binds closer than `||`."""
+    """Returns True if the line matches. `&&` binds closer than `||`. Raises ValueError for other syntax."""
     inner = re.fullmatch(r"\{ (.*) \}", pattern)
     if inner is None:
         raise ValueError(pattern)

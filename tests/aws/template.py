@@ -1,4 +1,4 @@
-"""The CloudFormation template as it is written."""
+"""The CloudFormation template, read from its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEMPLATE = Path(__file__).parents[2] / "k8s" / "k3s" / "infrastructure.yaml"
 
 
 def written() -> dict[str, Any]:
-    """With its functions in their long form."""
+    """Returns the template with its functions in their long form."""
     template, problems = decode_str(TEMPLATE.read_text(encoding="utf-8"))
     assert problems == []
     plain: dict[str, Any] = json.loads(json.dumps(template))
@@ -21,13 +21,13 @@ def written() -> dict[str, Any]:
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    """The properties of all resources of a type."""
+    """Returns the properties of all resources of a type."""
     resources = written()["Resources"]
     return {name: found["Properties"] for name, found in resources.items() if found["Type"] == kind}
 
 
 def user_data(values: Mapping[str, str]) -> str:
-    """What a server runs at its first start, where the stack's references have these values."""
+    """Returns the script of a server's first start, with these values for the references of the stack."""
     _, (head, rest) = of_type("AWS::EC2::Instance")["Server"]["UserData"]["Fn::Base64"]["Fn::Join"]
     text: str = head["Fn::Sub"]
     for name, value in values.items():

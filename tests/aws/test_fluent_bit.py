@@ -1,4 +1,4 @@
-"""What Fluent Bit is told on the server: whose lines, and where to. `make check-logs` runs it."""
+"""The server's configuration of Fluent Bit: its sources and targets. `make check-logs` runs Fluent Bit with it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_the_lines_of_a_component_go_to_its_group(component: str) -> None:
     assert target["log_group_name"] == f"/agent-orchestrator/{component}"
     groups = {found["LogGroupName"] for found in of_type("AWS::Logs::LogGroup").values()}
     assert target["log_group_name"] in groups
-    assert target["retry_limit"] == "no_limits", "nothing is dropped because CloudWatch is away for a while"
+    assert target["retry_limit"] == "no_limits", "an outage of CloudWatch drops no line"
 
 
-def test_files_are_named_as_the_charts_pods_and_containers_make_them() -> None:
+def test_log_files_have_the_names_of_the_charts_pods_and_containers() -> None:
     built_or_skipped("helm")
     deployments = {
         body["metadata"]["labels"]["app.kubernetes.io/component"]: body
@@ -51,10 +51,10 @@ def test_files_are_named_as_the_charts_pods_and_containers_make_them() -> None:
         assert f"_agent-orchestrator_{container['name']}-" in pod_log(Path(), component).name
 
 
-def test_every_variable_of_the_configuration_is_given() -> None:
+def test_every_variable_of_the_configuration_is_set() -> None:
     asked = set(re.findall(r"\$\{(\w+)\}", CONFIGURATION.read_text()))
     assert asked == {"AWS_REGION", "AGENT_LOG_SOURCE", "AGENT_LOG_STATE"}
     told = SERVICE.read_text()
-    assert "EnvironmentFile=/etc/agent-orchestrator/environment" in told, "it says AWS_REGION"
+    assert "EnvironmentFile=/etc/agent-orchestrator/environment" in told, "this file sets AWS_REGION"
     assert {"AGENT_LOG_SOURCE", "AGENT_LOG_STATE"} <= set(re.findall(r"(\w+)=/", told))
     assert "--config=/etc/fluent-bit/agent-orchestrator.yaml" in told

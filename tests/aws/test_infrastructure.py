@@ -1,6 +1,6 @@
-"""The CloudFormation template: clean by its linter, created and updated in a stand-in for AWS, and who may do what.
+"""The CloudFormation template: checked by its linter, created and updated in a stand-in for AWS, and its permissions.
 
-The stand-in cannot make resources of some types: they are left out there, and judged as they are written.
+The stand-in does not support some types of resources. These are left out there, and the tests check their definitions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 def creatable() -> str:
-    """Without what the stand-in cannot make, and what names it."""
+    """Returns the template without the resources that the stand-in does not support, and without references to them."""
     template = written()
     template["Resources"] = {
         name: resource
@@ -67,14 +67,14 @@ def aws() -> Iterator[None]:
 
 
 def an_image() -> str:
-    """Any that the stand-in has; always the same."""
+    """Returns the id of an image of the stand-in, always the same one."""
     images = boto3.client("ec2").describe_images(Owners=["amazon"])["Images"]
     return str(min(image["ImageId"] for image in images))
 
 
 @pytest.fixture(scope="module")
 def stack(aws: None) -> Resources:
-    """What was created, by its name in the template."""
+    """Creates the stack, and returns its resources by their names in the template."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=STACK,
@@ -114,7 +114,7 @@ def test_the_network_has_its_names_and_ranges(stack: Resources) -> None:
     }
 
 
-def test_private_subnets_have_no_way_out_but_a_gateway_that_is_asked_for() -> None:
+def test_private_subnets_have_no_internet_access_except_an_optional_gateway() -> None:
     tables = {
         found["SubnetId"]["Ref"]: found["RouteTableId"]["Ref"]
         for found in of_type("AWS::EC2::SubnetRouteTableAssociation").values()
@@ -132,7 +132,7 @@ def test_private_subnets_have_no_way_out_but_a_gateway_that_is_asked_for() -> No
 
 
 def reached(stack: Resources, name: str) -> set[tuple[int, str]]:
-    """The ports of a security group, each with who reaches it."""
+    """Returns the ports of a security group, each with the source that can reach it."""
     (group,) = boto3.client("ec2").describe_security_groups(GroupIds=[physical(stack, name)])["SecurityGroups"]
     return {
         (rule["FromPort"], source)
@@ -144,12 +144,12 @@ def reached(stack: Resources, name: str) -> set[tuple[int, str]]:
     }
 
 
-def test_the_server_is_reached_on_the_web_by_all_and_otherwise_by_its_admin(stack: Resources) -> None:
+def test_all_reach_the_web_ports_of_the_server_and_its_admin_the_others(stack: Resources) -> None:
     everywhere = "0.0.0.0/0"
     assert reached(stack, "ServerSecurityGroup") == {(22, ADMIN), (6443, ADMIN), (80, everywhere), (443, everywhere)}
 
 
-def test_redis_is_reached_by_the_server_alone(stack: Resources) -> None:
+def test_only_the_server_reaches_redis(stack: Resources) -> None:
     assert reached(stack, "RedisSecurityGroup") == {(6379, physical(stack, "ServerSecurityGroup"))}
 
 
@@ -169,7 +169,7 @@ def test_pods_do_not_reach_the_role_of_the_server(stack: Resources) -> None:
 
 
 def allowed(role: str) -> dict[str, tuple[list[str], list[Any]]]:
-    """By statement, the actions and the resources of a role's own policies, as they are written."""
+    """Returns the actions and resources of a role's inline policies, by statement."""
     policies = written()["Resources"][role]["Properties"]["Policies"]
     statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
     given = [statement for statement in statements if statement["Effect"] == "Allow"]
@@ -190,10 +190,12 @@ def test_the_server_reads_its_own_parameters_and_images_and_writes_logs_and_metr
     (parameters_read,) = rights["ReadParameters"][1]
     assert parameters_read["Fn::Sub"].endswith(":parameter/agent-orchestrator-api/${Environment}")
     anywhere = {sid for sid, (_, resources) in rights.items() if "*" in resources}
-    assert anywhere == {"SignIn", "WriteMetrics"}, "what has no resource of its own, and the latter a condition"
+    assert anywhere == {"SignIn", "WriteMetrics"}, (
+        "these actions support no resources; WriteMetrics has a condition instead"
+    )
 
 
-def test_the_server_decrypts_and_reads_no_parameter_of_others() -> None:
+def test_the_server_decrypts_and_reads_no_other_parameters() -> None:
     statements = {
         found["Sid"]: found
         for policy in written()["Resources"]["ServerRole"]["Properties"]["Policies"]
@@ -210,14 +212,14 @@ def test_the_server_decrypts_and_reads_no_parameter_of_others() -> None:
     assert statements["WriteMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "AgentOrchestrator"}}
 
 
-def test_the_server_is_not_made_anew_by_chance() -> None:
+def test_the_server_is_not_replaced_by_accident() -> None:
     server = written()["Resources"]["Server"]
     assert server["Properties"]["DisableApiTermination"] is True
     assert written()["Parameters"]["ImageId"]["Type"] == "AWS::EC2::Image::Id"
     assert server["Properties"]["LaunchTemplate"]["LaunchTemplateId"] == {"Ref": "ServerTemplate"}
 
 
-def test_workflows_of_one_environment_alone_push_and_deploy(stack: Resources) -> None:
+def test_only_workflows_of_one_environment_push_and_deploy(stack: Resources) -> None:
     role = boto3.client("iam").get_role(RoleName=physical(stack, "GithubRole"))["Role"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Condition"]["StringEquals"] == {
@@ -229,7 +231,7 @@ def test_workflows_of_one_environment_alone_push_and_deploy(stack: Resources) ->
     assert not any("*" in action for actions, _ in rights.values() for action in actions)
 
 
-def test_the_server_is_told_what_it_is(stack: Resources) -> None:
+def test_user_data_names_the_environment_of_the_server(stack: Resources) -> None:
     encoded = boto3.client("ec2").describe_instance_attribute(
         InstanceId=physical(stack, "Server"), Attribute="userData"
     )
@@ -245,7 +247,7 @@ def test_the_server_is_told_what_it_is(stack: Resources) -> None:
     }
 
 
-def test_images_are_kept_by_tags_that_do_not_move(stack: Resources) -> None:
+def test_image_tags_are_immutable(stack: Resources) -> None:
     found = boto3.client("ecr").describe_repositories()["repositories"]
     assert {repository["repositoryName"]: repository["imageTagMutability"] for repository in found} == {
         "agent-orchestrator-api": "IMMUTABLE",
@@ -254,7 +256,7 @@ def test_images_are_kept_by_tags_that_do_not_move(stack: Resources) -> None:
     }
 
 
-def test_logs_have_their_groups_and_an_end(stack: Resources) -> None:
+def test_log_groups_have_a_retention(stack: Resources) -> None:
     groups = boto3.client("logs").describe_log_groups()["logGroups"]
     kept = {group["logGroupName"]: group["retentionInDays"] for group in groups}
     assert kept == {
@@ -265,23 +267,23 @@ def test_logs_have_their_groups_and_an_end(stack: Resources) -> None:
     }
 
 
-def test_every_alarm_tells_somebody() -> None:
+def test_every_alarm_notifies_the_topic() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     assert {alarm["AlarmName"]["Fn::Sub"].rpartition("${Environment}-")[2] for alarm in alarms.values()} == {
         "cpu", "status", "disk", "logs", "api-errors", "api-latency", "task-latency", "backlog", "cache-memory",
     }  # fmt: skip
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}] for alarm in alarms.values())
     unmeasured = {name for name, alarm in alarms.items() if alarm.get("TreatMissingData") == "breaching"}
-    assert unmeasured == {"Backlog", "LogsSilent", "ServerIll"}, "where nobody measures, somebody is told"
+    assert unmeasured == {"Backlog", "LogsSilent", "ServerIll"}, "these alarms also notify if their metric is missing"
 
 
-def test_alarms_reach_who_is_named() -> None:
+def test_the_topic_sends_alarms_to_the_given_address() -> None:
     (subscription,) = of_type("AWS::SNS::Subscription").values()
     assert subscription == {"TopicArn": {"Ref": "Alarms"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
     assert written()["Resources"]["AlarmSubscription"]["Condition"] == "HasEmail"
 
 
-def test_the_server_has_the_address_that_its_certificate_names() -> None:
+def test_the_server_has_the_address_in_its_certificate() -> None:
     (association,) = of_type("AWS::EC2::EIPAssociation").values()
     assert association == {
         "AllocationId": {"Fn::GetAtt": ["ServerAddress", "AllocationId"]},
@@ -289,7 +291,7 @@ def test_the_server_has_the_address_that_its_certificate_names() -> None:
     }
 
 
-def test_delivery_has_its_names_and_goes_back_when_it_fails() -> None:
+def test_a_failed_deployment_is_rolled_back() -> None:
     (application,) = of_type("AWS::CodeDeploy::Application").values()
     assert (application["ApplicationName"], application["ComputePlatform"]) == ("agent-orchestrator-api", "Server")
     (group,) = of_type("AWS::CodeDeploy::DeploymentGroup").values()
@@ -300,7 +302,7 @@ def test_delivery_has_its_names_and_goes_back_when_it_fails() -> None:
     assert server[chosen["Key"]] == chosen["Value"]
 
 
-def test_valkey_is_private_encrypted_and_asks_for_a_token() -> None:
+def test_valkey_is_private_encrypted_and_requires_a_token() -> None:
     properties = written()["Resources"]["Redis"]["Properties"]
     assert (properties["Engine"], properties["TransitEncryptionEnabled"]) == ("valkey", True)
     assert properties["AtRestEncryptionEnabled"] is True
@@ -309,7 +311,7 @@ def test_valkey_is_private_encrypted_and_asks_for_a_token() -> None:
     }
     assert properties["SecurityGroupIds"] == [{"Ref": "RedisSecurityGroup"}]
     policy = written()["Resources"]["RedisParameters"]["Properties"]["Properties"]
-    assert policy == {"maxmemory-policy": "noeviction"}, "a queue forgets nothing by itself"
+    assert policy == {"maxmemory-policy": "noeviction"}, "a queue must not evict entries"
 
 
 def test_an_update_changes_what_it_names(stack: Resources) -> None:

@@ -1,4 +1,4 @@
-"""Where alarms and dashboard have their figures from: lines that processes have written, and metrics that they have."""
+"""The sources of alarms and dashboard: log lines of the processes, and their metrics."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SERVER = {"Ref": "Server"}
 
 @pytest.fixture(scope="module")
 def lines() -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """What API and worker have written about a task that was done, one that failed, and one that was waited for."""
+    """Returns log lines of API and worker about a completed task, a failed task, and a task with a long poll."""
     with running_stack() as stack:
         stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
         stack.wait(stack.submit("Bake me a cake and bring it to my house.")["task_id"])
         stack.submit("Write a Python function that adds two numbers.", headers={"Prefer": "wait=20"})
-        wait_for(lambda: len(requests_that_wait(stack)) == 1, what="the line of the request that was asked to wait")
+        wait_for(lambda: len(requests_that_wait(stack)) == 1, what="the log line of the long poll")
         yield {name: stack.parts[name].log_lines() for name in ("api", "worker")}
 
 
@@ -40,7 +40,7 @@ def requests_that_wait(stack: Stack) -> list[dict[str, Any]]:
 
 
 def filters() -> dict[str, tuple[str, str, str]]:
-    """By metric: the log group's resource, the pattern, and the value."""
+    """Returns for each metric the resource of its log group, its pattern and its value."""
     return {
         made["MetricName"]: (found["LogGroupName"]["Ref"], found["FilterPattern"], made["MetricValue"])
         for found in of_type("AWS::Logs::MetricFilter").values()
@@ -49,20 +49,20 @@ def filters() -> dict[str, tuple[str, str, str]]:
 
 
 def values(name: str, lines: dict[str, list[dict[str, Any]]]) -> list[float]:
-    """What a metric filter makes of the lines."""
+    """Returns the values that a metric filter extracts from the lines."""
     group, pattern, value = filters()[name]
     written = lines[{"ApiLogs": "api", "WorkerLogs": "worker"}[group]]
     found = [line for line in written if matches(pattern, line)]
     return [float(line[value.removeprefix("$.")] if value.startswith("$.") else value) for line in found]
 
 
-def test_tasks_are_counted_and_timed_by_what_workers_write(lines: dict[str, list[dict[str, Any]]]) -> None:
+def test_log_lines_of_workers_count_and_time_tasks(lines: dict[str, list[dict[str, Any]]]) -> None:
     assert len(values("TaskDuration", lines)) == 3
     assert all(milliseconds > 0 for milliseconds in values("TaskDuration", lines))
     assert values("TaskFailures", lines) == [1.0]
 
 
-def test_requests_are_counted_and_those_timed_that_do_not_wait(lines: dict[str, list[dict[str, Any]]]) -> None:
+def test_all_requests_are_counted_and_long_polls_are_not_timed(lines: dict[str, list[dict[str, Any]]]) -> None:
     asked = values("Requests", lines)
     assert len(asked) > 3
     assert len(values("RequestDuration", lines)) == len(asked) - 1
@@ -79,11 +79,11 @@ def test_every_metric_of_alarms_and_dashboard_has_its_source() -> None:
     }
     shown = [*of_alarms(), *of_dashboard()]
     for name, dimensions in shown:
-        assert frozenset(dimensions) == made.get(name), f"nobody measures {name} by {sorted(dimensions)}"
+        assert frozenset(dimensions) == made.get(name), f"no source has the metric {name} with {sorted(dimensions)}"
         assert dimensions.get("job", job()["job_name"]) == job()["job_name"]
         assert dimensions.get("InstanceId", SERVER) in (SERVER, "${Server}")
         assert dimensions.get("state", "asked") in workers_by_state()
-    assert {name for name, _ in shown} == made.keys(), "what nobody sees is not paid for"
+    assert {name for name, _ in shown} == made.keys(), "a metric that is not shown would cost money"
 
 
 def of_alarms() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -112,7 +112,7 @@ def of_dashboard() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def of_the_host() -> Iterator[str]:
-    """What the agent measures itself, with the server as the only dimension."""
+    """Yields the metrics that the agent measures itself, with the server as the only dimension."""
     host = json.loads((AGENT / "agent-orchestrator.json").read_text())["metrics"]
     assert host["aggregation_dimensions"] == [["InstanceId"]]
     for kind, chosen in host["metrics_collected"].items():
@@ -121,12 +121,12 @@ def of_the_host() -> Iterator[str]:
 
 
 def workers_by_state() -> set[str]:
-    """The states that the autoscaler shows, as it shows them."""
+    """Returns the states for which the autoscaler exports a gauge."""
     return set(re.findall(r'^            \("(\w+)", ', inspect.getsource(Autoscaler._set_worker_gauges), re.MULTILINE))
 
 
 def declarations() -> Iterator[tuple[str, frozenset[str]]]:
-    """What the CloudWatch agent makes of our metrics: their names with their dimensions."""
+    """Yields the names and dimensions of our metrics that the CloudWatch agent declares."""
     agent = json.loads((AGENT / "agent-orchestrator.json").read_text())
     processor = agent["logs"]["metrics_collected"]["prometheus"]["emf_processor"]
     assert processor["metric_namespace"] == agent["metrics"]["namespace"] == NAMESPACE
@@ -144,7 +144,7 @@ def job() -> dict[str, Any]:
     return found
 
 
-def test_what_the_agent_declares_are_metrics_that_it_can_read() -> None:
+def test_the_agent_declares_metrics_that_it_can_read() -> None:
     registry = OperatorMetrics(version="test").registry
     there = {family.name + ("_total" if family.type == "counter" else ""): family.type for family in registry.collect()}
     labels = {
@@ -153,11 +153,11 @@ def test_what_the_agent_declares_are_metrics_that_it_can_read() -> None:
         for name in names
     }
     for name, dimensions in declarations():
-        assert there[name] in ("gauge", "counter"), "it drops histograms"
+        assert there[name] in ("gauge", "counter"), "the agent drops histograms"
         assert dimensions <= {"job"} | labels[name], name
 
 
-def test_what_the_agent_keeps_is_what_it_declares() -> None:
+def test_the_agent_keeps_only_the_metrics_that_it_declares() -> None:
     (keep,) = [rule for rule in job()["metric_relabel_configs"] if rule["action"] == "keep"]
     declared = {name for name, _ in declarations()}
     registry = OperatorMetrics(version="test").registry
@@ -169,10 +169,12 @@ def test_what_the_agent_keeps_is_what_it_declares() -> None:
         if re.fullmatch(keep["regex"], f"{component};{name}")
     ]
     assert keep["source_labels"] == ["component", "__name__"]
-    assert sorted(kept) == sorted(declared), "of one component; what no declaration names is paid for as a log"
+    assert sorted(kept) == sorted(declared), (
+        "one component each; a metric without a declaration would cost money as a log line"
+    )
 
 
-def test_the_agent_reads_the_file_that_a_rollout_puts_there() -> None:
+def test_the_agent_reads_the_file_that_a_rollout_installs() -> None:
     agent = json.loads((AGENT / "agent-orchestrator.json").read_text())
     named = Path(agent["logs"]["metrics_collected"]["prometheus"]["prometheus_config_path"])
     script = (Path(__file__).parents[2] / "scripts" / "before_install.sh").read_text()

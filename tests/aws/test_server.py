@@ -1,4 +1,4 @@
-"""What a server installs at its first start: the script itself, with stand-ins for the programs that it calls."""
+"""The script of a server's first start, with stand-ins for the programs that it calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PINNED = (
     "k3s",
     "install.sh",
 )
-# Gives the file of the address's last part, as the test has written it down, and fails where there is none.
+# Copies the file that is named like the last part of the address from the test's downloads, and fails if there is none.
 CURL = """#!/bin/sh
 echo "curl $*" >>"$TEST_CALLS"
 while [ $# -gt 1 ]; do [ "$1" != --output ] || out=$2; shift; done
@@ -45,27 +45,27 @@ cp "$TEST_DOWNLOADS/$(basename "$1")" "$out"
 
 
 class NewServer(Machine):
-    """With nothing on it but what the image of Ubuntu has."""
+    """A new server with nothing installed except the Ubuntu image."""
 
     @property
     def setup(self) -> Path:
         return self.root / "usr" / "local" / "sbin" / "agent-orchestrator-setup"
 
     def start(self) -> subprocess.CompletedProcess[str]:
-        """As cloud-init does it."""
+        """Runs the user data as cloud-init does."""
         script = self.folder / "user-data"
         script.write_text(user_data(VALUES))
         return self.run(["/bin/sh", str(script)])
 
     def set_up(self) -> subprocess.CompletedProcess[str]:
-        """As systemd does it."""
+        """Runs the setup script as systemd does."""
         return self.run([str(self.setup)], TEST_DOWNLOADS=str(self.folder / "downloads"))
 
     def offer(self, name: str, content: bytes) -> None:
         (self.folder / "downloads" / name).write_bytes(content)
 
     def expect_what_is_offered(self) -> None:
-        """Puts the checksums of the stand-ins in the place of those of the real programs."""
+        """Replaces the checksums of the real programs by those of the stand-ins."""
         text = self.setup.read_text()
         for file in (self.folder / "downloads").iterdir():
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -111,7 +111,7 @@ def test_it_is_small_enough_and_shellcheck_finds_nothing(server: NewServer) -> N
         assert found.stdout == ""
 
 
-def test_the_first_start_says_what_the_server_is_and_sets_up_until_it_is_done(server: NewServer) -> None:
+def test_the_first_start_writes_the_environment_and_starts_the_setup(server: NewServer) -> None:
     assert server.start().returncode == 0
     environment = (server.root / "etc" / "agent-orchestrator" / "environment").read_text()
     assert dict(line.split("=", 1) for line in environment.splitlines()) == {
@@ -131,7 +131,7 @@ def state(server: NewServer) -> Path:
     return server.root / "var" / "lib" / "agent-orchestrator"
 
 
-def test_everything_is_there_before_revisions_are_rolled_out(server: NewServer) -> None:
+def test_everything_is_installed_before_revisions_are_rolled_out(server: NewServer) -> None:
     done = prepared(server).set_up()
     assert done.returncode == 0, done.stderr
     for program in ("helm", "cosign", "k3s"):
@@ -150,7 +150,7 @@ def test_everything_is_there_before_revisions_are_rolled_out(server: NewServer) 
     assert (state(server) / "installed").exists()
 
 
-def test_the_registry_is_signed_in_to_with_the_role_of_the_server(server: NewServer) -> None:
+def test_the_registry_credentials_come_from_the_role_of_the_server(server: NewServer) -> None:
     assert prepared(server).set_up().returncode == 0
     docker = json.loads((server.root / "etc" / "agent-orchestrator" / "docker" / "config.json").read_text())
     assert docker == {"credHelpers": {REGISTRY: "ecr-login"}}
@@ -160,7 +160,7 @@ def test_the_registry_is_signed_in_to_with_the_role_of_the_server(server: NewSer
     assert os.access(folder / "bin" / provider["name"], os.X_OK), "the kubelet finds it by its name"
 
 
-def test_k3s_has_etcd_a_name_of_its_own_and_a_namespace_that_is_restricted(server: NewServer) -> None:
+def test_k3s_has_etcd_a_node_name_and_a_restricted_namespace(server: NewServer) -> None:
     assert prepared(server).set_up().returncode == 0
     configuration = yaml.safe_load((server.root / "etc" / "rancher" / "k3s" / "config.yaml").read_text())
     assert configuration == {
@@ -178,16 +178,16 @@ def test_k3s_has_etcd_a_name_of_its_own_and_a_namespace_that_is_restricted(serve
 
 
 @pytest.mark.parametrize("name", PINNED)
-def test_what_is_not_what_was_expected_is_not_installed(server: NewServer, name: str) -> None:
+def test_a_file_with_another_checksum_is_not_installed(server: NewServer, name: str) -> None:
     prepared(server).offer(name, b"something else")
     done = server.set_up()
     assert done.returncode == 1
     assert f"/{name} gives is not what was expected: its SHA-256 is another" in done.stderr
     assert not (state(server) / "installed").exists()
-    assert not any("codedeploy" in call for call in server.calls), "nothing is rolled out to a server in the making"
+    assert not any("codedeploy" in call for call in server.calls), "nothing is rolled out to an incomplete server"
 
 
-def test_what_failed_is_tried_again_and_what_is_there_is_not_fetched_again(server: NewServer) -> None:
+def test_the_setup_is_tried_again_and_does_not_fetch_a_file_twice(server: NewServer) -> None:
     prepared(server).answer("dpkg", "exit 1\n")
     assert server.set_up().returncode == 1
     assert not (state(server) / "installed").exists()

@@ -24,6 +24,7 @@ from typing import Any
 import aiohttp
 from pymongo import MongoClient
 
+from app.domain.task import TERMINAL
 from tests.benchmarks.load import burst
 from tests.benchmarks.process import cpu_seconds, resident_megabytes
 from tests.benchmarks.scale_up import scale_up_seconds
@@ -176,7 +177,7 @@ class Bench:
 
     def _ended(self) -> int:
         with self.stack.database() as db:
-            ended = {"$in": ["completed", "failed", "cancelled"]}
+            ended = {"$in": sorted(TERMINAL)}
             return int(db["tasks"].count_documents({"tenant": NAMESPACE, "status": ended}))
 
     async def _peak(self, until: asyncio.Task[None]) -> float:

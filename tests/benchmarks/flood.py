@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.domain.task import TERMINAL
 from tests.benchmarks.outside_store import parse, store_values
 from tests.benchmarks.table import Row, render
 from tests.chart.rendering import over
@@ -19,7 +20,6 @@ from tests.e2e.installation import Installation, installed, interruptions
 from tests.e2e.load import TEXT
 from tests.e2e.provider import cluster_of, named_provider
 from tests.support.invariants import Document
-from tests.support.stack import TERMINAL
 from tests.support.waiting import wait_for
 
 OBJECTS = 5_100

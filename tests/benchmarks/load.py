@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.stack import TERMINAL
+from app.domain.task import TERMINAL
 
 CODE_TASK = "Write a Python function that reverses a string, number {number}."
 CONNECTIONS = 32

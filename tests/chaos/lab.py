@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain.task import TERMINAL
 from tests.chaos.switches import Switch
 from tests.support.invariants import SEARCH, Document, violations
-from tests.support.stack import TERMINAL, Link, Plan, Stack, running_stack
+from tests.support.stack import Link, Plan, Stack, running_stack
 
 LEASE_SECONDS = 5.0
 CODE = "Write a Python function that adds {number} to a number."

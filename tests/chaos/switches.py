@@ -18,7 +18,7 @@ from app.broker import connections
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
 from app.errors import StoreUnavailable
-from app.ports import IdempotencyRecord, Reaped
+from app.ports import IdempotencyRecord, UpkeepCounts
 from app.services import window
 from app.services.dispatcher import Dispatcher
 from app.storage import claims, dispatch
@@ -132,8 +132,8 @@ def _journal() -> None:
     _replace(TaskJournal, "find", lambda *_: None)
 
 
-async def _reap_nothing(self: MongoDispatchRepository, *, excuse_crashes: bool) -> Reaped:
-    return Reaped(requeued={}, failed={}, cancelled=0)
+async def _reap_nothing(self: MongoDispatchRepository, *, excuse_crashes: bool) -> UpkeepCounts:
+    return UpkeepCounts(requeued={}, failed={}, cancelled=0)
 
 
 def _reaper() -> None:

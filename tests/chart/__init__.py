@@ -1,1 +1,1 @@
-"""The chart as Helm renders it."""
+"""Tests of the chart as Helm renders it."""

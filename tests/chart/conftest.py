@@ -1,4 +1,4 @@
-"""Helm, built where it is not there."""
+"""Helm for the tests of the chart, built if it is missing."""
 
 from __future__ import annotations
 

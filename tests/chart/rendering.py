@@ -1,4 +1,4 @@
-"""The chart, through the real Helm."""
+"""The chart, rendered by the real Helm."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def helm(
     kubeconfig: Path | None = None,
     stdin: str | None = None,
 ) -> str:
-    """What Helm prints. The values are `values`, or a text that holds them, as it comes over a pipe.
+    """Returns the output of Helm. The values are `values`, or the text `stdin`, which Helm reads as a values file.
 
-    Raises subprocess.CalledProcessError and TimeoutExpired, and toolchain.NoGo where there is no Helm.
+    Raises subprocess.CalledProcessError and TimeoutExpired, and toolchain.NoGo if Helm cannot be built.
     """
     command = [str(built("helm") / "helm"), *arguments]
     command += [] if kubeconfig is None else ["--kubeconfig", str(kubeconfig)]
@@ -47,14 +47,14 @@ def render(
     release: str = RELEASE,
     chart: Path = CHART,
 ) -> list[dict[str, Any]]:
-    """The objects of these templates (all of them where none is named), for a release in this namespace."""
+    """Returns the objects of these templates, or of all if none is named, for a release in this namespace."""
     only = [option for template in templates for option in ("--show-only", f"templates/{template}")]
     text = helm("template", release, str(chart), "--namespace", namespace, *only, values=values)
     return [found for found in yaml.safe_load_all(text) if found]
 
 
 def over(values: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, as Helm merges them: where they differ, the further ones hold."""
+    """Merges both as Helm does: if they differ, the further values win."""
     both = {name: value for name, value in further.items() if name not in values}
     for name, value in values.items():
         other = further.get(name, value)

@@ -1,4 +1,4 @@
-"""Schemas for kubeconform: of Kubernetes itself, by minor, and of the objects that CRDs define."""
+"""Schemas for kubeconform: those of Kubernetes by minor version, and those of objects that CRDs define."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCATIONS = (
 
 
 def write_schemas(folder: Path, *, minors: Sequence[str], crds: Sequence[Path]) -> list[str]:
-    """Puts the strict schemas there, and gives kubeconform's options that name them."""
+    """Writes the strict schemas into the folder, and returns the options of kubeconform that name them."""
     for minor in minors:
         _copy_minor(KUBERNETES / f"v{minor}.0-local-strict", folder / f"v{minor}.0")
     for crd in crds:
@@ -31,7 +31,7 @@ def write_schemas(folder: Path, *, minors: Sequence[str], crds: Sequence[Path]) 
 
 
 def _copy_minor(source: Path, target: Path) -> None:
-    """Without the addresses that they say they have, their references are to the definitions beside them."""
+    """Copies the schemas without their `$id`, so that references lead to the definitions in the same folder."""
     target.mkdir(parents=True)
     for file in source.glob("*.json"):
         schema = json.loads(file.read_text(encoding="utf-8").replace(f'"/api/{DEFINITIONS}#', f'"{DEFINITIONS}#'))
@@ -48,7 +48,7 @@ def _of_crd(crd: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _closed(schema: Any) -> Any:
-    """As the API server prunes: what a schema does not name is not there. Here it is an error."""
+    """Refuses fields that a schema does not name. The API server would only prune them."""
     if isinstance(schema, list):
         return [_closed(part) for part in schema]
     if not isinstance(schema, dict):

@@ -41,12 +41,16 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             "secrets.inline.providers: secrets.mode is externalSecret",
         ),
         ({}, {"secrets": {"mode": "existing"}}, "secrets.existing.stores: name the Secret"),
-        ({}, {"secrets": {"mode": "externalSecret"}}, "secrets.externalSecret.path: name the parameters' path"),
-        (STORES, {"operator": {"enabled": False}}, "worker.autoscaling.mode: operator needs operator.enabled"),
+        ({}, {"secrets": {"mode": "externalSecret"}}, "secrets.externalSecret.path: name the path of the parameters"),
+        (
+            STORES,
+            {"operator": {"enabled": False}},
+            "worker.autoscaling.mode: the mode operator requires operator.enabled",
+        ),
         (
             STORES,
             {"worker": {"autoscaling": {"mode": "keda", "keda": {"minReplicas": 5, "maxReplicas": 4}}}},
-            "worker.autoscaling.keda.minReplicas: is more than maxReplicas",
+            "worker.autoscaling.keda.minReplicas: must not be greater than maxReplicas",
         ),
         (
             STORES,
@@ -56,32 +60,44 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
         (
             STORES,
             {"operator": {"redisKeys": {"REDIS_URL": "READ_ONLY"}}},
-            "operator.redisKeys.REDIS_URL: another key than REDIS_URL needs secrets.mode existing",
+            "operator.redisKeys.REDIS_URL: a key other than REDIS_URL requires secrets.mode existing",
         ),
         (
             STORES,
             {"worker": {"autoscaling": {"mode": "hpa"}, "resources": {"requests": {"cpu": None}}}},
-            "worker.resources.requests.cpu: worker.autoscaling.mode hpa measures by it",
+            "worker.resources.requests.cpu: set it; worker.autoscaling.mode hpa measures CPU use",
         ),
         (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
         (STORES, {"dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
-        (STORES, {"env": {"MONGO_URI": "mongodb://m/"}}, "env.MONGO_URI: it comes from secrets.*.stores"),
-        (STORES, {"env": {"OPENAI_API_KEY": "k"}}, "env.OPENAI_API_KEY: it comes from secrets.*.providers"),
+        (
+            STORES,
+            {"env": {"MONGO_URI": "mongodb://m/"}},
+            "env.MONGO_URI: remove it; its value comes from secrets.*.stores",
+        ),
+        (
+            STORES,
+            {"env": {"OPENAI_API_KEY": "k"}},
+            "env.OPENAI_API_KEY: remove it; its value comes from secrets.*.providers",
+        ),
         (
             STORES,
             {"worker": {"env": {"TAVILY_API_KEY_FILE": "/k"}}},
-            "worker.env.TAVILY_API_KEY_FILE: it comes from secrets.*.providers",
+            "worker.env.TAVILY_API_KEY_FILE: remove it; its value comes from secrets.*.providers",
         ),
-        (STORES, {"api": {"env": {"AGENT_API_PORT": "1"}}}, "api.env.AGENT_API_PORT: it comes from the image"),
+        (
+            STORES,
+            {"api": {"env": {"AGENT_API_PORT": "1"}}},
+            "api.env.AGENT_API_PORT: remove it; its value comes from the image",
+        ),
         (
             STORES,
             {"worker": {"env": {"AGENT_WORKER_GRACE_SECONDS": 5}}},
-            "worker.env.AGENT_WORKER_GRACE_SECONDS: it comes from tasks.deadlineSeconds",
+            "worker.env.AGENT_WORKER_GRACE_SECONDS: remove it; its value comes from tasks.deadlineSeconds",
         ),
         (
             STORES,
             {"secrets": {"inline": {"worker": {"MONGO_URI": "mongodb://m/"}}}},
-            "secrets.inline.worker.MONGO_URI: it comes from secrets.*.stores",
+            "secrets.inline.worker.MONGO_URI: remove it; its value comes from secrets.*.stores",
         ),
     ],
 )
@@ -90,10 +106,10 @@ def test_values_that_cannot_work_are_refused(base: dict[str, Any], further: dict
 
 
 @pytest.mark.parametrize("name", sorted(CHART_OWN | CONNECTIONS | PROVIDER_KEYS))
-def test_what_the_chart_sets_itself_is_refused(name: str) -> None:
-    assert f"env.{name}: it comes from " in refusal(over(STORES, {"env": {name: "1"}}))
+def test_a_variable_that_the_chart_sets_is_refused(name: str) -> None:
+    assert f"env.{name}: remove it; its value comes from " in refusal(over(STORES, {"env": {name: "1"}}))
 
 
 @pytest.mark.parametrize("release", ["a.b", "1ao"])
-def test_a_release_name_that_makes_no_name_of_a_service_is_refused(release: str) -> None:
-    assert f"release name: {release} has to begin with a letter" in refusal(STORES, release)
+def test_a_release_name_that_is_no_valid_service_name_is_refused(release: str) -> None:
+    assert f"release name: {release} must begin with a letter" in refusal(STORES, release)

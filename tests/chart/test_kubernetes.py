@@ -1,4 +1,4 @@
-"""What the chart makes is valid for each minor of Kubernetes that is supported, and for the CRDs of other projects."""
+"""The objects of the chart are valid for each supported minor of Kubernetes, and for the CRDs of other projects."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
-def test_what_is_applied_by_hand_is_valid(path: Path, locations: list[str]) -> None:
+def test_objects_that_are_applied_by_hand_are_valid(path: Path, locations: list[str]) -> None:
     told = judged([path], MINORS[-1], locations)
     assert told["resources"] == []
     assert told["summary"]["valid"] == path.read_text().count("\napiVersion: ") + path.read_text().startswith(
@@ -75,7 +75,7 @@ def test_what_is_applied_by_hand_is_valid(path: Path, locations: list[str]) -> N
         ("AgentTask", {"apiVersion": "agentorchestrator.dev/v1alpha1", "spec": {"tasks": "typo"}}),
     ],
 )
-def test_a_typo_would_be_seen(kind: str, wrong: dict[str, Any], locations: list[str], tmp_path: Path) -> None:
+def test_a_typo_is_found(kind: str, wrong: dict[str, Any], locations: list[str], tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(yaml.safe_dump({"kind": kind, "metadata": {"name": "wrong"}, **wrong}))
     (told,) = judged([file], MINORS[-1], locations)["resources"]

@@ -1,4 +1,4 @@
-"""What k8s/monitoring installs, and what the CloudWatch agent reads: by promtool, and by what it says of our pods."""
+"""The configuration in k8s/monitoring and of the CloudWatch agent: checked by promtool, and compared with our pods."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_prometheus_reads_the_configuration(configuration: str, tmp_path: Path) 
     assert "kept" in wrong.stderr
 
 
-def test_the_operator_of_prometheus_finds_the_monitors_of_every_release() -> None:
+def test_the_prometheus_operator_finds_the_monitors_of_every_release() -> None:
     chart = objects(STACK)["HelmChart"]["spec"]
-    assert chart["failurePolicy"] == "abort", "a failed upgrade must not uninstall what has the data"
+    assert chart["failurePolicy"] == "abort", "a failed upgrade must not uninstall the Prometheus that holds the data"
     assert chart["targetNamespace"] == objects(STACK)["Namespace"]["metadata"]["name"]
     found = yaml.safe_load(chart["valuesContent"])["prometheus"]["prometheusSpec"]
     nil = {name: value for name, value in found.items() if name.endswith("SelectorNilUsesHelmValues")}
@@ -54,7 +54,7 @@ def test_the_operator_of_prometheus_finds_the_monitors_of_every_release() -> Non
     assert {"serviceMonitorSelectorNilUsesHelmValues", "podMonitorSelectorNilUsesHelmValues"} <= nil.keys()
 
 
-def test_the_example_of_a_servers_values_is_taken_by_the_chart() -> None:
+def test_the_chart_accepts_the_example_of_a_servers_values() -> None:
     values = over(STORES, yaml.safe_load((K8S / "k3s" / "values.yaml").read_text()))
     made = render("agent-orchestrator", values=values)
     (ingress,) = [body for body in made if body["kind"] == "Ingress"]
@@ -68,7 +68,7 @@ def test_the_example_of_a_servers_values_is_taken_by_the_chart() -> None:
     assert annotated == {"api", "worker", "operator"}
 
 
-def test_those_who_scrape_are_let_in() -> None:
+def test_network_policies_let_prometheus_in() -> None:
     values = over(STORES, yaml.safe_load((K8S / "k3s" / "values.yaml").read_text()))
     policies = {
         body["metadata"]["name"]: body["spec"]

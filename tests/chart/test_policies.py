@@ -1,4 +1,4 @@
-"""Rules that hold for everything the chart makes, with each of the examples: security, names, references."""
+"""Rules for all objects of the chart, with each of the examples: security, names, references."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from tests.chart.rendering import CI_VALUES, render
 
 LONGEST_NAME = 63
-LONG_RELEASE = "a-release-with-quite-a-long-name-as-pipelines-make-it"  # 53 characters, the most that Helm takes
+LONG_RELEASE = "a-release-with-quite-a-long-name-as-pipelines-make-it"  # 53 characters, the maximum of Helm
 RESOLVERS = ("10.43.0.10", "169.254.20.10", "fd00::10")
 METADATA_SERVICES = ("169.254.169.254", "fd00:ec2::254")
 Objects = list[dict[str, Any]]
@@ -27,7 +27,7 @@ def objects(request: pytest.FixtureRequest) -> Objects:
 
 
 def pods(objects: Objects) -> Iterator[dict[str, Any]]:
-    """The specification of every pod, those of Deployments and the test's."""
+    """Yields the specification of every pod: those of Deployments, and the pod of `helm test`."""
     for body in objects:
         if body["kind"] == "Deployment":
             yield body["spec"]["template"]["spec"]
@@ -59,31 +59,31 @@ def test_pods_keep_to_the_restricted_level_of_pod_security(objects: Objects) -> 
         }
 
 
-def test_the_operator_alone_is_given_an_account(objects: Objects) -> None:
+def test_only_the_operator_has_a_service_account_token(objects: Objects) -> None:
     with_token = [pod for pod in pods(objects) if pod["automountServiceAccountToken"]]
     assert [pod["containers"][0]["name"] for pod in with_token] in ([], ["operator"])
 
 
-def test_containers_say_what_they_need_and_may_have(objects: Objects) -> None:
+def test_containers_have_requests_and_limits(objects: Objects) -> None:
     for container in containers(objects):
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
 
 
-def test_no_variable_stands_twice(objects: Objects) -> None:
+def test_no_variable_is_set_twice(objects: Objects) -> None:
     for container in containers(objects):
         variables = [variable["name"] for variable in container.get("env", [])]
         assert sorted(variables) == sorted(set(variables))
 
 
-def test_no_image_is_named_by_a_tag_that_moves(objects: Objects) -> None:
+def test_no_image_has_a_tag_that_moves(objects: Objects) -> None:
     for container in containers(objects):
         image = container["image"]
         assert "@sha256:" in image or (":" in image.rpartition("/")[2] and not image.endswith(":latest")), image
 
 
 def test_names_are_short_enough_with_their_component(objects: Objects) -> None:
-    """But for those with the namespace before them, which are of kinds that may be longer."""
+    """Skips names that begin with the namespace: their kinds allow longer names."""
     for body in objects:
         name, labels = body["metadata"]["name"], body["metadata"].get("labels", {})
         if LABELS[-1] not in labels or name.startswith("team."):
@@ -93,7 +93,7 @@ def test_names_are_short_enough_with_their_component(objects: Objects) -> None:
         assert max(map(len, labels.values())) <= LONGEST_NAME
 
 
-def test_every_secret_and_settings_map_that_a_pod_reads_is_there_or_somebody_elses(objects: Objects) -> None:
+def test_every_secret_and_config_map_that_a_pod_reads_exists(objects: Objects) -> None:
     made = names(objects, "Secret") | names(objects, "ExternalSecret")
     elsewhere = {"orchestrator-stores", "orchestrator-models", "orchestrator-plugins", "orchestrator-service-key"}
     for container in containers(objects):
@@ -109,7 +109,7 @@ def test_every_secret_and_settings_map_that_a_pod_reads_is_there_or_somebody_els
         assert mounted <= made | elsewhere
 
 
-def test_accounts_roles_and_services_that_are_named_are_there(objects: Objects) -> None:
+def test_referenced_accounts_roles_and_services_exist(objects: Objects) -> None:
     for pod in pods(objects):
         assert pod.get("serviceAccountName") in {None, *names(objects, "ServiceAccount")}
     roles = {(body["kind"], body["metadata"]["name"]) for body in objects}
@@ -124,7 +124,7 @@ def test_accounts_roles_and_services_that_are_named_are_there(objects: Objects) 
             assert body["spec"]["scaleTargetRef"]["name"] in names(objects, "Deployment")
 
 
-def test_selectors_choose_the_pods_of_one_component(objects: Objects) -> None:
+def test_selectors_match_the_pods_of_one_component(objects: Objects) -> None:
     labels = [body["spec"]["template"]["metadata"]["labels"] for body in objects if body["kind"] == "Deployment"]
     for body in objects:
         if body["kind"] not in ("Service", "PodDisruptionBudget", "ServiceMonitor", "PodMonitor"):
@@ -136,14 +136,14 @@ def test_selectors_choose_the_pods_of_one_component(objects: Objects) -> None:
         assert len(matching) == 1, body["metadata"]["name"]
 
 
-def test_no_pod_reaches_the_instance_metadata_and_every_one_a_name_service(objects: Objects) -> None:
+def test_no_pod_reaches_the_instance_metadata_and_every_pod_a_name_service(objects: Objects) -> None:
     policies = [body["spec"] for body in objects if body["kind"] == "NetworkPolicy"]
     (default,) = [spec for spec in policies if "app.kubernetes.io/component" not in spec["podSelector"]["matchLabels"]]
     assert set(default["policyTypes"]) == {"Ingress", "Egress"}
     assert "ingress" not in default
     for spec in policies:
         for rule in spec.get("egress", []):
-            assert rule["to"], "a rule without `to` is a rule to everywhere"
+            assert rule["to"], "a rule without `to` allows every address"
             assert not any(allows(rule, service) for service in METADATA_SERVICES)
     (names,) = [rule for rule in default["egress"] if {"protocol": "UDP", "port": 53} in rule.get("ports", [])]
     assert all(allows(names, resolver) for resolver in RESOLVERS)
@@ -159,7 +159,7 @@ def reaches(block: dict[str, Any], address: str) -> bool:
     return inside and not any(at in ipaddress.ip_network(part) for part in block.get("except", []))
 
 
-def test_every_pod_is_under_a_policy(objects: Objects) -> None:
+def test_every_pod_has_a_network_policy(objects: Objects) -> None:
     (everything,) = [
         body["spec"]["podSelector"]["matchLabels"]
         for body in objects
@@ -174,7 +174,7 @@ def test_every_pod_is_under_a_policy(objects: Objects) -> None:
             assert everything.items() <= labels(body).items()
 
 
-def test_workers_are_given_the_time_that_a_task_may_take(objects: Objects) -> None:
+def test_workers_get_the_deadline_of_a_task_to_stop(objects: Objects) -> None:
     (deadline,) = [
         int(body["data"]["AGENT_TASK_DEADLINE_SECONDS"])
         for body in objects

@@ -1,4 +1,4 @@
-"""What an upgrade from the last released chart must not change, because Kubernetes or Helm would refuse it."""
+"""Parts of the last released chart that must not change, because Kubernetes or Helm would refuse the upgrade."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def current() -> Objects:
     return by_name(render("team", values=STORES))
 
 
-def test_what_holds_state_or_is_called_keeps_its_name(released: Objects, current: Objects) -> None:
+def test_objects_that_hold_state_or_are_called_keep_their_names(released: Objects, current: Objects) -> None:
     assert {found for found in released if found[0] in STABLE} - set(current) == set()
 
 

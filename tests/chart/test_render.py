@@ -1,4 +1,4 @@
-"""What the chart makes of values: names, environments, and what moves a pod."""
+"""The objects that the chart renders from values: names, environments, and changes that restart pods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pod_of(objects: Objects, component: str) -> dict[str, Any]:
 
 
 def environment(objects: Objects, component: str) -> dict[str, Any]:
-    """Of the component's container, by name, over what all share, as Kubernetes does it."""
+    """Returns the variables of the component's container. As in Kubernetes, they override the shared settings."""
     (container,) = pod_of(objects, component)["spec"]["containers"]
     names = [variable["name"] for variable in container["env"]]
     assert len(names) == len(set(names))
@@ -38,14 +38,14 @@ def rendered(**values: Any) -> Objects:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_what_all_share_reaches_all(component: str) -> None:
+def test_shared_settings_reach_all_components(component: str) -> None:
     own = {component: {"env": {component: "its own"}}}
     objects = rendered(env={"AGENT_QUEUE_NAME": "other", component: "own"}, **own)
     assert environment(objects, component)["AGENT_QUEUE_NAME"] == "other"
     assert environment(objects, component)[component] == "its own"
 
 
-def test_numbers_of_a_values_file_keep_their_digits() -> None:
+def test_numbers_in_values_keep_their_digits() -> None:
     objects = rendered(
         env={"AGENT_API_MAX_BODY_BYTES": 16_777_216, "AGENT_SHARE": 0.25, "AGENT_FLAG": True},
         images={"tag": 1_234_567},
@@ -58,7 +58,7 @@ def test_numbers_of_a_values_file_keep_their_digits() -> None:
     assert "max_replicas=1000000" in environment(objects, "operator")["AGENT_AUTOSCALER_POLICY"]
 
 
-def test_a_worker_is_given_as_long_as_a_task_may_take() -> None:
+def test_a_worker_gets_the_deadline_of_a_task_to_stop() -> None:
     objects = rendered(tasks={"deadlineSeconds": 7_200})
     assert environment(objects, "api")["AGENT_TASK_DEADLINE_SECONDS"] == "7200"
     assert environment(objects, "worker")["AGENT_WORKER_GRACE_SECONDS"] == "7200"
@@ -66,7 +66,7 @@ def test_a_worker_is_given_as_long_as_a_task_may_take() -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_other_stores_move_every_pod_that_uses_them(component: str) -> None:
+def test_changed_stores_restart_every_pod(component: str) -> None:
     elsewhere = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://other/", "REDIS_URL": "redis://other/"}}}}
     before, after = (pod_of(render("team", values=values), component) for values in (STORES, elsewhere))
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
@@ -77,18 +77,18 @@ def test_other_stores_move_every_pod_that_uses_them(component: str) -> None:
 @pytest.mark.parametrize(
     "changed", [{"env": {"LOG_LEVEL": "DEBUG"}}, {"tasks": {"deadlineSeconds": 1_800}}], ids=["env", "deadline"]
 )
-def test_other_settings_move_every_pod(component: str, changed: dict[str, Any]) -> None:
+def test_changed_settings_restart_every_pod(component: str, changed: dict[str, Any]) -> None:
     before, after = (pod_of(objects, component) for objects in (rendered(), rendered(**changed)))
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
 
 
-def test_another_secret_of_the_workers_moves_the_workers_alone() -> None:
+def test_a_changed_secret_of_the_workers_restarts_only_the_workers() -> None:
     before, after = rendered(), rendered(secrets={"inline": {"worker": {"WEATHER_KEY": "k"}}})
     moved = [name for name in COMPONENTS if pod_of(before, name) != pod_of(after, name)]
     assert moved == ["worker"]
 
 
-def test_labels_and_annotations_of_ones_own_come_beside_those_of_the_chart() -> None:
+def test_own_labels_and_annotations_are_added_to_those_of_the_chart() -> None:
     own = {"podAnnotations": {"prometheus.io/scrape": "false", "own": "1"}, "podLabels": {"team": "a"}}
     metadata = pod_of(rendered(api=own, monitoring={"scrapeAnnotations": True}), "api")["metadata"]
     assert metadata["annotations"]["prometheus.io/scrape"] == "true"
@@ -96,7 +96,7 @@ def test_labels_and_annotations_of_ones_own_come_beside_those_of_the_chart() -> 
     assert metadata["labels"]["team"] == "a"
 
 
-def test_a_spread_is_over_the_pods_that_it_names_else_over_those_of_its_component() -> None:
+def test_a_spread_without_a_selector_applies_to_the_pods_of_its_component() -> None:
     own = {"labelSelector": {"matchLabels": {"team": "a"}}, "maxSkew": 1, "topologyKey": "zone"}
     constraints = [own, {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname"}]
     objects = rendered(worker={"topologySpreadConstraints": constraints})
@@ -105,7 +105,7 @@ def test_a_spread_is_over_the_pods_that_it_names_else_over_those_of_its_componen
     assert second["labelSelector"]["matchLabels"] == pod_of(objects, "worker")["metadata"]["labels"]
 
 
-def test_who_reads_metrics_may_reach_the_api_too() -> None:
+def test_peers_that_read_metrics_may_reach_the_api_too() -> None:
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}} for name in ("web", "watch")]
     objects = rendered(networkPolicy={"apiFrom": peers[:1], "metricsFrom": peers[1:]})
     policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
@@ -113,7 +113,7 @@ def test_who_reads_metrics_may_reach_the_api_too() -> None:
     assert [peer in policies[f"{NAME}-worker"]["ingress"][0]["from"] for peer in peers] == [False, True]
 
 
-def test_another_key_of_a_vendor_moves_no_pod() -> None:
+def test_a_changed_key_of_a_provider_restarts_no_pod() -> None:
     def pods(key: str) -> list[Any]:
         objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": key}}})
         return [pod_of(objects, component) for component in COMPONENTS]
@@ -121,7 +121,7 @@ def test_another_key_of_a_vendor_moves_no_pod() -> None:
     assert pods("old") == pods("new")
 
 
-def test_secrets_that_are_there_are_used_and_none_is_made() -> None:
+def test_existing_secrets_are_used_and_none_is_created() -> None:
     existing = {"mode": "existing", "existing": {"stores": "mine", "providers": "models", "worker": "plugins"}}
     objects = render("team", values={"secrets": existing, "serviceKey": {"existingSecret": "key"}})
     assert not [body for body in objects if body["kind"] == "Secret"]
@@ -132,7 +132,7 @@ def test_secrets_that_are_there_are_used_and_none_is_made() -> None:
     assert [volume["secret"]["secretName"] for volume in pod_of(objects, "operator")["spec"]["volumes"][1:]] == ["key"]
 
 
-def test_authorities_of_ones_own_are_files_of_every_pod() -> None:
+def test_own_certificate_authorities_are_mounted_in_every_pod() -> None:
     objects = rendered(trust={"configMap": "authorities"})
     for component in COMPONENTS:
         pod = pod_of(objects, component)["spec"]
@@ -142,7 +142,7 @@ def test_authorities_of_ones_own_are_files_of_every_pod() -> None:
     assert "/trust" not in str(pod_of(rendered(), "worker"))
 
 
-def test_keys_of_vendors_reach_the_workers_alone_and_as_files() -> None:
+def test_keys_of_providers_reach_only_the_workers_and_as_files() -> None:
     objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": "k"}, "worker": {"WEATHER_KEY": "w"}}})
     with_file = [name for name in COMPONENTS if "OPENAI_API_KEY_FILE" in environment(objects, name)]
     with_secret = [
@@ -154,13 +154,13 @@ def test_keys_of_vendors_reach_the_workers_alone_and_as_files() -> None:
     assert "OPENAI_API_KEY" not in environment(objects, "worker")
 
 
-def test_a_simulator_takes_the_place_of_the_vendors() -> None:
+def test_a_simulator_replaces_the_providers() -> None:
     told = environment(rendered(dev={"simulator": {"enabled": True}}), "worker")
     assert told["OPENAI_BASE_URL"] == "http://ao-agent-orchestrator-simulator:8099/v1"
     assert told["OPENAI_API_KEY"] == told["TAVILY_API_KEY"] == "simulated"
 
 
-def test_the_operator_may_have_an_address_of_redis_of_its_own() -> None:
+def test_the_operator_may_have_its_own_redis_address() -> None:
     existing = {"mode": "existing", "existing": {"stores": "mine"}}
     operator = {"redisKeys": {"REDIS_URL": "OPERATOR_REDIS_URL"}}
     objects = render("team", values={"secrets": existing, "operator": operator})
@@ -169,7 +169,7 @@ def test_the_operator_may_have_an_address_of_redis_of_its_own() -> None:
     assert "MONGO_URI" not in environment(objects, "operator")
 
 
-def test_an_image_may_be_named_by_a_whole_reference() -> None:
+def test_an_image_may_have_a_complete_reference() -> None:
     reference = f"other.internal/worker@sha256:{'0' * 64}"
     objects = rendered(images={"registry": "registry.internal/", "tag": "1.2", "references": {"worker": reference}})
     images = {name: pod_of(objects, name)["spec"]["containers"][0]["image"] for name in COMPONENTS}
@@ -178,13 +178,13 @@ def test_an_image_may_be_named_by_a_whole_reference() -> None:
 
 
 @pytest.mark.parametrize("mode", ["operator", "keda", "hpa", "none"])
-def test_one_party_alone_scales_the_workers(mode: str) -> None:
+def test_the_workers_have_exactly_one_scaler(mode: str) -> None:
     objects = rendered(worker={"autoscaling": {"mode": mode}})
     kinds = {body["kind"] for body in objects}
     scalers = {"ScaledObject", "HorizontalPodAutoscaler"} & kinds
     assert scalers == {"keda": {"ScaledObject"}, "hpa": {"HorizontalPodAutoscaler"}}.get(mode, set())
-    told = "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
-    assert told is (mode == "operator")
+    scales = "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
+    assert scales is (mode == "operator")
 
 
 def test_disruption_budgets_keep_all_but_one() -> None:
@@ -206,7 +206,7 @@ def test_an_ingress_leads_to_the_api_over_tls() -> None:
     assert backends == {"a.example.com": service, "b.example.com": service}
 
 
-def test_where_metrics_are_is_told_by_annotation_or_monitor() -> None:
+def test_annotations_or_monitors_name_the_metrics_ports() -> None:
     def ports(objects: Objects) -> dict[str, Any]:
         told = {name: pod_of(objects, name)["metadata"]["annotations"] for name in COMPONENTS}
         return {name: annotations.get("prometheus.io/port") for name, annotations in told.items()}
@@ -220,7 +220,7 @@ def test_where_metrics_are_is_told_by_annotation_or_monitor() -> None:
     assert {body["metadata"]["labels"]["release"] for body in monitors} == {"prometheus"}
 
 
-def test_parameters_of_aws_become_secrets_without_their_path() -> None:
+def test_aws_parameters_become_secrets_without_their_path() -> None:
     external = {"path": "/ao/prod", "worker": ["WEATHER_KEY"], "storeName": "aws"}
     objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": external}})
     found = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
@@ -234,7 +234,7 @@ def test_parameters_of_aws_become_secrets_without_their_path() -> None:
     assert not [body for body in objects if body["kind"] == "SecretStore"]
 
 
-def test_a_secret_has_another_name_where_helm_does_not_make_it() -> None:
+def test_a_secret_that_helm_does_not_create_has_another_name() -> None:
     secrets = {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}
     external = render("team", values={"secrets": secrets})
     inline = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": "k"}}})
@@ -245,19 +245,19 @@ def test_a_secret_has_another_name_where_helm_does_not_make_it() -> None:
     assert not any("Helm" in str(metadata) for metadata in labels)
 
 
-def test_workers_start_without_keys_that_nobody_has_put_into_parameters() -> None:
+def test_workers_start_without_keys_that_are_no_parameters() -> None:
     objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}})
     (volume,) = [found for found in pod_of(objects, "worker")["spec"]["volumes"] if "secret" in found]
     assert volume["secret"]["optional"] is True
 
 
-def test_further_objects_are_templates() -> None:
+def test_extra_objects_are_templates() -> None:
     further = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-own"}}
     names = [body["metadata"]["name"] for body in rendered(extraObjects=[further])]
     assert "ao-own" in names
 
 
-def test_replicas_are_named_only_where_nothing_scales() -> None:
+def test_replicas_are_set_only_if_nothing_scales() -> None:
     def named(mode: str) -> bool:
         objects = rendered(worker={"autoscaling": {"mode": mode}})
         (worker,) = [
@@ -273,7 +273,7 @@ def test_replicas_are_named_only_where_nothing_scales() -> None:
     }
 
 
-def test_rights_are_given_in_each_namespace_that_is_served() -> None:
+def test_each_served_namespace_has_a_role() -> None:
     objects = rendered(operator={"namespaces": ["one", "two", "one"]})
     roles = [(body["kind"], body["metadata"].get("namespace")) for body in objects if body["kind"].startswith("Role")]
     assert roles.count(("Role", "one")) == roles.count(("RoleBinding", "two")) == 1
@@ -283,7 +283,7 @@ def test_rights_are_given_in_each_namespace_that_is_served() -> None:
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
 
 
-def test_releases_that_serve_one_namespace_have_rights_of_their_own_there() -> None:
+def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
     names: list[set[tuple[str, str]]] = []
     for namespace in ("team", "other", "shared"):
         objects = render(namespace, values=over(STORES, {"operator": {"namespaces": ["shared"]}}))
@@ -293,14 +293,14 @@ def test_releases_that_serve_one_namespace_have_rights_of_their_own_there() -> N
     assert len(set().union(*names)) == 6
 
 
-def test_without_an_operator_nothing_of_it_is_there() -> None:
+def test_a_disabled_operator_leaves_no_object() -> None:
     objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
     assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating")) for kind in kinds)
     assert not [body for body in objects if body["metadata"]["name"].endswith("-operator")]
 
 
-def test_names_are_short_enough_and_no_two_releases_share_any() -> None:
+def test_names_are_short_enough_and_unique_for_each_release() -> None:
     names: list[set[tuple[str, str]]] = []
     for namespace, release in (("team", "a-b"), ("team-a", "b"), ("team", "x" * 52 + "1"), ("team", "x" * 52 + "2")):
         objects = [body for body in render(namespace, release=release) if body["kind"] != "CustomResourceDefinition"]

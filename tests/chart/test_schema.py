@@ -1,4 +1,4 @@
-"""The schema of the values: what is no value is refused by its path, and each value is told of."""
+"""The schema of the values: unknown values are refused with their path, and every value has a description."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refusal(further: dict[str, Any]) -> str:
         ({"secrets": {"externalSecret": {"path": "ao/prod/"}}}, "/secrets/externalSecret/path", "pattern"),
     ],
 )
-def test_what_is_no_value_is_refused_by_its_path(further: dict[str, Any], path: str, reason: str) -> None:
+def test_an_unknown_or_wrong_value_is_refused_with_its_path(further: dict[str, Any], path: str, reason: str) -> None:
     told = refusal(further)
     assert f"at '{path}'" in told
     assert reason in told
@@ -62,7 +62,7 @@ def paths(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def keys(node: yaml.MappingNode, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """The path of each key of the defaults, and the line that it stands on, counted from 0."""
+    """Yields the path of each key of the defaults, and its line, counted from 0."""
     for key, value in node.value:
         path = f"{prefix}{key.value}"
         yield path, key.start_mark.line
@@ -84,7 +84,7 @@ def test_schema_and_defaults_name_the_same_values() -> None:
     assert {path for path in known - given if not optional.fullmatch(path)} == set()
 
 
-def test_every_value_says_what_it_is_for() -> None:
+def test_every_value_has_a_description() -> None:
     told: set[str] = set()
     for path, line in DEFAULTS:
         comment = list(takewhile(lambda text: text.lstrip().startswith("#"), reversed(LINES[:line])))

@@ -1,4 +1,4 @@
-"""One control plane for the session, with our CRD; a namespace for each test."""
+"""One control plane for the session, with our CRD, and a namespace for each test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.toolchain import NoGo, built
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    """The binaries are built where they are not there, which takes minutes, once."""
+    """Builds the binaries if they are missing, which takes minutes, once."""
     try:
         binaries = find_binaries()
         built("helm")
@@ -30,7 +30,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """This test's own; what is left in it goes with it."""
+    """Creates a namespace for one test and deletes it with its objects."""
     name = f"test-{uuid.uuid4().hex[:8]}-{os.getpid()}"
     control_plane.run("create", "namespace", name)
     yield name
@@ -39,14 +39,14 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """One whole system for the tests of a module."""
+    """Starts one whole system for the tests of a module."""
     with running_stack() as running_one:
         yield running_one
 
 
 @pytest.fixture
 def operator(control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path) -> Iterator[Part]:
-    """It runs, for this test's namespace."""
+    """Runs the operator for the namespace of this test."""
     grant(control_plane, namespace)
     with running(build_operator(control_plane, stack, namespace, tmp_path)) as part:
         yield part

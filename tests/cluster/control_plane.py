@@ -1,7 +1,7 @@
-"""A Kubernetes control plane of this test session: processes on loopback at free ports, data in a temporary folder.
+"""A Kubernetes control plane for this test session: processes on loopback at free ports, data in a temporary folder.
 
-There is no kubelet: pods stay Pending. Where the binaries come from: `KUBEBUILDER_ASSETS` names a folder that has them,
-else they are built from `tools/cluster`.
+There is no kubelet: pods stay Pending. The binaries come from the folder in `KUBEBUILDER_ASSETS`; if it is not set,
+they are built from `tools/cluster`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ OFF = ("nodeipam", "route", "cloud-node-lifecycle", "node-lifecycle-controller")
 
 
 def find_binaries() -> Path:
-    """A folder with kube-apiserver, etcd, kubectl and the like; built where it is not there. Raises NoGo."""
+    """Returns a folder with kube-apiserver, etcd, kubectl and others; builds it if it is missing. Raises NoGo."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
     return Path(named) if named else built("cluster")
 
 
 @dataclass(frozen=True)
 class ControlPlane(Kubectl):
-    """kubectl as its administrator, whose `token` is; `servers` may be stopped, frozen and started again."""
+    """The kubectl of its administrator, whose token is `token`. Tests may stop, freeze and restart `servers`."""
 
     url: str
     token: str
@@ -60,7 +60,7 @@ class ControlPlane(Kubectl):
 
 @contextmanager
 def running_control_plane(binaries: Path) -> Iterator[ControlPlane]:
-    """Ready to use: the default namespace has its service account."""
+    """Starts a control plane, and waits until the default namespace has its service account."""
     folder = Path(tempfile.mkdtemp(prefix="ao-cluster-"))
     token = secrets.token_hex(16)
     servers = _build(binaries, folder, token)
@@ -141,7 +141,7 @@ def _build(binaries: Path, folder: Path, token: str) -> dict[str, Server]:
 
 
 def kubeconfig_for(url: str, token: str) -> dict[str, Any]:
-    """For a user with a token; the API server's certificate is its own."""
+    """Returns a kubeconfig for a user with a token; it accepts the self-signed certificate of the API server."""
     return {
         "apiVersion": "v1",
         "kind": "Config",

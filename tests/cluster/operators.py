@@ -1,4 +1,4 @@
-"""The operator as a process of its own, with its own service account, beside a whole system."""
+"""The operator as a separate process, with its own service account, beside a whole system."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.servers import HOST, free_port
 from tests.support.stack import Part, Stack
 
 ACCOUNT = f"{NAME}-operator"
+RIGHTS = [f"operator/{kind}.yaml" for kind in ("serviceaccount", "roles", "rolebindings", "validatingadmissionpolicy")]
 
 
 def grant(plane: ControlPlane, namespace: str) -> None:
-    """The service account with its rights, as the chart has them, for AgentTasks and workers of this namespace."""
-    rendered = render(namespace, "operator/operator.yaml", "operator/pods-policy.yaml")
-    rights = [found for found in rendered if found["kind"] != "Deployment"]
+    """Creates the service account with the chart's rights on AgentTasks and workers of this namespace."""
+    rights = render(namespace, *RIGHTS)
     plane.run("apply", "--server-side", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(rights))
 
 
@@ -33,7 +33,7 @@ def build_operator(
     settings: Mapping[str, str] | None = None,
     module: Sequence[str] = ("agent_operator",),
 ) -> Part:
-    """Not started."""
+    """Builds the operator; the caller starts it."""
     token = plane.run("create", "token", ACCOUNT, "-n", namespace).stdout.strip()
     kubeconfig = folder / f"{name}.kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(kubeconfig_for(plane.url, token)))

@@ -1,8 +1,8 @@
-"""A kubelet of sorts: each pod of a Deployment is a real worker process on this machine.
+"""A minimal kubelet: each pod of a Deployment is a real worker process on this machine.
 
 The control plane of the tests has no kubelet. This one starts a process for each pod that the scheduler has bound to
-its node, says Ready when the worker's probe does, sends SIGTERM when the pod is deleted, and tells when the process has
-ended. Containers, limits and networks belong to the end-to-end tests.
+its node, sets the pod Ready when the worker's probe is, sends SIGTERM when the pod is deleted, and removes the pod
+after the process has ended. Containers, limits and networks belong to the end-to-end tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.2
 
 
 def add_node(plane: ControlPlane) -> None:
-    """A node that is always ready."""
+    """Creates a node that is always ready."""
     plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
     room = {"cpu": "100", "memory": "100Gi", "pods": "500"}
     status = {"allocatable": room, "capacity": room, "conditions": [_condition("Ready")]}
@@ -36,7 +36,7 @@ def add_node(plane: ControlPlane) -> None:
 
 
 def worker_deployment(replicas: int, slots: int, **annotations: str) -> dict[str, Any]:
-    """`annotations` are of the autoscaler's policy, with underscores."""
+    """Returns a Deployment; `annotations` are settings of the autoscaling policy, with underscores."""
     labels = {"app": WORKER}
     prefix = "autoscaler.agentorchestrator.dev/"
     named = {f"{prefix}{name.replace('_', '-')}": value for name, value in annotations.items()}
@@ -68,7 +68,7 @@ def _condition(kind: str) -> dict[str, str]:
 
 
 class Podlet:
-    """Runs in a thread of its own. `ended` are the exit codes of workers that were asked to go, by pod."""
+    """The kubelet in its own thread. `ended` are the exit codes of workers that received SIGTERM, by pod."""
 
     def __init__(self, plane: ControlPlane, stack: Stack, namespace: str, folder: Path) -> None:
         self._plane = plane
@@ -77,7 +77,7 @@ class Podlet:
         self._folder = folder
         self._workers: dict[str, Part] = {}
         self._ready: set[str] = set()
-        self._told: set[str] = set()
+        self._stopped: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="podlet", daemon=True)
         self.ended: dict[str, int] = {}
@@ -99,16 +99,16 @@ class Podlet:
         while not self._over.wait(LOOK_SECONDS):
             pods = self._plane.get("pods", "-n", self._namespace, "-l", f"app={WORKER}")["items"]
             for pod in pods:
-                self._look_at(pod["metadata"]["name"], pod)
+                self._check(pod["metadata"]["name"], pod)
 
-    def _look_at(self, name: str, pod: dict[str, Any]) -> None:
+    def _check(self, name: str, pod: dict[str, Any]) -> None:
         part = self._workers.get(name)
         if "deletionTimestamp" in pod["metadata"]:
             self._end(name, part)
         elif part is None and pod["spec"].get("nodeName"):
             self._workers[name] = self._begin(name)
         elif part is not None and name not in self._ready and part.ready:
-            self._say_ready(name)
+            self._set_ready(name)
 
     def _begin(self, name: str) -> Part:
         port = free_port()
@@ -123,7 +123,7 @@ class Podlet:
         part.launch()
         return part
 
-    def _say_ready(self, name: str) -> None:
+    def _set_ready(self, name: str) -> None:
         status = {"phase": "Running", "conditions": [_condition("Ready"), _condition("ContainersReady")]}
         self._plane.run(
             "patch", f"pod/{name}", "-n", self._namespace, "--subresource=status", "--type=merge",
@@ -133,8 +133,8 @@ class Podlet:
 
     def _end(self, name: str, part: Part | None) -> None:
         if part is not None and part.process is not None:
-            if name not in self._told:
-                self._told.add(name)
+            if name not in self._stopped:
+                self._stopped.add(name)
                 part.send_signal(signal.SIGTERM)
             code = part.process.poll()
             if code is None:
@@ -163,5 +163,5 @@ def replicas(plane: ControlPlane, namespace: str) -> int:
 
 
 def sit_through(seconds: float) -> None:
-    """A length of time in which something must not happen."""
+    """Waits for a time in which something must not happen."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""The autoscaler on a real API server, with real workers as pods: it grows, it shrinks, and it interrupts nothing."""
+"""The autoscaler on a real API server, with real workers as pods: it scales without interrupting a task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def operator(control_plane: ControlPlane, node: None, stack: Stack, namespace: str, tmp_path: Path) -> Part:
-    """Not started: a Deployment must be there first."""
+    """Builds the operator but does not start it: its Deployment must exist first."""
     grant(control_plane, namespace)
     settings = {"AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/{WORKER}", "AGENT_AUTOSCALER_POLICY": QUICK}
     return build_operator(control_plane, stack, namespace, tmp_path, settings=settings)
@@ -68,7 +68,7 @@ def busy_workers(stack: Stack) -> list[str]:
 
 
 def marks(plane: ControlPlane, namespace: str) -> list[bool]:
-    """Of each pod, whether it is marked as cheap to delete."""
+    """Returns for each pod whether it has a deletion cost that marks it as cheap to delete."""
     pods = plane.get("pods", "-n", namespace)["items"]
     return ["pod-deletion-cost" in str(pod["metadata"].get("annotations")) for pod in pods]
 
@@ -82,7 +82,7 @@ def test_from_zero_up_and_back_to_zero(
 
         wait_for(lambda: replicas(control_plane, namespace) > 0, seconds=15, what="a first worker")
         assert {stack.wait(task)["status"] for task in tasks} == {"completed"}
-        # Arrivals count for a minute: until then one worker is kept for the next of them.
+        # Arrivals count for a minute; until then, the policy keeps one worker for the next arrival.
         wait_for(lambda: replicas(control_plane, namespace) == 0, seconds=120, what="the end of the workers")
 
         def events() -> str:
@@ -92,11 +92,11 @@ def test_from_zero_up_and_back_to_zero(
 
     assert {task["attempts"] for task in map(stack.get, tasks)} == {1}
     told = {str(entry["reason"]) for entry in decisions(stack)}
-    assert told & {"backlog", "arrivals"}, "why there were workers at all: the first look may see one task, or twelve"
+    assert told & {"backlog", "arrivals"}, "the first decision may see one task, or twelve"
     assert "fewer_suffice" in told
 
 
-def test_a_worker_that_is_busy_is_not_the_one_that_goes(
+def test_a_busy_worker_is_not_removed(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack, podlet: Podlet
 ) -> None:
     deploy(control_plane, namespace, 3, min_replicas="1")
@@ -107,13 +107,13 @@ def test_a_worker_that_is_busy_is_not_the_one_that_goes(
         (busy,) = busy_workers(stack)
         with running(operator):
             wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")
-            wait_for(lambda: podlet.ready == {busy}, seconds=30, what="the busy one alone")
+            wait_for(lambda: podlet.ready == {busy}, seconds=30, what="only the busy worker")
 
     assert stack.wait(task)["attempts"] == 1
     assert set(podlet.ended.values()) == {0}
 
 
-def test_nothing_is_changed_beside_another_scaler(
+def test_nothing_changes_if_another_scaler_exists(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
     deploy(control_plane, namespace, 0)

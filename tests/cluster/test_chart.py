@@ -1,4 +1,4 @@
-"""The chart on a real API server: it takes every object, and an upgrade takes away what the values no longer name."""
+"""The chart on a real API server: every object is accepted, and an upgrade removes what the values no longer name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture(scope="module")
 def definitions(control_plane: ControlPlane) -> None:
-    """Those of other projects, of whose kinds the chart makes objects."""
+    """Installs the CRDs of other projects whose objects the chart can create."""
     folder = built_or_skipped("charts") / "crds"
     control_plane.run("apply", "--server-side", "-f", str(folder))
     control_plane.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
@@ -25,7 +25,7 @@ def definitions(control_plane: ControlPlane) -> None:
 
 @pytest.mark.usefixtures("definitions")
 @pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
-def test_every_object_of_an_example_is_taken_without_a_warning(
+def test_every_object_of_an_example_is_accepted_without_a_warning(
     control_plane: ControlPlane, namespace: str, values: Path
 ) -> None:
     for mode in ("enforce", "warn"):
@@ -46,7 +46,7 @@ def test_every_object_of_an_example_is_taken_without_a_warning(
 
 
 def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:
-    """Its values by name; empty where it is not there."""
+    """Returns the values of the Secret by name; empty if it does not exist."""
     found = plane.run("get", "secret", f"{NAME}-{part}", "-n", namespace, "-o", "yaml", "--ignore-not-found")
     data: dict[str, str] = (yaml.safe_load(found.stdout) or {}).get("data") or {}
     return {name: b64decode(value).decode() for name, value in data.items()}
@@ -57,7 +57,7 @@ def roll_out(plane: ControlPlane, verb: str, namespace: str, values: dict[str, A
     helm(verb, RELEASE, str(CHART), *options, values=values, kubeconfig=plane.kubeconfig)
 
 
-def test_what_the_values_no_longer_name_goes_from_the_secrets(control_plane: ControlPlane, namespace: str) -> None:
+def test_values_that_are_no_longer_named_leave_the_secrets(control_plane: ControlPlane, namespace: str) -> None:
     inline = {
         "stores": {"CELERY_BROKER_URL": "redis://other/"},
         "providers": {"OPENAI_API_KEY": "sk-1", "TAVILY_API_KEY": "tv-1"},
@@ -75,7 +75,7 @@ def test_what_the_values_no_longer_name_goes_from_the_secrets(control_plane: Con
     assert secret(control_plane, namespace, "worker") == {}
 
 
-def test_an_upgrade_leaves_replicas_to_whom_they_belong(control_plane: ControlPlane, namespace: str) -> None:
+def test_an_upgrade_leaves_replicas_to_their_owner(control_plane: ControlPlane, namespace: str) -> None:
     def replicas() -> int:
         return int(control_plane.get(f"deployment/{NAME}-worker", "-n", namespace)["spec"]["replicas"])
 
@@ -85,12 +85,10 @@ def test_an_upgrade_leaves_replicas_to_whom_they_belong(control_plane: ControlPl
     assert replicas() == 7
     mode = {"worker": {"replicas": 3, "autoscaling": {"mode": "none"}}}
     roll_out(control_plane, "upgrade", namespace, over(STORES, mode), "--force-conflicts")
-    wait_for(lambda: replicas() == 3, what="what the values say")
+    wait_for(lambda: replicas() == 3, what="the replicas of the values")
 
 
-def test_the_definition_and_the_tasks_objects_stay_when_a_release_goes(
-    control_plane: ControlPlane, namespace: str
-) -> None:
+def test_the_crd_and_the_agent_tasks_stay_after_an_uninstall(control_plane: ControlPlane, namespace: str) -> None:
     roll_out(control_plane, "install", namespace, over(STORES, {}))
     task = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask", "spec": {"task": "Stay."}}
     control_plane.apply({**task, "metadata": {"name": "stays", "namespace": namespace}})

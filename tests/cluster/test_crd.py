@@ -1,4 +1,4 @@
-"""The CRD on a real API server: every rule accepts what it should and refuses the rest in words people understand."""
+"""The CRD on a real API server: each rule accepts valid objects, and refuses others with a readable message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFUSED = "# Refused: "
 
 
 def _apply(plane: ControlPlane, namespace: str, document: dict[str, Any]) -> str:
-    """What kubectl says of it: empty where the object, and its status where it has one, are taken."""
+    """Returns the error of kubectl; empty if the API server accepts the object and, if it has one, its status."""
     for subresource in ([], ["--subresource=status"]) if "status" in document else ([],):
         done = plane.run(
             "apply", "-n", namespace, "--server-side", "--force-conflicts", *subresource, "-f", "-",
@@ -54,7 +54,7 @@ def test_a_text_that_is_too_long_is_refused(control_plane: ControlPlane, namespa
     assert "spec.task: Too long: may not be more than 32768" in said
 
 
-def test_what_is_left_out_has_its_default(control_plane: ControlPlane, namespace: str) -> None:
+def test_an_absent_field_has_its_default(control_plane: ControlPlane, namespace: str) -> None:
     _apply(control_plane, namespace, _documents(CASES / "task-is-not-empty" / "accepted.yaml")[0])
 
     assert control_plane.get("agenttask/article", "-n", namespace)["spec"] == {
@@ -77,7 +77,7 @@ def test_objects_are_found_by_short_name_phase_and_agent(control_plane: ControlP
     assert len(control_plane.get("agents", "-n", namespace)["items"]) == 1
 
 
-def test_columns_are_those_that_people_look_for(control_plane: ControlPlane, namespace: str) -> None:
+def test_columns_show_agent_phase_tokens_and_cost(control_plane: ControlPlane, namespace: str) -> None:
     document = _documents(CASES / "agent-is-a-name" / "accepted.yaml")[0]
     status = {
         "phase": "Completed",
@@ -108,7 +108,7 @@ def test_every_field_is_explained(control_plane: ControlPlane) -> None:
 
     assert _undescribed(version["schema"]["openAPIV3Schema"]) == []
     explained = control_plane.run("explain", "agenttask.spec.budget.maxCostUSD").stdout
-    assert "Most money in USD" in explained
+    assert "Maximum cost in USD" in explained
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "k8s" / "samples").glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""A Kubernetes API that is away, restarted or frozen; an operator that is set up wrongly."""
+"""A Kubernetes API that is unavailable, restarted or frozen, and an operator with a wrong configuration."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def completes(plane: ControlPlane, namespace: str, name: str, *, seconds: float)
 
 
 def is_done(plane: ControlPlane, namespace: str, name: str) -> bool:
-    """Completed, and held by nothing: a finalizer that stayed would hold the CRD when a test deletes it."""
+    """Returns True if the AgentTask is completed without a finalizer, which would block the deletion of the CRD."""
     body = read(plane, namespace, name)
     return body.get("status", {}).get("phase") == "Completed" and "finalizers" not in body["metadata"]
 
 
-@pytest.mark.parametrize("away_seconds", [2, 80])
-def test_an_api_server_that_is_away_is_waited_for(
-    control_plane: ControlPlane, namespace: str, operator: Part, away_seconds: float
+@pytest.mark.parametrize("outage_seconds", [2, 80])
+def test_the_operator_waits_for_an_unavailable_api_server(
+    control_plane: ControlPlane, namespace: str, operator: Part, outage_seconds: float
 ) -> None:
     completes(control_plane, namespace, "before", seconds=30)
     server = control_plane.servers["apiserver"]
     server.stop()
     try:
-        time.sleep(away_seconds)  # the length of the outage
+        time.sleep(outage_seconds)  # the duration of the outage
         assert operator.ready
     finally:
         server.start()
@@ -47,13 +47,13 @@ def test_an_api_server_that_is_away_is_waited_for(
     completes(control_plane, namespace, "after", seconds=RECOVERY_SECONDS)
 
 
-def test_an_api_server_that_stands_still_is_waited_for(
+def test_the_operator_waits_for_a_frozen_api_server(
     control_plane: ControlPlane, namespace: str, operator: Part
 ) -> None:
     server = control_plane.servers["apiserver"]
     server.send_signal(signal.SIGSTOP)
     try:
-        time.sleep(20)  # the length of the outage
+        time.sleep(20)  # the duration of the outage
         assert operator.ready
     finally:
         server.send_signal(signal.SIGCONT)
@@ -61,7 +61,7 @@ def test_an_api_server_that_stands_still_is_waited_for(
     completes(control_plane, namespace, "after", seconds=RECOVERY_SECONDS)
 
 
-def test_a_rest_api_that_is_away_is_no_reason_not_to_start(
+def test_the_operator_starts_while_the_rest_api_is_unavailable(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
@@ -77,15 +77,15 @@ def test_a_rest_api_that_is_away_is_no_reason_not_to_start(
     operator.stop()
 
 
-def starts_with(part: Part, words: str) -> bool:
-    """Whether the process ends with code 2 and says so in its last lines."""
+def exits_with(part: Part, words: str) -> bool:
+    """Starts the process, expects it to exit with 2, and returns True if its log contains these words."""
     part.launch()
     assert part.process is not None
     assert part.process.wait(timeout=30) == 2
     return words in part.log.read_text()
 
 
-def test_a_missing_right_ends_the_operator_with_what_to_do(
+def test_a_missing_right_ends_the_operator_with_advice(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
@@ -93,7 +93,7 @@ def test_a_missing_right_ends_the_operator_with_what_to_do(
 
     part = build_operator(control_plane, stack, namespace, tmp_path, settings=settings)
 
-    assert starts_with(part, "This account may not list AgentTasks")
+    assert exits_with(part, "This account may not list AgentTasks")
 
 
 def release(plane: ControlPlane, body: Mapping[str, Any]) -> None:
@@ -102,17 +102,18 @@ def release(plane: ControlPlane, body: Mapping[str, Any]) -> None:
     plane.run("patch", f"at/{metadata['name']}", "-n", metadata["namespace"], "--type=merge", "-p", change)
 
 
-def test_a_missing_crd_ends_the_operator_with_what_to_do(
+def test_a_missing_crd_ends_the_operator_with_advice(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
     for body in control_plane.get("agenttasks", "--all-namespaces")["items"]:
-        if "finalizers" in body["metadata"]:  # of stories whose operator was killed: it would hold the CRD for ever
+        # Tests that killed their operator leave finalizers, which would block the deletion of the CRD forever.
+        if "finalizers" in body["metadata"]:
             release(control_plane, body)
     control_plane.run("delete", "crd", "agenttasks.agentorchestrator.dev")
     try:
         part = build_operator(control_plane, stack, namespace, tmp_path)
-        assert starts_with(part, "The CRD of AgentTask is not installed")
+        assert exits_with(part, "The CRD of AgentTask is not installed")
     finally:
         control_plane.install_crd()
 
@@ -131,4 +132,4 @@ def test_a_wrong_setting_ends_the_operator_with_its_name(
     grant(control_plane, namespace)
     settings = {"AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/worker", name: value}
 
-    assert starts_with(build_operator(control_plane, stack, namespace, tmp_path, settings=settings), words)
+    assert exits_with(build_operator(control_plane, stack, namespace, tmp_path, settings=settings), words)

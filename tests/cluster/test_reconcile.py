@@ -1,4 +1,4 @@
-"""AgentTasks on a real API server, a real operator, a real system behind it: what a person who uses kubectl sees."""
+"""AgentTasks on a real API server, with a real operator and a real system, as a user of kubectl sees them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_object_becomes_a_task_and_shows_its_answer(
     assert "finalizers" not in read(control_plane, namespace, "adder")["metadata"]
 
 
-def test_of_a_result_of_four_megabytes_the_status_has_a_preview_and_where_it_is(
+def test_the_status_of_a_large_result_has_a_preview_and_a_reference(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
     with script(stack, {"fault": "verbose"}):
@@ -92,7 +92,7 @@ def test_of_a_result_of_four_megabytes_the_status_has_a_preview_and_where_it_is(
     assert stack.client.get(result["ref"], headers={"X-Tenant": namespace}).json()["task_id"] == status["taskId"]
 
 
-def test_describe_tells_the_story(control_plane: ControlPlane, namespace: str, operator: Part) -> None:
+def test_describe_shows_status_and_events(control_plane: ControlPlane, namespace: str, operator: Part) -> None:
     create(control_plane, namespace, agent_task("adder"))
     wait_for_phase(control_plane, namespace, "adder", "Completed")
 
@@ -139,7 +139,7 @@ def test_a_suspended_object_waits_until_it_is_resumed(
     assert condition(wait_for_phase(control_plane, namespace, "later", "Completed"), "Suspended")["status"] == "False"
 
 
-def test_an_unknown_agent_is_refused_with_those_that_there_are(
+def test_an_unknown_agent_is_refused_with_the_known_agents(
     control_plane: ControlPlane, namespace: str, operator: Part
 ) -> None:
     create(control_plane, namespace, agent_task("who", agent="CookAgent"))
@@ -152,7 +152,7 @@ def test_an_unknown_agent_is_refused_with_those_that_there_are(
     assert status["error"]["type"] == "UNKNOWN_AGENT"
 
 
-def test_an_intake_that_is_paused_is_shown_and_waited_for(
+def test_a_paused_intake_is_shown_and_the_task_waits(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
     def switch(*, accepting: bool) -> None:
@@ -185,7 +185,7 @@ def test_an_object_is_deleted_in_any_phase(
     wait_for(lambda: [task["status"] for task in tasks_of(stack, namespace)] == ended, what="the task's end")
 
 
-def test_deletion_waits_for_an_api_that_is_away_and_then_cancels(
+def test_deletion_waits_for_an_unavailable_api_and_then_cancels(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
     with script(stack, {"fault": "slow-20000"}):
@@ -227,7 +227,7 @@ def test_an_object_is_deleted_when_its_time_to_live_is_over(
     assert {task["status"] for task in tasks_of(stack, namespace)} == {"completed"}
 
 
-def test_an_operator_without_memory_goes_on_where_the_last_one_was_killed(
+def test_a_new_operator_continues_after_the_last_one_was_killed(
     control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
 ) -> None:
     with script(stack, SLOW):
@@ -266,7 +266,7 @@ def test_a_label_set_by_hand_does_not_hide_an_object(
     assert task_of(stack, namespace, status["taskId"])["status"] == "completed"
 
 
-def test_a_stopped_operator_ends_at_once_and_whole(control_plane: ControlPlane, namespace: str, operator: Part) -> None:
+def test_a_stopped_operator_exits_at_once(control_plane: ControlPlane, namespace: str, operator: Part) -> None:
     create(control_plane, namespace, agent_task("adder"))
     process = operator.process
     assert process is not None

@@ -1,4 +1,4 @@
-"""The operator's service account may do what it needs, and nothing else."""
+"""The rights of the operator's service account: all that it needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def may(plane: ControlPlane, namespace: str, verb: str, what: str) -> bool:
 
 @pytest.fixture
 def granted(control_plane: ControlPlane, namespace: str) -> str:
-    """An API server needs a moment to learn of new rights."""
+    """Grants the rights, and waits until the API server applies them, which takes a moment."""
     grant(control_plane, namespace)
     of_each_role = (ALLOWED[0], ALLOWED[-1])
-    wait_for(lambda: all(may(control_plane, namespace, *case) for case in of_each_role), what="its rights")
+    wait_for(lambda: all(may(control_plane, namespace, *case) for case in of_each_role), what="its new rights")
     return namespace
 
 
@@ -52,7 +52,7 @@ def test_it_may_do_what_it_needs(control_plane: ControlPlane, granted: str) -> N
     assert [case for case in ALLOWED if not may(control_plane, granted, *case)] == []
 
 
-def test_all_else_is_forbidden(control_plane: ControlPlane, granted: str) -> None:
+def test_everything_else_is_forbidden(control_plane: ControlPlane, granted: str) -> None:
     assert [case for case in FORBIDDEN if may(control_plane, granted, *case)] == []
 
 
@@ -74,11 +74,14 @@ def test_a_second_release_for_a_namespace_is_refused(control_plane: ControlPlane
     with pytest.raises(CalledProcessError) as refusal:
         install("default")
 
-    assert f"operator.namespaces: {granted} is served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
+    assert f"{granted} is already served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
 
 
 def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = False) -> str:
-    """Empty where the operator's account may do it, else why not. kubectl would read the pod first, and may not."""
+    """Returns the reason of a refusal, or nothing if the operator's account may patch the pod.
+
+    kubectl would read the pod first, which this account may not do.
+    """
     answer = httpx.patch(
         f"{plane.url}/api/v1/namespaces/{namespace}/pods/one",
         params={"dryRun": "All"} if dry else {},
@@ -95,7 +98,7 @@ def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = Fa
 
 @pytest.fixture
 def pod(control_plane: ControlPlane, granted: str) -> str:
-    """The policy of the namespace watches by now: an API server needs a moment to learn of it."""
+    """Creates a pod, and waits until the API server applies the policy, which takes a moment."""
     metadata = {"name": "one", "namespace": granted, "labels": {"app": "x"}, "annotations": {"kept": "yes"}}
     spec = {"containers": [{"name": "one", "image": "one:1"}]}
     control_plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -103,12 +106,12 @@ def pod(control_plane: ControlPlane, granted: str) -> str:
     return granted
 
 
-REFUSAL = "this account may change nothing of a pod but its deletion cost"
+REFUSAL = "This account may change only the deletion cost of a pod."
 LABEL = '{"metadata":{"labels":{"app":"y"}}}'
 COST = '{"metadata":{"annotations":{"controller.kubernetes.io/pod-deletion-cost":%s}}}'
 
 
-def test_of_a_pod_it_may_change_the_deletion_cost(control_plane: ControlPlane, pod: str) -> None:
+def test_it_may_change_the_deletion_cost_of_a_pod(control_plane: ControlPlane, pod: str) -> None:
     assert [patch_pod(control_plane, pod, COST % value) for value in ('"-1000"', '"5"', "null")] == ["", "", ""]
 
 
@@ -127,21 +130,21 @@ def test_of_a_pod_it_may_change_the_deletion_cost(control_plane: ControlPlane, p
         '{"spec":{"activeDeadlineSeconds":5}}',
     ],
 )
-def test_of_a_pod_it_may_change_nothing_else(control_plane: ControlPlane, pod: str, patch: str) -> None:
+def test_it_may_change_nothing_else_of_a_pod(control_plane: ControlPlane, pod: str, patch: str) -> None:
     assert REFUSAL in patch_pod(control_plane, pod, patch)
 
 
-def test_others_may_change_pods_as_before(control_plane: ControlPlane, pod: str) -> None:
+def test_other_accounts_may_change_pods(control_plane: ControlPlane, pod: str) -> None:
     control_plane.run("patch", "pod/one", "-n", pod, "-p", LABEL)
 
 
 @pytest.mark.parametrize(
     ("role", "verbs"), [("view", {"get", "list", "watch"}), ("edit", {"get", "list", "watch", "create", "delete"})]
 )
-def test_people_may_hand_in_tasks_and_nobody_writes_a_status(
+def test_users_may_create_agent_tasks_and_nobody_writes_a_status(
     control_plane: ControlPlane, namespace: str, role: str, verbs: set[str]
 ) -> None:
-    rendered = render(namespace, "operator/people.yaml")
+    rendered = render(namespace, "operator/user-roles.yaml")
     control_plane.run("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rendered))
     control_plane.run("create", "rolebinding", role, f"--clusterrole={role}", "--user=person", "-n", namespace)
 

@@ -1,1 +1,1 @@
-"""How a revision comes onto a server: the workflows, what they pack, and the scripts there."""
+"""Tests of delivery: the workflows, the revisions that they pack, and the scripts on the server."""

@@ -1,4 +1,4 @@
-"""What CodeDeploy and the timer run on the server, with stand-ins for the programs that they call."""
+"""The scripts that CodeDeploy and the timer run on the server, with stand-ins for the programs that they call."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SECRET = "mongodb://user:very-secret@db/"
 
 
 class Host(Machine):
-    """A server with a revision on it."""
+    """A server with a revision."""
 
     @property
     def revision(self) -> Path:
-        """Where CodeDeploy has put it."""
+        """The folder into which CodeDeploy has copied the revision."""
         return self.folder / "archive"
 
     @property
@@ -42,7 +42,7 @@ class Host(Machine):
         return self.root / "etc" / "systemd" / "system"
 
     def cli(self) -> Path:
-        """The folder of its command line; as the scripts say it."""
+        """Returns the folder of the command line, as the scripts compute it."""
         asked = '. "$0"; echo "$cli"'
         script = str(self.revision / "scripts" / "server.sh")
         told = subprocess.run(  # noqa: S603  a script of this repository
@@ -102,14 +102,14 @@ def test_shellcheck_finds_nothing() -> None:
     assert found.returncode == 0
 
 
-def test_appspec_names_scripts_that_can_be_run() -> None:
+def test_appspec_names_executable_scripts() -> None:
     hooks = yaml.safe_load((ROOT / "appspec.yml").read_text())["hooks"]
     assert set(hooks) == {"BeforeInstall", "ApplicationStop", "ApplicationStart"}
     for (hook,) in hooks.values():
         assert os.access(ROOT / hook["location"], os.X_OK)
 
 
-def test_a_rollout_gives_helm_the_parameters_and_shows_them_to_nobody(host: Host) -> None:
+def test_a_rollout_passes_parameters_to_helm_without_showing_them(host: Host) -> None:
     done = host.hook("start_application.sh")
     assert done.returncode == 0, done.stderr
     assert host.verbs() == [
@@ -146,25 +146,25 @@ def test_an_upgrade_that_fails_fails_the_deployment(host: Host) -> None:
     done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert host.verbs()[-1] == "helm upgrade"
-    assert not (host.home / "current").exists(), "the timer goes on with the revision before"
+    assert not (host.home / "current").exists(), "the timer continues with the previous revision"
 
 
-def test_a_release_that_does_no_task_is_rolled_back(host: Host) -> None:
+def test_a_release_that_completes_no_task_is_rolled_back(host: Host) -> None:
     host.answer("helm-test", "exit 1\n")
     done = host.hook("start_application.sh")
     assert done.returncode == 1
-    assert "revision 7 is back" in done.stderr
+    assert "rolled back to revision 7" in done.stderr
     assert host.calls[-1].startswith("helm rollback ao 7 ")
 
 
-def test_the_revision_that_was_in_use_comes_back_and_not_one_that_failed(host: Host) -> None:
+def test_a_rollback_skips_failed_revisions(host: Host) -> None:
     revisions = '[{"revision":7,"status":"deployed"},{"revision":8,"status":"failed"}]'
     host.answer("helm-history", f"echo '{revisions}'\n")
     host.answer("helm-test", "exit 1\n")
-    assert "revision 7 is back" in host.hook("start_application.sh").stderr
+    assert "rolled back to revision 7" in host.hook("start_application.sh").stderr
 
 
-def test_a_cluster_that_cannot_be_asked_is_not_taken_for_an_empty_one(host: Host) -> None:
+def test_an_unreachable_cluster_is_not_treated_as_an_empty_one(host: Host) -> None:
     host.answer("helm-history", "echo 'Kubernetes cluster unreachable' >&2; exit 1\n")
     done = host.hook("start_application.sh")
     assert done.returncode == 1
@@ -173,22 +173,20 @@ def test_a_cluster_that_cannot_be_asked_is_not_taken_for_an_empty_one(host: Host
 
 
 @pytest.mark.parametrize(
-    ("status", "mended"), [("pending-upgrade", "helm rollback ao 7"), ("pending-install", "helm uninstall ao")]
+    ("status", "repaired"), [("pending-upgrade", "helm rollback ao 7"), ("pending-install", "helm uninstall ao")]
 )
-def test_what_a_helm_has_left_that_was_ended_in_the_middle_is_mended_first(
-    host: Host, status: str, mended: str
-) -> None:
+def test_the_pending_status_of_an_interrupted_helm_is_repaired_first(host: Host, status: str, repaired: str) -> None:
     host.answer("helm-status", f"""echo '{{"info":{{"status":"{status}"}}}}'\n""")
     assert host.hook("start_application.sh").returncode == 0
     calls = [call for call in host.calls if call.startswith(("helm rollback", "helm uninstall", "helm upgrade"))]
-    assert calls[0].startswith(mended)
+    assert calls[0].startswith(repaired)
     assert all("--force-conflicts" in call for call in calls if "uninstall" not in call), (
-        "a field of others blocks nothing"
+        "a field with another owner blocks nothing"
     )
     assert calls[1].startswith("helm upgrade")
 
 
-def test_the_waits_of_a_rollout_end_before_codedeploy_and_systemd_end_it() -> None:
+def test_a_rollout_ends_before_the_timeouts_of_codedeploy_and_systemd() -> None:
     told = (SCRIPTS / "server.sh").read_text()
     (helm_minutes,) = map(int, re.findall(r"helm_timeout=(\d+)m", told))
     (lock_seconds,) = map(int, re.findall(r"LOCK_SECONDS:-(\d+)", told))
@@ -199,7 +197,7 @@ def test_the_waits_of_a_rollout_end_before_codedeploy_and_systemd_end_it() -> No
     assert longest < min(start_seconds, start["timeout"])
 
 
-def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host) -> None:
+def test_a_failed_first_release_is_not_rolled_back(host: Host) -> None:
     host.answer("helm-history", "echo 'release: not found' >&2; exit 1\n")
     host.answer("helm-test", "exit 1\n")
     done = host.hook("start_application.sh")
@@ -207,7 +205,7 @@ def test_a_first_release_that_does_no_task_has_nothing_to_go_back_to(host: Host)
     assert not any(call.startswith("helm rollback") for call in host.calls)
 
 
-def test_only_one_rolls_out_at_a_time(host: Host) -> None:
+def test_only_one_rollout_runs_at_a_time(host: Host) -> None:
     holder = subprocess.Popen(  # noqa: S603  flock, on a file of this test
         ["/usr/bin/flock", str(host.home / "lock"), "sh", "-c", "echo held; read end"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -218,7 +216,7 @@ def test_only_one_rolls_out_at_a_time(host: Host) -> None:
         for script in ("before_install.sh", "start_application.sh"):
             done = host.hook(script, LOCK_SECONDS="1")
             assert done.returncode == 1
-            assert "another rollout has not ended in 1 s" in done.stderr
+            assert "another rollout has not ended within 1 s" in done.stderr
         assert host.calls == []
     finally:
         holder.communicate(b"\n")
@@ -234,7 +232,7 @@ def test_parameters_are_rolled_out_when_a_version_changes_and_not_before(host: H
     assert host.hook("refresh_parameters.sh").returncode != 0
     assert "helm upgrade" in host.verbs()
     assert host.hook("refresh_parameters.sh").returncode == 0
-    assert host.verbs() == ["agent-orchestrator ssm-render"], "what failed is not tried again as it is"
+    assert host.verbs() == ["agent-orchestrator ssm-render"], "the same parameters would fail again"
 
 
 def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> None:
@@ -242,7 +240,7 @@ def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> 
     done = host.hook("before_install.sh")
     assert done.returncode == 1
     assert "worker@sha256:" in done.stderr
-    assert "could not be verified: it has to be release.yml's of owner/name, for this commit" in done.stderr
+    assert "must have signed it for this commit" in done.stderr
     identity = "https://github.com/owner/name/.github/workflows/release.yml@refs/heads/main"
     assert all(f"--certificate-identity {identity} " in call for call in host.calls)
 
@@ -262,8 +260,8 @@ def test_an_image_of_another_component_is_refused(host: Host) -> None:
     assert "does not name the image worker by its digest" in done.stderr
 
 
-def test_the_command_line_of_the_revision_is_installed_where_it_stays(host: Host) -> None:
-    """With a real environment: what pip writes into it names its path."""
+def test_the_command_line_of_the_revision_is_installed_at_its_final_path(host: Host) -> None:
+    """Uses a real virtual environment, because pip writes its path into the files."""
     shutil.rmtree(host.cli())
     wheel(host.revision)
     before = host.hook("before_install.sh")
@@ -275,7 +273,7 @@ def test_the_command_line_of_the_revision_is_installed_where_it_stays(host: Host
 
 
 def wheel(folder: Path) -> None:
-    """A package with a command of the product's name, which prints what it would render."""
+    """Writes a package with a command of the product's name that prints `rendered`."""
     (folder / "agent_orchestrator-1-py3-none-any.whl").unlink()
     information = "agent_orchestrator-1.dist-info"
     with zipfile.ZipFile(folder / "agent_orchestrator-1-py3-none-any.whl", "w") as packed:
@@ -286,14 +284,14 @@ def wheel(folder: Path) -> None:
         packed.writestr(f"{information}/RECORD", "")
 
 
-def test_a_command_line_that_was_not_installed_to_its_end_is_not_used(host: Host) -> None:
+def test_an_incomplete_command_line_is_not_used(host: Host) -> None:
     (host.cli() / "complete").unlink()
     done = host.hook("start_application.sh")
     assert done.returncode != 0
-    assert "is not installed; before_install.sh does it" in done.stderr
+    assert "is not installed; run before_install.sh" in done.stderr
 
 
-def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
+def test_a_revision_installs_the_configuration_of_the_servers_agents(host: Host) -> None:
     assert host.hook("before_install.sh").returncode == 0
     restarts = [call for call in host.calls if call.startswith("systemctl restart")]
     assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"]
@@ -312,18 +310,18 @@ def test_a_revision_brings_what_the_servers_agents_read(host: Host) -> None:
 
     (host.revision / "fluent-bit" / "fluent-bit.yaml").write_text("service: {flush: 1}\n")
     host.answer("systemctl-restart", "exit 1\n")
-    assert host.hook("before_install.sh").returncode == 1, "what it reads is not what it can use"
+    assert host.hook("before_install.sh").returncode == 1, "the service cannot use its configuration"
     host.answer("systemctl-restart", "")
     host.answer("systemctl-is-active", 'case "$*" in *amazon*) exit 3 ;; esac\n')
     assert host.hook("before_install.sh").returncode == 0
     restarts = [call for call in host.calls if call.startswith("systemctl restart")]
     assert restarts == ["systemctl restart fluent-bit", "systemctl restart amazon-cloudwatch-agent"], (
-        "one reads something else, the other did not run"
+        "one has a changed configuration, the other did not run"
     )
 
 
 @pytest.mark.parametrize("missing", ["helm", "cosign", "fluent-bit", "amazon-cloudwatch-agent-ctl"])
-def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
+def test_a_missing_program_is_named(host: Host, missing: str) -> None:
     (program,) = host.folder.rglob(f"bin/{missing}")
     program.unlink()
     done = host.hook("before_install.sh", PATH=f"{host.folder / 'bin'}:/usr/bin:/bin")
@@ -331,10 +329,10 @@ def test_a_program_that_is_missing_is_named(host: Host, missing: str) -> None:
     assert f"{missing} is not installed" in done.stderr
 
 
-def test_a_server_that_does_not_say_what_it_is_is_told_so(host: Host) -> None:
+def test_a_server_without_its_environment_is_refused(host: Host) -> None:
     (host.etc / "environment").write_text("AWS_REGION=eu-central-1\n")
     done = host.hook("start_application.sh")
     assert done.returncode != 0
     assert "ENVIRONMENT: is not set in" in done.stderr
     (host.etc / "environment").unlink()
-    assert "is not there; it says ENVIRONMENT" in host.hook("start_application.sh").stderr
+    assert "does not exist; create it with ENVIRONMENT" in host.hook("start_application.sh").stderr

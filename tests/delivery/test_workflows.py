@@ -1,4 +1,4 @@
-"""The workflows, read and not run, and the bundle that they make of a commit."""
+"""The workflows, checked without running them, and the bundle that they build from a commit."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def test_actionlint_finds_nothing() -> None:
     assert done.returncode == 0
 
 
-def test_workflows_keep_to_the_schema() -> None:
+def test_workflows_follow_the_schema() -> None:
     told = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)])
     assert told.exit_code == 0, told.output
 
 
-def test_actions_are_named_by_commits() -> None:
+def test_actions_are_pinned_to_commits() -> None:
     named = [use for file in WORKFLOWS for use in re.findall(r"uses: ([^\s./]\S+)", file.read_text())]
     assert len(named) > 10
     assert [use for use in named if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", use)] == []
 
 
-def test_one_action_has_one_version() -> None:
+def test_each_action_has_one_version() -> None:
     named = {use for file in WORKFLOWS for use in re.findall(r"uses: ([^\s./]\S+)", file.read_text())}
     assert len({use.partition("@")[0] for use in named}) == len(named)
 
@@ -58,7 +58,7 @@ def test_nothing_is_rolled_out_before_every_check_has_passed() -> None:
     assert "refs/heads/main" in checks["release"]["if"]
 
 
-def test_a_rollout_is_of_the_main_branch_and_is_not_cut_short_by_the_next_push() -> None:
+def test_a_rollout_is_from_the_main_branch_and_no_later_push_cancels_it() -> None:
     assert all("github.ref == 'refs/heads/main'" in job["if"] for job in jobs("release.yml").values())
     checks = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     assert checks["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
@@ -88,7 +88,7 @@ def bundle(folder: Path, *images: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_bundle_holds_what_the_scripts_on_the_server_need(tmp_path: Path) -> None:
+def test_a_bundle_contains_the_files_that_the_scripts_on_the_server_need(tmp_path: Path) -> None:
     images = [f"registry.example.com/agent-orchestrator-{part}{DIGEST}" for part in ("api", "worker", "operator")]
     done = bundle(tmp_path, *images)
     assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_a_bundle_holds_what_the_scripts_on_the_server_need(tmp_path: Path) -> N
     assert all(image in rendered for image in images)
 
 
-def test_an_image_that_is_named_by_a_tag_is_not_packed(tmp_path: Path) -> None:
+def test_an_image_with_a_tag_is_not_packed(tmp_path: Path) -> None:
     done = bundle(tmp_path, f"api{DIGEST}", "worker:1", f"operator{DIGEST}")
     assert done.returncode == 1
-    assert "worker:1 is not named by its digest" in done.stderr
+    assert "worker:1 has no digest" in done.stderr

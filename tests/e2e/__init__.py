@@ -1,1 +1,1 @@
-"""The product's images, from the product's chart, on a real cluster: `make e2e`."""
+"""Tests of the product's images and chart on a real cluster: `make e2e`."""

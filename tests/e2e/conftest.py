@@ -1,4 +1,4 @@
-"""One cluster, with the product's images, for the session; each module of stories has a release of its own."""
+"""One cluster with the product's images for the session; each test module installs its own release."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cluster(provider: Provider) -> Iterator[Kubectl]:
 
 @pytest.fixture(scope="session")
 def next_worker(provider: Provider, cluster: Kubectl) -> str:
-    """Name of the workers' image of the next version, without its tag."""
+    """Builds the next version of the worker image, and returns its name without its tag."""
     name = "agent-orchestrator-worker-next"
     provider.image(f"{name}:{TAG}", ROOT, DOCKERFILES["worker"], "worker")
     return name

@@ -1,7 +1,7 @@
-"""A release of the chart in a namespace of its own, and the ways to look into it.
+"""A release of the chart in its own namespace, with access to its API, its objects and its database.
 
-HTTP goes through `kubectl proxy`, so that a pod behind a Service may come and go; the database, which has another
-protocol, through `kubectl port-forward`, because its pod stays.
+HTTP goes through `kubectl proxy`, because the pods behind a Service may change. The database has another protocol and
+is reached through `kubectl port-forward`, because its pod stays the same.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import httpx
 from pymongo import MongoClient
 
 from app.domain.run import EventName
+from app.domain.task import TERMINAL
 from app.settings import StoreSettings
 from tests.chart.rendering import CHART, NAME, RELEASE, helm, over
 from tests.e2e.provider import TAG
 from tests.support.invariants import Document, violations
 from tests.support.kubernetes import Kubectl, agent_task
-from tests.support.stack import TERMINAL
 
 USER = 54_321
 INSTALL_SECONDS = 180
@@ -52,8 +52,8 @@ VALUES: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Installation:
-    """`cluster` is the API server, which answers many looks for the price of one kubectl; `tasks` is the API and
-    `simulator` the stand-in for the vendors, as a client reaches them from outside.
+    """An installed release. `cluster` is a client of the API server, which is much cheaper for many reads than kubectl;
+    `tasks` is a client of the API, and `simulator` a client of the simulator of the providers.
 
     Implements `tests.support.invariants.Witness`.
     """
@@ -68,22 +68,22 @@ class Installation:
     opened_at: datetime
 
     def upgrade(self, values: Mapping[str, Any], *options: str) -> None:
-        """With further values over those it was installed with; waits until all is rolled out.
+        """Upgrades the release with further values, and waits until all pods are replaced.
 
-        Raises AssertionError with what Helm says where it fails.
+        Raises AssertionError with the error of Helm if it fails.
         """
         _helm(self.kubectl, "upgrade", self.namespace, values, CHART, "--reset-then-reuse-values", *options)
 
     def helm(self, verb: str, *options: str) -> str:
-        """What Helm prints of the release. Raises subprocess.CalledProcessError."""
+        """Runs Helm on the release and returns its output. Raises subprocess.CalledProcessError."""
         return helm(verb, RELEASE, "--namespace", self.namespace, *options, kubeconfig=self.kubectl.kubeconfig)
 
     def create(self, name: str, text: str, **spec: Any) -> None:
-        """An AgentTask, by the API server's own answer there or refused. Raises httpx.HTTPStatusError."""
+        """Creates an AgentTask. Raises httpx.HTTPStatusError if the API server refuses it."""
         self.cluster.post(self._path(AGENT_TASKS), json=agent_task(name, text, **spec)).raise_for_status()
 
     def agent_tasks(self) -> dict[str, Any]:
-        """All of them, by name."""
+        """Returns all AgentTasks by name."""
         return {body["metadata"]["name"]: body for body in self._get(AGENT_TASKS)["items"]}
 
     def phases(self, names: Sequence[str]) -> dict[str, str]:
@@ -91,35 +91,35 @@ class Installation:
         return {name: found[name].get("status", {}).get("phase", "") for name in names}
 
     def pods(self, component: str, *, leaving: bool = False) -> list[dict[str, Any]]:
-        """Those that stay, or are on their way out."""
+        """Returns the pods of a component that are not being deleted or, if `leaving`, those that are."""
         found = self._get(PODS, labelSelector=f"app.kubernetes.io/component={component}")
         return [pod for pod in found["items"] if ("deletionTimestamp" in pod["metadata"]) is leaving]
 
     def ready(self, component: str) -> list[str]:
-        """The names of the pods that are ready."""
+        """Returns the names of the ready pods."""
         return [pod["metadata"]["name"] for pod in self.pods(component) if is_ready(pod)]
 
     def replicas(self) -> int:
-        """How many workers are wanted."""
+        """Returns the wanted number of workers."""
         return int(self._get(DEPLOYMENTS, f"{NAME}-worker")["spec"]["replicas"])
 
     def workers(self) -> list[dict[str, Any]]:
-        """What the workers that speak say of themselves."""
+        """Returns the presence of each worker."""
         metrics = self.tasks.get("/v1/system/metrics").raise_for_status().json()
         found: list[dict[str, Any]] = metrics["workers"] or []
         return found
 
     def running(self) -> int:
-        """How many tasks are in the workers' hands."""
+        """Returns the number of tasks that the workers run."""
         return sum(worker["running"] for worker in self.workers())
 
     def decisions(self) -> list[dict[str, Any]]:
-        """The autoscaler's, newest first."""
+        """Returns the decisions of the autoscaler, newest first."""
         found: list[dict[str, Any]] = self.tasks.get("/v1/system/autoscaler").raise_for_status().json()["decisions"]
         return found
 
     def execute(self, pod: str, code: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Python, run in the pod."""
+        """Runs Python code in the pod."""
         return self.kubectl.run("exec", "-n", self.namespace, pod, "--", "python", "-c", code, check=check)
 
     @contextmanager
@@ -133,7 +133,7 @@ class Installation:
 
     @contextmanager
     def script(self, rule: Mapping[str, Any]) -> Iterator[None]:
-        """A fault of the simulator for as long as the block lasts."""
+        """Sets a fault of the simulator, and removes it at the end of the block."""
         self.simulator.post("/simulator/faults", json=dict(rule)).raise_for_status()
         try:
             yield
@@ -141,7 +141,7 @@ class Installation:
             self.simulator.delete("/simulator/faults").raise_for_status()
 
     def reckon(self, names: Sequence[str], *, seconds: float = 120) -> list[Document]:
-        """Waits until these AgentTasks say Completed and nothing holds them, checks their tasks, and gives these."""
+        """Waits until these AgentTasks are Completed and have no finalizer, checks their tasks, and returns these."""
         give_up_at = time.monotonic() + seconds
         while waiting := self._unfinished(names):
             assert time.monotonic() < give_up_at, f"{len(waiting)} of {len(names)} are not completed: {waiting[:5]}"
@@ -152,11 +152,11 @@ class Installation:
         uids = [found[name]["metadata"]["uid"] for name in names]
         with self.database() as db:
             of_objects = [task["_id"] for task in db["tasks"].find({"source.uid": {"$in": uids}}, {"_id": 1})]
-        assert sorted(of_objects) == sorted(task_ids), "an object has another task than the one it names"
+        assert sorted(of_objects) == sorted(task_ids), "the tasks of the AgentTasks are not those in their statuses"
         return self.judge(task_ids)
 
     def _unfinished(self, names: Sequence[str]) -> list[tuple[str, str, bool]]:
-        """Each with its phase, and whether a finalizer is left."""
+        """Returns the unfinished AgentTasks: name, phase, and True if a finalizer is left."""
         found = self.agent_tasks()
         states = [
             (name, found[name].get("status", {}).get("phase", ""), "finalizers" in found[name]["metadata"])
@@ -165,7 +165,7 @@ class Installation:
         return [state for state in states if state[1:] != ("Completed", False)]
 
     def judge(self, task_ids: Sequence[str], *, seconds: float = 90) -> list[Document]:
-        """Waits until these tasks have ended and are projected, checks every invariant of them, and gives them."""
+        """Waits until these tasks have ended and are projected, checks all invariants, and returns the tasks."""
         give_up_at = time.monotonic() + seconds
         done = {"_id": {"$in": list(task_ids)}, "status": {"$in": list(TERMINAL)}, "unprojected": {"$ne": True}}
         with self.database() as db:
@@ -178,9 +178,9 @@ class Installation:
         return [documents[task_id] for task_id in task_ids]
 
     def logged_errors(self) -> list[dict[str, Any]]:
-        """What the product's pods that stay have told at level error, or worse, and what is no log line at all.
+        """Returns all log lines of the remaining pods at level error or above, and all lines without a format.
 
-        But not what libraries told that were started beside the servers they connect to.
+        It leaves out lines of libraries from the time in which the servers that they connect to were still starting.
         """
         found = []
         for component in ("api", "worker", "operator"):
@@ -195,7 +195,7 @@ class Installation:
         return library and datetime.fromisoformat(line["timestamp"]) < self.opened_at
 
     def restarts(self) -> dict[str, int]:
-        """Of the pods that are there, those whose container was started again, and how often."""
+        """Returns the number of restarts of each existing pod that was restarted."""
         pods = self._get(PODS)["items"]
         counts = {
             pod["metadata"]["name"]: sum(status["restartCount"] for status in pod["status"]["containerStatuses"])
@@ -212,7 +212,7 @@ class Installation:
         return f"/{group}/namespaces/{self.namespace}/{plural}/{name}".rstrip("/")
 
     def logged(self, pod: str) -> Iterator[dict[str, Any]]:
-        """Nothing of a pod that has gone meanwhile."""
+        """Yields the log lines of a pod, or nothing if the pod no longer exists."""
         told = self.kubectl.run("logs", pod, "-n", self.namespace, check=False)
         if told.returncode and "NotFound" not in told.stderr:
             raise AssertionError(f"kubectl logs {pod}: {told.stderr}")
@@ -221,7 +221,7 @@ class Installation:
 
 
 def revisions(installation: Installation) -> list[dict[str, str]]:
-    """Of the release, oldest first."""
+    """Returns the revisions of the release, oldest first."""
     found: list[dict[str, str]] = json.loads(installation.helm("history", "--output", "json"))
     return found
 
@@ -232,7 +232,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def interruptions(tasks: Sequence[Document]) -> list[tuple[str, list[str]]]:
-    """Of each task that was not run once, from its beginning to its end, by one worker: its id and its events."""
+    """Returns id and events of each task that was not run exactly once, by one worker."""
     told = [(str(task["_id"]), [str(event["name"]) for event in task["events"]]) for task in tasks]
     return [(task_id, names) for task_id, names in told if not _ran_once(names)]
 
@@ -243,7 +243,7 @@ def _ran_once(names: Sequence[str]) -> bool:
 
 @contextmanager
 def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any], *, chart: Path = CHART) -> Iterator[Installation]:
-    """A release with these values over `VALUES`, in a namespace that enforces the restricted level of pod security."""
+    """Installs a release with these values over `VALUES`, in a namespace with the restricted pod security level."""
     with namespace_for(kubectl, name) as namespace:
         all_values = over(VALUES, values)
         install(kubectl, namespace, all_values, chart=chart)
@@ -252,23 +252,25 @@ def installed(kubectl: Kubectl, name: str, values: Mapping[str, Any], *, chart: 
 
 
 def install(kubectl: Kubectl, namespace: str, values: Mapping[str, Any], *options: str, chart: Path = CHART) -> None:
-    """Waits until all is ready. The CRD is the whole cluster's: it stays when a release goes, and the next takes it.
+    """Installs a release and waits until all pods are ready.
 
-    Raises AssertionError with what Helm says where it fails.
+    The CRD belongs to the cluster: it remains after a release is uninstalled, and the next release takes it over.
+
+    Raises AssertionError with the error of Helm if it fails.
     """
     _helm(kubectl, "install", namespace, values, chart, "--take-ownership", *options)
 
 
 @contextmanager
 def namespace_for(kubectl: Kubectl, name: str) -> Iterator[str]:
-    """A namespace for one release, which goes with it, and with its AgentTasks."""
+    """Creates a namespace for one release, and deletes the release and its AgentTasks at the end."""
     namespace = f"{name}-{uuid.uuid4().hex[:8]}"
     kubectl.run("create", "namespace", namespace)
     try:
         kubectl.run("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
         yield namespace
     finally:
-        # While their operator is there: it lets them go.
+        # AgentTasks are deleted first, because only the operator removes their finalizer.
         kubectl.run("delete", "agenttasks", "--all", "-n", namespace, f"--timeout={DELETE_SECONDS}s", check=False)
         helm("uninstall", RELEASE, "--namespace", namespace, "--ignore-not-found", kubeconfig=kubectl.kubeconfig)
         kubectl.run("delete", "namespace", namespace, "--wait=false")
@@ -288,7 +290,7 @@ def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any]
 
 @contextmanager
 def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Iterator[Installation]:
-    """The release that is there, installed with these values."""
+    """Opens clients of a release that is already installed with these values."""
     with ExitStack() as cleanup:
         proxy = cleanup.enter_context(_serving(kubectl, "proxy", "--port=0", says=r"127\.0\.0\.1:(\d+)"))
         named = values.get("secrets", {}).get("inline", {}).get("stores", {}).get("MONGO_URI")
@@ -315,7 +317,7 @@ def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Itera
 
 @contextmanager
 def _forwarded(kubectl: Kubectl, namespace: str) -> Iterator[str]:
-    """Where the release's own database is reached from outside."""
+    """Forwards a local port to the database of the release, and yields its address."""
     to = ("-n", namespace, f"service/{NAME}-mongodb", ":27017")
     with _serving(kubectl, "port-forward", *to, says=r"127\.0\.0\.1:(\d+) ->") as port:
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
@@ -323,7 +325,7 @@ def _forwarded(kubectl: Kubectl, namespace: str) -> Iterator[str]:
 
 @contextmanager
 def _serving(kubectl: Kubectl, *arguments: str, says: str) -> Iterator[int]:
-    """The port that a kubectl that goes on running has said it listens on."""
+    """Runs kubectl in the background, and yields the port that it listens on, as its output names it."""
     process = subprocess.Popen(  # noqa: S603  kubectl, with arguments of this module
         kubectl.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

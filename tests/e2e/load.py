@@ -1,4 +1,4 @@
-"""Tasks at an even pace, from a thread of its own, for as long as a story lasts."""
+"""A constant load of tasks from a separate thread for the duration of a test."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TEXT = "Write a Python function that adds {number} to a number."
 
 
 class Load:
-    """`created` are the names of what was handed in; `pace` may be changed at any time."""
+    """A load of `pace` tasks per second, which may change at any time. `created` are the names of the tasks."""
 
-    def __init__(self, hand_in: Callable[[int], str], pace: float) -> None:
-        self._hand_in = hand_in
+    def __init__(self, submit: Callable[[int], str], pace: float) -> None:
+        self._submit = submit
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._failure: Exception | None = None
@@ -29,7 +29,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Raises what had ended the load too soon, if anything."""
+        """Stops the load. Raises the error that ended it too early, if there was one."""
         self._over.set()
         self._thread.join()
         if self._failure is not None:
@@ -39,7 +39,7 @@ class Load:
         due = time.monotonic()
         while not self._over.wait(max(0.0, due - time.monotonic())):
             try:
-                self.created.append(self._hand_in(len(self.created)))
+                self.created.append(self._submit(len(self.created)))
             except httpx.HTTPError as failure:
                 self._failure = failure
                 return
@@ -48,7 +48,7 @@ class Load:
 
 @contextmanager
 def load(installation: Installation, prefix: str, *, pace: float) -> Iterator[Load]:
-    """AgentTasks, so many a second; `created` are their names. Ends with the error of the first that is refused."""
+    """Creates `pace` AgentTasks per second; `created` are their names. The first refusal ends it with its error."""
 
     def create(number: int) -> str:
         name = f"{prefix}-{number}"
@@ -61,7 +61,7 @@ def load(installation: Installation, prefix: str, *, pace: float) -> Iterator[Lo
 
 @contextmanager
 def requests(installation: Installation, *, pace: float) -> Iterator[Load]:
-    """Tasks over REST, so many a second; `created` are their ids. Ends with the error of the first that is refused."""
+    """Submits `pace` tasks per second over REST; `created` are their ids. The first refusal ends it with its error."""
 
     def post(number: int) -> str:
         answer = installation.tasks.post("/v1/agent/execute", json={"task": TEXT.format(number=number)})

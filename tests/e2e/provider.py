@@ -1,8 +1,8 @@
-"""Where a cluster comes from: a folder with `up.sh`, `image.sh` and `down.sh`, named by `E2E_CLUSTER`.
+"""The provider of the cluster: a folder with `up.sh`, `image.sh` and `down.sh`, named by `E2E_CLUSTER`.
 
-`up.sh` brings the cluster up, or leaves it alone where it runs, and prints `KUBECONFIG=<path>` last. `image.sh NAME:TAG
-CONTEXT DOCKERFILE [--target NAME] [--build-arg NAME=VALUE]` builds an image and loads it into the cluster. `down.sh`
-ends it.
+`up.sh` starts the cluster if it does not run yet, and prints `KUBECONFIG=<path>` last. `image.sh NAME:TAG CONTEXT
+DOCKERFILE [--target NAME] [--build-arg NAME=VALUE]` builds an image and loads it into the cluster. `down.sh` deletes
+the cluster.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IMAGE_SECONDS = 1_200
 
 
 class NoProvider(Exception):
-    """There is no cluster to be had: why, and what to do."""
+    """No cluster is available; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Provider:
     folder: Path
 
     def up(self) -> Path:
-        """The kubeconfig of its administrator."""
+        """Starts the cluster, and returns the kubeconfig of its administrator."""
         printed = self._call("up.sh", seconds=UP_SECONDS)
         found = [line.removeprefix("KUBECONFIG=") for line in printed.splitlines() if line.startswith("KUBECONFIG=")]
         if not found:
-            raise RuntimeError(f"{self.folder / 'up.sh'} does not say KUBECONFIG=…:\n{printed[-2000:]}")
+            raise RuntimeError(f"{self.folder / 'up.sh'} does not print KUBECONFIG=…:\n{printed[-2000:]}")
         return Path(found[-1])
 
     def image(self, name: str, context: Path, dockerfile: Path, target: str, *options: str) -> None:
@@ -52,8 +52,8 @@ class Provider:
         self._call("down.sh", seconds=UP_SECONDS)
 
     def _call(self, script: str, *arguments: str, seconds: float) -> str:
-        """What it printed. Raises RuntimeError where it fails."""
-        done = subprocess.run(  # noqa: S603  a script that whoever runs the tests has named
+        """Runs the script and returns its output. Raises RuntimeError if it fails."""
+        done = subprocess.run(  # noqa: S603  a script that the caller of the tests has named
             [str(self.folder / script), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -68,7 +68,7 @@ class Provider:
 
 
 def named_provider() -> Provider:
-    """The one that `E2E_CLUSTER` names, else kind. Raises NoProvider."""
+    """Returns the provider that `E2E_CLUSTER` names; the default is kind. Raises NoProvider."""
     if named := os.environ.get("E2E_CLUSTER"):
         return Provider(Path(named).resolve())
     if missing := [program for program in ("docker", "kind") if shutil.which(program) is None]:
@@ -78,7 +78,7 @@ def named_provider() -> Provider:
 
 @contextmanager
 def cluster_of(provider: Provider) -> Iterator[Kubectl]:
-    """Up, with the images in it. `E2E_KEEP=1` leaves it running at the end."""
+    """Starts the cluster and loads the images into it. With `E2E_KEEP=1` it keeps running at the end."""
     kubectl = built("cluster") / "kubectl"
     kubeconfig = provider.up()
     try:

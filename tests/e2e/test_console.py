@@ -1,4 +1,4 @@
-"""What a person types, and sees: an AgentTask from `kubectl apply` to its answer."""
+"""The view of a user of kubectl: an AgentTask from `kubectl apply` to its answer."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PERSON = "person"
 def installation(cluster: Kubectl) -> Iterator[Installation]:
     with installed(cluster, "console", {}) as one:
         cluster.run("create", "rolebinding", PERSON, "--clusterrole=edit", f"--user={PERSON}", "-n", one.namespace)
-        wait_for(lambda: typed(one, "auth can-i create agenttasks").returncode == 0, what="a right that was just given")
+        wait_for(lambda: typed(one, "auth can-i create agenttasks").returncode == 0, what="a new right")
         yield one
         assert one.logged_errors() == []
 
 
 def typed(installation: Installation, line: str, *, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """As a person with the cluster's role `edit` in the namespace."""
+    """Runs kubectl as a user with the cluster role `edit` in the namespace."""
     return installation.kubectl.run(
         *line.split(), f"--as={PERSON}", "-n", installation.namespace, stdin=stdin, check=False
     )
@@ -39,7 +39,7 @@ def described(installation: Installation, name: str) -> str:
 
 
 def events(installation: Installation, name: str) -> str:
-    """What `kubectl describe` tells of the object's events."""
+    """Returns the events of the object, as `kubectl describe` prints them."""
     return described(installation, name).partition("\nEvents:")[2]
 
 
@@ -59,7 +59,7 @@ def test_an_article_is_applied_waited_for_listed_and_described(installation: Ins
     assert "The API accepted the task as" in events(installation, "article")
 
 
-def test_the_whole_answer_is_where_the_object_says(installation: Installation) -> None:
+def test_the_reference_of_the_object_leads_to_the_whole_answer(installation: Installation) -> None:
     status = status_of(installation.kubectl, installation.namespace, "article")
     task = installation.tasks.get(status["result"]["ref"]).json()
     answer = task["result"]["raw_output"]

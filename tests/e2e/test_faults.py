@@ -1,4 +1,4 @@
-"""What may happen to pods, and must not happen to tasks."""
+"""Faults of pods that must not lose a task."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.kubernetes import Kubectl
 from tests.support.waiting import wait_for
 
 TASKS_IN_HAND = 8
-# The kernel ends the process with the highest score of those in the container that has no memory left: the first one,
-# because its score is raised, and the others are small.
+# In a container without free memory, the kernel kills the process with the highest score. This code raises the score of
+# the first process, and keeps the other processes small.
 EAT_ALL_MEMORY = """
 import os, signal
 open('/proc/1/oom_score_adj', 'w').write('1000')
@@ -57,7 +57,7 @@ def test_a_worker_that_is_killed_for_its_memory_loses_no_task(installation: Inst
     assert {task["crashes"] for task in tasks} == {1}
 
 
-def test_api_pods_that_are_deleted_one_after_the_other_refuse_nobody(installation: Installation) -> None:
+def test_api_pods_that_are_deleted_one_after_the_other_refuse_no_request(installation: Installation) -> None:
     wait_for(lambda: len(installation.ready("api")) == 2, seconds=60, what="two APIs")
     accepted: list[str] = []
     refused: list[str] = []

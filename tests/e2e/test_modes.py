@@ -1,4 +1,4 @@
-"""Secrets of somebody else and an HPA, and what pods say when something is wrong with what they are given."""
+"""Existing Secrets and an HPA, and the messages of pods with missing keys or stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.support.waiting import wait_for
 
 MONGO_URI = f"mongodb://{NAME}-mongodb:27017/?directConnection=true"
 REDIS_URL = f"redis://{NAME}-valkey:6379/0"
-# Two at most, and not one: an HPA that goes after the Deployment was changed takes back what is more than its most.
+# The maximum is two and not one: an HPA that is deleted after the change of the Deployment may still scale it down to
+# this maximum.
 EXISTING = {
     "secrets": {"mode": "existing", "existing": {"stores": "stores", "providers": "models"}},
     "worker": {"autoscaling": {"mode": "hpa", "hpa": {"minReplicas": 1, "maxReplicas": 2}}},
@@ -69,7 +70,7 @@ def test_a_missing_key_of_a_secret_is_named_by_the_pods(
     wait_for(lambda: told in waiting_message(cluster, namespace, "worker"), what="a message that names the key")
 
 
-def test_stores_that_cannot_be_reached_leave_pods_unready_and_are_told_of(cluster: Kubectl, namespace: str) -> None:
+def test_unreachable_stores_leave_pods_unready_and_are_logged(cluster: Kubectl, namespace: str) -> None:
     nowhere = {"MONGO_URI": f"mongodb://{NAME}-mongodb:1/?directConnection=true", "REDIS_URL": REDIS_URL}
     secret(cluster, namespace, "stores", nowhere)
 
@@ -78,17 +79,17 @@ def test_stores_that_cannot_be_reached_leave_pods_unready_and_are_told_of(cluste
         lines = cluster.run("logs", name, "-n", namespace, check=False).stdout.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def told_again_and_again(component: str) -> bool:
+    def logged_again_and_again(component: str) -> bool:
         return len([line for line in told(component) if line.get("code") == "STORE_UNAVAILABLE"]) >= TRIES
 
     for component in ("api", "worker"):
-        what = f"lines of {component} that tell of the store"
-        wait_for(partial(told_again_and_again, component), seconds=READY_SECONDS, what=what)
+        what = f"log lines of {component} about the store"
+        wait_for(partial(logged_again_and_again, component), seconds=READY_SECONDS, what=what)
         (status,) = pod(cluster, namespace, component)["status"]["containerStatuses"]
         assert (status["ready"], status["restartCount"]) == (False, 0)
 
 
-def test_secrets_of_somebody_else_are_used(cluster: Kubectl, namespace: str, values: dict[str, Any]) -> None:
+def test_existing_secrets_are_used(cluster: Kubectl, namespace: str, values: dict[str, Any]) -> None:
     secret(cluster, namespace, "stores", {"MONGO_URI": MONGO_URI, "REDIS_URL": REDIS_URL})
     cluster.run("delete", "pods", "--all", "-n", namespace)
     wait_for(

@@ -1,4 +1,4 @@
-"""A real Prometheus on the cluster finds the release's pods, and reads what the CloudWatch agent is told to read."""
+"""A real Prometheus on the cluster: it finds the pods of the release, and reads the metrics of the CloudWatch agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MANIFEST = ROOT / "k8s" / "monitoring" / "prometheus.yaml"
 DOCKERFILE = Path(__file__).parent / "prometheus" / "Dockerfile"
 NAMESPACE = "monitoring"
 READY_SECONDS = 120
-# Reasons and vendors have no figures before something has happened.
+# Metrics with the label `provider` have no series before the first model call.
 AT_REST = {"agents_llm_cost_usd_total"}
 
 
@@ -37,7 +37,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 def prometheus(
     provider: Provider, cluster: Kubectl, installation: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """As the manifest has it, but for how often it looks, and with the CloudWatch agent's job beside its own."""
+    """Applies the manifest with a shorter scrape interval, and adds the CloudWatch agent's job."""
     objects = list(yaml.safe_load_all(MANIFEST.read_text()))
     (workload,) = [body for body in objects if body["kind"] == "StatefulSet"]
     (container,) = workload["spec"]["template"]["spec"]["containers"]
@@ -59,7 +59,7 @@ def prometheus(
 
 
 def job_of_the_agent(namespace: str) -> dict[str, Any]:
-    """As a pod may run it: with its own account in place of the server's file, for this test's namespace."""
+    """Returns the job for this test's namespace, with the pod's service account instead of the server's kubeconfig."""
     (job,) = yaml.safe_load((AGENT / "prometheus.yaml").read_text())["scrape_configs"]
     (discovery,) = job["kubernetes_sd_configs"]
     del discovery["kubeconfig_file"]
@@ -69,7 +69,7 @@ def job_of_the_agent(namespace: str) -> dict[str, Any]:
 
 
 def asked(installation: Installation, query: str) -> list[dict[str, Any]]:
-    """What Prometheus answers: a series each."""
+    """Returns the series that Prometheus answers to the query."""
     service = f"/api/v1/namespaces/{NAMESPACE}/services/prometheus:http/proxy/api/v1/query"
     answer = installation.cluster.get(service, params={"query": query}).raise_for_status().json()
     found: list[dict[str, Any]] = answer["data"]["result"]

@@ -1,4 +1,4 @@
-"""What the product's pods are, and are not allowed to do: any user, no rights, a root that cannot be written to."""
+"""Restrictions of the product's pods: any user id, no rights, and a read-only root."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_pod_runs_as_whoever_it_is_told_to_without_any_right(installation: Installation, component: str) -> None:
+def test_a_pod_runs_with_the_configured_user_and_no_right(installation: Installation, component: str) -> None:
     (pod,) = installation.ready(component)
     assert installation.execute(pod, LOOK).stdout.split() == [str(USER), "0", "0", "1"]
 
@@ -45,17 +45,17 @@ def test_a_worker_of_any_user_starts_without_a_warning(installation: Installatio
 
 
 @pytest.mark.parametrize(("component", "mounted"), [("api", False), ("worker", False), ("operator", True)])
-def test_the_operator_alone_has_an_account(installation: Installation, component: str, *, mounted: bool) -> None:
+def test_only_the_operator_has_an_account_token(installation: Installation, component: str, *, mounted: bool) -> None:
     (pod,) = installation.ready(component)
-    told = installation.execute(pod, "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))").stdout
-    assert told.strip() == str(mounted)
+    found = installation.execute(pod, "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))").stdout
+    assert found.strip() == str(mounted)
 
 
 @pytest.mark.parametrize(
     ("component", "modules"),
     [("api", ("openai", "anthropic", "langgraph", "kopf")), ("operator", ("motor", "pymongo", "openai", "celery"))],
 )
-def test_an_image_holds_nothing_of_what_another_one_needs(
+def test_an_image_contains_no_packages_of_another_one(
     installation: Installation, component: str, modules: tuple[str, ...]
 ) -> None:
     (pod,) = installation.ready(component)
@@ -64,9 +64,9 @@ def test_an_image_holds_nothing_of_what_another_one_needs(
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_no_secret_stands_in_a_command_line(installation: Installation, component: str) -> None:
+def test_no_secret_is_in_a_command_line(installation: Installation, component: str) -> None:
     (pod,) = installation.ready(component)
     key = installation.tasks.headers["X-API-Key"]
-    told = installation.execute(pod, "print(open('/proc/1/cmdline').read())").stdout
-    assert key not in told
-    assert "mongodb://" not in told
+    found = installation.execute(pod, "print(open('/proc/1/cmdline').read())").stdout
+    assert key not in found
+    assert "mongodb://" not in found

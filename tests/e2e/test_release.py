@@ -1,6 +1,7 @@
-"""A release from its installation to its end: what Helm does, and what tasks and callers see of it.
+"""A release from its installation to its end: the actions of Helm, and their effect on tasks and callers.
 
-The stories follow one another, on one release: the chart of the version before is upgraded, fails to be, and goes.
+The tests run in order on one release that begins with the previous version of the chart: an upgrade, a failed upgrade
+and the removal.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ POLICY = {
     "down_window_seconds": 600,
 }
 ROLLBACK_SECONDS = 45
-KUBELET_SECONDS = 180  # how long a kubelet may take to show a changed Secret in a pod's files
+KUBELET_SECONDS = 180  # a kubelet may take about this long to update a changed Secret in a pod's files
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def going(installation: Installation) -> set[str]:
     return {pod["metadata"]["name"] for part in ("api", "worker") for pod in installation.pods(part, leaving=True)}
 
 
-def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_request(installation: Installation) -> None:
+def test_an_upgrade_from_the_previous_chart_interrupts_nothing(installation: Installation) -> None:
     wait_for(lambda: installation.replicas() == 2, seconds=60, what="replicas that the operator has set")
     wait_for(lambda: len(installation.ready("worker")) == 2, seconds=60, what="two workers")
     before = {component: names(installation, component) for component in ("api", "worker", "operator")}
@@ -51,9 +52,9 @@ def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_requ
     ):
         wait_for(lambda: installation.running() > 4, seconds=60, what="tasks in hand")
         installation.upgrade({})
-        handed_in = len(posted.created)
+        submitted = len(posted.created)
         wait_for(lambda: not going(installation), seconds=120, what="the old pods' end")
-        wait_for(lambda: len(posted.created) > handed_in, what="a request to the new pods")
+        wait_for(lambda: len(posted.created) > submitted, what="a request to the new pods")
 
     assert interruptions(installation.reckon(objects.created)) == []
     assert interruptions(installation.judge(posted.created)) == []
@@ -65,12 +66,12 @@ def test_an_upgrade_from_the_chart_before_interrupts_no_task_and_refuses_no_requ
     assert before_and_now[1] != RELEASED.stem
 
 
-def test_helm_test_hands_in_a_task_and_reads_its_answer(installation: Installation) -> None:
+def test_helm_test_submits_a_task_and_waits_for_its_end(installation: Installation) -> None:
     told = installation.helm("test", "--logs")
     assert "is completed by CodeAgent, for 0.00" in told
 
 
-def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: Installation) -> None:
+def test_a_failed_upgrade_is_rolled_back_and_interrupts_no_task(installation: Installation) -> None:
     workers = names(installation, "worker")
     with (
         installation.script({"fault": "slow-1500"}),
@@ -81,7 +82,7 @@ def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: In
             installation.upgrade(
                 {"images": {"tag": "nowhere"}}, "--rollback-on-failure", f"--timeout={ROLLBACK_SECONDS}s"
             )
-        wait_for(lambda: bool(installation.ready("operator")), seconds=60, what="the operator of the version before")
+        wait_for(lambda: bool(installation.ready("operator")), seconds=60, what="the operator of the previous version")
         wait_for(lambda: len(posted.created) > 20, what="requests")
 
     assert interruptions(installation.reckon(objects.created)) == []
@@ -92,7 +93,7 @@ def test_an_upgrade_that_fails_goes_back_and_interrupts_no_task(installation: In
     assert restored["description"].startswith("Rollback to ")
 
 
-def test_a_changed_key_of_a_vendor_is_used_without_a_restart(installation: Installation) -> None:
+def test_a_changed_key_of_a_provider_is_used_without_a_restart(installation: Installation) -> None:
     installation.upgrade({"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "revoked-1"}}}})
     wait_for(lambda: not going(installation), seconds=120, what="the end of the old pods, which have the earlier key")
     create(installation.kubectl, installation.namespace, agent_task("refused", TEXT.format(number=1)))
@@ -112,7 +113,7 @@ def test_a_changed_key_of_a_vendor_is_used_without_a_restart(installation: Insta
     assert installation.restarts() == {}
 
 
-def test_an_uninstalled_release_leaves_the_tasks_objects_and_their_definition(installation: Installation) -> None:
+def test_an_uninstalled_release_leaves_the_agent_tasks_and_their_crd(installation: Installation) -> None:
     there = installation.agent_tasks()
     assert there
 

@@ -1,4 +1,4 @@
-"""The image for development: a file that is copied into a container, as skaffold does, starts the process anew."""
+"""The development image: a changed file in the container, as skaffold copies it, restarts the process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def installation(provider: Provider, cluster: Kubectl) -> Iterator[Installation]
         yield one
 
 
-def test_a_file_that_is_copied_in_starts_the_process_anew(installation: Installation) -> None:
+def test_a_changed_file_in_the_container_restarts_the_process(installation: Installation) -> None:
     (pod,) = installation.ready("api")
 
     def starts() -> int:

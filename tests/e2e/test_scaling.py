@@ -1,4 +1,4 @@
-"""Workers come with the work and go without interrupting any: real pods, under a load that does not stop for it."""
+"""Workers are added with the load and removed without interrupting a task: real pods under a constant load."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 
 
 def changes(installation: Installation, *reasons: str) -> list[dict[str, Any]]:
-    """Events of the workers' Deployment, with one of these reasons."""
+    """Returns the events of the workers' Deployment with one of these reasons."""
     events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
     told = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
     return [event for event in told if event["reason"] in reasons]
@@ -85,13 +85,13 @@ def test_an_operator_that_is_deleted_in_the_middle_of_a_scale_down_leaves_nothin
         installation.kubectl.run("delete", "pod", operator, "-n", installation.namespace, "--grace-period=0", "--force")
         wait_for(lambda: installation.ready("operator") not in ([], [operator]), seconds=60, what="another operator")
         wait_for(lambda: len(installation.pods("worker")) <= 2, seconds=120, what="the end of the scale-down")
-        # What the operator that is gone had begun ends by itself, or is gone on with.
+        # The drains of the deleted operator expire, or its successor continues them.
         wait_for(lambda: not draining() and not marked(), seconds=120, what="nothing half-done")
 
     assert interruptions(installation.reckon(steady.created)) == []
 
 
-def test_a_flood_of_tasks_is_worked_off_by_an_operator_with_its_usual_memory(installation: Installation) -> None:
+def test_an_operator_with_its_usual_memory_processes_a_flood_of_tasks(installation: Installation) -> None:
     began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = [f"flood-{number}" for number in range(FLOOD)]
     for number, name in enumerate(names):

@@ -1,1 +1,1 @@
-"""What people run on one machine, without a cluster of their own: Docker Compose, skaffold and kind."""
+"""Tests of the ways to run the system on one machine: Docker Compose, skaffold and kind."""

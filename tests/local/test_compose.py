@@ -1,4 +1,4 @@
-"""compose.yaml and its variant, read by Compose's own library; no Docker engine is needed, and none is started."""
+"""compose.yaml and its variant, read by the library of Compose without a Docker engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def program() -> str:
 
 
 def project(program: str, *arguments: str) -> Project:
-    """Of these files, with the defaults of all variables."""
+    """Returns the project of these files, with the defaults of all variables."""
     done = subprocess.run(  # noqa: S603  Compose's library, with arguments of this test
         [program, "-format", "json", *arguments],
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
@@ -36,13 +36,13 @@ def project(program: str, *arguments: str) -> Project:
 
 
 def environment(found: Project, service: str) -> dict[str, str]:
-    """What two files have put together is written as a list."""
+    """Returns the variables of a service; the library prints merged variables as a list."""
     variables = found["services"][service]["environment"]
     return dict(text.split("=", 1) for text in variables) if isinstance(variables, list) else variables
 
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.models.yaml"])
-def test_files_keep_to_the_schema(file: str) -> None:
+def test_files_follow_the_schema(file: str) -> None:
     told = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(ROOT / file)])
     assert told.exit_code == 0, told.output
 
@@ -61,7 +61,7 @@ def test_without_keys_a_simulator_answers(program: str) -> None:
     assert "profiles" not in found["services"]["simulator"]
 
 
-def test_with_keys_the_vendors_answer(program: str) -> None:
+def test_with_keys_the_providers_answer(program: str) -> None:
     found = project(program, "-no-interpolation", *FILES["models"])
     told = environment(found, "worker")
     names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "TAVILY_API_KEY", "TAVILY_BASE_URL")
@@ -69,13 +69,13 @@ def test_with_keys_the_vendors_answer(program: str) -> None:
     assert found["services"]["simulator"]["profiles"] == ["simulator"]
 
 
-def test_every_service_says_how_it_does(program: str) -> None:
+def test_every_service_has_a_health_check(program: str) -> None:
     for name, service in project(program, *FILES["simulated"])["services"].items():
         check = service["healthcheck"]
         assert (check["interval"], check["timeout"], check["retries"]) == ("30s", "10s", 3), name
 
 
-def test_a_worker_is_asked_on_its_own_port_and_given_the_time_of_a_task(program: str) -> None:
+def test_a_worker_has_its_own_health_check_and_the_deadline_of_a_task(program: str) -> None:
     worker = project(program, *FILES["simulated"])["services"]["worker"]
     assert "127.0.0.1:9100" in worker["healthcheck"]["test"][-1]
     assert worker["environment"]["AGENT_WORKER_GRACE_SECONDS"] == worker["environment"]["AGENT_TASK_DEADLINE_SECONDS"]
@@ -83,7 +83,7 @@ def test_a_worker_is_asked_on_its_own_port_and_given_the_time_of_a_task(program:
     assert grace > int(worker["environment"]["AGENT_WORKER_GRACE_SECONDS"])
 
 
-def test_our_containers_have_no_rights_and_the_api_is_reached_from_this_machine_alone(program: str) -> None:
+def test_our_containers_have_no_rights_and_only_this_machine_reaches_the_api(program: str) -> None:
     services = project(program, *FILES["simulated"])["services"]
     for name in OURS:
         assert services[name]["read_only"] is True

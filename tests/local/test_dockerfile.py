@@ -1,4 +1,4 @@
-"""Dockerfiles, by their linter."""
+"""The Dockerfiles, checked by a linter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_linter_finds_nothing(path: Path) -> None:
     assert (found.stdout, found.returncode) == ("", 0)
 
 
-def test_the_linter_would_find_something(tmp_path: Path) -> None:
+def test_the_linter_finds_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "Dockerfile"
     path.write_text("FROM python\nRUN cd /tmp\n")
     found = subprocess.run([HADOLINT, "--no-color", str(path)], capture_output=True, text=True, check=False)  # noqa: S603  hadolint, on a file of this test

@@ -1,4 +1,4 @@
-"""skaffold.yaml and what it names; neither skaffold nor kind is started."""
+"""skaffold.yaml and the files that it names, checked without running skaffold or kind."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read(path: str) -> dict[str, Any]:
     return found
 
 
-def test_it_keeps_to_the_schema() -> None:
+def test_it_follows_the_schema() -> None:
     schema = built_or_skipped("skaffold") / "skaffold.json"
     told = CliRunner().invoke(check_jsonschema, ["--schemafile", str(schema), str(ROOT / "skaffold.yaml")])
     assert told.exit_code == 0, told.output
 
 
-def test_every_target_is_in_its_dockerfile() -> None:
+def test_every_target_exists_in_its_dockerfile() -> None:
     for artifact in ARTIFACTS.values():
         text = (ROOT / artifact["docker"]["dockerfile"]).read_text()
         assert re.search(rf" AS {artifact['docker']['target']}$", text, re.MULTILINE)
@@ -40,7 +40,7 @@ def test_every_target_is_in_its_dockerfile() -> None:
         assert f"FROM runtime AS {component}\n" in DOCKERFILE
 
 
-def test_what_is_copied_into_a_container_is_what_the_image_has_there() -> None:
+def test_synchronized_source_replaces_the_source_in_the_image() -> None:
     for artifact in ARTIFACTS.values():
         for rule in artifact.get("sync", {}).get("manual", ()):
             folder = rule["src"].partition("/")[0]
@@ -49,7 +49,7 @@ def test_what_is_copied_into_a_container_is_what_the_image_has_there() -> None:
 
 
 @pytest.mark.parametrize("reload", [True, False], ids=["dev", "e2e"])
-def test_the_chart_takes_every_image_that_is_built(reload: bool) -> None:
+def test_the_chart_uses_every_image_that_is_built(reload: bool) -> None:
     files = RELEASE["valuesFiles"] if reload else ["k8s/kind/values.yaml"]
     values: dict[str, Any] = {}
     for file in files:
@@ -70,7 +70,7 @@ def test_the_chart_takes_every_image_that_is_built(reload: bool) -> None:
     assert images == {f"{image}:built" for image in ARTIFACTS}
 
 
-def test_the_profile_for_tests_builds_what_is_released() -> None:
+def test_the_profile_for_tests_builds_the_released_images() -> None:
     (profile,) = [profile for profile in CONFIG["profiles"] if profile["name"] == "e2e"]
     targets = [patch["value"]["target"] for patch in profile["patches"] if patch["path"].endswith("/docker")]
     assert targets == ["api", "worker", "operator"]
@@ -78,5 +78,5 @@ def test_the_profile_for_tests_builds_what_is_released() -> None:
     assert order[:3] == targets
 
 
-def test_the_cluster_is_the_one_that_is_deployed_to() -> None:
+def test_the_cluster_is_the_target_of_the_deployment() -> None:
     assert CONFIG["deploy"]["kubeContext"] == f"kind-{read('k8s/kind/cluster.yaml')['name']}"

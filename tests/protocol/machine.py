@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.protocol.store import LEASE_SECONDS, TERMINAL, Broken, Grant, ProtocolStore
+from app.domain.task import TERMINAL
+from tests.protocol.store import LEASE_SECONDS, Broken, Grant, ProtocolStore
 
 STEPS = ("classify", "write")
 MOST_TASKS = 2

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
+from app.domain.task import UNFINISHED
+
 LEASE_SECONDS = 30
 LOST_AFTER_SECONDS = 5
 MAX_CRASHES = 3
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class MemoryStore:
         task = self._tasks[task_id]
         free = task.status == "queued" and task.dispatched_at is not None and not task.cancel
         if self._broken is Broken.IDEMPOTENT_CLAIM:
-            free = task.status in ("queued", "processing")
+            free = task.status in UNFINISHED
         if not free:
             return None
         task.status, task.claim_id = "processing", uuid.uuid4().hex

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.domain.task import TaskStatus
+from app.domain.task import UNFINISHED
 from tests.soak.clients import submit_all
 from tests.soak.plan import SoakPlan, Wave
 from tests.support.invariants import BATCH, Document, violations
@@ -21,7 +21,7 @@ from tests.support.stack import Stack
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 600.0
-UNFINISHED = {"status": {"$in": [status.value for status in TaskStatus if not status.terminal]}}
+STILL_OPEN = {"status": {"$in": sorted(UNFINISHED)}}
 
 
 class Clients(threading.Thread):
@@ -75,8 +75,8 @@ def finish_what_is_left(stack: Stack) -> int:
     """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     with stack.database() as db:
-        found = [task["_id"] for task in db["tasks"].find(UNFINISHED, {"_id": 1})]
-        while (left := db["tasks"].count_documents(UNFINISHED)) or not _projected(db):
+        found = [task["_id"] for task in db["tasks"].find(STILL_OPEN, {"_id": 1})]
+        while (left := db["tasks"].count_documents(STILL_OPEN)) or not _projected(db):
             assert time.monotonic() < give_up_at, f"{left} of {len(found)} tasks left behind have not ended"
             time.sleep(LOOK_SECONDS)
     broken = violations(stack, found, orphans=False, counted=False)
@@ -122,7 +122,7 @@ def _strike_while_it_works(
     with stack.database() as db:
         while True:
             _revive_parts(stack)
-            unfinished = db["tasks"].count_documents(UNFINISHED)
+            unfinished = db["tasks"].count_documents(STILL_OPEN)
             if left and len(clients.accepted) - unfinished >= left[0][0]:
                 victim = left[0][1]
                 if _strike(stack, victim, dice):

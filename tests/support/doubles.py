@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from app.agents.testing import ManualClock as ManualClock
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
 from app.domain.worker import WorkerPresence
 from app.errors import BrokerUnavailable
-
-
-class ManualClock:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class MemoryQueue:
@@ -72,7 +57,7 @@ class MemoryQueue:
         self._answer()
         return self.workers
 
-    async def announce_cancel(self, task_id: TaskId) -> None:
+    async def publish_cancel(self, task_id: TaskId) -> None:
         self._answer()
         self.cancels.append(task_id)
 

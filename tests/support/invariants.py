@@ -14,11 +14,10 @@ from typing import Any, Protocol
 
 from app.agents.base import FAILED_MARK
 from app.domain.run import EventName
-from app.domain.task import Requeue
+from app.domain.task import TERMINAL, Requeue
 from app.errors import AttemptsExhausted
 from app.llm.pricing import PriceTable, TokenCounts
 from app.storage.writes import EVENTS_KEPT
-from tests.support.stack import TERMINAL
 
 Document = dict[str, Any]
 BATCH = 500

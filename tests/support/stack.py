@@ -24,13 +24,13 @@ from urllib.parse import urlsplit
 import httpx
 from pymongo import MongoClient
 
+from app.domain.task import TERMINAL
 from app.settings import StoreSettings
 from tests.support.proxy import TcpProxy, running_proxy
 from tests.support.servers import HOST, Server, broker_server, free_port, store_server
 
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.05
-TERMINAL = frozenset({"completed", "failed", "cancelled"})
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 
 

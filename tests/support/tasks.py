@@ -12,6 +12,7 @@ from app.domain.run import EventName
 from app.domain.task import NewTask, Step, Task
 from app.ports import Claim
 from app.storage.claims import MongoClaimRepository
+from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from app.storage.tasks import MongoTaskRepository
 
@@ -56,6 +57,12 @@ def task_repository(db: Database, *, expiry_seconds: int = 86_400) -> MongoTaskR
 
 def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRepository:
     return MongoClaimRepository(db, lease_seconds=lease_seconds)
+
+
+def dispatch_repository(
+    db: Database, *, expiry_seconds: int = 86_400, log_retention_seconds: int = 604_800
+) -> MongoDispatchRepository:
+    return MongoDispatchRepository(db, expiry_seconds=expiry_seconds, log_retention_seconds=log_retention_seconds)
 
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:

@@ -1,4 +1,4 @@
-"""What the API process asks of its server."""
+"""The server of the API process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: every value has its range, all wrong ones are told at once, and no secret is ever printed."""
+"""Settings: every value has its range, all wrong ones are listed at once, and no secret is ever printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RANGES = [
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of this machine, no .env."""
+    """Removes the variables of this machine and leaves the folder with its .env."""
     for group in GROUPS.values():
         for field in group.model_fields.values():
             monkeypatch.delenv(str(field.validation_alias), raising=False)
@@ -80,7 +80,7 @@ def test_the_environment_wins_over_the_file_and_an_empty_variable_is_none(
     assert settings.api.port == 8080
 
 
-def test_no_variable_belongs_to_two_settings_and_each_says_what_it_does() -> None:
+def test_no_variable_belongs_to_two_settings_and_each_has_a_sentence() -> None:
     fields = [field for group in GROUPS.values() for field in group.model_fields.values()]
     variables = [str(field.validation_alias) for field in fields]
 
@@ -100,5 +100,5 @@ def test_no_variable_belongs_to_two_settings_and_each_says_what_it_does() -> Non
         ("127.0.0.1", "on", True),
     ],
 )
-def test_keys_are_asked_for_on_every_address_but_loopback(host: str, auth: str, required: bool) -> None:
+def test_keys_are_required_on_every_address_except_loopback(host: str, auth: str, required: bool) -> None:
     assert ApiSettings.model_validate({"host": host, "auth": auth}).keys_required is required

@@ -1,5 +1,5 @@
 #!/bin/sh
-# In the folder $1: actionlint.
+# Builds actionlint into the folder $1.
 set -eu
 
 cd "$(dirname "$0")"

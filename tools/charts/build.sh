@@ -1,5 +1,6 @@
 #!/bin/sh
-# In the folder $1: kubeconform, helm-docs, and in crds/ the definitions of other projects' objects that the chart makes.
+# Builds kubeconform and helm-docs into the folder $1, and copies the CRDs of other projects whose objects the chart can make
+# into its folder crds/.
 set -eu
 
 cd "$(dirname "$0")"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# In the folder $1: `compose`, which reads Compose files as Docker Compose does, and prints the project they make.
+# Builds `compose` into the folder $1: it reads Compose files as Docker Compose does, and prints the resulting project.
 set -eu
 
 cd "$(dirname "$0")"

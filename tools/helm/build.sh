@@ -1,5 +1,5 @@
 #!/bin/sh
-# Helm in the folder $1.
+# Builds Helm into the folder $1.
 set -eu
 
 cd "$(dirname "$0")"

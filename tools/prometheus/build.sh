@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prometheus and promtool in the folder $1: without their pages, and with Kubernetes as the only way to discover targets.
+# Builds Prometheus and promtool into the folder $1, without the web pages and with Kubernetes as the only service discovery.
 set -eu
 
 cd "$(dirname "$0")"

@@ -1,4 +1,4 @@
-// Prometheus, and promtool, which checks its configuration and rules.
+// Prometheus and promtool; promtool checks the configuration and rules of Prometheus.
 module agentorchestrator.dev/tools/prometheus
 
 go 1.26.0

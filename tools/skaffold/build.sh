@@ -1,5 +1,5 @@
 #!/bin/sh
-# In the folder $1: skaffold.json, the schema of the version that skaffold.yaml is written for.
+# Copies skaffold.json into the folder $1: the schema of the version that skaffold.yaml is written for.
 set -eu
 
 cd "$(dirname "$0")"

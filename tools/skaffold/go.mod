@@ -1,4 +1,4 @@
-// A module that is read for the schema of skaffold.yaml; nothing of it is built.
+// This module pins the schema of skaffold.yaml; nothing of it is built.
 module agentorchestrator.dev/tools/skaffold
 
 go 1.26.0

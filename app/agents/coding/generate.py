@@ -20,6 +20,7 @@ async def generate(state: CodeState, runtime: Runtime[AgentContext]) -> dict[str
         *to_chat(state["history"]),
         ChatMessage("user", state["task"]),
     ]
+    # Streamed: an unstreamed answer of some thousand tokens would hit the timeout after it was billed.
     completion = await runtime.context.llm.chat(messages, role=ModelRole.CODE)
     content, language = read_language(completion.text)
     return {"content": content, "code_language": language}

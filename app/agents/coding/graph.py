@@ -24,6 +24,7 @@ CARD = AgentCard(
 
 def build_graph() -> CompiledStateGraph[CodeState, AgentContext, CodeState, CodeState]:
     graph = StateGraph(CodeState, context_schema=AgentContext)
+    # Not flushed: the finish writes the step, and only CPU work separates the two.
     graph.add_node("generate", journaled(generate, agent_name=CARD.name, flush=False))
     graph.add_edge(START, "generate")
     graph.add_edge("generate", END)

@@ -1,7 +1,7 @@
-"""Which programming language an answer is in. Pure: reads Markdown, never runs or guesses at code.
+"""The programming language of an answer. Pure: it reads Markdown, and neither runs code nor guesses from it.
 
-The language with the most code in tagged fenced blocks wins; without one, the line `Language: <name>` that the prompt
-asks for at the end. Names are lower case, and one per language whatever alias the model used.
+The language with the most code in tagged fenced blocks wins; without such a block the line `Language: <name>` counts,
+which the prompt asks for at the end. Names are lower case, and one per language, whichever alias the model used.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def normalise_language(name: str) -> str:
 
 
 def read_language(text: str) -> tuple[str, str | None]:
-    """The text without the hint line, and the language of its code; None where there is none or it is not named."""
+    """Returns the text without the hint line, and the language of its code; None without code or without a name."""
     hint = _HINT.search(text)
     body = text[: hint.start()].rstrip() if hint else text
     sizes: Counter[str] = Counter()
@@ -73,7 +73,7 @@ def read_language(text: str) -> tuple[str, str | None]:
 
 
 def fenced_blocks(text: str) -> Iterator[tuple[str | None, int]]:
-    """Language and length of every fenced block; a block that is never closed ends with the text."""
+    """Yields language and length of every fenced block; a block that is never closed ends with the text."""
     fence = ""
     language: str | None = None
     size = 0
@@ -82,6 +82,7 @@ def fenced_blocks(text: str) -> Iterator[tuple[str | None, int]]:
         if not fence:
             if match:
                 fence, language, size = match["fence"], _language_of(match["info"]), 0
+        # CommonMark: a block ends at a fence of the same sign, at least as long, and without an info string.
         elif match and match["fence"].startswith(fence) and not match["info"].strip():
             yield language, size
             fence = ""

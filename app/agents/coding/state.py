@@ -1,4 +1,4 @@
-"""What CodeAgent's graph carries."""
+"""The state of CodeAgent's graph."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The node `check_citations`: the text may cite only what the search returned, whatever the model wrote.
 
 Pure. Numbers without a source and addresses that are neither a source, nor in the user's own text, nor reserved for
-examples are taken out and counted. Sources that the text cites are numbered anew in order of appearance, so that `[n]`
-is the n-th citation of the result, and listed at its end.
+examples are removed and counted. The sources that the text cites are numbered anew in order of appearance and listed
+at its end, so that `[n]` is the n-th citation of the result.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _CODE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _NUMBERS = re.compile(r" ?\[\^?(\d{1,3}(?:\s*[,;\u2013-]\s*\^?\d{1,3})*)\](?!\()")
+# The repetitions are bounded: a text of 60,000 opening brackets would otherwise take quadratic time.
 _LINK = re.compile(
     r"(?P<image>!?)\[(?P<label>(?:[^\[\]]|\[[^\[\]]{0,200}\]){0,500})\]"
     r"\(\s*<?(?P<target>(?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*\)"
@@ -35,7 +36,7 @@ _DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[ \t]*<?(?P<target>\S+?)>?(?:[ \t
 
 @dataclass(frozen=True)
 class CheckedText:
-    """`dropped` counts the numbers and addresses that were taken out."""
+    """A text after the check. `dropped` counts the numbers and addresses that were removed."""
 
     text: str
     cited: tuple[Source, ...]
@@ -43,6 +44,7 @@ class CheckedText:
 
 
 async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    """Checks the draft and builds the final text with its citations."""
     checked = check(state["content"], sources=state["sources"], task=state["task"])
     runtime.context.metrics.citations_dropped.inc(checked.dropped)
     citations = [
@@ -53,8 +55,10 @@ async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -
 
 
 def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
-    """Applies the rules above. Later passes see what earlier ones joined, and the last one removes no addresses."""
+    """Applies the rules of this module."""
     check_pass = _Pass(sources=sources, user_addresses=frozenset(map(url_key, find_addresses(task))))
+    # The order matters. Removing something can join its neighbours to an address: `ht[9]tp://…`. So addresses are
+    # judged after definitions, numbers and links are gone, and `renumber`, the last pass, joins nothing.
     text = without_source_list(text)
     text = _outside_code(text, check_pass.drop_definitions)
     text = _outside_code(text, check_pass.drop_unknown_numbers)
@@ -65,7 +69,7 @@ def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
 
 
 def assemble(checked: CheckedText, *, outcome: SearchOutcome) -> str:
-    """The text, under a note when it rests on no search, over the list of the sources that it cites."""
+    """Builds the answer: a note if the text rests on no search, the text, and the list of the sources that it cites."""
     reason = prompts.REASONS.get(outcome)
     parts = [prompts.NOT_SEARCHED.format(reason=reason)] if reason else []
     parts.append(checked.text)
@@ -77,7 +81,7 @@ def assemble(checked: CheckedText, *, outcome: SearchOutcome) -> str:
 
 @dataclass
 class _Pass:
-    """The passes over one text and what they found out."""
+    """The passes over one text, the sources that it cites, and the count of what they dropped."""
 
     sources: Sequence[Source]
     user_addresses: frozenset[str | None]
@@ -89,7 +93,7 @@ class _Pass:
         self._by_key = {url_key(source["url"]): source["number"] for source in self.sources}
 
     def drop_definitions(self, text: str) -> str:
-        """Takes out Markdown's link definitions, `[1]: https://…`."""
+        """Removes Markdown's link definitions, `[1]: https://…`."""
 
         def replace(match: re.Match[str]) -> str:
             if not find_addresses(match["target"]):
@@ -109,7 +113,7 @@ class _Pass:
         return _NUMBERS.sub(replace, text)
 
     def replace_links(self, text: str) -> str:
-        """Turns links to sources into numbers; of others leaves the words, of images their description."""
+        """Turns links to sources into numbers. Other links leave their words, images their description."""
         return _LINK.sub(self._replace_link, text)
 
     def _replace_link(self, match: re.Match[str]) -> str:
@@ -119,6 +123,7 @@ class _Pass:
             bare = label.isdigit() or bool(find_addresses(label)) or not label
             return _bracketed([number]) if bare else f"{label} {_bracketed([number])}"
         if target.startswith("#") or (find_addresses(target) == [target] and not self._foreign(target)):
+            # A browser fetches an image without a click, with whatever its address gives away: it stays as words only.
             return label if match["image"] else match.group()
         self.dropped += 1
         return "" if label.isdigit() else label
@@ -131,7 +136,7 @@ class _Pass:
         return self._keep_or_remove(address) if number is None else _bracketed([number])
 
     def drop_addresses_in_code(self, text: str) -> str:
-        """Code keeps the addresses of sources as they are."""
+        """Removes foreign addresses from code, which keeps those of sources as they are: a number would not run."""
         return replace_addresses(text, self._keep_or_remove)
 
     def _keep_or_remove(self, address: str) -> str:
@@ -148,6 +153,7 @@ class _Pass:
             for number in known:
                 self.cited.setdefault(number, self._by_number[number])
                 order.setdefault(number, len(order) + 1)
+            # A space in place of unknown numbers: their neighbours must not join to an address in this last pass.
             return _space(match) + (_bracketed([order[number] for number in known]) if known else " ")
 
         return _NUMBERS.sub(replace, text)
@@ -169,7 +175,7 @@ def _outside_code(text: str, change: Callable[[str], str], *, code: Callable[[st
 
 
 def _numbers(listed: str) -> list[int]:
-    """`1, 3-5` as numbers; a range that runs backwards counts by its ends."""
+    """Reads `1, 3-5` as numbers; a range that runs backwards counts as its two ends."""
     numbers: list[int] = []
     for part in re.split(r"[,;]", listed.replace("^", "")):
         ends = [int(end) for end in re.split(r"[\u2013-]", part)]

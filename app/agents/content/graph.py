@@ -1,6 +1,6 @@
-"""ContentAgent: `plan → search_web → write → check_citations`, without the search where it cannot or need not be.
+"""ContentAgent: `plan → search_web → write → check_citations`; no search if it is impossible or not needed.
 
-The plan and the search are paid and written at once; the text and its check are written with the finish.
+The plan and the search are paid for and written at once; the text and its check are written with the finish.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class ContentAgent(GraphAgent[ContentState]):
     async def run(self, context: AgentContext) -> AgentOutput:
         state = ContentState(
             task=context.task.task,
+            # Not the day of this run: a run that resumes after midnight must have the same inputs, or it pays again.
             today=context.task.created_at.date().isoformat(),
             history=to_turns(context.history),
         )

@@ -1,4 +1,4 @@
-"""Web addresses in a text: what one looks like, when two are the same page, which ones may stay. Pure.
+"""Web addresses in a text: their form, the page that each leads to, and the ones that may stay. Pure.
 
 Only addresses that can be followed from a document count (http, https, ftp, ws, file, `www.`); `mongodb://host` is
 technical text.
@@ -21,13 +21,13 @@ _RESERVED_HOSTS = ("localhost", "example.com", "example.org", "example.net", "ex
 
 
 def url_key(url: str) -> str | None:
-    """The page behind an address: equal for http and https, with or without fragment and final slash.
+    """Returns a key of the page behind an address: equal for http and https, with or without fragment and final slash.
 
-    None for what is no address with a host.
+    Returns None for a text that is not an address with a host.
     """
     try:
         parts = urlsplit(url if "://" in url else f"https://{url}")
-    except ValueError:
+    except ValueError:  # brackets that hold no IPv6 address
         return None
     if not parts.hostname:
         return None
@@ -35,13 +35,13 @@ def url_key(url: str) -> str | None:
 
 
 def is_citable(url: str) -> bool:
-    """Whether a search hit's address is one whole http or https address and nothing more."""
+    """Returns True if a search hit's address is one whole http or https address and nothing more."""
     match = _ADDRESS.fullmatch(url)
     return match is not None and url.lower().startswith(("http://", "https://")) and _trimmed(url) == url
 
 
 def is_reserved(url: str) -> bool:
-    """Whether the host is this machine or one reserved for documentation: an example that leads nowhere."""
+    """Returns True if the host is this machine or reserved for documentation: such an example leads nowhere."""
     try:
         host = urlsplit(url if "://" in url else f"https://{url}").hostname or ""
     except ValueError:
@@ -54,7 +54,7 @@ def find_addresses(text: str) -> list[str]:
 
 
 def replace_addresses(text: str, replace: Callable[[str], str]) -> str:
-    """The text with every address replaced; punctuation that ends the sentence behind one stays."""
+    """Replaces every address in the text; punctuation after an address that ends the sentence stays."""
 
     def replaced(match: re.Match[str]) -> str:
         address = _trimmed(match.group())
@@ -64,7 +64,7 @@ def replace_addresses(text: str, replace: Callable[[str], str]) -> str:
 
 
 def clean_title(title: str) -> str:
-    """A page's title, which is foreign text, as one short line without addresses or Markdown brackets."""
+    """Makes one short line of a page's title, which is foreign text: without addresses or Markdown brackets."""
     plain = replace_addresses(title, lambda _: REMOVED)
     return " ".join(plain.translate(str.maketrans("[]<>`", "     ")).split())[:TITLE_CHARACTERS]
 
@@ -72,6 +72,7 @@ def clean_title(title: str) -> str:
 def _trimmed(address: str) -> str:
     while address:
         last = address[-1]
+        # A closing bracket belongs to an address that opens it, `…/wiki/C_(language)`, else to the sentence around it.
         unbalanced = last == ")" and address.count(")") > address.count("(")
         if last not in _TRAILING and not unbalanced:
             break

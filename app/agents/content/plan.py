@@ -1,4 +1,4 @@
-"""The node `plan`: what to write and what to search for, decided before any page from outside is read."""
+"""The node `plan`: title, outline and search queries, decided before any page from outside is read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ArticlePlan(BaseModel):
 
 
 async def plan(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
-    """Leaves `queries` empty, and says why in `search_outcome`, where there is nothing to search or nothing to ask."""
+    """Plans the text. If no search is possible or needed, `queries` is empty and `search_outcome` has the reason."""
     messages = [
         ChatMessage("system", prompts.PLAN_SYSTEM.format(today=state["today"], max_queries=MAX_QUERIES)),
         *to_chat(state["history"]),
@@ -38,6 +38,7 @@ async def plan(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str,
         raise LLMOutputInvalid("The model gave no structured plan.", attempts=completion.attempts)
     drawn = completion.parsed
     output: dict[str, Any] = {"title": drawn.title, "outline": drawn.outline, "queries": [], "sources": []}
+    # From here on the queries are fixed: nothing that a page demands can become a search.
     queries = clean_queries(drawn.queries)
     if not runtime.context.search.available:
         output["search_outcome"] = SearchOutcome.NOT_CONFIGURED.value
@@ -49,6 +50,6 @@ async def plan(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str,
 
 
 def clean_queries(queries: list[str]) -> list[str]:
-    """At most four distinct, non-empty, one-line queries."""
+    """Returns at most four distinct, non-empty queries, each on one line."""
     one_line = (" ".join(query.split())[:QUERY_CHARACTERS] for query in queries)
     return list(dict.fromkeys(query for query in one_line if query))[:MAX_QUERIES]

@@ -1,4 +1,4 @@
-"""ContentAgent's prompts, and what it says about a text that rests on no search."""
+"""ContentAgent's prompts, and its note on a text that rests on no search."""
 
 from __future__ import annotations
 

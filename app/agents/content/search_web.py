@@ -1,6 +1,6 @@
 """The node `search_web`: all queries at once, their pages numbered once each.
 
-A search that fails does not fail the task: the text is then written without it and says so.
+A failed search does not fail the task: the text is then written without it, and a note in the text states that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.errors import SearchError
 from app.telemetry.logs import get_logger
 from app.tools.search_tool import SearchHit
 
-MAX_SOURCES = 12
+MAX_SOURCES = 12  # with up to 2,500 characters each, about 7,500 tokens of the writer's prompt
 
 log = get_logger(__name__)
 
@@ -37,16 +37,16 @@ async def search_web(state: ContentState, runtime: Runtime[AgentContext]) -> dic
 
 
 async def _search(context: AgentContext, query: str) -> Sequence[SearchHit] | None:
-    """The hits, or None when the search failed."""
+    """Returns the hits, or None if the search failed."""
     try:
         return await context.search.search(query, request_id=context.task.request_id)
     except SearchError as error:
-        log.warning("content_search_failed", error_type=error.code, reason=error.message)
+        log.warning("content_search_failed", error_code=error.code, reason=error.message)
         return None
 
 
 def number_sources(results: Sequence[Sequence[SearchHit]]) -> list[Source]:
-    """Each page once, the best of every query first, so that a cut at the end takes from all queries alike."""
+    """Numbers each page once, the best of every query first, so that a cut at the end takes from all queries alike."""
     first: dict[str, SearchHit] = {}
     for hit in _interleaved(results):
         key = url_key(hit.url)

@@ -1,6 +1,6 @@
-"""Takes out the list of sources that models put under a text although they were told not to. Pure.
+"""The removal of the list of sources that models put under a text although the prompt forbids it. Pure.
 
-The checked list replaces it; a source that only this list names is not cited by the text.
+The checked list replaces it; the text does not cite a source that only this list names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ _ENTRY = re.compile(r"^\s*(?:[-*•]\s|\d{1,3}[.)]\s|\[|<?https?://|-{3,}\s*$|$)
 
 
 def without_source_list(text: str) -> str:
-    """The text up to a final section that is called "Sources" or the like and holds nothing but list entries."""
+    """Returns the text up to a final section called "Sources" or the like that holds nothing but list entries."""
     lines = text.rstrip().split("\n")
+    # Backwards from the end: a section with that title further up is part of the text.
     for index in range(len(lines) - 1, -1, -1):
         heading = _HEADING.match(lines[index])
         if heading:

@@ -1,4 +1,4 @@
-"""What ContentAgent's graph carries from node to node."""
+"""The state of ContentAgent's graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.agents.history import Turn
 
 
 class SearchOutcome(StrEnum):
-    """Whether the text rests on a web search, and why not."""
+    """The outcome of the web search for a text, or the reason why there was none."""
 
     SEARCHED = "searched"
     NOT_NEEDED = "not_needed"
@@ -37,7 +37,7 @@ class CitationState(TypedDict):
 
 
 class ContentState(TypedDict):
-    """`today` is the day on which the task was made. `content` is the draft until `check_citations` has been there."""
+    """The state. `today` is the day of the task's acceptance; `content` is a draft until `check_citations` ran."""
 
     task: str
     today: str

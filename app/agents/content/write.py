@@ -18,6 +18,7 @@ PAGE_CHARACTERS = 2_500
 
 
 async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    # Streamed: an unstreamed answer of some thousand tokens would hit the timeout after it was billed.
     completion = await runtime.context.llm.chat(build_messages(state), role=ModelRole.CONTENT)
     return {"content": completion.text}
 

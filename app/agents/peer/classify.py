@@ -19,7 +19,7 @@ from app.errors import LLMOutputInvalid
 from app.llm.interface import ChatMessage, ModelRole
 from app.tools.untrusted import enclose
 
-# What a task wants stands at its beginning or at its end; pasted documents and code stand in between.
+# A task states its wish at its beginning or at its end; pasted documents and code are in between.
 TASK_HEAD_CHARACTERS = 6_000
 TASK_TAIL_CHARACTERS = 2_000
 TURN_CHARACTERS = 400
@@ -34,7 +34,7 @@ class AlternativeChoice(BaseModel):
 
 
 class Choice(BaseModel):
-    """The router's answer without its closed set of names, which `choice_schema` adds."""
+    """The router's answer, still without the closed set of names, which `choice_schema` adds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,9 +44,10 @@ class Choice(BaseModel):
     alternatives: Sequence[AlternativeChoice]
 
 
+# Cached: building the pydantic models takes a while, and a process sees few sets of agents.
 @lru_cache(maxsize=8)
 def choice_schema(names: tuple[str, ...]) -> type[Choice]:
-    """`Choice` with the agents' names and `Unknown` as the only names a model may give. Building one takes a while."""
+    """Builds `Choice` with the agents' names and `Unknown` as the only names that a model may give."""
     closed: Any = Literal[(*names, UNKNOWN)]
     alternative = create_model(
         "AlternativeAgent",
@@ -84,6 +85,7 @@ def to_state(choice: Choice) -> Classification:
 
 def build_messages(state: PeerState, cards: Sequence[AgentCard]) -> list[ChatMessage]:
     agents = "\n".join(prompts.AGENT_LINE.format(name=card.name, description=card.description) for card in cards)
+    # 10 more than head and tail, for the mark between them.
     task = enclose(_shortened(state["task"]), source="user", limit=TASK_HEAD_CHARACTERS + TASK_TAIL_CHARACTERS + 10)
     if state["history"]:
         content = prompts.TASK_AFTER_HISTORY.format(history=_conversation(state["history"]), task=task)
@@ -94,6 +96,7 @@ def build_messages(state: PeerState, cards: Sequence[AgentCard]) -> list[ChatMes
 
 def _conversation(history: Sequence[Turn]) -> str:
     lines = [f"{_speaker(turn)}: {turn['content'][:TURN_CHARACTERS]}" for turn in history[-TURNS:]]
+    # 80 more per line, for the name of the speaker.
     return enclose("\n".join(lines), source="conversation", limit=TURNS * (TURN_CHARACTERS + 80))
 
 

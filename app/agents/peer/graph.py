@@ -1,7 +1,7 @@
 """PeerAgent: `classify_task → route_to_agent`.
 
-It is no agent of the registry, because it answers with a `Routing` instead of a text. A task that pins its agent does
-not come here. Both steps are written by the executor together with the routing decision.
+It is not in the registry, because it answers with a `Routing` instead of a text. A task that pins its agent skips it.
+The executor writes both steps together with the routing decision.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The router's prompt. The agents stand in it by their own descriptions, so that a new one needs no edit here."""
+"""The router's prompt. It lists the agents by their own descriptions, so that a new agent needs no edit here."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ async def route_to_agent(state: PeerState, runtime: Runtime[AgentContext]) -> di
 
 
 def accept(choice: Classification, *, names: Collection[str], min_confidence: float) -> Classification:
-    """The choice with alternatives that exist and differ from it. Raises UnknownTaskType."""
+    """Returns the choice with those alternatives that exist and differ from it. Raises UnknownTaskType."""
     available = f"Available agents: {', '.join(sorted(names)) or 'none'}."
     chosen = choice["agent_name"]
     if chosen == UNKNOWN:
@@ -38,7 +38,7 @@ def accept(choice: Classification, *, names: Collection[str], min_confidence: fl
         )
     alternatives = {
         other["agent_name"]: other
-        for other in reversed(choice["alternatives"])
+        for other in reversed(choice["alternatives"])  # of a name that comes twice the first, likelier one is kept
         if other["agent_name"] in names and other["agent_name"] != chosen
     }
     return Classification(

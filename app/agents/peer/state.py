@@ -1,4 +1,4 @@
-"""What the router's graph carries from node to node."""
+"""The state of the router's graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AlternativeState(TypedDict):
 
 
 class Classification(TypedDict):
-    """The model's opinion, as recorded; `agent_name` may be `Unknown`. Stays readable when the task then fails."""
+    """The model's opinion as recorded; `agent_name` may be `Unknown`. It stays recorded if the task then fails."""
 
     reasoning: str
     agent_name: str
@@ -24,7 +24,7 @@ class Classification(TypedDict):
 
 
 class PeerState(TypedDict):
-    """`routing` is what `route_to_agent` accepted: the fields of `Routing`."""
+    """The state. `routing` has the fields of `Routing`, as `route_to_agent` accepted them."""
 
     task: str
     history: list[Turn]

@@ -1,1 +1,1 @@
-"""The bodies of answers: how tasks, sessions, agents and the system look to callers."""
+"""The bodies of answers: the form in which callers see tasks, sessions, agents and the system."""

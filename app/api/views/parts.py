@@ -1,7 +1,7 @@
-"""Parts of answers: how usage, attempts, steps, results and messages look to callers.
+"""Parts of answers: usage, model attempts, steps, routing, results, errors, events and messages.
 
-Views read our own objects by attribute. Who holds a task, under which claim, and what only the machinery needs is left
-out. Costs are USD, rounded to the millionth; null where some call has no known price.
+Views read the objects of `app.domain` by attribute. The owner of a claim and other internal facts are left out. Costs
+are in USD, rounded to the millionth, and null if the price of some call is unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ Usd = Annotated[float | None, BeforeValidator(_usd)]
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True, protected_namespaces=())
+    """Base of parts and answers."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class Answer(View):
@@ -45,6 +47,8 @@ class Answer(View):
 
 
 class UsageView(View):
+    """Tokens and cost of the model calls."""
+
     input_tokens: int
     output_tokens: int
     total_tokens: int
@@ -52,7 +56,7 @@ class UsageView(View):
 
 
 class AttemptView(View):
-    """One try of one model."""
+    """One model attempt."""
 
     provider: str
     model: str
@@ -65,7 +69,7 @@ class AttemptView(View):
 
 
 class StepView(View):
-    """One finished node; its output stands in the task's runs."""
+    """One finished node; its output is in the task's runs."""
 
     key: str
     node: str
@@ -80,12 +84,14 @@ Steps = Annotated[list[StepView], BeforeValidator(_in_order)]
 
 
 class AlternativeView(View):
+    """An agent that the router also considered."""
+
     agent_name: str
     confidence: float
 
 
 class RoutingView(View):
-    """`confidence` is 0 to 1; null where the caller pinned the agent."""
+    """The router's decision. `confidence` is 0 to 1, null if the caller pinned the agent."""
 
     agent_name: str
     confidence: float | None
@@ -94,6 +100,8 @@ class RoutingView(View):
 
 
 class ResultView(View):
+    """The answer of the agent."""
+
     summary: str
     raw_output: str
     code_language: str | None
@@ -101,18 +109,22 @@ class ResultView(View):
 
 
 class ErrorView(View):
-    """`type` is a stable code."""
+    """The error of a failed task. `type` is a stable code."""
 
     type: str
     message: str
 
 
 class BudgetView(View):
+    """The limits that the caller set for the task."""
+
     max_tokens: int | None
     max_cost_usd: Usd = Field(validation_alias="max_cost_microusd")
 
 
 class SourceView(View):
+    """The origin of the task: a caller's address, or an AgentTask in Kubernetes."""
+
     kind: str
     ip: str | None
     user_agent: str | None
@@ -124,12 +136,16 @@ class SourceView(View):
 
 
 class EventView(View):
+    """A lifecycle event of the task."""
+
     name: str
     at: AwareDatetime
     detail: Annotated[dict[str, JsonValue], BeforeValidator(_public_detail)]
 
 
 class MessageView(View):
+    """One turn of the conversation."""
+
     role: MessageRole
     content: str
     created_at: AwareDatetime

@@ -1,4 +1,4 @@
-"""Answers about the system: its figures, its health, its problems."""
+"""Answers about the system: figures, intake, drains, scaling decisions, health, and problem documents."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, ConfigDict
 
 from app.api.views.parts import Answer, View
+from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
 from app.domain.worker import WorkerPresence
 from app.services.dependency_health import DependencyHealth, HealthStatus
@@ -15,28 +16,28 @@ from app.services.system import SystemMetrics
 
 
 class IntakeState(View):
-    """Whether new tasks are taken, and if not, why."""
+    """The intake switch, with the reason if new tasks are not accepted."""
 
     accepting: bool
     reason: str
 
 
 class IntakeView(Answer):
-    """The switch as it stands now."""
+    """The intake switch after the change."""
 
     accepting: bool
     reason: str
 
 
 class DrainView(Answer):
-    """The worker takes no tasks for so many seconds from now; 0: it takes them again."""
+    """The drain of a worker, which takes no tasks for `seconds` from now; 0: it takes them again."""
 
     worker_id: str
     seconds: int
 
 
 class QueueView(View):
-    """Over all tenants: `length` is tickets in Redis plus tasks that wait in the database; ages in seconds."""
+    """The queue of all tenants. `length` is tickets in Redis plus tasks that wait in the database; ages in seconds."""
 
     length: int
     waiting: int
@@ -46,7 +47,7 @@ class QueueView(View):
 
 
 class TodayView(View):
-    """Tasks that ended since midnight UTC, with those queued or running now."""
+    """The tasks that have ended since midnight UTC, and those queued or running now."""
 
     by_status: dict[TaskStatus, int]
     by_agent: dict[str, int]
@@ -55,9 +56,9 @@ class TodayView(View):
 
 
 class WorkerView(View):
-    """`condition` is `ok`, or what is wrong with the worker; memory is resident.
+    """A worker that is present. `condition` is `ok` or names the fault; memory is resident.
 
-    A `paused` worker fetches nothing: it is drained, or cannot reach the database.
+    A `paused` worker fetches no tasks: it is drained, or cannot reach the database.
     """
 
     worker_id: str
@@ -75,7 +76,7 @@ class WorkerView(View):
 
 
 class DependencyView(View):
-    """`up`, `degraded`, `down`, or `unknown` where the one that would know does not answer."""
+    """The health of a dependency: `up`, `degraded`, `down`, or `unknown` if its source does not answer."""
 
     status: HealthStatus
     latency_ms: float | None
@@ -83,7 +84,7 @@ class DependencyView(View):
 
 
 class MetricsView(Answer):
-    """null where the server that knows does not answer; `dependencies` names it."""
+    """The system's figures. A figure is null if its server does not answer; `dependencies` names that server."""
 
     intake: IntakeState | None
     queue: QueueView | None
@@ -92,24 +93,34 @@ class MetricsView(Answer):
     dependencies: dict[str, DependencyView]
 
 
+class ScalingView(Answer):
+    """The autoscaler's last decisions, newest first."""
+
+    decisions: list[ScalingDecision]
+
+
 class HealthView(View):
+    """The answer of a process that runs."""
+
     status: Literal["ok"] = "ok"
 
 
 class ReadinessView(View):
-    """`degraded`: tasks are accepted and read, but wait until Redis is back."""
+    """The readiness. `degraded`: tasks are accepted and read, and wait until Redis is back."""
 
     status: Literal["ready", "degraded", "not_ready"]
     dependencies: dict[str, DependencyView]
 
 
 class FieldProblem(View):
+    """One wrong field of a request."""
+
     field: str
     message: str
 
 
 class ProblemView(View):
-    """A problem document (RFC 9457). `code` is stable; `errors` stands where fields are wrong."""
+    """A problem document (RFC 9457). `code` is stable; `errors` is present if fields are wrong."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -141,6 +152,7 @@ class ProblemView(View):
 
 
 def metrics_view(metrics: SystemMetrics) -> MetricsView:
+    """Builds the answer from the figures."""
     statistics = metrics.statistics
     today = None
     if statistics is not None:
@@ -160,6 +172,7 @@ def metrics_view(metrics: SystemMetrics) -> MetricsView:
 
 
 def dependency_views(health: Iterable[tuple[str, DependencyHealth]]) -> dict[str, DependencyView]:
+    """Builds the part of an answer that shows the dependencies."""
     return {name: DependencyView.model_validate(state) for name, state in health}
 
 

@@ -1,4 +1,4 @@
-"""Answers about tasks: what a task, a run, a session and an agent look like to callers."""
+"""Answers about tasks, changes, runs, messages, sessions and agents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.telemetry.tracing import trace_id_of
 
 
 class AcceptedView(Answer):
-    """A task was taken; `status` is further on where an Idempotency-Key found an earlier one."""
+    """An accepted task. `status` may be past `queued` if the Idempotency-Key belongs to an earlier task."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -52,7 +52,7 @@ class AcceptedView(Answer):
 
 
 class TaskView(Answer):
-    """The whole task. `crashes`, `retries`, `postponed` and `handbacks` say why runs ended early."""
+    """The whole task. `crashes`, `retries`, `postponed` and `handbacks` count the reasons why runs ended early."""
 
     task_id: str = Field(validation_alias="id")
     session_id: str
@@ -111,14 +111,17 @@ class SummaryView(View):
 
 
 class TaskListView(Answer):
-    """Newest first; `next_cursor` is null on the last page."""
+    """A page of tasks, newest first; `next_cursor` is null on the last page."""
 
     items: list[SummaryView]
     next_cursor: str | None
 
 
 class DigestView(View):
-    """`summary` has at most 280 characters, `sha256` is hex; null where an older version wrote the result."""
+    """A short form of the result. `summary` has at most 280 characters, `sha256` is hex.
+
+    Size and hash are null if an older version wrote the result.
+    """
 
     summary: str
     size_bytes: int | None
@@ -126,7 +129,7 @@ class DigestView(View):
 
 
 class ChangeView(View):
-    """A task after its revision `rev`, without texts that can be long. An `erased` one is a tombstone."""
+    """A task after its revision `rev`, without texts that can be long. An `erased` task is a tombstone."""
 
     task_id: str = Field(validation_alias="id")
     tenant: str
@@ -152,7 +155,7 @@ class ChangeView(View):
 
 
 class ChangesView(Answer):
-    """Oldest first; ask again with `cursor`, at once where there is `more`."""
+    """Changes, oldest first. Ask again with `cursor`, at once if `more` is true."""
 
     items: list[ChangeView]
     cursor: str
@@ -160,7 +163,7 @@ class ChangesView(Answer):
 
 
 class LookupView(Answer):
-    """What was found; `next_cursor` is null where there is no further page."""
+    """The tasks that were found; `next_cursor` is null if there is no further page."""
 
     items: list[ChangeView]
     next_cursor: str | None
@@ -182,11 +185,15 @@ class RunView(View):
 
 
 class RunListView(Answer):
+    """The finished nodes of a task, oldest first."""
+
     task_id: str
     items: list[RunView]
 
 
 class MessageListView(Answer):
+    """The messages of a task, oldest first."""
+
     task_id: str
     items: list[MessageView]
 
@@ -202,9 +209,12 @@ class SessionView(Answer):
 
 
 class AgentListView(Answer):
+    """The agents that workers have published."""
+
     items: list[AgentCard]
 
 
 def session_view(context: SessionContext) -> SessionView:
+    """Builds the answer from a session and its messages."""
     fields: dict[str, Any] = {**dict(context.session), "messages": context.messages}
     return SessionView.model_validate(fields)

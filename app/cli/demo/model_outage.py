@@ -1,4 +1,4 @@
-"""Takes a model of the simulator down for a while; real providers offer no such switch."""
+"""An outage of one model of the simulator; real providers offer no such switch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import httpx
 
 
 def answering_model(task: Mapping[str, Any]) -> str:
-    """The model that wrote the task's answer: the last one that succeeded."""
+    """Returns the model that wrote the task's answer: the last one that succeeded."""
     models = [attempt["model"] for step in task["steps"] for attempt in step["attempts"] if attempt["status"] == "ok"]
     return str(models[-1])
 
 
 @contextmanager
-def model_down(simulator_url: str, model: str) -> Iterator[None]:
-    """Inside, every call of the model fails with 503."""
+def model_outage(simulator_url: str, model: str) -> Iterator[None]:
+    """Makes every call of the model fail with 503 while the block runs."""
     with httpx.Client(base_url=simulator_url, trust_env=False) as simulator:
         simulator.post("/simulator/faults", json={"model": model, "fault": "down"}).raise_for_status()
         try:

@@ -1,4 +1,4 @@
-"""What the tour shows: the tasks, and what has to come of each."""
+"""The scenes of the tour: a task each, and the outcome that it must have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Trick(StrEnum):
-    """What is done around a scene beside handing in its task."""
+    """The special circumstances of a scene, besides submitting its task."""
 
     FOLLOW_UP = "follow_up"
     OUTAGE = "outage"
@@ -18,7 +18,7 @@ class Trick(StrEnum):
 
 @dataclass(frozen=True)
 class Scene:
-    """One task; `label` names it in the table. `shortfall` says what a finished task lacks; None: it is as promised."""
+    """One task. `label` names it in the table; `shortfall` returns what the finished task lacks, None if nothing."""
 
     title: str
     label: str

@@ -1,4 +1,4 @@
-"""How the tour looks: headings, a line that moves while a task runs, excerpts of answers, the table at the end."""
+"""The tour on the screen: headings, a line that moves while a task runs, excerpts of answers, a final table."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SOURCES_SHOWN = 3
 
 
 class Stage:
-    """Everything the tour puts on the screen."""
+    """Everything that the tour prints."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def announce(self, status: StackStatus) -> None:
+    def print_introduction(self, status: StackStatus) -> None:
         processes = ", ".join(process.name for process in status.processes)
         self._console.print(Text.assemble(("Running: ", "dim"), processes, ("  API: ", "dim"), status.api_url))
         if status.simulated:
@@ -41,20 +41,20 @@ class Stage:
         self._console.print(Rule(Text(f"{number}/{total}  {title}", style="bold"), align="left"))
         self._console.print(Text(f"> {task}", style="cyan"))
 
-    def say(self, text: str, *, style: str = "dim") -> None:
+    def print_note(self, text: str, *, style: str = "dim") -> None:
         self._console.print(Text(text, style=style))
 
     def follow(self, states: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Shows where the task stands while it runs; returns its last state."""
+        """Shows the task's status while it runs; returns its last state."""
         task: Mapping[str, Any] = {}
-        with self._console.status(Text("handed in")) as line:
+        with self._console.status(Text("submitted")) as line:
             for task in states:
                 agent = f" by {task['selected_agent']}" if task["selected_agent"] else ""
                 line.update(Text(f"{task['status']}{agent}, {len(task['steps'])} steps done"))
         return task
 
     def outcome(self, task: Mapping[str, Any], *, with_attempts: bool) -> None:
-        """The routing, the beginning of the answer or the error, its sources and, if wished, every try of a model."""
+        """Prints the routing, the beginning of the answer or the error, its sources and, if wished, model attempts."""
         self._routing(task)
         if task["error"] is not None:
             self._console.print(Text(f"{task['error']['type']}: {plain(task['error']['message'])}", style="yellow"))
@@ -84,7 +84,7 @@ class Stage:
             source = Text(f"  [{number}] {plain(citation['source'])}: {plain(citation['title'])}", style="dim")
             self._console.print(source, no_wrap=True, overflow="ellipsis")
         if citations:
-            self.say(f"  {len(citations)} cited sources; each was checked against what the search returned.")
+            self.print_note(f"  {len(citations)} cited sources; each was checked against what the search returned.")
 
     def verdict(self, shortfall: str | None, *, good: str) -> None:
         if shortfall is None:
@@ -93,7 +93,7 @@ class Stage:
             self._console.print(Text(f"✗ Not as promised: {shortfall}", style="bold red"))
 
     def table(self, tasks: Sequence[tuple[str, Mapping[str, Any]]], *, simulated: bool) -> None:
-        """`tasks` with their labels, in the order in which they ran."""
+        """Prints what the tasks took; `tasks` have their labels and are in the order in which they ran."""
         table = Table(title="What it took" + (" (simulated)" if simulated else ""), title_justify="left")
         table.add_column("task")
         table.add_column("agent")
@@ -114,7 +114,7 @@ class Stage:
 
 
 def excerpt(text: str) -> str:
-    """The first lines, marked where something is left out."""
+    """Returns the first lines, with a mark at the end if something is left out."""
     lines = plain(text).strip().splitlines()
     kept = "\n".join(lines[:EXCERPT_LINES])[:EXCERPT_CHARACTERS].rstrip()
     return kept if len(kept) >= len(plain(text).strip()) else f"{kept}\n…"

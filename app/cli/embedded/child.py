@@ -1,7 +1,7 @@
 """One child process: started, probed, started again after its death, stopped.
 
-The delay before a new start doubles with every death in a row and is forgotten once the child has been ready for a
-while. The clock is handed in. Must be used from one thread only: the kernel ties a child to the thread that made it.
+The delay before a new start doubles with every death in a row, and starts afresh once the child has been ready for a
+while. The clock is injected. Use a child from one thread only: the kernel ties it to the thread that started it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 PROBE_AGAIN_SECONDS = 2.0
-LOG_BYTES_LIMIT = 5_000_000
+LOG_BYTES_LIMIT = 5_000_000  # one old log is kept beside the new one
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 
 def restart_delay_seconds(deaths_in_a_row: int) -> float:
+    # Capped, because a float overflows beyond 2.0 ** 1023.
     exponent = min(max(0, deaths_in_a_row - 1), 10)
     return min(FIRST_DELAY_SECONDS * float(2**exponent), LONGEST_DELAY_SECONDS)
 
@@ -40,7 +41,7 @@ def is_ready(spec: ChildSpec) -> bool:
 
 
 class Child:
-    """The life of one child. `lifeline` is the pipe's end that the tether watches (see `tether`)."""
+    """One child of the supervisor. `lifeline` is the end of the pipe that the tether watches (see `tether`)."""
 
     def __init__(self, spec: ChildSpec, *, log: Path, lifeline: int, monotonic: Callable[[], float]) -> None:
         self.spec = spec
@@ -61,9 +62,9 @@ class Child:
         return self._process is not None
 
     def tick(self, *, startable: bool) -> None:
-        """Looks after the child once: notices its death, starts it when it is due, asks whether it is ready."""
+        """Does one round for the child: records its death, starts it when it is due, probes whether it is ready."""
         if self._process is not None and self._process.poll() is not None:
-            self._note_death(self._process)
+            self._record_death(self._process)
         now = self._monotonic()
         if self._process is None:
             if startable and now >= self._start_at:
@@ -83,6 +84,8 @@ class Child:
                 stderr=log,
                 env={**os.environ, **self.spec.environment},
                 pass_fds=(self._lifeline,),
+                # A group of its own: Ctrl+C on the terminal reaches the supervisor alone, which stops the children in
+                # order, and what a child leaves behind can be killed by its group.
                 start_new_session=True,
             )
         self.starts += 1
@@ -103,7 +106,8 @@ class Child:
             self._deaths_in_a_row = 0
         self._probe_at = now + PROBE_AGAIN_SECONDS
 
-    def _note_death(self, process: subprocess.Popen[bytes]) -> None:
+    def _record_death(self, process: subprocess.Popen[bytes]) -> None:
+        # Before a new start: a grandchild that lives on would still hold the port.
         _kill_group(process.pid)
         self._process = None
         self.ready = False
@@ -116,7 +120,7 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def wait_until_stopped(self, *, until: float) -> None:
-        """Waits for the end; kills the child and what it left behind at `until` on the clock."""
+        """Waits for the end; kills the child at `until` on the clock, and in any case what it left behind."""
         if self._process is None:
             return
         try:
@@ -149,6 +153,6 @@ def describe_exit(returncode: int) -> str:
 
 
 def _kill_group(group: int) -> None:
-    """Ends what the child may have left behind; each child leads a group of its own."""
+    """Ends the processes that the child may have left behind; each child leads a group of its own."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)

@@ -10,8 +10,9 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Returns True if a server could listen on the port now."""
     with socket.socket() as listener:
+        # As servers do: without it a port with connections in TIME_WAIT would count as taken.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
@@ -21,7 +22,8 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> Iterator[int]:
-    """Different ports that nobody listens on; all are held until the last is known, so that none comes twice."""
+    """Finds different ports without a listener."""
+    # All are held until the last one is known, so that the kernel gives none of them twice.
     with ExitStack() as held:
         listeners = [held.enter_context(socket.socket()) for _ in range(count)]
         for listener in listeners:

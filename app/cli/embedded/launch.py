@@ -1,4 +1,4 @@
-"""Starts and stops the supervisor of a stack, and waits until what was asked for is true."""
+"""The start and the end of a stack's supervisor, and the wait until either is complete."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from app.cli.embedded.state import StackStatus, StateFolder
 from app.cli.failure import CommandFailed
 
 START_SECONDS = 90.0
-STOP_SECONDS = 45.0
-HOPELESS_RESTARTS = 4
+STOP_SECONDS = 45.0  # the supervisor stops its children in two waves of up to 10 s
+HOPELESS_RESTARTS = 4  # a child that died this often within START_SECONDS has a cause that waiting does not remove
 _POLL_SECONDS = 0.05
 _LOG_LINES = 8
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 
 class StackFailed(CommandFailed):
-    """The stack did not become ready, or did not stop; the message says which part and where to read on."""
+    """A stack that did not become ready, or did not stop; the message names the part and its log."""
 
 
 def become_supervisor(folder: StateFolder, plan: StackPlan) -> NoReturn:
-    """Turns this process into the supervisor, with the terminal: what was loaded until here leaves the memory."""
+    """Turns this process into the supervisor of the terminal. It never returns; all modules loaded so far are gone."""
     _prepare(folder, plan)
     command = [*_supervisor_command(folder), "--terminal"]
-    sys.stdout.flush()
+    sys.stdout.flush()  # exec drops what Python still buffers
     os.execv(command[0], command)  # noqa: S606 - our own interpreter, no shell wanted
 
 
 def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) -> subprocess.Popen[bytes]:
-    """Starts it beside this process: for good, or `tethered`, so that it ends with this process."""
+    """Starts the supervisor beside this process: for good, or `tethered`, which ends it with this process."""
     _prepare(folder, plan)
     command = _supervisor_command(folder)
     lifeline, held = os.pipe()
@@ -55,13 +55,14 @@ def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) ->
     os.close(lifeline)
     if not tethered:
         os.close(held)
+    # Tethered, `held` stays open: the kernel closes it with this process, and the other end reads end of file.
     return process
 
 
 def wait_until_ready(
     folder: StateFolder, supervisor: subprocess.Popen[bytes], *, on_status: Callable[[StackStatus], None]
 ) -> StackStatus:
-    """Waits for every child. Raises StackFailed after START_SECONDS, or earlier when it has become hopeless."""
+    """Waits for every child. Raises StackFailed after START_SECONDS, or earlier if there is no hope."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         status = folder.read_status()
@@ -78,7 +79,7 @@ def wait_until_ready(
 
 
 def stop_stack(folder: StateFolder) -> bool:
-    """Stops the stack and waits for its end; False when none runs. Raises StackFailed when it does not end."""
+    """Stops the stack and waits for its end; returns False if none runs. Raises StackFailed if it does not end."""
     if not folder.running():
         return False
     status = _first_status(folder)
@@ -88,13 +89,16 @@ def stop_stack(folder: StateFolder) -> bool:
     give_up_at = time.monotonic() + STOP_SECONDS
     while folder.running():
         if time.monotonic() > give_up_at:
-            raise StackFailed(f"The supervisor (pid {status.supervisor_pid}) did not stop within {STOP_SECONDS:g} s")
+            raise StackFailed(
+                f"The supervisor (pid {status.supervisor_pid}) did not stop within {STOP_SECONDS:g} s; "
+                f"see {folder.logs}, or kill it: its children end with it"
+            )
         time.sleep(_POLL_SECONDS)
     return True
 
 
 def _first_status(folder: StateFolder) -> StackStatus | None:
-    """A supervisor that has only just taken the lock writes its status within a moment."""
+    """Waits for the status of a supervisor that has only just taken the lock."""
     give_up_at = time.monotonic() + STOP_SECONDS
     while folder.running() and time.monotonic() < give_up_at:
         status = folder.read_status()
@@ -105,9 +109,10 @@ def _first_status(folder: StateFolder) -> StackStatus | None:
 
 
 def _prepare(folder: StateFolder, plan: StackPlan) -> None:
-    """Leaves the plan, and takes away what a supervisor that was killed had said: nobody shall take it for the new."""
+    """Writes the plan, and removes the status of a supervisor that was killed."""
+    # Otherwise the old status would be taken for the new supervisor's as soon as that one has the lock.
     if not folder.running():
-        folder.forget_status()
+        folder.remove_status()
     plan.write(folder.plan)
 
 

@@ -1,4 +1,7 @@
-"""Does a child answer? One short question over a socket, without an HTTP library (memory of the supervisor)."""
+"""Probes of a child: one short question over a socket.
+
+An HTTP library would cost the supervisor more memory than all of its own code.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ TIMEOUT_SECONDS = 1.0
 _ANSWER_BYTES = 64
 
 
-def _ask(port: int, question: bytes) -> bytes:
+def _exchange(port: int, question: bytes) -> bytes:
     try:
         with socket.create_connection((HOST, port), timeout=TIMEOUT_SECONDS) as connection:
             if not question:
@@ -22,16 +25,16 @@ def _ask(port: int, question: bytes) -> bytes:
 
 
 def accepts_connections(port: int) -> bool:
-    return bool(_ask(port, b""))
+    return bool(_exchange(port, b""))
 
 
 def answers_ping(port: int) -> bool:
-    """Valkey: false also while it still loads its data."""
-    return _ask(port, b"PING\r\n").startswith(b"+PONG")
+    """Returns True if Valkey answers PING. While it loads its data it answers with an error."""
+    return _exchange(port, b"PING\r\n").startswith(b"+PONG")
 
 
 def answers_http(port: int, path: str) -> bool:
-    """True for a 2xx answer to GET."""
+    """Returns True for a 2xx answer to GET."""
     request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n"
-    status_line = _ask(port, request.encode()).split(b" ", 2)
+    status_line = _exchange(port, request.encode()).split(b" ", 2)
     return len(status_line) > 1 and status_line[1].startswith(b"2")

@@ -1,6 +1,6 @@
-"""What the supervisor is told: the children of a stack, and how each one is asked whether it is ready.
+"""The plan of a stack as the supervisor reads it: the children, and the probe of each.
 
-The plan travels as a JSON file, so that the supervisor needs neither settings nor a model library.
+The plan is a JSON file, so that the supervisor needs neither the settings nor pydantic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Probe = Literal["tcp", "ping", "http"]
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One child process. `environment` is laid over the supervisor's own; `needs` names children to wait for."""
+    """One child process. `environment` is added to the supervisor's own; `needs` names the children to wait for."""
 
     name: str
     kind: Kind
@@ -32,9 +32,9 @@ class ChildSpec:
 
 @dataclass(frozen=True)
 class StackPlan:
-    """All children in the order in which they start; `simulated` names the providers the simulator stands in for.
+    """All children, in the order of their start. `simulated` names the providers that the simulator replaces.
 
-    `announcement` is told to whoever watches the terminal, once everything is ready.
+    `announcement` is printed on the terminal once everything is ready.
     """
 
     api_url: str

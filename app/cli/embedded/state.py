@@ -1,7 +1,7 @@
-"""The state folder of one stack: data, logs, the plan, and what the supervisor says of itself.
+"""The state folder of one stack: data, logs, the plan, and the supervisor's status.
 
-The lock file decides whether a stack runs: the supervisor holds it for life and the kernel lets go of it however that
-ends, so a stale pid can never be believed. Standard library only: the supervisor imports this.
+The lock file decides whether a stack runs. The supervisor holds the lock for life, and the kernel releases it whatever
+ends the supervisor, so a stale pid is never believed. Standard library only: the supervisor imports this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_FOLDER = Path(".agent-orchestrator")
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One child as `status` shows it. Between two starts `pid` is None and `restart_delay_seconds` says how long."""
+    """One child as `status` shows it. Between two starts `pid` is None and `restart_delay_seconds` is the wait."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class StackStatus:
-    """What the supervisor last wrote. `simulated` names the providers that the simulator stands in for."""
+    """The last status of the supervisor. `simulated` names the providers that the simulator replaces."""
 
     supervisor_pid: int
     phase: str
@@ -48,7 +48,7 @@ class StackStatus:
 
 @dataclass(frozen=True)
 class StateFolder:
-    """Paths inside the folder, and the little that is read and written there."""
+    """The folder: its paths, its lock, and the status file in it."""
 
     path: Path
     logs: Path = field(init=False)
@@ -61,7 +61,7 @@ class StateFolder:
         return self.path / "plan.json"
 
     def create(self) -> None:
-        """Makes the folder, readable by its owner only: it holds tasks and results."""
+        """Makes the folder, readable by its owner only, because it holds tasks and results."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
 
@@ -71,7 +71,7 @@ class StateFolder:
         return folder
 
     def lock(self) -> IO[str] | None:
-        """Takes the lock and returns the open file that holds it; None when another process has it."""
+        """Takes the lock and returns the open file that holds it; None if another process has it."""
         handle = (self.path / "lock").open("a")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,6 +83,7 @@ class StateFolder:
     def running(self) -> bool:
         if not (self.path / "lock").exists():
             return False
+        # Holding the lock for an instant, this process can make a supervisor's own attempt fail: see LOCK_TRIES.
         handle = self.lock()
         if handle is None:
             return True
@@ -93,7 +94,7 @@ class StateFolder:
         _write_json(self.path / "stack.json", asdict(status))
 
     def read_status(self) -> StackStatus | None:
-        """The status of the running stack; None when none runs or it has not said anything yet."""
+        """Reads the status of the running stack; None if none runs or it has not written one yet."""
         if not self.running():
             return None
         try:
@@ -103,12 +104,12 @@ class StateFolder:
         processes = [ProcessStatus(**process) for process in document.pop("processes")]
         return StackStatus(**{**document, "simulated": tuple(document["simulated"])}, processes=processes)
 
-    def forget_status(self) -> None:
+    def remove_status(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
 
 
 def _write_json(path: Path, document: Mapping[str, object]) -> None:
-    """Replaces the file in one step: a reader sees the old or the new one, never half of it."""
+    """Replaces the file in one step: a reader gets the old or the new one, never half of it."""
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
     draft.chmod(0o600)

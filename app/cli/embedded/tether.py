@@ -1,10 +1,10 @@
-"""Runs a command that never outlives the supervisor, even when that is killed with SIGKILL.
+"""A command that never outlives the supervisor, even if SIGKILL ends that one.
 
 Usage: `python -I -S tether.py PARENT_PID LIFELINE_FD [--watch] COMMAND...`, standard library only.
 
-On Linux the kernel does it: the death signal of the parent is set, then the command takes this process's place, so
-that no wrapper stays in memory. Elsewhere (or with `--watch`) this process stays and watches the lifeline, a pipe
-whose other end only the supervisor holds: end of file means that the supervisor is gone.
+On Linux the kernel does it: this process asks for a signal at its parent's death and then becomes the command, so no
+wrapper stays in memory. Elsewhere (or with `--watch`) this process stays and watches the lifeline, a pipe whose other
+end only the supervisor holds: end of file means that the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def exec_with_death_signal(parent_pid: int, command: Sequence[str]) -> None:
-    """Becomes the command, to be killed by the kernel when the parent dies. Returns never."""
+    """Becomes the command, which the kernel kills if the parent dies. Never returns."""
+    # The signal fires at the death of the parent's thread that made this process (prctl(2)): see `child`.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "The kernel refused PR_SET_PDEATHSIG")
-    if os.getppid() != parent_pid:  # it died before the signal was set
+    if os.getppid() != parent_pid:  # the parent died before the signal was set, which therefore never comes
         sys.exit(1)
     os.execv(command[0], list(command))  # noqa: S606 - the supervisor's own command, no shell wanted
 
 
 def run_and_watch(lifeline: int, command: Sequence[str]) -> int:
-    """Runs the command until it ends or the lifeline does; hands signals on. Returns the exit code."""
+    """Runs the command until it ends or the lifeline does; passes signals on. Returns the exit code."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

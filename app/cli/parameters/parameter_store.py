@@ -1,4 +1,4 @@
-"""AWS Systems Manager Parameter Store: every parameter below a path, and nothing of it on disk."""
+"""AWS Systems Manager Parameter Store: every parameter below a path. Values are never written to disk."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.cli.parameters.values import Parameter
 if TYPE_CHECKING:
     from mypy_boto3_ssm.client import SSMClient
 
-# Throttling is usual where a whole account shares a rate of forty calls a second.
+# Throttling is usual: a whole account shares a rate of forty calls a second.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=20)
 
 
 def read_parameters(path: str, *, region: str | None, decrypt: bool = True) -> list[Parameter]:
-    """All below the path, also in folders of it. Without `decrypt` the values of secrets are of no use.
+    """Reads all parameters below the path and its folders. Without `decrypt` the values of secrets are ciphertext.
 
-    Raises CommandFailed where AWS cannot be reached or refuses.
+    Raises CommandFailed if AWS cannot be reached or refuses.
     """
     with _failures(path):
         client: SSMClient = boto3.client("ssm", region_name=region, config=_CONFIG)
@@ -54,7 +54,9 @@ def _failures(path: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "unknown")
         raise CommandFailed(f"AWS refused to give the parameters under {path} ({code}): {_advice(code)}") from error
     except BotoCoreError as error:
-        raise CommandFailed(f"AWS could not be asked for the parameters under {path}: {error}") from error
+        raise CommandFailed(
+            f"AWS could not be asked for the parameters under {path}: {error}. Check the network and the region."
+        ) from error
 
 
 def _advice(code: str) -> str:
@@ -62,7 +64,7 @@ def _advice(code: str) -> str:
         case "AccessDeniedException":
             return "the role needs ssm:GetParametersByPath on the path, and kms:Decrypt for its SecureStrings."
         case "ThrottlingException":
-            return "too many calls, also after five tries; try again later."
+            return "too many calls, also after five tries; try again in a minute."
         case "ValidationException":
             return "the path has to begin with / and hold letters, digits, and . _ - / only."
         case _:

@@ -1,4 +1,4 @@
-"""`ssm-render`: from Parameter Store to `helm upgrade -f -`, with names and versions for people beside it."""
+"""`ssm-render`: values for `helm upgrade -f -` from Parameter Store; people get names and versions only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from app.settings.catalogue import SETTINGS
 
 
 def render(path: str, *, region: str | None) -> None:
-    """Writes the values to standard output, and what they were made of to standard error. Raises CommandFailed."""
+    """Writes the values to standard output, and the names of their parameters to standard error.
+
+    Raises CommandFailed.
+    """
     if sys.stdout.isatty():
         raise CommandFailed(
             "The values hold secrets and are for Helm, not for a terminal: "
@@ -21,18 +24,18 @@ def render(path: str, *, region: str | None) -> None:
         )
     parameters = read_parameters(path, region=region)
     values = chart_values(parameters, path=path)
-    sys.stderr.write("".join(f"{line}\n" for line in _told(parameters)))
-    json.dump(values, sys.stdout)  # JSON is YAML, and leaves no doubt about what is a text
+    sys.stderr.write("".join(f"{line}\n" for line in _report_lines(parameters)))
+    json.dump(values, sys.stdout)  # JSON is YAML, and its quotes leave no doubt that 1e3 or true is a text
 
 
 def list_versions(path: str, *, region: str | None) -> None:
-    """Writes a line for each parameter, which changes when it does. Raises CommandFailed."""
+    """Writes a line per parameter that changes with each of its versions. Raises CommandFailed."""
     parameters = read_parameters(path, region=region, decrypt=False)
-    chart_values(parameters, path=path)
+    chart_values(parameters, path=path)  # refuses here what the rollout would refuse later
     sys.stdout.write("".join(f"{parameter.path} {parameter.version}\n" for parameter in _in_order(parameters)))
 
 
-def _told(parameters: Sequence[Parameter]) -> list[str]:
+def _report_lines(parameters: Sequence[Parameter]) -> list[str]:
     return [
         f"{parameter.path} version {parameter.version}"
         + (", a secret" if parameter.secure else "")

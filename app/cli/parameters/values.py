@@ -1,7 +1,7 @@
-"""What the chart is told of parameters: pure, so that every mistake in them is found before anything is rolled out.
+"""The chart's values from parameters. Pure: every mistake is found before anything is rolled out.
 
-A parameter lies directly below the path, and its name there is that of an environment variable, as the chart's other
-ways to read parameters have it, too. A SecureString goes to a Secret, a String to the ConfigMap.
+A parameter is directly below the path, and its name there is that of an environment variable, as in the chart's other
+ways to read parameters. A SecureString goes to a Secret, a String to the ConfigMap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, repr=False)
 class Parameter:
-    """`path` is the whole name in Parameter Store. Its value is in no representation."""
+    """A parameter. `path` is its whole name in Parameter Store. No representation contains its value."""
 
     path: str
     value: str
@@ -37,9 +37,9 @@ class Parameter:
 
 
 def chart_values(parameters: Sequence[Parameter], *, path: str) -> dict[str, Any]:
-    """`secrets` and `env` of the chart. Raises CommandFailed, which names each mistake and no value."""
+    """Builds `secrets` and `env` of the chart. Raises CommandFailed, which names each mistake and no value."""
     if not parameters:
-        raise CommandFailed(f"There are no parameters under {path}: is the path right, and the region?")
+        raise CommandFailed(f"There are no parameters under {path}: check the path, and the region (--region).")
     problems = [
         f"{parameter.path} {problem}"
         for parameter in sorted(parameters, key=lambda found: found.path)
@@ -72,20 +72,21 @@ def _problem(parameter: Parameter, path: str) -> str | None:
 
 
 def _invalid(value: str, field: FieldInfo) -> str | None:
-    """What the processes would say at their start, without the value."""
+    """Returns the problem that would stop the processes at their start, without the value."""
     (group,) = [group for group in GROUPS.values() if field in group.model_fields.values()]
     try:
         group.model_validate({str(field.validation_alias): value})
     except ValidationError as error:
         for detail in error.errors(include_input=False, include_url=False):
             if detail["loc"][:1] == (field.validation_alias,):
+                # The text of our own validators may quote the value; pydantic's own messages do not.
                 reason = "the value" if detail["type"] == "value_error" else detail["msg"]
                 return f"would stop the processes: {reason} (see docs/config-reference.md)"
     return None
 
 
 def _sorted_out(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
-    """A SecureString that is no setting of ours can only be one of an agent's own: the workers alone get it."""
+    """Distributes the parameters over the parts of the chart's values."""
 
     def values(chosen: Sequence[str]) -> dict[str, str]:
         return {name: parameters[name].value for name in chosen}
@@ -94,6 +95,7 @@ def _sorted_out(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     inline = {
         "stores": values([name for name in secure if name in CONNECTIONS]),
         "providers": values([name for name in secure if name in PROVIDER_KEYS]),
+        # A SecureString that is not a setting of ours can only be of an agent's own: workers alone get it.
         "worker": values([name for name in secure if name not in CONNECTIONS | PROVIDER_KEYS]),
     }
     plain = [name for name, parameter in sorted(parameters.items()) if not parameter.secure]

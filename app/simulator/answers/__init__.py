@@ -1,1 +1,1 @@
-"""What the simulated model says: read the prompt, decide what is wanted, write it. Pure; the same in, the same out."""
+"""The answers of the simulated model: read the prompt, decide what it asks for, write it. Pure and deterministic."""

@@ -72,7 +72,7 @@ _CLOSINGS: Sequence[str] = (
 
 
 def write_article(topic: str, *, sources: Sequence[int] = ()) -> str:
-    """A Markdown article of about 500 words; every one of the numbered sources is cited at least once."""
+    """Writes a Markdown article of about 500 words that cites each of the numbered sources at least once."""
     seed = zlib.crc32(topic.lower().encode())
     words = {"topic": topic, "title": title_case(topic)}
     cite = _Citations(sources)
@@ -80,12 +80,13 @@ def write_article(topic: str, *, sources: Sequence[int] = ()) -> str:
     for heading, texts in _SECTIONS:
         paragraphs.append(f"## {heading}")
         paragraphs += [text.format_map(words) + cite.next() for text in texts]
+    # The rest goes to the end: a caller that gave many sources must find each of them cited.
     paragraphs += ["## Conclusion", _CLOSINGS[seed % len(_CLOSINGS)].format_map(words) + cite.rest()]
     return "\n\n".join(paragraphs)
 
 
 def answer_briefly(topic: str, *, sources: Sequence[int] = ()) -> str:
-    """Two paragraphs, for a question."""
+    """Writes two paragraphs, for a question."""
     words = {"topic": topic, "title": title_case(topic)}
     cite = _Citations(sources)
     first = f"In short: {_SECTIONS[1][1][0].format_map(words)}{cite.next()}"
@@ -93,7 +94,7 @@ def answer_briefly(topic: str, *, sources: Sequence[int] = ()) -> str:
 
 
 def shorten(text: str) -> str:
-    """The first sentence of every paragraph of the text."""
+    """Returns the first sentence of every paragraph of the text, of six at most."""
     paragraphs = [part.strip() for part in text.split("\n\n") if part.strip() and not part.startswith(("#", "```"))]
     return " ".join(first_sentence(paragraph) for paragraph in paragraphs[:6])
 
@@ -103,7 +104,7 @@ def first_sentence(text: str) -> str:
 
 
 def follow_up(task: str, previous: str, *, sources: Sequence[int] = ()) -> str:
-    """Work on an earlier answer: shorter where that is asked, else continued from what it said."""
+    """Works on an earlier answer: shortens it or lists its points if asked to, else continues from its beginning."""
     if re.search(r"short|brief|summar|condens|tl;?dr|kürz", task, re.I):
         return f"Here is a shorter version of the previous answer:\n\n{shorten(previous)}"
     if re.search(r"bullet|list|points", task, re.I):
@@ -128,7 +129,7 @@ def body_of(text: str) -> str:
 
 
 class _Citations:
-    """Deals out the numbers of the sources, one a paragraph."""
+    """The numbers of the sources that are still to be cited, one per paragraph."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
         self._left = list(numbers)

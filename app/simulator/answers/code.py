@@ -1,4 +1,4 @@
-"""Code tasks: generate, explain, refactor, port, and add tests; also to the code of an earlier answer."""
+"""Answers to code tasks: generate, explain, refactor, port, and add tests; also for the code of an earlier answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _ANY_FUNCTION = re.compile(r"\b(?:def|function|func|fn)\s+(?:\([^)]*\)\s*)?(\w+)
 
 
 def answer_code(task: str, history: list[tuple[str, str]]) -> str:
-    """The answer to a code task; `history` are earlier tasks and answers, oldest first."""
+    """Answers a code task; `history` has earlier tasks and answers, oldest first."""
     pasted = code_blocks(task) or _bare_code(task)
     earlier = [block for _, answer in history for block in code_blocks(answer)]
     block = pasted[-1] if pasted else None
+    # Code in the task itself wins over code of an earlier answer.
     if block is None and earlier and refers_back(task):
         return _continue(task, history, earlier[-1])
     if block is not None and _EXPLAIN.search(task):
@@ -81,7 +82,7 @@ def refactor(block: CodeBlock) -> str:
 
 
 def _refactored(block: CodeBlock) -> tuple[str, list[str]]:
-    if block.language not in ("python", "py", ""):
+    if block.language not in ("python", "py", ""):  # only Python has a parser in the standard library
         code = "\n".join(line.rstrip() for line in block.code.splitlines())
         return code, ["Trailing spaces removed and the layout made even; names and control flow were clear already."]
     try:
@@ -134,7 +135,7 @@ def _risk(code: str) -> str:
 
 
 def _bare_code(task: str) -> list[CodeBlock]:
-    """Code pasted without a fence."""
+    """Finds code that was pasted without a fence."""
     found = re.search(r"(?:async )?def \w+\(|^class \w+|function \w+\(|func \w+\(|fn \w+\(|SELECT\s", task, re.M)
     if found is None:
         return []

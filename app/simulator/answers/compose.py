@@ -1,4 +1,4 @@
-"""One answer to one prompt: text, structured output or tool calls, bent by the faults that were asked for."""
+"""One answer to one prompt: text, structured output or tool calls, changed by the scripted faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOff
 from app.simulator.scripted_faults import Effect
 
 NO_DEMANDS = Demands()
-VERBOSE_CHARACTERS = 4_000_000
+VERBOSE_CHARACTERS = 4_000_000  # about the 4 MiB that the product stores of a result
 _REFUSAL = "I'm sorry, but I can't help with that."
 _CODE_ROLE = re.compile(r"software engineer|programmer|generate, explain|code agent|codeagent", re.I)
 _WRITER_ROLE = re.compile(r"\bwriter\b|article|long-form|content agent|contentagent|researcher", re.I)
@@ -33,7 +33,7 @@ _SUMMARY_ROLE = re.compile(r"^.{0,200}\bsummar", re.I | re.S)
 
 
 def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) -> Answer:
-    """Deterministic in all arguments; `seed` makes the ids of tool calls."""
+    """Answers the prompt, deterministically in all arguments; the ids of tool calls come from `seed`."""
     if Effect.EMPTY in effects:
         return Answer("")
     if Effect.REFUSAL in effects:
@@ -52,7 +52,7 @@ def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) ->
 
 
 def write_text(prompt: Prompt) -> str:
-    """The free text that answers the prompt."""
+    """Writes the free text that answers the prompt."""
     task = task_of(prompt)
     history = previous_turns(prompt)
     sources = [number for number, _ in sources_of(prompt)]
@@ -70,6 +70,7 @@ def write_text(prompt: Prompt) -> str:
 
 
 def _is_code(prompt: Prompt, task: str) -> bool:
+    # Only the head of the system prompt names the role; further down it may mention other agents and their work.
     if _CODE_ROLE.search(prompt.system[:600]):
         return True
     return intent_of(task) is Intent.CODE and not _WRITER_ROLE.search(prompt.system[:600])
@@ -109,6 +110,7 @@ def _filled(prompt: Prompt, schema: Json, effects: Collection[Effect], demands: 
 def _tool_calls(prompt: Prompt, effects: Collection[Effect], demands: Demands, seed: str) -> tuple[ToolUse, ...]:
     if Effect.BAD_TOOL in effects and not prompt.tool_results:
         return (ToolUse(f"call_{seed}_0", "no_such_tool", {}),)
+    # At most three rounds of obedience: a gullible model must end, too.
     if prompt.tools and demands.tools and len(prompt.tool_results) < 3:
         wanted = [
             (name, {"input": demands.sentences[0], "url": next(iter(demands.urls), "")}) for name in demands.tools
@@ -124,7 +126,7 @@ def _tool_calls(prompt: Prompt, effects: Collection[Effect], demands: Demands, s
 
 
 def _chosen_tool(prompt: Prompt, *, loop: bool) -> ToolOffer | None:
-    """The tool that has to be called, or one that fits and was not asked since the user spoke."""
+    """Chooses the tool that has to be called, or one that fits; none if tools have answered since the user's text."""
     if not prompt.tools:
         return None
     if prompt.forced_tool is not None:
@@ -153,7 +155,7 @@ def _fitting_tool(tools: Sequence[ToolOffer], task: str) -> ToolOffer | None:
 
 
 def _limited(answer: Answer, max_tokens: int | None, *, cut: bool) -> Answer:
-    """The answer, shortened to half when a length stop is wanted, and to what the caller pays for in any case."""
+    """Shortens the answer to `max_tokens`, and to half of it if a length stop is wanted."""
     limit = len(answer.text) // 2 if cut else len(answer.text)
     limit = min(limit, 4 * max_tokens) if max_tokens else limit
     if limit >= len(answer.text):

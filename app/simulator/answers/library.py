@@ -1,4 +1,4 @@
-"""The code that the simulator can write: `snippets/*.md`, one problem a file, one fenced block a language.
+"""The code that the simulator can write: `snippets/*.md`, a file per problem, a fenced block per language.
 
 A file begins with `keywords: a, b`, then a paragraph of notes. `generic.md` serves every other problem.
 """
@@ -43,7 +43,7 @@ def display_name(language: str) -> str:
 
 
 def find(task: str, language: str) -> Snippet:
-    """The snippet whose longest keyword stands in the task; the generic one where no problem has that language."""
+    """Returns the snippet with the longest keyword in the task, or the generic one if no problem has that language."""
     lowered = task.lower()
     best, longest = None, 0
     for problem in problems().values():

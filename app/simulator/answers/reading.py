@@ -1,4 +1,4 @@
-"""Reads a prompt as a model would, as far as plain rules go: the task, its topic, its language, its sources."""
+"""The reading of a prompt by plain rules: the task, its topic, its language, its sources."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class CodeBlock:
 
 
 def task_of(prompt: Prompt) -> str:
-    """What the user wants: the last block of data from `user`, else the last turn without what was added to it."""
+    """Returns the user's wish: the last block of data from `user`, else the last turn without what was added to it."""
     blocks = [match for match in _BLOCK.finditer(prompt.asked) if match["source"] in ("user", "task")]
     if blocks:
         return blocks[-1]["body"].strip()
@@ -102,7 +102,7 @@ def task_of(prompt: Prompt) -> str:
 
 
 def previous_turns(prompt: Prompt) -> list[tuple[str, str]]:
-    """Pairs of task and answer from earlier in the conversation, oldest first."""
+    """Returns pairs of task and answer from earlier in the conversation, oldest first."""
     pairs: list[tuple[str, str]] = []
     question = ""
     for turn in prompt.turns:
@@ -114,7 +114,7 @@ def previous_turns(prompt: Prompt) -> list[tuple[str, str]]:
 
 
 def sources_of(prompt: Prompt) -> list[tuple[int, str]]:
-    """Number and title of the numbered sources that stand in the prompt outside of the conversation itself."""
+    """Returns number and title of the numbered sources in the prompt, those in the model's own answers excepted."""
     found: dict[int, str] = {}
     for turn in prompt.turns:
         if turn.role in ("user", "tool"):
@@ -124,7 +124,7 @@ def sources_of(prompt: Prompt) -> list[tuple[int, str]]:
 
 
 def untrusted_of(prompt: Prompt) -> str:
-    """All text in the prompt that is neither the system's nor the user's own."""
+    """Returns all text in the prompt that is neither the system's nor the user's own."""
     tools = [turn.text for turn in prompt.turns if turn.role == "tool"]
     blocks = [
         match["body"]
@@ -137,9 +137,10 @@ def untrusted_of(prompt: Prompt) -> str:
 
 
 def intent_of(task: str) -> Intent:
-    """What kind of work the text asks for."""
+    """Classifies the work that the text asks for."""
     if is_gibberish(task):
         return Intent.UNCLEAR
+    # "Write a blog post about baking a cake" is a text, not a cake.
     if _PHYSICAL.search(task) and not _MAKING.search(task):
         return Intent.PHYSICAL
     code, writing = len(_CODE.findall(task)), len(_WRITE.findall(task))
@@ -151,10 +152,11 @@ def intent_of(task: str) -> Intent:
 
 
 def is_gibberish(task: str) -> bool:
-    """No words, or words that nobody could pronounce."""
+    """Returns True for a text without words, or with words that nobody could pronounce."""
     words = [word.lower() for word in _WORD.findall(task)]
     if not words:
         return True
+    # Only ASCII words: other scripts have vowels that the rule does not know.
     odd = [word for word in words if word.isascii() and _unpronounceable(word)]
     return len(odd) * 2 > len(words) or (len(words) == 1 and len(words[0]) > 14)
 
@@ -166,7 +168,7 @@ def _unpronounceable(word: str) -> bool:
 
 
 def language_of(text: str) -> str | None:
-    """The programming language that the text names; the last one of a sentence like "from Python to Go"."""
+    """Returns the programming language that the text names; of "from Python to Go" it is the last."""
     found = [(match.end(), name) for name, pattern in _LANGUAGES for match in re.finditer(pattern, text, re.I)]
     return max(found)[1] if found else None
 
@@ -180,7 +182,7 @@ def refers_back(task: str) -> bool:
 
 
 def topic_of(task: str) -> str:
-    """The subject without the words that ask for it: `Write an article about solar power` → `solar power`."""
+    """Returns the subject without the words that ask for it: `Write an article about solar power` → `solar power`."""
     first = re.split(r"(?<=[.!?])\s|\n", task.strip(), maxsplit=1)[0].strip(" .!?\"'")
     topic = _LEAD.sub("", first, count=1).strip(" .,!?\"'")
     topic = re.split(
@@ -190,7 +192,7 @@ def topic_of(task: str) -> str:
 
 
 def stems(text: str) -> set[str]:
-    """The text's words without stop words, cut to their first five letters, so that kindred forms meet."""
+    """Returns the words without stop words, cut to their first five letters, so that kindred forms match."""
     words = (word.lower() for word in _WORD.findall(text))
     return {word[:5] for word in words if not _STOP_WORDS.fullmatch(word)}
 

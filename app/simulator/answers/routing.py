@@ -1,4 +1,4 @@
-"""Which of the offered agents fits a task: the router's answer."""
+"""The router's answer: the one of the offered agents that fits a task."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Choice:
 
 
 def choose_agent(prompt: Prompt, names: Sequence[str]) -> Choice:
-    """The best of the names; `Unknown` (or the first name, at low confidence) where none fits.
+    """Chooses the best of the names; `Unknown` (or the first name, at low confidence) if none fits.
 
     Names that the schema does not list are taken from the prompt.
     """
@@ -50,6 +50,7 @@ def choose_agent(prompt: Prompt, names: Sequence[str]) -> Choice:
     described = {name: _description(prompt.system, name) for name in agents}
     scores = {name: _score(name, described, task, intent) for name in agents}
     if intent in (Intent.ASK, Intent.OTHER) and refers_back(task):
+        # A short follow-up, "make it shorter", belongs to the agent that answered last.
         last = next((name for name in reversed(_SPEAKER.findall(prompt.asked)) if name in scores), None)
         if last is not None:
             scores[last] += 5

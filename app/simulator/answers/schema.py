@@ -1,4 +1,4 @@
-"""A JSON value for any JSON schema: plausible where a field's name says what it is, valid in any case."""
+"""A JSON value for any JSON schema: valid in any case, and plausible if the name of a field explains it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.simulator.answers.reading import Intent, intent_of, language_of, stems,
 from app.simulator.answers.routing import Choice, choose_agent
 from app.simulator.prompt import Json, Prompt
 
-_DEEPEST = 8
+_DEEPEST = 8  # a schema may refer to itself: below this depth only required fields are filled
 _AGENT_FIELD = re.compile(r"^(selected_?)?agent(_?name)?$")
 _FICTION = re.compile(r"\b(poem|haiku|limerick|fiction|fairy tale|short story|joke)\b", re.I)
 _FORMATS = {
@@ -30,7 +30,7 @@ _FORMATS = {
 
 @dataclass
 class Filler:
-    """Fills one schema for one prompt. `write` gives the full text of the answer, for fields that hold it."""
+    """One schema to fill for one prompt. `write` returns the full text of the answer, for fields that hold it."""
 
     prompt: Prompt
     root: Json
@@ -102,6 +102,7 @@ class Filler:
         items: Json = self._resolved(schema.get("items", {}))
         least, most = schema.get("minItems", 0), schema.get("maxItems", 20)
         if depth > _DEEPEST:
+            # A schema that demands itself as an item can never be filled; better invalid than endless.
             most = least if depth < 2 * _DEEPEST else 0
         if most == 0:
             return []
@@ -144,7 +145,7 @@ class Filler:
         if name in ("confidence", "score", "probability", "certainty"):
             value = min(0.2, self.choice.confidence) if self.unsure else self.choice.confidence
         limits: dict[str, float] = schema
-        step = 1 if whole else 0.001
+        step = 1 if whole else 0.001  # the distance to an exclusive bound
         low = limits.get("minimum", limits.get("exclusiveMinimum", -math.inf) + step)
         high = limits.get("maximum", limits.get("exclusiveMaximum", math.inf) - step)
         value = min(max(value, low), high)
@@ -205,7 +206,7 @@ class Filler:
         return text.ljust(schema.get("minLength", 0), ".")
 
     def _agent_names(self, schema: Json, depth: int) -> list[str]:
-        """The closed set of agents, wherever the schema has a field for an agent's name."""
+        """Finds the closed set of agents: the names that the schema allows in a field for an agent."""
         if depth > 4:
             return []
         for name, part in self._resolved(schema).get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""What `helm test` runs: hands a task in, waits for its end, reads the answer. Exits 1 with the reason if it fails."""
+"""The program of `helm test`: submits a task and waits for its end. Exits with 1 and the reason if the task fails."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 LAST = ("completed", "failed", "cancelled")
-LOOK_SECONDS = 1
+POLL_SECONDS = 1
 REQUEST_SECONDS = 10
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     while (task := call(f"/v1/tasks/{task_id}"))["status"] not in LAST:
         if time.monotonic() > give_up_at:
             sys.exit(f"task {task_id} is still {task['status']}: is a worker ready, and does the model answer?")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     if task["status"] != "completed":
         sys.exit(f"task {task_id} ended as {task['status']}: {task['error']}")
     print(f"task {task_id} is completed by {task['selected_agent']}, for {task['usage']['cost_usd']} USD")

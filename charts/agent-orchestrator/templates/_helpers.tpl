@@ -1,4 +1,4 @@
-{{/* A name with its component, at most 63 characters. A long release name is cut, and told apart by a checksum. */}}
+{{/* Name of an object of .component, at most 63 characters. A long release name is cut, and a checksum keeps it unique. */}}
 {{- define "ao.name" -}}
 {{- $base := .Release.Name -}}
 {{- if not (contains "agent-orchestrator" $base) -}}{{- $base = printf "%s-agent-orchestrator" $base -}}{{- end -}}
@@ -8,12 +8,12 @@
 {{- printf "%s-%s" $base .component -}}
 {{- end -}}
 
-{{/* A name for what belongs to no namespace, or to another one than the release: a namespace has no dot in it. */}}
+{{/* Name of an object outside of the release's namespace. The dot keeps it unique, because no namespace contains a dot. */}}
 {{- define "ao.clusterName" -}}
 {{- printf "%s.%s" .Release.Namespace (include "ao.name" .) -}}
 {{- end -}}
 
-{{/* The release's own pods, of all components. */}}
+{{/* Selector of the pods of all components of the release. */}}
 {{- define "ao.releaseSelector" -}}
 app.kubernetes.io/name: agent-orchestrator
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -37,14 +37,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- index .Values.images.references .component | default $tagged -}}
 {{- end -}}
 
-{{/* A value as a text; whole numbers without an exponent, which values files would give large ones. */}}
+{{/* A value as text. Helm reads numbers as floats, so a large whole number would otherwise get an exponent. */}}
 {{- define "ao.text" -}}
 {{- if and (kindIs "float64" .) (eq (float64 (int64 .)) .) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end -}}
 
-{{/* A map with all values as texts, as ConfigMaps and Secrets want them. */}}
+{{/* A map with all values as text, the form that ConfigMaps and Secrets require. */}}
 {{- define "ao.texts" -}}
 {{- range $name, $value := . }}
 {{ $name }}: {{ include "ao.text" $value | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Namespaces whose AgentTasks the operator serves, without duplicates, as a JSON array. */}}
+{{- define "ao.servedNamespaces" -}}
+{{- $named := .Values.operator.namespaces -}}
+{{- if and $named (kindIs "slice" $named) }}{{ uniq $named | toJson }}{{ else }}{{ list .Release.Namespace | toJson }}{{ end -}}
+{{- end -}}
+
+{{/* Name of the operator's Role and RoleBinding in .namespace. Outside of the release's namespace, the name contains that
+namespace, because several releases can have a Role there. */}}
+{{- define "ao.operatorRole" -}}
+{{- $operator := merge (dict "component" "operator") . -}}
+{{- ternary (include "ao.name" $operator) (include "ao.clusterName" $operator) (eq .namespace .Release.Namespace) -}}
 {{- end -}}

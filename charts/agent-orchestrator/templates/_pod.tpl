@@ -1,9 +1,10 @@
-{{/* The port on which .component serves HTTP, its metrics among it. */}}
+{{/* Port on which .component serves HTTP, including its metrics. */}}
 {{- define "ao.port" -}}
 {{- get (dict "api" 8080 "worker" 9100 "operator" 9110) .component -}}
 {{- end -}}
 
-{{/* Of every pod of .component: labels and annotations. The checksum moves when what it reads at its start does. */}}
+{{/* Labels and annotations of the pods of .component. The checksum changes with the settings that a pod reads only at its
+start, so that Kubernetes then replaces the pods. */}}
 {{- define "ao.podMetadata" -}}
 {{- $own := index .Values .component -}}
 {{- $read := list (include "ao.settings" .) (include "ao.stores" .) .Values.secrets.mode -}}
@@ -18,7 +19,7 @@ labels: {{- merge (include "ao.selector" . | fromYaml) $own.podLabels | toYaml |
 annotations: {{- merge $annotations $own.podAnnotations | toYaml | nindent 2 }}
 {{- end -}}
 
-{{/* Of every pod of .component: what it may do, and where it runs. */}}
+{{/* Security context, scheduling and pull secrets of the pods of .component. */}}
 {{- define "ao.podSettings" -}}
 {{- $own := index .Values .component -}}
 automountServiceAccountToken: {{ eq .component "operator" }}
@@ -48,7 +49,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* The settings that all processes share, as the ConfigMap has them. */}}
+{{/* Settings that all processes share: the data of the ConfigMap. */}}
 {{- define "ao.settings" -}}
 AGENT_TASK_DEADLINE_SECONDS: {{ include "ao.text" .Values.tasks.deadlineSeconds | quote }}
 {{- include "ao.texts" .Values.env }}
@@ -66,7 +67,7 @@ AGENT_TASK_DEADLINE_SECONDS: {{ include "ao.text" .Values.tasks.deadlineSeconds 
 {{- end }}
 {{- end -}}
 
-{{/* The simulator in place of the models and of the search. */}}
+{{/* Settings that replace the models and the search by the simulator. */}}
 {{- define "ao.simulated" -}}
 {{- if .Values.dev.simulator.enabled -}}
 {{- $port := get (include "ao.devPorts" . | fromJson) "simulator" -}}
@@ -78,7 +79,7 @@ TAVILY_BASE_URL: {{ $simulator }}
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod of ours has: room of its own, and whom it trusts. */}}
+{{/* Mounts that API, workers and operator share: a writable /tmp, and the certificate authorities that they trust. */}}
 {{- define "ao.sharedMounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- if .Values.trust.configMap }}

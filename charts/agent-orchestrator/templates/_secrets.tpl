@@ -1,5 +1,5 @@
-{{/* Name of the Secret of .part (stores, providers or worker); empty where there is none. What another one than Helm makes
-has a name that Helm never used, so that no two of them own one object. */}}
+{{/* Name of the Secret of .part (stores, providers or worker); empty if there is none. A Secret that Helm does not create
+has a name that Helm never used, so that an object never has two owners. */}}
 {{- define "ao.secret" -}}
 {{- $mode := .Values.secrets.mode -}}
 {{- if eq $mode "existing" -}}
@@ -9,13 +9,13 @@ has a name that Helm never used, so that no two of them own one object. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* The component in that name; of ten characters at most, so that the longest name has 63. */}}
+{{/* The component in that name: at most ten characters, because the whole name may have 63. */}}
 {{- define "ao.secretComponent" -}}
 {{- $external := dict "stores" "aws-stores" "providers" "aws-vendor" "worker" "aws-worker" -}}
 {{- ternary (index $external .part) .part (eq .Values.secrets.mode "externalSecret") -}}
 {{- end -}}
 
-{{/* The names in the Secret of .part that the chart makes, as a JSON array. */}}
+{{/* Names of the entries in the Secret that the chart creates for .part, as a JSON array. */}}
 {{- define "ao.secretNames" -}}
 {{- if eq .Values.secrets.mode "inline" -}}
 {{- keys (index .Values.secrets.inline .part) | sortAlpha | toJson -}}
@@ -28,32 +28,32 @@ has a name that Helm never used, so that no two of them own one object. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* Whether pods start without the Secret: nobody knows which parameters of these kinds there are. */}}
+{{/* True if pods start without the Secret: the chart cannot know which of these parameters exist. */}}
 {{- define "ao.optionalSecret" -}}
 {{- eq .Values.secrets.mode "externalSecret" -}}
 {{- end -}}
 
-{{/* The connection strings that API and workers read, as a JSON array. */}}
+{{/* Settings with the connection strings that API and workers read, as a JSON array. */}}
 {{- define "ao.storeNames" -}}
 ["MONGO_URI", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"]
 {{- end -}}
 
-{{/* The settings that name a vendor's key, as a JSON array; each has a sibling …_FILE. */}}
+{{/* Settings with a provider's key, as a JSON array; each has a sibling …_FILE. */}}
 {{- define "ao.providerKeys" -}}
 ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "TAVILY_API_KEY"]
 {{- end -}}
 
-{{/* The Secret with the key with which the operator calls the API. */}}
+{{/* Name of the Secret with the key that the operator sends to the API. */}}
 {{- define "ao.keysSecret" -}}
 {{- .Values.serviceKey.existingSecret | default (include "ao.name" (merge (dict "component" "keys") .)) -}}
 {{- end -}}
 
-{{/* The port on which a development store listens. */}}
+{{/* Ports of the development stores and of the simulator, as a JSON object. */}}
 {{- define "ao.devPorts" -}}
 {"valkey": 6379, "mongodb": 27017, "simulator": 8099}
 {{- end -}}
 
-{{/* The connection strings, with those of the development stores where none is named. */}}
+{{/* Connection strings as a JSON object; the values override those of the development stores. */}}
 {{- define "ao.stores" -}}
 {{- $ports := include "ao.devPorts" . | fromJson -}}
 {{- $stores := dict -}}
@@ -66,7 +66,8 @@ has a name that Helm never used, so that no two of them own one object. */}}
 {{- mergeOverwrite $stores .Values.secrets.inline.stores | toJson -}}
 {{- end -}}
 
-{{/* Connection strings as environment variables. .keys: key in the Secret by variable; without it, of API and workers. */}}
+{{/* Connection strings as environment variables. .keys maps variables to keys in the Secret; if absent, the variables of API
+and workers. */}}
 {{- define "ao.storeVariables" -}}
 {{- $keys := .keys | default dict -}}
 {{- if not $keys -}}{{- range include "ao.storeNames" . | fromJsonArray }}{{ $_ := set $keys . . }}{{ end -}}{{- end -}}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from agent_operator.agenttasks import status as statuses
 from agent_operator.agenttasks.register import Entry, Register
-from agent_operator.agenttasks.status import Condition, Phase, condition_of, phase_of
+from agent_operator.agenttasks.status import TERMINAL_PHASES, Condition, Phase, condition_of, phase_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
@@ -37,7 +37,7 @@ RETRY_SECONDS = 2.0
 MISSES_BEFORE_LOST = 3
 LOST_AFTER_SECONDS = 600.0
 # The reconciler emits the events of the phases before these.
-PHASES_WITH_EVENT = frozenset({Phase.PROCESSING, Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED})
+PHASES_WITH_EVENT = TERMINAL_PHASES | {Phase.PROCESSING}
 
 _log = get_logger(__name__)
 

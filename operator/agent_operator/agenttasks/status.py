@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent_operator.rest.rest_client import TaskState
-from app.domain.task import TaskStatus
+from app.domain.task import TERMINAL, TaskStatus
 
 # Bounds of the texts. The full result stays in the task store: a large one would exceed etcd's limit for an object.
 PREVIEW_CHARACTERS = 1_024
@@ -36,7 +36,7 @@ class Phase(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        return self in (Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED)
+        return self in TERMINAL_PHASES
 
 
 class Condition(StrEnum):
@@ -57,6 +57,7 @@ PHASES = {
     TaskStatus.FAILED: Phase.FAILED,
     TaskStatus.CANCELLED: Phase.CANCELLED,
 }
+TERMINAL_PHASES = frozenset(PHASES[status] for status in TERMINAL)
 
 
 @dataclass(frozen=True)

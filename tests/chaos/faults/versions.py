@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from app.domain.task import TERMINAL
 from tests.chaos.lab import ARTICLE, Lab, count_with_steps, fault, reckon, statuses, submit_many
 from tests.chaos.newer_version import MARK, NEWER_AGENT
 from tests.chaos.switches import Switch
-from tests.support.stack import TERMINAL
 
 TASKS = 6
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from app.domain.task import TERMINAL
 from app.errors import AttemptsExhausted
 from tests.chaos.lab import (
     ARTICLE,
@@ -24,7 +25,7 @@ from tests.chaos.lab import (
 )
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
-from tests.support.stack import TERMINAL, NotInTime, Stack
+from tests.support.stack import NotInTime, Stack
 
 TASKS = 10
 SLOW = ["--latency-ms", "400"]

@@ -1,1 +1,1 @@
-"""What a port promises, held to every implementation."""
+"""The promises of a port, tested on every implementation."""

@@ -1,10 +1,9 @@
-"""The limiter's promises, held to Redis and to memory alike."""
+"""The promises of the rate limiter, tested in Redis and in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
@@ -12,18 +11,8 @@ from redis.asyncio import Redis
 from app.broker.rate_limit import MemoryRateLimiter, RedisRateLimiter, Window, decide, seconds_until_room
 from app.ports import RateLimiter
 from app.system_clock import SystemClock
+from tests.support.doubles import ManualClock
 from tests.support.servers import HOST, broker_server, free_port
-
-
-class MovableClock:
-    def __init__(self) -> None:
-        self.seconds = 30.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, tz=UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -55,7 +44,8 @@ async def test_what_remains_is_told(limiter: RateLimiter) -> None:
 
 
 async def test_the_window_slides() -> None:
-    clock = MovableClock()
+    clock = ManualClock()
+    clock.seconds = 30.0
     limiter = MemoryRateLimiter(clock)
     assert all([(await limiter.hit("a", limit_per_minute=10)).allowed for _ in range(10)])
 

@@ -1,4 +1,4 @@
-"""The same property of the real repositories on a real server; time passes by making everything older."""
+"""The protocol on the real repositories and a real server. Time passes by making every document older."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from app.domain.task import TaskResult
 from app.ports import Claim, RunUpdate
 from app.settings import StoreSettings
 from app.storage.claims import MongoClaimRepository
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.tasks import MongoTaskRepository
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import LEASE_SECONDS, LOST_AFTER_SECONDS, Grant, Seen
-from tests.support.tasks import TENANT, new_task, step
+from tests.support.tasks import TENANT, dispatch_repository, new_task, step
 
 T = TypeVar("T")
 MANY = 10_000
@@ -39,7 +38,7 @@ class StoredTasks:
         self._db = database(self._client, store)
         self._tasks = MongoTaskRepository(self._db, expiry_seconds=86_400)
         self._claims = MongoClaimRepository(self._db, lease_seconds=LEASE_SECONDS)
-        self._dispatch = MongoDispatchRepository(self._db, log_retention_seconds=604_800)
+        self._dispatch = dispatch_repository(self._db)
         self._do(ensure_indexes(self._db))
 
     async def _connect(self, store: StoreSettings) -> Any:

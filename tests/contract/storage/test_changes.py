@@ -1,4 +1,4 @@
-"""Tasks in the order in which they changed: on every server that claims to speak MongoDB."""
+"""The changes feed, on the embedded server and on any MongoDB that the tests are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits, what was sent, what is stuck: the leader's view of the tasks."""
+"""The leader's writes: release, redispatch, reap, sweep, projection, and the lock."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from app.domain.task import Requeue, TaskStatus
 from app.errors import StoreError, StoreUnavailable
 from app.ports import RunUpdate
 from app.storage import dispatch as dispatch_module
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository, remove_copies
 from tests.contract.storage.test_claims import RESULT
-from tests.support.tasks import TENANT, claim_repository, claimed_task, new_task, step, task_repository
+from tests.support.tasks import (
+    TENANT,
+    claim_repository,
+    claimed_task,
+    dispatch_repository,
+    new_task,
+    step,
+    task_repository,
+)
 
 OTHER = Tenant("other")
 
@@ -34,7 +41,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
     urgent = await waiting(indexed_database, priority=9)
     await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
 
-    found = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).find_waiting(TENANT, 10)
+    found = await dispatch_repository(indexed_database).find_waiting(TENANT, 10)
 
     assert [task.task_id for task in found] == [urgent, old, new]
 
@@ -42,7 +49,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
 async def test_a_task_is_released_once(indexed_database: Database) -> None:
     await waiting(indexed_database)
     await waiting(indexed_database)
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
     both = await dispatch.find_waiting(TENANT, 10)
 
     assert await dispatch.release(both[:1]) == both[:1]
@@ -52,7 +59,7 @@ async def test_a_task_is_released_once(indexed_database: Database) -> None:
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
 
     assert await dispatch.find_dispatched_before(60, 10) == []
     (sent,) = await dispatch.find_dispatched_before(-60, 10)
@@ -65,7 +72,7 @@ async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Data
 
 async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=2)
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
 
     reaped = await dispatch.reap(excuse_crashes=False)
     requeued = await task_repository(indexed_database).get(TENANT, task.id)
@@ -88,7 +95,7 @@ async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(i
 async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -> None:
     task, _ = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=1)
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=True)
+    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=True)
 
     stored = await task_repository(indexed_database).get(TENANT, task.id)
     assert reaped.requeued == {"outage": 1}
@@ -98,7 +105,7 @@ async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -
 async def test_a_living_lease_is_left_alone(indexed_database: Database) -> None:
     await claimed_task(indexed_database, lease_seconds=60)
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
 
     assert (reaped.requeued, reaped.failed, reaped.cancelled) == ({}, {}, 0)
 
@@ -107,7 +114,7 @@ async def test_a_flagged_task_whose_worker_died_is_cancelled(indexed_database: D
     task, _ = await claimed_task(indexed_database, lease_seconds=-1)
     await task_repository(indexed_database).request_cancel(TENANT, task.id)
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
 
     assert reaped.cancelled == 1
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
@@ -119,7 +126,7 @@ async def test_a_flagged_task_that_was_requeued_is_cancelled(indexed_database: D
     claims = claim_repository(indexed_database)
     await claims.requeue(held, RunUpdate(), reason=Requeue.RETRY, delay_seconds=0, error=None)
 
-    swept = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
+    swept = await dispatch_repository(indexed_database).sweep()
 
     assert swept.cancelled == 1
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
@@ -132,12 +139,13 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
         new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
     )
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
+    reaped = await dispatch_repository(indexed_database).sweep()
 
     expired = await tasks.get(TENANT, overdue.id)
     assert reaped.failed == {"EXPIRED": 1}
     assert expired.error is not None
     assert expired.error.type == "EXPIRED"
+    assert "86,400 s after its due time (AGENT_TASK_EXPIRY_SECONDS)" in expired.error.message
     assert (await tasks.get(TENANT, delayed.id)).status is TaskStatus.QUEUED
 
 
@@ -153,7 +161,7 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
     )
 
-    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).sweep()
+    await dispatch_repository(indexed_database).sweep()
 
     for collection, owner in (
         ("tasks", "_id"),
@@ -183,7 +191,7 @@ async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_e
         await remove_copies(db, task_ids)
 
     monkeypatch.setattr(dispatch_module, "remove_copies", remove_and_die_first)
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
     with pytest.raises(StoreUnavailable):
         await dispatch.sweep()
     await dispatch.sweep()
@@ -193,7 +201,7 @@ async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_e
 
 
 async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_database: Database) -> None:
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
     tasks = task_repository(indexed_database)
     await waiting(indexed_database)
     other = new_task().model_copy(update={"tenant": OTHER})
@@ -208,7 +216,7 @@ async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_
 
 
 async def test_quarantined_tasks_wait_apart(indexed_database: Database) -> None:
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
     await waiting(indexed_database)
     await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})
     calm = await waiting(indexed_database)
@@ -223,7 +231,7 @@ async def test_counts_tell_waiting_dispatched_and_processing_apart(indexed_datab
     await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
     await claimed_task(indexed_database)
 
-    counts = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).counts()
+    counts = await dispatch_repository(indexed_database).counts()
 
     assert (counts.waiting, counts.dispatched, counts.processing) == (1, 1, 1)
     assert 0 <= counts.oldest_age_seconds < 60
@@ -338,7 +346,7 @@ async def test_lifecycle_events_go_after_their_retention(indexed_database: Datab
         [{"_id": "old", "at": now - timedelta(hours=3)}, {"_id": "new", "at": now}]
     )
 
-    await MongoDispatchRepository(indexed_database, log_retention_seconds=3_600).sweep()
+    await dispatch_repository(indexed_database, log_retention_seconds=3_600).sweep()
 
     assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]
 
@@ -348,7 +356,7 @@ async def test_a_document_that_lacks_a_field_keeps_no_other_waiting(indexed_data
     strange = await waiting(indexed_database)
     usual = await waiting(indexed_database)
     await indexed_database["tasks"].update_one({"_id": strange}, {"$unset": {field: ""}})
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
 
     assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [usual]
     assert [task.task_id for task in await dispatch.find_waiting(TENANT, 1)] == [usual]
@@ -360,7 +368,7 @@ async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_da
     bare = {"$unset": {"epoch": "", "max_attempts": ""}, "$set": {"crashes": None}}
     await indexed_database["tasks"].update_one({"_id": strange.id}, bare)
 
-    reaped = await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
 
     assert reaped.requeued == {"crash": 2}
     stored = [await task_repository(indexed_database).get(TENANT, task.id) for task in (strange, usual)]
@@ -371,7 +379,7 @@ async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> No
     task, _ = await claimed_task(indexed_database)
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$unset": {"lease": ""}})
 
-    await MongoDispatchRepository(indexed_database, log_retention_seconds=604_800).reap(excuse_crashes=False)
+    await dispatch_repository(indexed_database).reap(excuse_crashes=False)
 
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.QUEUED
 
@@ -382,7 +390,7 @@ async def test_a_round_of_the_reaper_says_when_it_left_some(
     monkeypatch.setattr(dispatch_module, "REAP_BATCH", 2)
     for _ in range(3):
         await claimed_task(indexed_database, lease_seconds=-1)
-    dispatch = MongoDispatchRepository(indexed_database, log_retention_seconds=604_800)
+    dispatch = dispatch_repository(indexed_database)
 
     assert [(await dispatch.reap(excuse_crashes=True)).more for _ in range(2)] == [True, False]
 

@@ -1,4 +1,4 @@
-"""Sessions: whose they are, what they hold, and their end."""
+"""Sessions: their owner, their content, and their erasure."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 async def insert_finished(db: Database, number: int, *, ended_at: datetime, seconds: float, **fields: Any) -> None:
-    """A finished task as the store holds it, at a time of the test's choice."""
+    """Inserts a finished task as the store holds it, at a time of the test's choice."""
     document = {
         "_id": f"task-{number}",
         "tenant": TENANT,

@@ -1,4 +1,4 @@
-"""Submit, read, list, cancel, erase: on every server that claims to speak MongoDB."""
+"""Insert, read, list, cancel and erase, on the embedded server and on any MongoDB that the tests are given."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends the cluster, with everything in it.
+# Deletes the cluster with everything in it.
 set -eu
 
 kind delete cluster --name agent-orchestrator-e2e >&2

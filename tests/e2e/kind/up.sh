@@ -1,5 +1,5 @@
 #!/bin/sh
-# A cluster of its own in Docker, by kind; left alone where it runs. Prints KUBECONFIG=<path> last.
+# Creates a kind cluster in Docker if it does not run yet. Prints KUBECONFIG=<path> last.
 set -eu
 
 name=agent-orchestrator-e2e

@@ -1,4 +1,4 @@
-"""What the tests of the API do again and again."""
+"""Calls and checks that many tests of the API share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def submit(client: httpx.AsyncClient, text: str = "Write about tides", **f
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of an answer, after a look at what all of them have in common."""
+    """Returns the problem document of an answer, after checking the fields that all of them have."""
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -35,7 +35,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 async def new_key(
     database: Database, role: Role, *, tenant: str = "acme", limits: KeyLimits = NO_LIMITS
 ) -> dict[str, str]:
-    """Headers with a fresh key."""
+    """Creates a key and returns the headers that send it."""
     keys = KeyService(MongoApiKeyRepository(database), SystemClock())
     created = await keys.create(name=f"test {role}", tenant=Tenant(tenant), role=role, limits=limits)
     return {"Authorization": f"Bearer {created.secret}"}

@@ -1,4 +1,4 @@
-"""The application in this process, with its lifespan, as its callers see it."""
+"""Fixtures: the application in this process, with its lifespan, as callers see it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ StartApi = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def settings(mongo_uri: str, database: Database, redis_url: str, redis_client: Redis) -> Settings:
-    """An open API on this test's database; tests about limits and keys replace the group `api`."""
+    """Builds settings of an open API on this test's database; tests about limits and keys replace the group `api`."""
     return load_settings(
         store=StoreSettings(uri=SecretStr(mongo_uri), database=database.name),
         broker=BrokerSettings(redis_url=SecretStr(redis_url)),
@@ -55,7 +55,7 @@ async def api(start_api: StartApi) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def keyed_api(start_api: StartApi) -> AsyncIterator[httpx.AsyncClient]:
-    """An API that asks for keys; the client sends the bootstrap key, whose role is service."""
+    """Starts an API that requires keys; the client sends the bootstrap key, whose role is service."""
     async with start_api(auth="on", bootstrap_service_key=SecretStr(BOOTSTRAP_KEY)) as client:
         client.headers["Authorization"] = f"Bearer {BOOTSTRAP_KEY}"
         yield client

@@ -1,4 +1,4 @@
-"""The autoscaler's decisions: kept for those who ask why, the last 200 of them."""
+"""The autoscaler's decisions: the last 200 are kept for people who want to know the reasons."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def test_a_decision_is_read_as_it_was_made(api: httpx.AsyncClient) -> None
     assert read["decisions"] == [{**decision(), "at": "2026-01-01T00:00:00Z"}]
 
 
-async def test_one_without_figures_is_kept_as_well(api: httpx.AsyncClient) -> None:
+async def test_a_decision_without_figures_is_recorded(api: httpx.AsyncClient) -> None:
     await api.post(PATH, json=decision(inputs=None, desired=None, reason="no_data"))
 
     (read,) = (await api.get(PATH)).json()["decisions"]
     assert (read["inputs"], read["desired"]) == (None, None)
 
 
-async def test_one_that_is_handed_in_again_is_kept_once(api: httpx.AsyncClient) -> None:
+async def test_a_decision_submitted_again_is_recorded_once(api: httpx.AsyncClient) -> None:
     for _ in range(2):
         assert (await api.post(PATH, json=decision())).status_code == 201
 

@@ -1,4 +1,4 @@
-"""Requests that cannot be served: each with its status, its stable code and the field that is wrong."""
+"""Requests that are refused, each with its status, its stable code and the wrong field."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_text_of_another_plane_comes_back_unchanged(api: httpx.AsyncClient
     ],
     ids=["empty", "brace", "quotes", "cut", "not-utf8", "deep-list", "deep-object", "raw-newline"],
 )
-async def test_what_is_not_json_is_refused(api: httpx.AsyncClient, content: bytes) -> None:
+async def test_a_body_that_is_not_json_is_refused(api: httpx.AsyncClient, content: bytes) -> None:
     answer = await api.post(EXECUTE, content=content, headers=JSON)
 
     if content:

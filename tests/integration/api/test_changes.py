@@ -1,4 +1,4 @@
-"""Following tasks as the operator does: changes, what is open, what became of certain ones."""
+"""The changes feed and the look-up of tasks, as the operator uses them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_tasks_are_looked_up_by_id_and_by_key(api: httpx.AsyncClient) -> N
     assert await look_up({"idempotency_keys": ["k1"]}, "team-b") == set()
 
 
-async def test_what_a_cluster_has_open_comes_page_by_page(
+async def test_the_unfinished_tasks_of_a_cluster_come_page_by_page(
     api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.changes.LOOKUP_ITEMS", 1)
@@ -104,7 +104,7 @@ async def test_what_a_cluster_has_open_comes_page_by_page(
         ("POST", "/v1/agent/execute", {"json": {"task": "Write about tides", "source": SOURCE}}),
     ],
 )
-async def test_only_a_service_or_an_admin_may(
+async def test_a_client_is_refused(
     keyed_api: httpx.AsyncClient, database: Database, method: str, path: str, options: dict[str, Any]
 ) -> None:
     headers = await new_key(database, Role.CLIENT)
@@ -130,7 +130,7 @@ async def test_only_a_service_or_an_admin_may(
         ("POST", "/v1/agent/execute", {"task": "a", "source": {"cluster": "c1"}}, "source.namespace"),
     ],
 )
-async def test_what_cannot_be_understood_is_named(
+async def test_a_wrong_field_or_parameter_is_named(
     api: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None, field: str
 ) -> None:
     refused = problem(await api.request(method, path, json=body), 422, "INVALID_REQUEST")

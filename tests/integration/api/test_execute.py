@@ -1,21 +1,24 @@
-"""Handing in a task."""
+"""The submission of tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from app.domain.api_key import KeyLimits
+from app.domain.identity import Role
 from app.domain.task import TaskResult
 from app.ports import RunUpdate
 from app.settings import BrokerSettings
 from app.storage.mongo import Database
-from tests.integration.api.callers import problem, submit
+from tests.integration.api.callers import new_key, problem, submit
 from tests.integration.api.conftest import CLIENT_ADDRESS, StartApi
 from tests.support.servers import HOST, free_port
 from tests.support.tasks import claim_once_dispatched, claim_repository
@@ -89,7 +92,7 @@ async def test_a_ticket_goes_to_the_queue(start_api: StartApi, redis_client: Red
         accepted = await submit(api)
         async with asyncio.timeout(10):
             while not (messages := await redis_client.execute_command("LRANGE", "agent_tasks", 0, -1)):
-                continue  # it is sent behind the back of who submitted the task
+                continue  # tickets are sent in the background
 
     assert [json.loads(message)["headers"]["id"] for message in messages] == [f"{accepted['task_id']}:1"]
 
@@ -238,3 +241,43 @@ async def test_a_session_is_continued(api: httpx.AsyncClient) -> None:
     session = (await api.get(f"/v1/sessions/{first['session_id']}")).json()
     assert session["task_ids"] == [first["task_id"], second["task_id"]]
     assert [message["content"] for message in session["messages"]] == ["first", "second"]
+
+
+@pytest.fixture
+async def limited_api(start_api: StartApi, database: Database, limits: KeyLimits) -> AsyncIterator[httpx.AsyncClient]:
+    """Starts an API for a tenant's key with the limits. The key comes first: limits are remembered for ten seconds."""
+    key = await new_key(database, Role.CLIENT, limits=limits)
+    async with start_api(auth="on") as client:
+        client.headers.update(key)
+        yield client
+
+
+@pytest.mark.parametrize("limits", [KeyLimits(max_queued=2)])
+async def test_a_tenant_queues_no_more_than_it_may(limited_api: httpx.AsyncClient) -> None:
+    again = {"Idempotency-Key": "again"}
+    body = {"task": "Write about tides"}
+    first = await limited_api.post("/v1/agent/execute", json=body, headers=again)
+    await submit(limited_api)
+
+    refused = await limited_api.post("/v1/agent/execute", json=body)
+
+    assert "2 tasks" in problem(refused, 429, "TENANT_QUEUE_FULL")["detail"]
+    assert int(refused.headers["retry-after"]) > 0
+    repeated = await limited_api.post("/v1/agent/execute", json=body, headers=again)
+    assert repeated.json()["task_id"] == first.json()["task_id"]
+
+
+@pytest.mark.parametrize("limits", [KeyLimits(max_running=1)])
+async def test_the_tasks_of_a_tenant_with_a_limit_wait_for_the_dispatcher(
+    limited_api: httpx.AsyncClient, database: Database
+) -> None:
+    accepted = [await submit(limited_api) for _ in range(3)]
+
+    async def dispatched() -> int:
+        return await database["tasks"].count_documents({"dispatched_at": {"$ne": None}})
+
+    async with asyncio.timeout(10):
+        while await dispatched() == 0:
+            continue
+    assert len(accepted) == 3
+    assert await dispatched() == 1

@@ -35,7 +35,7 @@ async def test_erasing_removes_every_text_for_good(api: httpx.AsyncClient, datab
         assert SECRET_TEXT not in json.dumps(stored, default=str), name
 
 
-async def test_what_was_erased_is_gone(api: httpx.AsyncClient) -> None:
+async def test_an_erased_session_and_its_tasks_are_gone(api: httpx.AsyncClient) -> None:
     accepted = await submit(api)
     session = f"/v1/sessions/{accepted['session_id']}"
     await api.delete(session)

@@ -57,7 +57,7 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
     assert task["attempts"] == 1
 
 
-async def test_what_only_the_machinery_needs_is_not_shown(api: httpx.AsyncClient, database: Database) -> None:
+async def test_internal_fields_are_not_shown(api: httpx.AsyncClient, database: Database) -> None:
     accepted = await submit(api)
     await claim_once_dispatched(database, TaskId(accepted["task_id"]))
 
@@ -68,7 +68,7 @@ async def test_what_only_the_machinery_needs_is_not_shown(api: httpx.AsyncClient
         assert internal not in answer.text
 
 
-async def test_runs_show_what_each_step_put_out(api: httpx.AsyncClient, database: Database) -> None:
+async def test_runs_show_the_output_of_each_step(api: httpx.AsyncClient, database: Database) -> None:
     accepted = await submit(api)
     await finish(database, accepted["task_id"])
 

@@ -1,4 +1,4 @@
-"""Listening on a connection whose other end is gone without a word."""
+"""Listening on a connection whose other end has disappeared without closing it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: p
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Who comes first never hears anything; who comes second hears a message."""
+        """Sends nothing to the first client, and a message to the second."""
         nonlocal connections
         connections += 1
         first = connections == 1

@@ -18,7 +18,7 @@ from app.broker.channels import WORKERS_KEY, worker_key
 from app.broker.clients import Broker
 from app.broker.connections import COMMAND_SECONDS
 from app.broker.queue import CeleryTaskQueue
-from app.broker.worker_presence import announce_presence, read_presences, withdraw_presence
+from app.broker.worker_presence import publish_presence, read_presences, withdraw_presence
 from app.domain.ticket import Ticket
 from app.errors import BrokerUnavailable, ConfigurationError
 from app.settings import BrokerSettings, ExecutionSettings, load_settings
@@ -122,7 +122,7 @@ async def test_an_entry_that_is_no_ticket_does_not_hide_the_others(
 
 
 async def test_a_worker_that_speaks_another_language_does_not_hide_the_others(redis_client: Redis) -> None:
-    await announce_presence(redis_client, presence())
+    await publish_presence(redis_client, presence())
     await redis_client.execute_command("SADD", WORKERS_KEY, "w0")
     await redis_client.set(worker_key("w0"), '{"worker_id": 7}')
 
@@ -132,8 +132,8 @@ async def test_a_worker_that_speaks_another_language_does_not_hide_the_others(re
 async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_client: Redis) -> None:
     first = presence(running=("a",))
     second = replace(first, worker_id="w2")
-    await announce_presence(redis_client, first)
-    await announce_presence(redis_client, second)
+    await publish_presence(redis_client, first)
+    await publish_presence(redis_client, second)
     assert {one.worker_id for one in await read_presences(redis_client)} == {"w1", "w2"}
 
     await redis_client.delete(worker_key("w1"))

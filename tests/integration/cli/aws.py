@@ -1,4 +1,4 @@
-"""A stand-in for AWS: moto behind a gate that counts what is asked, and can refuse it."""
+"""A stand-in for AWS: moto behind a gate that records the requests and can refuse them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PASSED_ON = ("content-type", "x-amz-target", "authorization", "x-amz-date", "x-
 
 @dataclass
 class Aws:
-    """`refusals` are the codes that the next calls are answered with, `asked` every method and path so far."""
+    """The stand-in. `refusals` are the codes for the next calls, `asked` every method and path so far."""
 
     url: str
     behind: str
@@ -31,7 +31,7 @@ class Aws:
     without_token: list[str] = field(default_factory=list)
 
     def settings(self) -> dict[str, str]:
-        """The environment of a process on an instance that has a role."""
+        """Returns the environment of a process on an instance that has a role."""
         return {
             "AWS_ENDPOINT_URL_SSM": self.url,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url,
@@ -56,7 +56,9 @@ def running_aws() -> Iterator[Aws]:
     server = ThreadedMotoServer(ip_address=HOST, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False).raise_for_status()  # it is one for the process
+    httpx.post(
+        f"http://{host}:{port}/moto-api/reset", trust_env=False
+    ).raise_for_status()  # moto keeps one state per process
     gate = ThreadingHTTPServer((HOST, 0), BaseHTTPRequestHandler)
     aws = Aws(url=f"http://{HOST}:{gate.server_port}", behind=f"http://{host}:{port}")
     gate.RequestHandlerClass = _gate_to(aws)

@@ -1,4 +1,4 @@
-"""Runs the real command in a folder of its own, with nothing set that a developer may have set."""
+"""The real command in a folder of its own, without the settings of the developer who runs the tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 120
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without any of the product's settings, and without any of AWS and of proxies."""
+    """Returns the environment without settings of the product, of AWS and of proxies."""
     ours = {str(item.validation_alias) for group in GROUPS.values() for item in group.model_fields.values()}
     return {
         name: value
@@ -30,7 +30,7 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass
 class Shell:
-    """A working directory; `settings` are laid over the clean environment."""
+    """A working directory for commands; `settings` are added to the clean environment."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Shell:
         )
 
     def ok(self, *arguments: str) -> str:
-        """Standard output of a command that has to succeed."""
+        """Runs a command that has to succeed, and returns its standard output."""
         done = self.run(*arguments)
         assert done.returncode == 0, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout

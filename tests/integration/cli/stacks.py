@@ -59,7 +59,7 @@ class Stack:
 
 @contextmanager
 def running(folder: StateFolder, plan: StackPlan) -> Iterator[Stack]:
-    """A stack whose children are all ready."""
+    """Runs a stack; the block begins when all its children are ready."""
     stack = Stack(folder, start_supervisor(folder, plan, tethered=False))
     try:
         wait_until_ready(folder, stack.supervisor, on_status=lambda _: None)
@@ -75,7 +75,7 @@ def state_folder(path: Path) -> StateFolder:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie has."""
+    """Returns True if the process has ended; a zombie has."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

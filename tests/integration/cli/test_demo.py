@@ -1,4 +1,4 @@
-"""`agent-orchestrator demo` without a key: every scene ends as promised, and the screen says what is simulated."""
+"""`agent-orchestrator demo` without a key: every scene ends as promised, and the screen names what is simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's shell blocks work as they stand, one after the other, in a fresh folder."""
+"""The README's shell blocks work unchanged, one after the other, in a fresh folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encodin
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working directory that sees the repository, with a state folder of its own."""
+    """Makes a working directory with links to the repository and a state folder of its own."""
     for name in ("Makefile", ".ci", ".venv", "requirements.lock", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path

@@ -66,12 +66,12 @@ def test_helm_reads_every_value_as_the_text_that_it_is(shell: Shell, aws: Aws) -
 def test_names_and_versions_are_told_and_no_value(shell: Shell, aws: Aws) -> None:
     aws.put(f"{PATH}/REDIS_URL", "rediss://:changed@cache/", secure=True)
     aws.put(f"{PATH}/PLUGIN_CITY", "Bremen")
-    told = shell.run("ssm-render", "--path", PATH).stderr
-    assert f"{PATH}/REDIS_URL version 2, a secret" in told
-    assert f"{PATH}/PLUGIN_CITY version 1: PLUGIN_CITY is no setting of this version" in told
+    shown = shell.run("ssm-render", "--path", PATH).stderr
+    assert f"{PATH}/REDIS_URL version 2, a secret" in shown
+    assert f"{PATH}/PLUGIN_CITY version 1: PLUGIN_CITY is no setting of this version" in shown
     listed = shell.ok("ssm-render", "--path", f"{PATH}/", "--versions")
     assert listed.splitlines() == [f"{PATH}/MONGO_URI 1", f"{PATH}/PLUGIN_CITY 1", f"{PATH}/REDIS_URL 2"]
-    assert not any(secret in told + listed for secret in ("very-secret", "hidden", "changed", "Bremen"))
+    assert not any(secret in shown + listed for secret in ("very-secret", "hidden", "changed", "Bremen"))
 
 
 def test_throttled_calls_are_made_again(shell: Shell, aws: Aws) -> None:

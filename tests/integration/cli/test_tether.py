@@ -1,4 +1,4 @@
-"""The tether's second way, for systems without a death signal: a watched pipe."""
+"""The tether on systems without a death signal: a watched pipe."""
 
 from __future__ import annotations
 

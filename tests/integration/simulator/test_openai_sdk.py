@@ -208,10 +208,10 @@ def test_calls_are_counted_for_the_task(client: OpenAI, control: httpx.Client) -
     ask(own)
     with pytest.raises(openai.InternalServerError):
         ask(own, "sim-down")
-    told = control.get("/simulator/calls", params={"task_id": "t7"}).json()
-    assert told["by_step"] == {"write#1": 2}
-    assert told["by_outcome"] == {"ok": 1, "down": 1}
-    assert told["entries"][0]["request_id"] == "r7"
+    report = control.get("/simulator/calls", params={"task_id": "t7"}).json()
+    assert report["by_step"] == {"write#1": 2}
+    assert report["by_outcome"] == {"ok": 1, "down": 1}
+    assert report["entries"][0]["request_id"] == "r7"
 
 
 def test_model_goes_down_at_run_time(client: OpenAI, control: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
+from app.agents.testing import Reply, ScriptedLLM, ScriptedSearch
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.identity import TaskId
 from app.domain.message import Message
@@ -27,7 +28,6 @@ from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.doubles import DrainsDouble
 from tests.support.tasks import TENANT, claim_repository, new_task, task_repository
-from tests.unit.agents.doubles import FakeSearch, Reply, ScriptedLLM
 from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.executor import Executor, ExecutorParts
@@ -89,7 +89,7 @@ class Bench:
             "store_watch": self.store_watch,
             "registry": self.registry,
             "bind_llm": self.bind,
-            "search": FakeSearch(),
+            "search": ScriptedSearch(),
             "finished": self.finished.append,
             "recent": RecentWork(SystemClock()),
             "settings": settings,

@@ -1,4 +1,4 @@
-"""The example of docs/adding-an-agent.md runs as it stands, outside the package, however it is registered."""
+"""The examples of docs/adding-an-agent.md run unchanged, outside the package, whichever way the agent is registered."""
 
 from __future__ import annotations
 
@@ -6,33 +6,43 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.agents.peer.graph import PeerAgent
 from app.agents.registry import AgentRegistry, build_registry
+from app.agents.testing import MemoryJournal, ScriptedLLM, build_context
 from app.settings import AgentSettings
-from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "adding-an-agent.md"
 SMELLS = {"language": "Python", "smells": ["the name f", "no types"]}
 ANSWER = "```python\ndef increment(number: int) -> int:\n    return number + 1\n```\n- Named the function."
 
 
-def documented(language: str) -> str:
-    """The page's first block of code in that language."""
-    match = re.search(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    assert match is not None
-    return match.group(1)
+def documented(language: str, number: int = 0) -> str:
+    """Reads a block of code in that language from the page, counted from 0."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return str(blocks[number])
 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the import path that holds the documented module and nothing else."""
+    """Makes a folder on the import path that holds the documented module and nothing else."""
     (tmp_path / "refactor_agent.py").write_text(documented("python"))
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("refactor_agent", None)
+
+
+@pytest.mark.usefixtures("outside")
+async def test_the_documented_tests_pass() -> None:
+    module: dict[str, Any] = {}
+    exec(compile(documented("python", 1), str(DOCUMENT), "exec"), module)  # noqa: S102 - our own page is under test
+    documented_tests = [value for name, value in module.items() if name.startswith("test_")]
+    assert len(documented_tests) == 2
+    for documented_test in documented_tests:
+        await documented_test()
 
 
 @pytest.fixture(params=["setting", "entry point"])
@@ -50,7 +60,7 @@ def registry(request: pytest.FixtureRequest, outside: Path) -> AgentRegistry:
 
 async def test_the_documented_agent_answers(registry: AgentRegistry) -> None:
     llm = ScriptedLLM(SMELLS, ANSWER)
-    output = await registry.get("RefactorAgent").run(make_context(llm, task="def f(a):\n  return a+1"))
+    output = await registry.get("RefactorAgent").run(build_context(llm, task="def f(a):\n  return a+1"))
     assert (output.agent_name, output.code_language, output.content) == ("RefactorAgent", "python", ANSWER)
     assert "- the name f\n- no types" in llm.calls[1].prompt
 
@@ -58,10 +68,10 @@ async def test_the_documented_agent_answers(registry: AgentRegistry) -> None:
 async def test_the_documented_agent_resumes_without_paying_again(registry: AgentRegistry) -> None:
     journal = MemoryJournal()
     agent = registry.get("RefactorAgent")
-    first = await agent.run(make_context(ScriptedLLM(SMELLS, ANSWER), journal=journal))
+    first = await agent.run(build_context(ScriptedLLM(SMELLS, ANSWER), journal=journal))
     assert journal.flushed == ["find_smells#1"]
     again = ScriptedLLM()
-    assert await agent.run(make_context(again, journal=journal.resumed())) == first
+    assert await agent.run(build_context(again, journal=journal.resumed())) == first
     assert again.calls == []
 
 
@@ -69,7 +79,7 @@ async def test_the_router_offers_it_without_an_edit(registry: AgentRegistry) -> 
     llm = ScriptedLLM(
         {"reasoning": "Given code.", "agent_name": "RefactorAgent", "confidence": 0.9, "alternatives": []}
     )
-    routing = await PeerAgent().route(make_context(llm, task="Refactor this", cards=registry.cards()))
+    routing = await PeerAgent().route(build_context(llm, task="Refactor this", cards=registry.cards()))
     assert routing.agent_name == "RefactorAgent"
     assert "Restructures source code" in llm.calls[0].prompt
 

@@ -13,8 +13,8 @@ from langgraph.runtime import Runtime
 from langsmith.utils import tracing_is_enabled
 
 from app.agents.base import AgentContext, GraphAgent, hash_inputs, journaled
+from app.agents.testing import MemoryJournal, ScriptedLLM, build_context
 from app.domain.agent import AgentCard
-from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context
 
 CARD = AgentCard(name="EchoAgent", agent_type="echo", description="Echoes.", version="1")
 
@@ -42,7 +42,7 @@ def echo_agent(*, flush: bool = True) -> GraphAgent[EchoState]:
 
 async def test_a_node_that_runs_twice_has_two_keys() -> None:
     journal = MemoryJournal()
-    await echo_agent().run_graph({"text": "a"}, make_context(ScriptedLLM(), journal=journal))
+    await echo_agent().run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=journal))
     assert journal.recorded == ["echo#1", "echo#2"]
     assert journal.flushed == ["echo#1", "echo#2"]
 
@@ -50,18 +50,18 @@ async def test_a_node_that_runs_twice_has_two_keys() -> None:
 async def test_a_resumed_graph_runs_nothing_that_is_recorded() -> None:
     journal = MemoryJournal()
     agent = echo_agent()
-    first = await agent.run_graph({"text": "a"}, make_context(ScriptedLLM(), journal=journal))
+    first = await agent.run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=journal))
     resumed = journal.resumed()
-    assert await agent.run_graph({"text": "a"}, make_context(ScriptedLLM(), journal=resumed)) == first
+    assert await agent.run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=resumed)) == first
     assert resumed.recorded == []
 
 
 async def test_a_node_whose_inputs_changed_runs_again() -> None:
     journal = MemoryJournal()
     agent = echo_agent()
-    await agent.run_graph({"text": "a"}, make_context(ScriptedLLM(), journal=journal))
+    await agent.run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=journal))
     resumed = journal.resumed()
-    final = await agent.run_graph({"text": "b"}, make_context(ScriptedLLM(), journal=resumed))
+    final = await agent.run_graph({"text": "b"}, build_context(ScriptedLLM(), journal=resumed))
     assert final["echo"] == "bb"
     assert resumed.recorded == ["echo#1", "echo#2"]
 
@@ -69,13 +69,13 @@ async def test_a_node_whose_inputs_changed_runs_again() -> None:
 async def test_what_a_node_raises_reaches_the_caller_unwrapped_and_unrecorded() -> None:
     journal = MemoryJournal()
     with pytest.raises(ZeroDivisionError):
-        await echo_agent().run_graph({"text": "fail"}, make_context(ScriptedLLM(), journal=journal))
+        await echo_agent().run_graph({"text": "fail"}, build_context(ScriptedLLM(), journal=journal))
     assert journal.recorded == []
 
 
 async def test_flush_can_be_left_to_what_follows() -> None:
     journal = MemoryJournal()
-    await echo_agent(flush=False).run_graph({"text": "a"}, make_context(ScriptedLLM(), journal=journal))
+    await echo_agent(flush=False).run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=journal))
     assert journal.flushed == []
 
 

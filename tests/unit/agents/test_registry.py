@@ -1,4 +1,4 @@
-"""Where agents come from, and what stops a start."""
+"""The origins of agents, and the mistakes that stop a start."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def explodes():
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the import path, outside the package."""
+    """Makes a folder of plugins on the import path, outside the package."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "echo_plugin.py").write_text(AGENT.format(name="EchoAgent"))
     (tmp_path / "bad_plugin.py").write_text(BAD)
@@ -117,16 +117,16 @@ def test_names_of_the_router_are_reserved(plugins: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("echo_plugin", r"AGENT_PLUGINS: echo_plugin: write `module:attribute`"),
+        ("echo_plugin", r"AGENT_PLUGINS: echo_plugin: this is not a reference to an agent; write `module:attribute`"),
         ("echo_plugin:", r"write `module:attribute`"),
         ("no_such_module:agent", r"could not be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("echo_plugin:missing", r"could not be loaded: AttributeError: .*missing"),
         ("broken_plugin:agent", r"ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
         ("bad_plugin:explodes", r"could not be loaded: RuntimeError: no licence found"),
         ("bad_plugin:bad_card", r"could not be loaded: ValidationError"),
-        ("bad_plugin:number", r"its `card` has to be an AgentCard"),
-        ("bad_plugin:Cardless", r"its `card` has to be an AgentCard"),
-        ("bad_plugin:Synchronous", r"`run` has to be an async method"),
+        ("bad_plugin:number", r"its `card` must be an AgentCard"),
+        ("bad_plugin:Cardless", r"its `card` must be an AgentCard"),
+        ("bad_plugin:Synchronous", r"`run` must be an async method"),
     ],
 )
 def test_what_is_wrong_with_a_plugin_is_said_with_its_reference(plugins: Path, reference: str, message: str) -> None:

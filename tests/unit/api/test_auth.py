@@ -1,4 +1,4 @@
-"""Whose address counts behind proxies."""
+"""The address of a client behind proxies."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_codes_that_cross_http_are_distinct() -> None:
     assert len({leaf.code for leaf in leaves}) == len(leaves)
 
 
-def test_a_fault_of_ours_tells_nothing() -> None:
+def test_an_internal_error_shows_no_detail() -> None:
     answer = problem_response(ValueError("password=hunter2"), request_id="r")
 
     assert answer.status_code == 500
@@ -55,7 +55,7 @@ def test_a_fault_of_ours_tells_nothing() -> None:
     assert b"hunter2" not in bytes(answer.body)
 
 
-def test_a_store_error_tells_no_detail() -> None:
+def test_a_store_error_shows_no_detail() -> None:
     assert b"code 8000" not in bytes(problem_response(errors.StoreError("code 8000"), request_id="r").body)
 
 

@@ -17,8 +17,8 @@ from app.cli.embedded.state import StackStatus, StateFolder
 Answer = tuple[int, dict[str, str], object]
 
 
-class _Scripted(HTTPServer):
-    """Gives its answers one after the other, the last one again and again; remembers what was asked."""
+class _ScriptedServer(HTTPServer):
+    """A server that gives its answers one after the other and repeats the last; `asked` keeps the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -31,7 +31,7 @@ class _Scripted(HTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Scripted
+    server: _ScriptedServer
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
@@ -53,9 +53,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[_Scripted]:
-    server = _Scripted()
-    thread = threading.Thread(target=server.serve_forever)
+def server() -> Iterator[_ScriptedServer]:
+    server = _ScriptedServer()
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     yield server
     server.shutdown()
@@ -63,7 +63,7 @@ def server() -> Iterator[_Scripted]:
     server.server_close()
 
 
-def test_problem_becomes_an_error_with_its_code_and_fields(server: _Scripted) -> None:
+def test_problem_becomes_an_error_with_its_code_and_fields(server: _ScriptedServer) -> None:
     problem = {
         "detail": "1 field is wrong.",
         "code": "INVALID_REQUEST",
@@ -75,7 +75,7 @@ def test_problem_becomes_an_error_with_its_code_and_fields(server: _Scripted) ->
     assert failure.value.code == "INVALID_REQUEST"
 
 
-def test_answer_of_another_server_is_told_apart(server: _Scripted) -> None:
+def test_answer_of_another_server_is_told_apart(server: _ScriptedServer) -> None:
     server.answers = [(404, {}, "<html>not ours</html>")]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed, match="is this the API's address"):
         client.get("x")
@@ -89,14 +89,14 @@ def test_missing_server_gives_advice() -> None:
         client.get("x")
 
 
-def test_key_is_sent_as_bearer(server: _Scripted) -> None:
+def test_key_is_sent_as_bearer(server: _ScriptedServer) -> None:
     server.answers = [(200, {}, {})]
     with ApiClient(server.url, key="ao_word") as client:
         client.cancel("x")
     assert server.asked == [("POST", "/v1/tasks/x/cancel", "Bearer ao_word")]
 
 
-def test_follow_yields_changes_only_and_ends_with_the_task(server: _Scripted) -> None:
+def test_follow_yields_changes_only_and_ends_with_the_task(server: _ScriptedServer) -> None:
     queued, done = ({"status": status, "updated_at": status} for status in ("queued", "completed"))
     server.answers = [(200, {}, queued), (200, {}, queued), (200, {}, done)]
     with ApiClient(server.url) as client:
@@ -104,7 +104,7 @@ def test_follow_yields_changes_only_and_ends_with_the_task(server: _Scripted) ->
     assert len(server.asked) == 3
 
 
-def test_reading_too_often_waits_and_reads_again(server: _Scripted) -> None:
+def test_reading_too_often_waits_and_reads_again(server: _ScriptedServer) -> None:
     server.answers = [(429, {"Retry-After": "0"}, {}), (200, {}, {"status": "queued"})]
     with ApiClient(server.url) as client:
         assert client.get("x") == {"status": "queued"}

@@ -1,4 +1,4 @@
-"""docs/config-reference.md says what the settings say."""
+"""docs/config-reference.md agrees with the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The system's state on a terminal: whatever is wrong is named."""
+"""The state of the system on a terminal: everything wrong is named."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def shown(**fields: Any) -> str:
     }
     console = Console(file=StringIO(), width=100)
     print_system(console, {**system, **fields})
-    told = console.file
-    assert isinstance(told, StringIO)
-    return told.getvalue()
+    output = console.file
+    assert isinstance(output, StringIO)
+    return output.getvalue()
 
 
 def test_a_system_that_works() -> None:
-    told = shown()
+    text = shown()
 
-    assert "12 tasks wait, the oldest for 7 s; 4 run." in told
-    assert told.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
+    assert "12 tasks wait, the oldest for 7 s; 4 run." in text
+    assert text.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
 
 
 def test_conditions_drains_and_missing_servers_are_named() -> None:
@@ -45,6 +45,6 @@ def test_conditions_drains_and_missing_servers_are_named() -> None:
     assert "store_away" in shown(workers=[worker(condition="store_away", paused=True)])
     assert "draining" in shown(workers=[worker(draining=True, paused=True)])
     assert "mongodb is down: no answer" in shown(dependencies={"mongodb": down})
-    assert "No worker is there" in shown(workers=[])
+    assert "No worker is running" in shown(workers=[])
     assert "while Redis does not answer" in shown(workers=None, queue=None)
     assert "No tasks are accepted: moving house" in shown(intake={"accepting": False, "reason": "moving house"})

@@ -1,4 +1,4 @@
-"""The states of a task, and reading what another version wrote."""
+"""The statuses of a task, and documents of other versions."""
 
 from __future__ import annotations
 

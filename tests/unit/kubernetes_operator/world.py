@@ -22,12 +22,11 @@ from agent_operator.rest.rest_client import (
     TaskSource,
     TaskState,
 )
-from app.domain.task import TaskStatus
+from app.domain.task import TERMINAL, TaskStatus
 from tests.support.doubles import ManualClock
 
 NOW = ManualClock().now()
 NAMESPACE = "team"
-TERMINAL = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED)
 
 
 class Killed(BaseException):

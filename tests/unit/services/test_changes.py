@@ -1,4 +1,4 @@
-"""The changes feed against a log of writes: whatever is seen late, or under a clock that stepped back, is told."""
+"""The changes feed against a log of writes: also changes that become visible late, or under a stepped-back clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,15 +17,15 @@ from app.domain.cursor import encode_cursor
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.errors import InvalidRequest
-from app.ports import ChangePage, ChangePosition
+from app.ports import ChangePage, ChangePosition, IdempotencyRecord
 from app.services.changes import ChangeService
-from app.services.shutdown import Closing
+from app.services.shutdown import Shutdown
 from tests.support.doubles import ManualClock
 
 
 @dataclass
 class Log:
-    """A store whose writes are seen a little after the time they stand under. `skew` is how far its clock is behind."""
+    """A store whose writes become visible a little after their time stamp. `skew` is how far its clock is behind."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     skew: timedelta = timedelta()
@@ -38,7 +38,7 @@ class Log:
         return (self.clock.now() - self.skew).replace(microsecond=0)
 
     def write(self, task_id: str, delay_seconds: float) -> None:
-        """One write of a document comes after the other, as a database does it."""
+        """Writes a document, unless a write of it is under way: a database does one after the other."""
         if self.busy.get(task_id, 0) > self.clock.seconds:
             return
         rev = self.revs[task_id] = self.revs.get(task_id, 0) + 1
@@ -53,7 +53,7 @@ class Log:
         self.busy[task_id] = self.clock.seconds + delay_seconds
         self.under_way.append((self.clock.seconds + delay_seconds, written))
 
-    def _settle(self) -> None:
+    def _make_visible(self) -> None:
         for visible_at, written in self.under_way:
             if visible_at <= self.clock.seconds:
                 self.seen[written.id] = written
@@ -63,7 +63,7 @@ class Log:
         return self.time()
 
     async def after(self, position: ChangePosition, *, limit: int) -> ChangePage:
-        self._settle()
+        self._make_visible()
         place = (position.changed_at, position.task_id)
         found = sorted((change.changed_at, change.id) for change in self.seen.values())
         page = [self.seen[task_id] for at, task_id in found if (at, task_id) > place][:limit]
@@ -71,22 +71,32 @@ class Log:
         return ChangePage(items=page, end=end, full=len(page) == limit)
 
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
-        self._settle()
+        self._make_visible()
         return [self.seen[task_id] for task_id in task_ids if task_id in self.seen]
+
+    async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
+        return [], None
+
+
+class NoKeys:
+    async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None:
+        return None
 
 
 class Reader:
+    """A reader of the feed that keeps the greatest revision of each task."""
+
     def __init__(self, log: Log) -> None:
-        self.closing = Closing()
-        self.service = ChangeService(cast("Any", log), cast("Any", None), log.clock, self.closing)
+        self.shutdown = Shutdown()
+        self.service = ChangeService(log, NoKeys(), log.clock, self.shutdown)
         self.cursor: str | None = None
         self.known: dict[str, int] = {}
-        self.told = 0
+        self.received = 0
 
-    async def ask(self, limit: int) -> bool:
+    async def read(self, limit: int) -> bool:
         changes = await self.service.read(self.cursor, limit=limit, wait_seconds=0)
         self.cursor = changes.cursor
-        self.told += len(changes.items)
+        self.received += len(changes.items)
         for change in changes.items:
             self.known[change.id] = max(change.rev, self.known.get(change.id, 0))
         return changes.more
@@ -100,47 +110,47 @@ steps_back = st.tuples(st.just("step back"), st.integers(1, 30), st.none())
 
 @settings(max_examples=400, deadline=None)
 @given(moves=st.lists(st.one_of(writes, writes, waits, reads, steps_back), max_size=60))
-def test_every_change_is_told_at_last(moves: list[tuple[str, Any, Any]]) -> None:
+def test_every_change_is_delivered_in_the_end(moves: list[tuple[str, Any, Any]]) -> None:
     async def play() -> None:
         log = Log()
         reader = Reader(log)
-        await reader.ask(5)
+        await reader.read(5)
         for move, size, more in moves:
             if move == "write":
                 log.write(size, more)
             elif move == "wait":
                 log.clock.advance(size)
-                await reader.ask(5)
+                await reader.read(5)
             elif move == "read":
-                await reader.ask(size)
+                await reader.read(size)
             else:
                 log.skew += timedelta(seconds=size)
-                await reader.ask(5)
+                await reader.read(5)
         for _ in range(60):
             log.clock.advance(1)
-            while await reader.ask(3):
+            while await reader.read(3):
                 pass
         assert reader.known == log.revs
 
     asyncio.run(play())
 
 
-async def test_a_change_is_told_anew_for_ten_seconds_at_most_every_two() -> None:
+async def test_a_change_is_delivered_again_for_ten_seconds_at_most_every_two() -> None:
     log = Log()
     reader = Reader(log)
     log.write("a", 0)
 
     for _ in range(400):
-        await reader.ask(10)
+        await reader.read(10)
         log.clock.advance(0.1)
 
-    assert 1 < reader.told <= 8
+    assert 1 < reader.received <= 8
 
 
-async def test_it_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
     reader = Reader(log)
-    await reader.ask(10)
+    await reader.read(10)
     slept = []
 
     async def sleep(seconds: float) -> None:
@@ -163,25 +173,25 @@ async def test_it_waits_for_a_first_change_and_no_longer_than_asked(monkeypatch:
     assert sum(slept) == pytest.approx(1)
 
 
-async def test_it_waits_no_longer_when_the_process_is_told_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_shutdown_ends_the_waiting_for_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(Log())
     slept = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        reader.closing.begin()
+        reader.shutdown.begin()
 
     monkeypatch.setattr("app.services.changes.asyncio.sleep", sleep)
     nothing = await reader.service.read(None, limit=10, wait_seconds=30)
     assert (list(nothing.items), len(slept)) == ([], 1)
 
 
-async def test_a_cursor_from_the_end_of_time_is_no_fault_of_ours() -> None:
+async def test_a_cursor_from_the_end_of_time_causes_no_error() -> None:
     reader = Reader(Log())
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     reader.cursor = encode_cursor([end, "a", end, datetime.fromtimestamp(0, tz=UTC)])
 
-    assert not await reader.ask(10)
+    assert not await reader.read(10)
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "WzEsMl0", "e30", "bnVsbA", "é", "WzFlOTk5LCJhIiwxLDFd"])

@@ -1,4 +1,4 @@
-"""What workers' breakers and presences say of the system's health."""
+"""The health of workers and providers, as presences and breakers show it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def presence(*, draining: bool = False, breakers: Mapping[str, str] | None = Non
     )  # fmt: skip
 
 
-def test_the_worst_word_of_all_workers_counts() -> None:
-    told = [
+def test_the_worst_state_of_all_workers_counts() -> None:
+    presences = [
         presence(breakers={"a": "closed", "b": "open", "c": "half_open"}),
         presence(breakers={"a": "closed", "b": "closed", "c": "closed", "d": "closed"}),
     ]
 
-    assert {name: health.status for name, health in judge_providers(told).items()} == {
+    assert {name: health.status for name, health in judge_providers(presences).items()} == {
         "a": HealthStatus.UP,
         "b": HealthStatus.DOWN,
         "c": HealthStatus.DEGRADED,
@@ -30,7 +30,7 @@ def test_the_worst_word_of_all_workers_counts() -> None:
     }
 
 
-def test_a_word_of_a_newer_worker_is_passed_over() -> None:
+def test_a_state_of_a_newer_worker_is_ignored() -> None:
     assert judge_providers([presence(breakers={"a": "resting"})]) == {}
 
 

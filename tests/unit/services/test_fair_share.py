@@ -1,4 +1,4 @@
-"""Who is served next, as properties of the pure decision."""
+"""The fair choice of the next tasks, as properties of the pure decision."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_equal_tenants_share_equally() -> None:
     assert served({"a": 100, "b": 100}, {}, 10) == {"a": 5, "b": 5}
 
 
-def test_who_holds_more_waits() -> None:
+def test_the_tenant_that_holds_more_waits() -> None:
     assert served({"a": 100, "b": 100}, {"a": 4}, 6) == {"a": 1, "b": 5}
 
 
@@ -111,7 +111,7 @@ def test_room_is_used_up_and_no_limit_broken(
 
 
 @given(numbers=_COUNTS, held=_COUNTS, room=st.integers(0, 60))
-def test_nobody_who_still_waits_is_behind_anybody_who_was_served(
+def test_no_waiting_tenant_is_behind_one_that_was_served(
     numbers: dict[str, int], held: dict[str, int], room: int
 ) -> None:
     chosen = served(numbers, held, room)

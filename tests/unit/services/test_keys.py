@@ -1,4 +1,4 @@
-"""API keys: what is made, what is trusted, for how long."""
+"""API keys: their creation, and how long a valid one is trusted."""
 
 from __future__ import annotations
 
@@ -12,23 +12,13 @@ from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
 from app.services.keys import TRUST_SECONDS, KeyService, hash_secret
+from tests.support.doubles import ManualClock
 
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-class StoppedClock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        return MOMENT
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
 class KeysInMemory:
-    """`app.ports.ApiKeyRepository`, counting look-ups."""
+    """Implements `app.ports.ApiKeyRepository` and counts the look-ups."""
 
     def __init__(self) -> None:
         self.by_hash: dict[str, ApiKey] = {}
@@ -56,8 +46,8 @@ class KeysInMemory:
 
 
 @pytest.fixture
-def clock() -> StoppedClock:
-    return StoppedClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -66,7 +56,7 @@ def stored() -> KeysInMemory:
 
 
 @pytest.fixture
-def keys(stored: KeysInMemory, clock: StoppedClock) -> KeyService:
+def keys(stored: KeysInMemory, clock: ManualClock) -> KeyService:
     return KeyService(stored, clock)
 
 
@@ -78,26 +68,26 @@ async def test_a_new_key_has_256_random_bits_and_is_stored_as_a_hash(keys: KeySe
     assert set(stored.by_hash) == {hash_secret(created.secret) for created in made}
 
 
-async def test_a_good_key_is_looked_up_once_in_a_while(
-    keys: KeyService, stored: KeysInMemory, clock: StoppedClock
+async def test_a_valid_key_is_read_every_ten_seconds(
+    keys: KeyService, stored: KeysInMemory, clock: ManualClock
 ) -> None:
     created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
 
     assert [await keys.verify(created.secret) for _ in range(5)] == [created.key] * 5
     assert stored.lookups == 1
-    clock.seconds = TRUST_SECONDS
+    clock.advance(TRUST_SECONDS)
     await keys.verify(created.secret)
     assert stored.lookups == 2
 
 
 async def test_a_key_revoked_elsewhere_is_refused_when_trust_has_passed(
-    keys: KeyService, stored: KeysInMemory, clock: StoppedClock
+    keys: KeyService, stored: KeysInMemory, clock: ManualClock
 ) -> None:
     created = await keys.create(name="ci", tenant=Tenant("acme"), role=Role.CLIENT)
     await keys.verify(created.secret)
     await stored.revoke(created.key.id)
 
-    clock.seconds = TRUST_SECONDS
+    clock.advance(TRUST_SECONDS)
     with pytest.raises(Unauthenticated):
         await keys.verify(created.secret)
 
@@ -113,7 +103,7 @@ async def test_a_key_revoked_here_is_refused_at_once(keys: KeyService) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 257, "with space in the key", "ключ-ключ-ключ-ключ"])
-async def test_what_cannot_be_a_key_is_refused_without_a_look(
+async def test_text_that_cannot_be_a_key_is_refused_without_a_reading(
     keys: KeyService, stored: KeysInMemory, secret: str
 ) -> None:
     with pytest.raises(Unauthenticated):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from app.domain.api_key import ApiKey, KeyLimits
 from app.domain.fairness import TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.errors import StoreUnavailable
-from app.ports import ApiKeyRepository
 from app.services.policies import FRESH_SECONDS, TenantPolicies
 from tests.support.doubles import ManualClock
 
@@ -20,7 +18,7 @@ TEAM = Tenant("team")
 def key(*, revoked: bool = False, tenant: Tenant = TEAM, **limits: float) -> ApiKey:
     now = ManualClock().now()
     gone = now if revoked else None
-    said = KeyLimits(**limits)  # type: ignore[arg-type]  # numbers, as the test wrote them
+    own = KeyLimits(**limits)  # type: ignore[arg-type]  # numbers, as the test wrote them
     return ApiKey(
         id="k",
         name="k",
@@ -28,30 +26,32 @@ def key(*, revoked: bool = False, tenant: Tenant = TEAM, **limits: float) -> Api
         role=Role.CLIENT,
         created_at=now,
         revoked_at=gone,
-        limits=said,
+        limits=own,
     )
 
 
 class Keys:
+    """The keys in a store that counts its readings and can be down."""
+
     def __init__(self, *keys: ApiKey) -> None:
         self.keys = keys
         self.down = False
-        self.asked = 0
+        self.reads = 0
 
     async def list_all(self) -> Sequence[ApiKey]:
-        self.asked += 1
+        self.reads += 1
         if self.down:
             raise StoreUnavailable("the store is switched off")
         return self.keys
 
 
 async def policies(keys: Keys, clock: ManualClock | None = None) -> TenantPolicies:
-    made = TenantPolicies(cast("ApiKeyRepository", keys), DEFAULT, clock or ManualClock())
+    made = TenantPolicies(keys, DEFAULT, clock or ManualClock())
     await made.refresh()
     return made
 
 
-async def test_without_a_word_of_its_keys_the_default_holds() -> None:
+async def test_the_default_holds_if_the_keys_set_no_limits() -> None:
     assert (await policies(Keys(key()))).of(TEAM) == DEFAULT
     assert (await policies(Keys())).of(TEAM) == DEFAULT
 
@@ -62,19 +62,19 @@ async def test_the_most_generous_of_several_keys_counts() -> None:
     assert (await policies(keys)).of(TEAM) == TenantPolicy(weight=0.5, max_running=4, max_queued=100)
 
 
-async def test_the_keys_are_looked_at_every_ten_seconds() -> None:
+async def test_the_keys_are_read_every_ten_seconds() -> None:
     keys, clock = Keys(key(max_running=2)), ManualClock()
     made = await policies(keys, clock)
     await made.refresh()
-    assert keys.asked == 1
+    assert keys.reads == 1
 
     clock.advance(FRESH_SECONDS)
     await made.refresh()
 
-    assert keys.asked == 2
+    assert keys.reads == 2
 
 
-async def test_while_the_store_is_away_what_was_known_holds() -> None:
+async def test_the_last_known_policies_hold_during_an_outage() -> None:
     keys, clock = Keys(key(max_running=2)), ManualClock()
     made = await policies(keys, clock)
     keys.down = True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from app.domain.worker import RecentFigures
-from app.ports import DispatchRepository, QueueCounts
+from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.metrics import ApiMetrics
@@ -20,7 +20,7 @@ class Counts:
 
 def publisher(queue: MemoryQueue, clock: ManualClock) -> SnapshotPublisher:
     return SnapshotPublisher(
-        cast("DispatchRepository", Counts()),
+        Counts(),
         queue,
         expected_service_seconds=20,
         clock=clock,
@@ -33,14 +33,14 @@ async def published(queue: MemoryQueue) -> dict[str, Any]:
     return queue.published
 
 
-async def test_before_the_first_task_the_expected_service_time_stands_in() -> None:
+async def test_before_the_first_task_the_expected_service_time_is_published() -> None:
     snapshot = await published(MemoryQueue())
 
     assert (snapshot["mean_service_seconds"], snapshot["p95_service_seconds"]) == (20, 20)
     assert (snapshot["model_calls"], snapshot["rate_limited_share"]) == (0, 0)
 
 
-async def test_what_the_workers_saw_is_merged() -> None:
+async def test_the_figures_of_all_workers_are_merged() -> None:
     queue = MemoryQueue()
     quick = RecentFigures(service_seconds=(1.0,) * 19, model_calls=30, rate_limited_calls=0)
     slow = RecentFigures(service_seconds=(21.0,), model_calls=10, rate_limited_calls=10)
@@ -52,7 +52,7 @@ async def test_what_the_workers_saw_is_merged() -> None:
     assert (snapshot["model_calls"], snapshot["rate_limited_share"]) == (40, 0.25)
 
 
-async def test_waiting_in_flight_and_drift_are_told() -> None:
+async def test_waiting_in_flight_and_drift_are_published() -> None:
     queue = MemoryQueue()
     queue.workers = [presence(running=("a",))]
 
@@ -67,13 +67,13 @@ async def test_arrivals_at_all_processes_make_the_rate() -> None:
     leader = publisher(queue, clock)
     await leader.publish()
     for arrivals in (here, there, there):
-        arrivals.task_accepted()
+        arrivals.record_accepted()
     queue.down = True
-    await there.tell()
+    await there.publish()
     queue.down = False
-    await here.tell()
-    await there.tell()
-    await there.tell()
+    await here.publish()
+    await there.publish()
+    await there.publish()
     clock.advance(10)
 
     await leader.publish()

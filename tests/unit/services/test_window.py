@@ -44,7 +44,7 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
     assert len(queue.tickets) == SMALLEST_WINDOW
 
 
-async def test_what_is_being_sent_takes_up_room() -> None:
+async def test_tickets_being_sent_take_up_room() -> None:
     queue, clock = MemoryQueue(), ManualClock()
     queue.hold = asyncio.Event()
     window = TicketWindow(queue, clock)
@@ -84,7 +84,7 @@ async def test_a_tenant_with_a_limit_goes_through_the_dispatcher() -> None:
     assert not await window.should_dispatch_inline(delayed=False, limited=True)
 
 
-async def test_nobody_overtakes_a_backlog_or_its_due_time() -> None:
+async def test_no_task_overtakes_a_backlog_or_its_due_time() -> None:
     window = TicketWindow(MemoryQueue(), ManualClock())
     assert not await window.should_dispatch_inline(delayed=True, limited=False)
 
@@ -103,7 +103,7 @@ async def test_a_task_that_waits_wakes_the_leader() -> None:
     assert queue.kicked == [TENANT]
 
 
-async def test_while_the_broker_is_away_accepts_go_on_and_ask_it_once_a_second() -> None:
+async def test_accepts_go_on_during_an_outage_and_read_redis_once_a_second() -> None:
     queue, clock = MemoryQueue(), ManualClock()
     queue.down = True
     window = TicketWindow(queue, clock)
@@ -140,16 +140,14 @@ async def test_tickets_that_gather_are_sent_together() -> None:
 
 
 @pytest.mark.parametrize(("waiting", "inline"), [(0, True), (3, False)])
-async def test_where_another_process_leads_its_snapshot_tells_whether_somebody_waits(
-    waiting: int, inline: bool
-) -> None:
+async def test_the_snapshot_of_another_leader_decides_whether_tasks_wait(waiting: int, inline: bool) -> None:
     queue = MemoryQueue()
     queue.published = {"waiting": waiting}
 
     assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(delayed=False, limited=False) is inline
 
 
-async def test_the_leader_knows_better_than_its_last_snapshot() -> None:
+async def test_the_leader_trusts_its_own_backlog_before_its_snapshot() -> None:
     queue = MemoryQueue()
     queue.published = {"waiting": 3}
     window = TicketWindow(queue, ManualClock())

@@ -24,12 +24,12 @@ def test_calls_are_counted_by_task_and_step() -> None:
     ledger = Ledger()
     ledger.finish(begin(ledger, step="plan#1"), "ok", input_tokens=10, output_tokens=5)
     ledger.finish(begin(ledger, step="write#1"), "down")
-    told = ledger.of_task("t1")
-    assert told["calls"] == 2
-    assert told["by_step"] == {"plan#1": 1, "write#1": 1}
-    assert told["by_outcome"] == {"ok": 1, "down": 1}
-    assert (told["input_tokens"], told["output_tokens"]) == (10, 5)
-    assert told["entries"][0]["request_id"] == "r1"
+    report = ledger.of_task("t1")
+    assert report["calls"] == 2
+    assert report["by_step"] == {"plan#1": 1, "write#1": 1}
+    assert report["by_outcome"] == {"ok": 1, "down": 1}
+    assert (report["input_tokens"], report["output_tokens"]) == (10, 5)
+    assert report["entries"][0]["request_id"] == "r1"
 
 
 def test_unknown_task_has_no_calls() -> None:

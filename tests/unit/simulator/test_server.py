@@ -59,10 +59,10 @@ async def test_header_switches_a_fault_on(client: httpx.AsyncClient, path: str) 
 async def test_calls_are_told_by_task(client: httpx.AsyncClient) -> None:
     headers = {"x-task-id": "t1", "x-request-id": "r1", "x-step": "write#1"}
     await client.post("/v1/chat/completions", json=CHAT, headers=headers)
-    told: dict[str, Any] = (await client.get("/simulator/calls", params={"task_id": "t1"})).json()
-    assert told["by_step"] == {"write#1": 1}
-    assert told["by_outcome"] == {"ok": 1}
-    assert told["output_tokens"] > 100
+    report: dict[str, Any] = (await client.get("/simulator/calls", params={"task_id": "t1"})).json()
+    assert report["by_step"] == {"write#1": 1}
+    assert report["by_outcome"] == {"ok": 1}
+    assert report["output_tokens"] > 100
     assert (await client.get("/simulator/calls")).json()["tasks"] == {"t1": 1}
     assert (await client.delete("/simulator/calls")).status_code == 204
     assert (await client.get("/simulator/calls")).json()["calls"] == 0

@@ -11,7 +11,7 @@ from app.simulator.streams import ChunkedResponse, halves, split_text
 
 
 class Connection:
-    """The server's side of one request whose caller hangs up when asked."""
+    """The server's side of one request; its caller has hung up as soon as the server reads."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

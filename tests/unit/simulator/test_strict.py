@@ -1,4 +1,4 @@
-"""Schemas that vendors would refuse."""
+"""Schemas that the providers would refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the driver raises, as our own errors."""
+"""The driver's errors, mapped to ours."""
 
 from __future__ import annotations
 

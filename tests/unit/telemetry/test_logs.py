@@ -1,4 +1,4 @@
-"""What leaves the process as a log line, and what never does."""
+"""The form of a log line, and the values that never reach one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.telemetry.logs import MASK, bind_log_context, configure_logging, get_lo
 
 @pytest.fixture
 def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What is logged as JSON; logging is put back as it was afterwards."""
+    """Captures the JSON lines, and restores the configuration of logging afterwards."""
     stream = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers, root.level

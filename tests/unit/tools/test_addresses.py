@@ -1,4 +1,4 @@
-"""The guard against addresses that lead inside."""
+"""The guard against addresses that are not public."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign text as data: nothing invisible, nothing endless, nothing that can end its own block."""
+"""Foreign text as data: it has no invisible character and no excess length, and cannot end its own block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search adapter: what it makes of answers and failures, and what the breaker hears."""
+"""The search adapter: hits and errors from answers and failures, and the verdicts for the breaker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Respond = Callable[[httpx.Request], httpx.Response]
 
 
 class Rig:
-    """A WebSearch whose provider is a function; it remembers the requests."""
+    """A WebSearch whose provider is a function; `requests` keeps what the provider got."""
 
     def __init__(self, respond: Respond, *, key: str | None = "k1", key_file: Path | None = None) -> None:
         self.requests: list[httpx.Request] = []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Sequence
 
 from app.domain.identity import TaskId
+from app.ports import Claim, Heartbeat
 from tests.support.doubles import DrainsDouble, ManualClock
 from worker.consumption import Consumption
 from worker.draining import Draining
@@ -44,18 +45,21 @@ class Bench:
         self.returned: list[str] = []
         self.fetched: list[TaskId] = []
         self.said_while_returning: list[bool] = []
-        self.leases = LeaseKeeper(cast("Any", self), lease_seconds=30, clock=ManualClock())
+        self.leases = LeaseKeeper(self, lease_seconds=30, clock=ManualClock())
         self.consumer = Consumer()
         self.consumption = Consumption()
         self.consumption.control(self.consumer)
         self.draining = Draining(
             self.drains,
-            cast("Any", self),
+            self,
             self.leases,
             self.consumption,
             worker_id=WORKER,
             fetched=lambda: self.fetched,
         )
+
+    async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
+        return Heartbeat(lost=frozenset(), cancelled=frozenset())
 
     async def return_ticket(self, task_id: TaskId) -> None:
         self.said_while_returning.append(self.draining.announced)

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.identity import ClaimId
 from app.errors import ClaimLost, StoreUnavailable
-from app.ports import Claim, ClaimRepository, Heartbeat
+from app.ports import Claim, Heartbeat
 from tests.support.doubles import ManualClock
 from tests.support.tasks import new_task
 from worker.leases import HeldClaim, Interruption, LeaseKeeper
@@ -37,8 +37,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = HeartbeatStore()
-        claims: ClaimRepository = self.store  # type: ignore[assignment]  # the keeper asks for heartbeats alone
-        self.keeper = LeaseKeeper(claims, lease_seconds=LEASE_SECONDS, clock=self.clock)
+        self.keeper = LeaseKeeper(self.store, lease_seconds=LEASE_SECONDS, clock=self.clock)
         self.claim = Claim(task_id=new_task().id, claim_id=ClaimId("c1"), epoch=1)
         self.held: HeldClaim | None = None
         self.started = asyncio.Event()

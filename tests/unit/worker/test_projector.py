@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
 
 from app.domain.identity import TaskId
-from app.ports import ProjectionRepository
 from tests.support.doubles import ManualClock
 from worker.projector import Projector
 
@@ -28,7 +26,7 @@ class Projections:
 
 async def test_what_was_under_way_when_the_worker_was_ended_is_projected_by_the_last_flush() -> None:
     projections = Projections()
-    projector = Projector(cast("ProjectionRepository", projections), busy=lambda: False, clock=ManualClock())
+    projector = Projector(projections, busy=lambda: False, clock=ManualClock())
     projector.add(TaskId("a"))
     running = asyncio.create_task(projector.flush())
     await projections.asked.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
 
 from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreUnavailable
@@ -39,7 +38,7 @@ class Consumer:
 async def test_fetching_pauses_until_the_database_answers_and_has_every_unanswered_claim_back() -> None:
     claims, consumption, consumer = Claims(), Consumption(), Consumer()
     consumption.control(consumer)
-    watch = StoreWatch(cast("Any", claims), consumption)
+    watch = StoreWatch(claims, consumption)
 
     watch.note_silence(TaskId("t1"), ClaimId("c1"))
     watch.note_silence(TaskId("t2"), ClaimId("c2"))
@@ -65,7 +64,7 @@ async def test_a_silence_that_is_noted_meanwhile_is_abandoned_too() -> None:
             await super().abandon(task_id, claim_id)
 
     claims = Slow()
-    watch = StoreWatch(cast("Any", claims), consumption)
+    watch = StoreWatch(claims, consumption)
     watch.note_silence(TaskId("t1"), ClaimId("c1"))
 
     running = asyncio.create_task(watch.run())

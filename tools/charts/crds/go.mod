@@ -1,4 +1,4 @@
-// Modules that are read for the CRDs of the objects that the chart can make, or k8s/monitoring has; nothing of them is built.
+// These modules hold the CRDs of objects that the chart can make or that k8s/monitoring holds; nothing of them is built.
 module agentorchestrator.dev/tools/charts/crds
 
 go 1.26.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from app.agents.coding.graph import CodeAgent
+from app.agents.testing import MemoryJournal, ScriptedLLM, build_context, build_message
 from app.domain.message import MessageRole
 from app.errors import LLMRefused
 from app.llm.interface import ModelRole
-from tests.unit.agents.doubles import MemoryJournal, ScriptedLLM, make_context, said
 
 
 async def test_code_comes_with_its_language() -> None:
     llm = ScriptedLLM("Here:\n```py\nprint(1)\n```")
-    output = await CodeAgent().run(make_context(llm, task="Print 1"))
+    output = await CodeAgent().run(build_context(llm, task="Print 1"))
     assert (output.agent_name, output.code_language) == ("CodeAgent", "python")
     assert output.content == "Here:\n```py\nprint(1)\n```"
     assert llm.calls[0].role is ModelRole.CODE
@@ -21,16 +21,16 @@ async def test_code_comes_with_its_language() -> None:
 
 
 async def test_an_answer_without_code_has_no_language() -> None:
-    assert (await CodeAgent().run(make_context(ScriptedLLM("It depends.")))).code_language is None
+    assert (await CodeAgent().run(build_context(ScriptedLLM("It depends.")))).code_language is None
 
 
 async def test_earlier_turns_stand_before_the_task() -> None:
     history = [
-        said(MessageRole.USER, "Write f"),
-        said(MessageRole.ASSISTANT, "def f(): ...", agent_name="CodeAgent"),
+        build_message(MessageRole.USER, "Write f"),
+        build_message(MessageRole.ASSISTANT, "def f(): ...", agent_name="CodeAgent"),
     ]
     llm = ScriptedLLM("ok")
-    await CodeAgent().run(make_context(llm, task="Now g", history=history))
+    await CodeAgent().run(build_context(llm, task="Now g", history=history))
     assert [(message.role, message.content) for message in llm.calls[0].messages[1:]] == [
         ("user", "Write f"),
         ("assistant", "def f(): ..."),
@@ -41,24 +41,24 @@ async def test_earlier_turns_stand_before_the_task() -> None:
 async def test_a_recorded_answer_is_not_paid_again() -> None:
     journal = MemoryJournal()
     agent = CodeAgent()
-    first = await agent.run(make_context(ScriptedLLM("```go\nx\n```"), journal=journal))
+    first = await agent.run(build_context(ScriptedLLM("```go\nx\n```"), journal=journal))
     again = ScriptedLLM()
-    assert await agent.run(make_context(again, journal=journal.resumed())) == first
+    assert await agent.run(build_context(again, journal=journal.resumed())) == first
     assert again.calls == []
 
 
 async def test_another_history_is_answered_anew() -> None:
     journal = MemoryJournal()
     agent = CodeAgent()
-    await agent.run(make_context(ScriptedLLM("one"), journal=journal))
+    await agent.run(build_context(ScriptedLLM("one"), journal=journal))
     llm = ScriptedLLM("two")
-    context = make_context(llm, journal=journal.resumed(), history=[said(MessageRole.USER, "before")])
+    context = build_context(llm, journal=journal.resumed(), history=[build_message(MessageRole.USER, "before")])
     assert (await agent.run(context)).content == "two"
 
 
 async def test_the_step_waits_for_the_finish() -> None:
     journal = MemoryJournal()
-    await CodeAgent().run(make_context(ScriptedLLM("ok"), journal=journal))
+    await CodeAgent().run(build_context(ScriptedLLM("ok"), journal=journal))
     assert (journal.recorded, journal.flushed) == (["generate#1"], [])
     assert journal.step("generate#1").usage.cost_microusd == 30
 
@@ -67,7 +67,7 @@ async def test_a_failed_call_is_recorded_apart_and_comes_through_as_it_is() -> N
     failure = LLMRefused("the model refused")
     journal = MemoryJournal()
     with pytest.raises(LLMRefused) as caught:
-        await CodeAgent().run(make_context(ScriptedLLM(failure), journal=journal))
+        await CodeAgent().run(build_context(ScriptedLLM(failure), journal=journal))
     assert caught.value is failure
     assert journal.recorded == ["generate#1~0"]
     assert journal.step("generate#1~0").output == {"error": "LLM_REFUSED"}
@@ -75,5 +75,5 @@ async def test_a_failed_call_is_recorded_apart_and_comes_through_as_it_is() -> N
 
 async def test_one_agent_serves_many_tasks() -> None:
     agent = CodeAgent()
-    outputs = [await agent.run(make_context(ScriptedLLM(text))) for text in ("a", "b")]
+    outputs = [await agent.run(build_context(ScriptedLLM(text))) for text in ("a", "b")]
     assert [output.content for output in outputs] == ["a", "b"]

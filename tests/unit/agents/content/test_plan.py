@@ -1,4 +1,4 @@
-"""What the plan may hold."""
+"""The limits of a plan."""
 
 from __future__ import annotations
 

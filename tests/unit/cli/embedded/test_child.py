@@ -1,4 +1,4 @@
-"""Back-off between the starts of a child, and how its end is told."""
+"""The back-off between the starts of a child, and the description of its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes a stack gets, and what they are told."""
+"""The processes of a stack, and their environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.embedded.spec import ChildSpec, StackPlan
-from app.cli.embedded.stack_plan import SIMULATOR_KEY, Named, build_plan
+from app.cli.embedded.stack_plan import SIMULATOR_KEY, ConfiguredParts, build_plan
 from app.cli.embedded.state import StateFolder
 from app.settings import GROUPS, load_settings
 
@@ -23,7 +23,7 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _plan(tmp_path: Path, *, workers: int = 1) -> StackPlan:
     folder = StateFolder(tmp_path / "state")
     folder.create()
-    return build_plan(folder, Named.in_settings(load_settings()), port=18080, workers=workers)
+    return build_plan(folder, ConfiguredParts.in_settings(load_settings()), port=18080, workers=workers)
 
 
 def _child(plan: StackPlan, name: str) -> ChildSpec:

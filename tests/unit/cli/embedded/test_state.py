@@ -1,4 +1,4 @@
-"""The state folder: who holds the lock, and what is believed of a status file."""
+"""The state folder: its lock, and the status file, which counts only while a supervisor holds the lock."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ def parameter(name: str, value: str = "value", *, secure: bool = False) -> Param
 def problems(*parameters: Parameter) -> str:
     with pytest.raises(CommandFailed) as failed:
         chart_values([*NEEDED, *parameters], path=PATH)
-    told = str(failed.value)
-    assert "very-secret" not in told
-    return told
+    shown = str(failed.value)
+    assert "very-secret" not in shown
+    return shown
 
 
 def test_each_kind_goes_where_it_is_read() -> None:
@@ -52,8 +52,8 @@ def test_each_kind_goes_where_it_is_read() -> None:
 
 
 def test_two_parameters_for_one_variable_are_refused() -> None:
-    told = problems(parameter("LOG_LEVEL", "INFO"), parameter("app/LOG_LEVEL", "DEBUG"))
-    assert f"{PATH}/app/LOG_LEVEL is in a folder; it is read as {PATH}/LOG_LEVEL only" in told
+    shown = problems(parameter("LOG_LEVEL", "INFO"), parameter("app/LOG_LEVEL", "DEBUG"))
+    assert f"{PATH}/app/LOG_LEVEL is in a folder; it is read as {PATH}/LOG_LEVEL only" in shown
 
 
 @pytest.mark.parametrize("name", ["log-level", "2FA", "a.b"])
@@ -63,8 +63,8 @@ def test_what_is_no_name_of_a_variable_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["AGENT_QUEUE_NAME", "CORS_ORIGINS"])
 def test_a_setting_that_is_no_secret_is_not_kept_from_the_other_processes(name: str) -> None:
-    told = problems(parameter(name, "hidden", secure=True))
-    assert f"{PATH}/{name} is no secret, and all processes have to read it; store it as a String" in told
+    shown = problems(parameter(name, "hidden", secure=True))
+    assert f"{PATH}/{name} is no secret, and all processes have to read it; store it as a String" in shown
 
 
 def test_a_secret_that_is_stored_as_a_string_is_refused() -> None:
@@ -77,15 +77,15 @@ def test_what_the_chart_sets_itself_is_refused(name: str) -> None:
 
 
 def test_a_value_that_would_stop_the_processes_is_refused_without_being_shown() -> None:
-    told = problems(
+    shown = problems(
         parameter("AGENT_LEASE_SECONDS", "90000"),
         parameter("LOG_LEVEL", "LOUD"),
         parameter("TRUSTED_PROXIES", "hunter2"),
     )
-    assert f"{PATH}/AGENT_LEASE_SECONDS would stop the processes: Input should be less than or equal to 600" in told
-    assert f"{PATH}/LOG_LEVEL would stop the processes: Input should be 'DEBUG'" in told
-    assert f"{PATH}/TRUSTED_PROXIES would stop the processes: the value" in told
-    assert not any(value in told for value in ("90000", "LOUD", "hunter2"))
+    assert f"{PATH}/AGENT_LEASE_SECONDS would stop the processes: Input should be less than or equal to 600" in shown
+    assert f"{PATH}/LOG_LEVEL would stop the processes: Input should be 'DEBUG'" in shown
+    assert f"{PATH}/TRUSTED_PROXIES would stop the processes: the value" in shown
+    assert not any(value in shown for value in ("90000", "LOUD", "hunter2"))
 
 
 def test_an_empty_value_is_refused() -> None:

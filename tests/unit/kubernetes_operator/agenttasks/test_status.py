@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent_operator.agenttasks import status as s
 from agent_operator.agenttasks.status import Condition, Moment, Phase
 from agent_operator.rest.rest_client import TaskDigest, TaskProblem, TaskRouting, TaskState, TaskUsage
-from app.domain.task import TaskStatus
+from app.domain.task import TERMINAL, TaskStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MOMENT = Moment(NOW, generation=1)
@@ -69,7 +69,7 @@ def test_doing_the_same_again_later_changes_nothing_but_the_generation(
     assert again == once
 
 
-@given(end=st.sampled_from([TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]), after=states)
+@given(end=st.sampled_from(sorted(TERMINAL)), after=states)
 def test_what_has_ended_stays_as_it_is(end: TaskStatus, after: TaskState) -> None:
     ended = s.mirrored({}, task(end), MOMENT)
 

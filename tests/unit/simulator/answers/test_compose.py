@@ -56,9 +56,9 @@ def test_tool_is_called_and_its_result_used() -> None:
     (use,) = asked.tool_uses
     assert (use.name, use.arguments) == ("web_search", {"query": "green tea"})
     assert asked.finish is Finish.TOOLS
-    told = answer(ARTICLE, Turn("assistant", ""), Turn("tool", "Tea is a drink."), tools=(SEARCH,))
-    assert "Tea is a drink." in told.text
-    assert told.tool_uses == ()
+    used = answer(ARTICLE, Turn("assistant", ""), Turn("tool", "Tea is a drink."), tools=(SEARCH,))
+    assert "Tea is a drink." in used.text
+    assert used.tool_uses == ()
 
 
 def test_forced_tool_is_called() -> None:

@@ -1,4 +1,9 @@
-"""Doubles of the ports that agents see: a scripted model, a journal in memory, a search without a network."""
+"""Doubles for the tests of agents: a scripted model, a scripted search, a journal in memory, a clock moved by hand.
+
+`build_context` puts them together into the context that a run of an agent gets, so that a test of an agent needs
+neither a server nor a network nor the worker. The module is part of the package for authors whose agents live in a
+distribution of their own; no process of the product imports it, and it imports no test framework.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,24 +29,38 @@ from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchHit
 
-NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-CONTENT = AgentCard(name="ContentAgent", agent_type="content", description="Writes articles.", version="1")
-CODE = AgentCard(name="CodeAgent", agent_type="code", description="Writes code.", version="1")
+CONTENT_CARD = AgentCard(name="ContentAgent", agent_type="content", description="Writes articles.", version="1")
+CODE_CARD = AgentCard(name="CodeAgent", agent_type="code", description="Writes code.", version="1")
+CALL_USAGE = Usage(input_tokens=10, output_tokens=5, cost_microusd=30)
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 Reply = str | Mapping[str, Any] | TaskFailure
 
 
-class FixedClock:
+class ManualClock:
+    """A clock that moves only by `advance`. Both kinds of time move together; it starts 1,000 s into 2026, UTC."""
+
+    def __init__(self) -> None:
+        # Not 0: code that takes a moment of 0 for "never" would pass its test.
+        self.seconds = 1_000.0
+
     def now(self) -> datetime:
-        return NOW
+        return _EPOCH + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
-        return 0.0
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
 
 
-@dataclass
+NOW = ManualClock().now()
+
+
+@dataclass(frozen=True)
 class ModelCall:
-    """What a node asked the model."""
+    """One call that a node made: the messages, the role, and the schema or the tools that it gave."""
 
     messages: Sequence[ChatMessage]
     role: ModelRole
@@ -50,11 +69,17 @@ class ModelCall:
 
     @property
     def prompt(self) -> str:
+        """Joins the texts of all messages, for assertions on what the model got to read."""
         return "\n".join(message.content for message in self.messages)
 
 
 class ScriptedLLM:
-    """Answers by the script, in order: a text, the fields of a structured answer, an error, or what a function says."""
+    """A `BoundLLM` that gives its replies in order and keeps every call in `calls`.
+
+    A reply is a text, the fields of a structured answer, a TaskFailure to raise, or a function from the call to a
+    text. A call beyond the script raises AssertionError. Every call costs `CALL_USAGE`, which lands in the journal that
+    `build_context` connects, as the worker's meter does it.
+    """
 
     def __init__(self, *replies: Reply | Callable[[ModelCall], str], journal: MemoryJournal | None = None) -> None:
         self._replies = list(replies)
@@ -64,6 +89,7 @@ class ScriptedLLM:
     async def complete(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
     ) -> Completion[Parsed]:
+        """Gives the next reply; with `schema` it is validated as a real answer is, and raises ValidationError."""
         reply = self._next(ModelCall(messages, role, schema))
         parsed = schema.model_validate(reply) if schema is not None else None
         return self._completion(json.dumps(reply), parsed)
@@ -71,6 +97,7 @@ class ScriptedLLM:
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
+        """Gives the next reply as text; `on_text` gets it in one piece."""
         text = str(self._next(ModelCall(messages, role, None)))
         if on_text is not None:
             on_text(text)
@@ -79,36 +106,47 @@ class ScriptedLLM:
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
+        """Gives the next reply as text; it never asks for a tool."""
         reply = self._next(ModelCall(messages, role, None, tools))
         return self._completion(str(reply), None)
 
     def _next(self, call: ModelCall) -> str | Mapping[str, Any]:
         self.calls.append(call)
+        if not self._replies:
+            raise AssertionError(
+                f"The script has no reply left for call {len(self.calls)} (role {call.role.value}). Give ScriptedLLM "
+                "one reply per call, or look at `calls` for a call that should not have been made."
+            )
         reply = self._replies.pop(0)
         if isinstance(reply, TaskFailure):
             raise reply
         return reply(call) if callable(reply) else reply
 
     def _completion(self, text: str, parsed: Parsed | None) -> Completion[Parsed]:
-        usage = Usage(input_tokens=10, output_tokens=5, cost_microusd=30)
         attempt = ModelAttempt(
-            provider="double", model="scripted", status=AttemptStatus.OK, usage=usage, started_at=NOW
+            provider="double", model="scripted", status=AttemptStatus.OK, usage=CALL_USAGE, started_at=NOW
         )
         if self.journal is not None:
             self.journal.observe(attempt)
-        return Completion(text=text, served_model="scripted", usage=usage, attempts=(attempt,), parsed=parsed)
+        return Completion(text=text, served_model="scripted", usage=CALL_USAGE, attempts=(attempt,), parsed=parsed)
 
 
 class MemoryMeter:
-    def __init__(self) -> None:
-        self.seen: list[ModelAttempt] = []
+    """A `StepMeter` over a list: the model attempts of the step `key`, empty before the first node runs."""
+
+    def __init__(self, key: str = "") -> None:
+        self.key = key
+        self.observed: list[ModelAttempt] = []
 
     def attempts(self) -> Sequence[ModelAttempt]:
-        return self.seen
+        return self.observed
 
 
 class MemoryJournal:
-    """Keeps steps as a database would: as JSON. `resumed` is the journal of the next run of the same task."""
+    """A `Journal` without a database. `recorded` lists the keys of all steps, `flushed` those written at once.
+
+    Steps are kept as JSON text, as a database would keep them: state that JSON cannot hold fails in the test already.
+    """
 
     def __init__(self, stored: Mapping[str, str] | None = None) -> None:
         self._stored = dict(stored or {})
@@ -127,32 +165,39 @@ class MemoryJournal:
         return step if step is not None and step.input_hash == input_hash else None
 
     def collect(self, key: str) -> MemoryMeter:
-        self._meter = MemoryMeter()
+        self._meter = MemoryMeter(key)
         return self._meter
 
     def observe(self, attempt: ModelAttempt) -> None:
-        self._meter.seen.append(attempt)
+        """Adds the attempt to the node that runs now."""
+        self._meter.observed.append(attempt)
 
     async def record(self, step: Step, *, flush: bool) -> None:
-        json.dumps(step.output, allow_nan=False)
+        json.dumps(step.output, allow_nan=False)  # pydantic writes NaN as null; a database would refuse or change it
         self._stored[step.key] = step.model_dump_json()
         self.recorded.append(step.key)
         if flush:
             self.flushed.append(step.key)
 
     def step(self, key: str) -> Step:
+        """Reads a recorded step. Raises KeyError."""
         return Step.model_validate_json(self._stored[key])
 
     def forget(self, key: str) -> None:
+        """Removes a step, as if the worker had died before it was written."""
         del self._stored[key]
 
     def resumed(self) -> MemoryJournal:
+        """Builds the journal of the next run of the same task: it has the steps and counts from 1 again."""
         return MemoryJournal(self._stored)
 
 
 @dataclass
-class FakeSearch:
-    """Gives the hits of each query; a query without an entry fails."""
+class ScriptedSearch:
+    """A `SearchTool` with fixed hits per query; a query without an entry raises SearchUnavailable.
+
+    `queries` lists what was searched for. `available=False` is an installation without a search provider.
+    """
 
     hits: Mapping[str, Sequence[SearchHit]] = field(default_factory=dict)
     available: bool = True
@@ -161,15 +206,16 @@ class FakeSearch:
     async def search(self, query: str, *, request_id: str) -> Sequence[SearchHit]:
         self.queries.append(query)
         if query not in self.hits:
-            raise SearchUnavailable(f"the double has no answer for a query of request {request_id}")
+            raise SearchUnavailable(f"The script has no hits for the query {query!r} of request {request_id}.")
         return self.hits[query]
 
 
-def hit(url: str, *, title: str = "A page", excerpt: str = "An excerpt.") -> SearchHit:
+def build_hit(url: str, *, title: str = "A page", excerpt: str = "An excerpt.") -> SearchHit:
     return SearchHit(title=title, url=url, source=url.split("/")[2], excerpt=excerpt)
 
 
-def make_task(text: str = "Do something useful") -> Task:
+def build_task(text: str = "Do something useful") -> Task:
+    """Builds a task under way that was accepted at `NOW`."""
     return Task(
         id=TaskId("0b5a3a52-0a0e-4a55-9a52-0b5a3a520a0e"),
         tenant=DEFAULT_TENANT,
@@ -185,31 +231,33 @@ def make_task(text: str = "Do something useful") -> Task:
     )
 
 
-def said(role: MessageRole, content: str, *, agent_name: str | None = None) -> Message:
+def build_message(role: MessageRole, content: str, *, agent_name: str | None = None) -> Message:
+    """Builds an earlier turn of the session, for `history`."""
     return Message(role=role, content=content, created_at=NOW, agent_name=agent_name)
 
 
-def make_context(
+def build_context(
     llm: ScriptedLLM,
     *,
     task: str = "Do something useful",
     history: Sequence[Message] = (),
-    search: FakeSearch | None = None,
+    search: ScriptedSearch | None = None,
     journal: MemoryJournal | None = None,
-    cards: Sequence[AgentCard] = (CONTENT, CODE),
+    cards: Sequence[AgentCard] = (CONTENT_CARD, CODE_CARD),
     min_confidence: float = 0.5,
 ) -> AgentContext:
+    """Builds the context of one run and connects the model to its journal. Without `search` none is configured."""
     journal = journal or MemoryJournal()
     llm.journal = journal
     return AgentContext(
-        task=make_task(task),
+        task=build_task(task),
         history=history,
         llm=llm,
-        search=search or FakeSearch(available=False),
+        search=search or ScriptedSearch(available=False),
         journal=journal,
         cards=cards,
         min_confidence=min_confidence,
-        clock=FixedClock(),
+        clock=ManualClock(),
         metrics=WorkerMetrics(version="test").tasks,
         tracing=Tracing(ProcessSettings(), process="test", version="0"),
         workflow_type="test",

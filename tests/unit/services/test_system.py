@@ -1,0 +1,111 @@
+"""The figures of the system, with and without the servers that give them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from app.domain.identity import Tenant
+from app.domain.intake import Intake
+from app.errors import StoreUnavailable
+from app.ports import QueueCounts, TaskStatistics
+from app.services.dependency_health import HealthService, HealthStatus
+from app.services.intake_switch import IntakeSwitch
+from app.services.system import SNAPSHOT_FRESH_SECONDS, QueueFigures, SystemService
+from tests.support.doubles import ManualClock, MemoryQueue
+
+STATISTICS = TaskStatistics(today_by_status={}, by_agent={}, latency_p50_seconds=None, latency_p95_seconds=None)
+COUNTED = QueueCounts(waiting=3, dispatched=1, processing=2, oldest_age_seconds=1.5)
+
+
+class StoreDouble:
+    """The part of a store that figures are read from; it can be down."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    def _answer(self) -> None:
+        if self.down:
+            raise StoreUnavailable("the store is switched off")
+
+    async def intake(self) -> Intake:
+        self._answer()
+        return Intake()
+
+    async def statistics(self, tenant: Tenant | None) -> TaskStatistics:
+        self._answer()
+        return STATISTICS
+
+    async def counts(self) -> QueueCounts:
+        self._answer()
+        return COUNTED
+
+    async def ping(self) -> None:
+        self._answer()
+
+
+class SystemHarness:
+    """The service with doubles of its servers."""
+
+    def __init__(self) -> None:
+        self.store, self.queue, self.clock = StoreDouble(), MemoryQueue(), ManualClock()
+        store = cast("Any", self.store)
+        self.service = SystemService(
+            store,
+            store,
+            self.queue,
+            intake_switch=IntakeSwitch(store, self.clock),
+            health=HealthService(store, self.queue, self.clock),
+            clock=self.clock,
+        )
+
+    async def queue_figures(self) -> QueueFigures | None:
+        return (await self.service.metrics(None)).queue
+
+    def publish_snapshot(self) -> None:
+        self.queue.published = {
+            "waiting": 10,
+            "listed": 4,
+            "processing": 5,
+            "oldest_age_seconds": 7.0,
+            "at": self.clock.now().isoformat(),
+        }
+
+
+async def test_a_fresh_snapshot_saves_the_counting() -> None:
+    harness = SystemHarness()
+    harness.publish_snapshot()
+
+    assert await harness.queue_figures() == QueueFigures(
+        length=14, waiting=10, listed=4, processing=5, oldest_age_seconds=7.0
+    )
+
+
+async def test_an_old_snapshot_is_not_trusted() -> None:
+    harness = SystemHarness()
+    harness.publish_snapshot()
+    harness.clock.advance(SNAPSHOT_FRESH_SECONDS)
+
+    assert await harness.queue_figures() == QueueFigures(
+        length=3, waiting=3, listed=0, processing=2, oldest_age_seconds=1.5
+    )
+
+
+async def test_without_redis_dispatched_tasks_are_counted_instead_of_tickets() -> None:
+    harness = SystemHarness()
+    harness.queue.down = True
+
+    assert await harness.queue_figures() == QueueFigures(
+        length=4, waiting=3, listed=None, processing=2, oldest_age_seconds=1.5
+    )
+
+
+async def test_without_the_store_the_rest_is_still_answered() -> None:
+    harness = SystemHarness()
+    harness.store.down = True
+
+    metrics = await harness.service.metrics(None)
+
+    assert (metrics.intake, metrics.queue, metrics.statistics) == (None, None, None)
+    assert metrics.workers == []
+    assert metrics.dependencies["mongodb"].status is HealthStatus.DOWN
+    assert metrics.dependencies["redis"].status is HealthStatus.UP
