@@ -58,7 +58,7 @@ class World:
     tasks: dict[str, TaskState] = field(default_factory=dict)
     submissions: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    away: RestUnavailable | None = None
+    unavailable: RestUnavailable | None = None
     refusal: RestRefused | None = None
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -213,8 +213,8 @@ class FakeRest:
 
     def _call(self) -> bool:
         dies = self.world.fate.strike()
-        if self.world.away is not None:
-            raise self.world.away
+        if self.world.unavailable is not None:
+            raise self.world.unavailable
         return dies
 
     def _answer(self, tasks: Sequence[TaskState]) -> Sequence[TaskState]:

@@ -14,7 +14,7 @@ from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import FakeCluster, World
 
 
-async def test_a_task_that_the_api_forgot_is_lost_after_three_looks_and_never_run_again(world: World) -> None:
+async def test_a_task_that_the_api_forgot_is_lost_after_three_misses_and_never_run_again(world: World) -> None:
     world.add("poem")
     crew = Crew(world, lost_after_seconds=0)
     await crew.go_round()
@@ -31,7 +31,7 @@ async def test_a_task_that_the_api_forgot_is_lost_after_three_looks_and_never_ru
     assert FINISHED_LABEL in world.objects["poem"]["metadata"]["labels"]
 
 
-async def test_looks_in_vain_within_minutes_are_no_loss(world: World) -> None:
+async def test_misses_within_minutes_are_no_loss(world: World) -> None:
     world.add("poem")
     crew = Crew(world)
     await crew.go_round()

@@ -15,7 +15,7 @@ from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import FakeRest, World
 
-AWAY = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
+UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_deletion_waits_for_the_api_and_then_goes_without_it(world: World)
     crew = Crew(world)
     await crew.go_round()
     world.ask_to_delete("poem")
-    world.away = AWAY
+    world.unavailable = UNAVAILABLE
     crew.see_all()
 
     await crew.reconcile_all()
@@ -100,16 +100,16 @@ async def test_deletion_waits_for_the_api_and_then_goes_without_it(world: World)
     await crew.reconcile_all()
     assert world.objects == {}
 
-    world.away = None
+    world.unavailable = None
     crew.clock.advance(600)
     await crew.survey.check_all()
     assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
 
 
-async def test_while_the_api_is_away_each_object_says_so_once(world: World) -> None:
+async def test_during_an_outage_of_the_api_each_status_is_written_once(world: World) -> None:
     for number in range(3):
         world.add(f"poem-{number}")
-    world.away = AWAY
+    world.unavailable = UNAVAILABLE
     crew = Crew(world)
     crew.see_all()
     await crew.reconcile_all()
@@ -120,19 +120,19 @@ async def test_while_the_api_is_away_each_object_says_so_once(world: World) -> N
     assert [body["metadata"]["resourceVersion"] for body in world.objects.values()] == versions
 
 
-async def submit_in_vain(world: World, away: RestUnavailable = AWAY) -> Crew:
+async def submit_without_success(world: World, unavailable: RestUnavailable = UNAVAILABLE) -> Crew:
     """Returns an operator that has submitted a new object without success; the API answers again."""
     world.add("poem")
-    world.away = away
+    world.unavailable = unavailable
     crew = Crew(world)
     crew.see_all()
     await crew.reconcile_all()
-    world.away = None
+    world.unavailable = None
     return crew
 
 
 async def test_a_submission_that_arrives_after_its_cancel_is_cancelled(world: World) -> None:
-    crew = await submit_in_vain(world)
+    crew = await submit_without_success(world)
     world.change("poem", cancel=True)
     await crew.go_round()
     assert world.objects["poem"]["status"]["phase"] == "Pending"
@@ -146,7 +146,7 @@ async def test_a_submission_that_arrives_after_its_cancel_is_cancelled(world: Wo
 
 
 async def test_a_submission_that_never_arrives_holds_up_its_cancel_for_a_while_only(world: World) -> None:
-    crew = await submit_in_vain(world)
+    crew = await submit_without_success(world)
     world.change("poem", cancel=True)
     await crew.go_round()
     assert world.objects["poem"]["status"]["phase"] == "Pending"
@@ -159,7 +159,7 @@ async def test_a_submission_that_never_arrives_holds_up_its_cancel_for_a_while_o
 
 
 async def test_a_submission_that_was_surely_not_taken_holds_up_no_cancel(world: World) -> None:
-    crew = await submit_in_vain(world, RestUnavailable("INTAKE_PAUSED", "Not now.", retry_seconds=5))
+    crew = await submit_without_success(world, RestUnavailable("INTAKE_PAUSED", "Not now.", retry_seconds=5))
     world.change("poem", cancel=True)
 
     await crew.go_round()
@@ -168,7 +168,7 @@ async def test_a_submission_that_was_surely_not_taken_holds_up_no_cancel(world: 
 
 
 async def test_a_submission_that_arrives_during_a_deletion_is_cancelled(world: World) -> None:
-    crew = await submit_in_vain(world)
+    crew = await submit_without_success(world)
     world.ask_to_delete("poem")
     await crew.go_round()
     world.arrive(world.objects["poem"])
@@ -180,7 +180,7 @@ async def test_a_submission_that_arrives_during_a_deletion_is_cancelled(world: W
 
 
 async def test_a_submission_that_arrives_after_its_object_has_gone_is_cancelled(world: World) -> None:
-    crew = await submit_in_vain(world)
+    crew = await submit_without_success(world)
     crew.miss(world.key_of("poem"))
     gone = world.objects.pop("poem")
     await crew.reconcile_all()
@@ -193,7 +193,9 @@ async def test_a_submission_that_arrives_after_its_object_has_gone_is_cancelled(
 
 
 async def test_a_refusal_counts_only_when_no_earlier_submission_can_arrive(world: World) -> None:
-    crew = await submit_in_vain(world, RestUnavailable("HTTP_502", "Bad Gateway", retry_seconds=0, uncertain=True))
+    crew = await submit_without_success(
+        world, RestUnavailable("HTTP_502", "Bad Gateway", retry_seconds=0, uncertain=True)
+    )
     world.refusal = RestRefused("UNKNOWN_AGENT", "There is no such agent.")
     crew.clock.advance(LATE_SECONDS - 1)
     await crew.go_round()

@@ -14,7 +14,7 @@ from agent_operator.autoscaler.decision_log import MOST_WAITING, REPEAT_SECONDS,
 from agent_operator.rest.rest_client import RestClient, RestError, RestRefused, RestUnavailable
 from tests.support.doubles import ManualClock
 
-UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "away", retry_seconds=0)
+UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "unavailable", retry_seconds=0)
 REFUSED = RestRefused("VALIDATION_FAILED", "refused")
 
 

@@ -87,8 +87,8 @@ async def test_the_gauges_of_the_queue_are_nan_without_figures(
         raise ClusterUnavailable("ServiceUnavailable", "no answer")
 
     world.oldest_age_seconds = 99.0
-    with monkeypatch.context() as away:
-        away.setattr(Deployment, "read", refuse)
+    with monkeypatch.context() as outage:
+        outage.setattr(Deployment, "read", refuse)
         with pytest.raises(ClusterUnavailable):
             await scaler.tick()
     assert shown("agents_queue_oldest_age_seconds") == 99, "also while Kubernetes does not answer"

@@ -14,7 +14,7 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def away(code: str = "INTAKE_PAUSED") -> RestUnavailable:
+def unavailable(code: str = "INTAKE_PAUSED") -> RestUnavailable:
     return RestUnavailable(code, "Not now.", retry_seconds=10)
 
 
@@ -28,7 +28,7 @@ def held_back(backpressure: Backpressure, tenant: str) -> float | None:
 
 def test_trouble_of_the_api_holds_everybody_back(clock: ManualClock) -> None:
     backpressure = Backpressure(clock)
-    backpressure.begin("one", away())
+    backpressure.begin("one", unavailable())
     clock.advance(4)
 
     assert held_back(backpressure, "one") == held_back(backpressure, "other") == 6
@@ -36,7 +36,7 @@ def test_trouble_of_the_api_holds_everybody_back(clock: ManualClock) -> None:
 
 def test_a_full_queue_holds_its_own_tenant_back(clock: ManualClock) -> None:
     backpressure = Backpressure(clock)
-    backpressure.begin("one", away("TENANT_QUEUE_FULL"))
+    backpressure.begin("one", unavailable("TENANT_QUEUE_FULL"))
 
     assert held_back(backpressure, "one") == 10
     assert held_back(backpressure, "other") is None
@@ -44,7 +44,7 @@ def test_a_full_queue_holds_its_own_tenant_back(clock: ManualClock) -> None:
 
 def test_one_submission_is_the_probe_and_the_others_wait_for_its_answer(clock: ManualClock) -> None:
     backpressure = Backpressure(clock)
-    backpressure.begin("one", away())
+    backpressure.begin("one", unavailable())
     clock.advance(10)
 
     assert held_back(backpressure, "one") is None
@@ -56,7 +56,7 @@ def test_one_submission_is_the_probe_and_the_others_wait_for_its_answer(clock: M
 
 def test_being_held_back_does_not_shorten_the_wait_of_others(clock: ManualClock) -> None:
     backpressure = Backpressure(clock)
-    backpressure.begin("one", away())
+    backpressure.begin("one", unavailable())
     clock.advance(9.9)
     assert held_back(backpressure, "one") == pytest.approx(0.1)
     clock.advance(0.1)

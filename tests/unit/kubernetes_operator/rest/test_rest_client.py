@@ -59,13 +59,13 @@ async def test_after_errors_of_servers_it_is_uncertain_what_was_done(
     app = web.Application()
     app.router.add_post("/v1/agent/execute", handler)
     async with TestServer(app) as server:
-        away = await submit_to(str(server.make_url("/")))
-    assert (away.code, away.uncertain) == (code, uncertain)
+        error = await submit_to(str(server.make_url("/")))
+    assert (error.code, error.uncertain) == (code, uncertain)
 
 
 async def test_what_was_never_sent_was_not_done() -> None:
-    away = await submit_to(f"http://{HOST}:{free_port()}")
-    assert (away.code, away.uncertain) == ("API_UNREACHABLE", False)
+    error = await submit_to(f"http://{HOST}:{free_port()}")
+    assert (error.code, error.uncertain) == ("API_UNREACHABLE", False)
 
 
 def test_a_key_that_is_replaced_in_its_file_is_sent_from_then_on(tmp_path: Path) -> None:
