@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from app.broker.channels import CANCEL_CHANNEL, DONE_CHANNEL, PRESENCE_INTERVAL_SECONDS
 from app.broker.connections import listen, redis_command
 from app.broker.worker_presence import publish_presence, withdraw_presence
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock
 from app.telemetry.logs import get_logger

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from app.domain.usage import AttemptStatus, ModelAttempt
-from app.domain.worker import RecentFigures
+from app.domain.worker_state import RecentFigures
 from app.ports import Clock
 
 SERVICE_WINDOW_SECONDS = 300.0

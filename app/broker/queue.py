@@ -28,7 +28,7 @@ from app.broker.error_mapping import broker_errors
 from app.broker.worker_presence import read_presences
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 
 
 class CeleryTaskQueue:

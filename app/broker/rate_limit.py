@@ -1,30 +1,30 @@
 """The rate limits that all API processes share: a sliding window of a minute, counted in Redis by one script.
 
-The window consists of two fixed minutes. The earlier one is weighted by the part of it that is within the last sixty
-seconds. A refused request is not counted. While Redis is unavailable each process counts by itself, so that the API is
-neither open to all requests nor closed to all.
+The window consists of two fixed minutes. The earlier one is weighted by its share of the last sixty seconds. A refused
+request is not counted. While Redis is unavailable each process counts by itself: the API is then neither open without
+limits nor closed for everyone.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from app.broker.error_mapping import broker_errors
-from app.errors import BrokerUnavailable
+from app.broker.scripts import SharedScript
 from app.ports import Clock, RateDecision
-from app.telemetry.logs import get_logger
 
+# Less than other scripts get: every request of the API waits for this answer before anything else is done.
 BUDGET_SECONDS = 0.05
 AVOID_SECONDS = 1.0
 WINDOW_SECONDS = 60
+# A bucket is a key or an address: the number bounds the memory that callers with many addresses can take.
 _BUCKETS_REMEMBERED = 10_000
 
 # KEYS[1] a hash {w: number of the minute, p: count of the minute before, c: count of this one}; ARGV[1] the limit.
+# A count matters in its own minute and in the next one, so the hash expires shortly after two minutes.
 _SCRIPT = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
@@ -43,8 +43,6 @@ end
 return {allowed, p, c, math.floor(elapsed * 1000)}
 """
 
-_log = get_logger(__name__)
-
 
 @dataclass(frozen=True)
 class Window:
@@ -55,11 +53,12 @@ class Window:
     elapsed_seconds: float
 
     def used(self) -> float:
+        """Estimates the requests of the last sixty seconds."""
         return self.previous * (1 - self.elapsed_seconds / WINDOW_SECONDS) + self.current
 
 
 def decide(window: Window, *, limit: int, allowed: bool) -> RateDecision:
-    """Builds the answer to the caller; `window` includes the request, if it was allowed."""
+    """Builds the decision; `window` already contains the request."""
     return RateDecision(
         allowed=allowed,
         limit=limit,
@@ -69,7 +68,7 @@ def decide(window: Window, *, limit: int, allowed: bool) -> RateDecision:
 
 
 def seconds_until_room(window: Window, *, limit: int) -> int:
-    """Returns the whole seconds, at least 1, until one more request fits."""
+    """Computes the whole seconds, at least 1, until one more request fits."""
     if window.current + 1 <= limit and window.previous > 0:
         share = 1 - (limit - window.current - 1) / window.previous
         wait = share * WINDOW_SECONDS - window.elapsed_seconds
@@ -80,13 +79,14 @@ def seconds_until_room(window: Window, *, limit: int) -> int:
 
 
 class MemoryRateLimiter:
-    """The same window in the memory of this process. Implements `app.ports.RateLimiter` without a server."""
+    """The same window for this process alone. Implements `app.ports.RateLimiter` without a server."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
 
     async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
+        """Counts one request if it is within the limit."""
         now = self._clock.monotonic()
         minute = int(now // WINDOW_SECONDS)
         counted_in, previous, current = self._buckets.pop(bucket, (minute, 0, 0))
@@ -105,31 +105,25 @@ class MemoryRateLimiter:
 
 
 class RedisRateLimiter:
-    """Implements `app.ports.RateLimiter`. After a failure Redis is not asked for a second.
-
-    The process counts in its memory all the time, so that a failing Redis gives no caller a fresh minute.
-    """
+    """The window in Redis. Implements `app.ports.RateLimiter`. After a failure no command is sent for a second."""
 
     def __init__(self, redis: Redis, clock: Clock) -> None:
-        self._script = redis.register_script(_SCRIPT)
-        self._clock = clock
+        self._script = SharedScript(
+            redis,
+            _SCRIPT,
+            event="rate_limit_in_memory",
+            clock=clock,
+            patience_seconds=BUDGET_SECONDS,
+            pause_seconds=AVOID_SECONDS,
+        )
         self._fallback = MemoryRateLimiter(clock)
-        self._avoid_until = float("-inf")
 
     async def hit(self, bucket: str, *, limit_per_minute: int) -> RateDecision:
+        """Counts one request in Redis, or in this process if Redis does not answer."""
+        # In memory too, always: otherwise a Redis that fails would give every caller a fresh minute.
         own_count = await self._fallback.hit(bucket, limit_per_minute=limit_per_minute)
-        if self._clock.monotonic() < self._avoid_until:
+        reply = await self._script.run(keys=[f"ao:rate:{bucket}"], args=[limit_per_minute])
+        if reply is None:
             return own_count
-        try:
-            return await self._ask(bucket, limit_per_minute)
-        except (BrokerUnavailable, TimeoutError):
-            self._avoid_until = self._clock.monotonic() + AVOID_SECONDS
-            _log.warning("rate_limit_in_memory")
-            return own_count
-
-    async def _ask(self, bucket: str, limit: int) -> RateDecision:
-        with broker_errors("count a request"):
-            async with asyncio.timeout(BUDGET_SECONDS):
-                answer = await self._script(keys=[f"ao:rate:{bucket}"], args=[limit])
-        allowed, previous, current, elapsed_ms = (int(number) for number in answer)
-        return decide(Window(previous, current, elapsed_ms / 1000), limit=limit, allowed=bool(allowed))
+        allowed, previous, current, elapsed_ms = reply
+        return decide(Window(previous, current, elapsed_ms / 1000), limit=limit_per_minute, allowed=bool(allowed))

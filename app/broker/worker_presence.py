@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from app.broker.channels import PRESENCE_TTL_SECONDS, WORKERS_KEY, worker_key
 from app.broker.connections import redis_command
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.telemetry.logs import get_logger
 
 _log = get_logger(__name__)

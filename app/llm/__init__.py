@@ -1,1 +1,1 @@
-"""Model calls: one gateway for every vendor, with chains, retries, breakers, budgets and prices."""
+"""Model calls: one gateway for every provider, with chains, retries, breakers, budgets and prices."""

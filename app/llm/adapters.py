@@ -1,92 +1,69 @@
-"""The vendors' adapters of one process: built when first needed, closed together.
+"""The adapters of one process, one for each provider: built when first needed, closed together.
 
-Importing an SDK costs half a second to a second of CPU. So it happens in a thread, where the event loop goes on, and
-only for vendors that are really asked.
+Importing an SDK costs half a second to a second of CPU. So it happens in a thread, while the event loop goes on, and
+only for providers that are really asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from app.llm.chains import Provider
+from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter
-from app.llm.providers.endpoints import ANTHROPIC, OPENAI
+from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_shutdown_dates
 from app.outbound.http import HttpTimeouts, build_web_client
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
 from app.telemetry.metrics import OutboundMetrics
 
-ENDPOINTS = {Provider.OPENAI: OPENAI, Provider.ANTHROPIC: ANTHROPIC}
 
-
-class Transports:
-    """Belongs to one event loop."""
+class ProviderAdapters:
+    """All adapters of one process. Belongs to one event loop."""
 
     def __init__(self, settings: LLMSettings, *, metrics: OutboundMetrics) -> None:
         self._settings = settings
-        self._keys = {
-            Provider.OPENAI: ProviderKey(
-                "openai", value=settings.openai_api_key, path=settings.openai_api_key_file, metrics=metrics
-            ),
-            Provider.ANTHROPIC: ProviderKey(
-                "anthropic", value=settings.anthropic_api_key, path=settings.anthropic_api_key_file, metrics=metrics
-            ),
-        }
-        self._base_urls = {
-            Provider.OPENAI: settings.openai_base_url,
-            Provider.ANTHROPIC: settings.anthropic_base_url,
-        }
-        self._adapters: dict[Provider, ProviderAdapter] = {}
         self._timeouts = HttpTimeouts(read_seconds=settings.timeout_seconds)
+        self._connections = {provider: self._connect(provider, metrics) for provider in Provider}
+        self._adapters: dict[Provider, ProviderAdapter] = {}
         self._building = asyncio.Lock()
 
     def usable(self) -> frozenset[Provider]:
-        """Providers with a key, or with an endpoint of one's own, which may need none."""
+        """Returns the providers with a key, and those with an address of one's own, which may need none."""
         return frozenset(
-            provider for provider in Provider if self._keys[provider].configured or self._base_urls[provider]
+            provider
+            for provider, connection in self._connections.items()
+            if connection.key.configured or connection.base_url
         )
 
     async def adapter(self, provider: Provider) -> ProviderAdapter:
+        """Returns the provider's adapter, built at the first call."""
         ready = self._adapters.get(provider)
         if ready is not None:
             return ready
         async with self._building:
             if provider not in self._adapters:
-                await asyncio.to_thread(importlib.import_module, f"app.llm.providers.{provider.value}")
-                self._adapters[provider] = self._build(provider)
+                build = await asyncio.to_thread(PROVIDERS[provider].load)
+                # Here and not in the thread: the HTTP client inside belongs to this event loop.
+                self._adapters[provider] = build(self._connections[provider], self._settings)
         return self._adapters[provider]
 
-    def _build(self, provider: Provider) -> ProviderAdapter:
-        key, base_url = self._keys[provider], self._base_urls[provider]
-        match provider:
-            case Provider.OPENAI:
-                from app.llm.providers.openai import build_openai
-
-                return build_openai(
-                    key=key,
-                    base_url=base_url,
-                    timeouts=self._timeouts,
-                    responses_models=self._settings.responses_models,
-                )
-            case Provider.ANTHROPIC:
-                from app.llm.providers.anthropic import build_anthropic
-
-                return build_anthropic(key=key, base_url=base_url, timeouts=self._timeouts)
-
     async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
+        """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
         async with build_web_client(self._timeouts) as client:
-            return await read_shutdown_dates(
-                ENDPOINTS[provider], base_url=self._base_urls[provider], key=self._keys[provider], client=client
-            )
+            return await read_shutdown_dates(self._connections[provider], client=client)
 
     async def aclose(self) -> None:
+        """Closes all adapters, also if closing one of them fails."""
         async with AsyncExitStack() as closing:
             for adapter in self._adapters.values():
                 closing.push_async_callback(adapter.aclose)
             self._adapters.clear()
+
+    def _connect(self, provider: Provider, metrics: OutboundMetrics) -> Connection:
+        own = self._settings.of_provider(provider)
+        key = ProviderKey(provider.value, value=own.api_key, path=own.api_key_file, metrics=metrics)
+        return Connection(PROVIDERS[provider].endpoint, key, own.base_url, self._timeouts)

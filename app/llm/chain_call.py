@@ -1,8 +1,8 @@
-"""One call of an agent, down a chain of models: tries, waits, next hops, and in the end one answer or one error.
+"""One call of an agent, down a chain of models: attempts, waits, next hops, and in the end one answer or one error.
 
-For each hop: may the breaker's name be called → reserve → try → classify → ask again, ask the next one, or give up.
-Every try is metered, reported to the breaker and settled exactly once. A try whose cost nobody can know (cut off, timed
-out, cancelled) is not settled: its reservation stays open, which a budget counts as spent.
+For each hop: breaker allows it → reserve → attempt → classify → same model again, next model, or give up. Every attempt
+is metered, reported to the breaker and settled exactly once. An attempt of unknown cost (cut off, timed out, cancelled)
+is not settled: its reservation stays open, and a budget counts it as spent.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Generic, Protocol
 
 from app.domain.usage import ModelAttempt
 from app.errors import LLMAuthFailed, LLMError
-from app.llm.chains import Hop, Provider
-from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, most_telling
+from app.llm.chains import Hop
+from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error
 from app.llm.interface import CallScope, Completion, Parsed
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
+from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
 from app.outbound.breaker import CircuitBreaker
@@ -30,23 +31,24 @@ from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
-# uvloop's timers wake up to a millisecond early: a breaker that was just told to pause would still refuse.
+# uvloop's timers fire up to a millisecond early: the breaker that was paused for this wait would still refuse.
 _TIMER_MARGIN_SECONDS = 0.005
 _log = get_logger(__name__)
 
 
-class Adapters(Protocol):
-    """Where the vendors' adapters come from: `Transports`, or a double in tests."""
+class AdapterSource(Protocol):
+    """The seam to the adapters: `ProviderAdapters`, or a double in tests."""
 
-    async def adapter(self, provider: Provider) -> ProviderAdapter: ...
+    async def adapter(self, provider: Provider) -> ProviderAdapter:
+        """Returns the adapter, which may have to be built first."""
 
 
 @dataclass(frozen=True)
 class CallParts:
-    """What all calls of a process share."""
+    """The parts that all calls of a process share."""
 
     settings: LLMSettings
-    transports: Adapters
+    adapters: AdapterSource
     breaker: CircuitBreaker
     limits: ProviderLimits
     meter: Meter
@@ -56,7 +58,7 @@ class CallParts:
 
 
 class ChainCall(Generic[Parsed]):
-    """Use once: `await ChainCall(...).run()`."""
+    """One call, to be used once: `await ChainCall(...).run()`. `attempts` grows while it runs."""
 
     def __init__(
         self,
@@ -75,24 +77,23 @@ class ChainCall(Generic[Parsed]):
         self.attempts: list[ModelAttempt] = []
 
     async def run(self) -> Completion[Parsed]:
-        """The answer. Raises the LLMError that tells most, with all attempts, or what the Allowance raises."""
+        """Returns the answer. Raises the LLMError of `choose_error` with all attempts, or an error of the Allowance."""
         if not self._hops:
-            raise LLMAuthFailed(
-                "No model of this chain can be asked: set the key of its provider (OPENAI_API_KEY, ANTHROPIC_API_KEY)."
-            )
+            keys = ", ".join(spec.key_variable for spec in PROVIDERS.values())
+            raise LLMAuthFailed(f"No model of this chain can be asked: set the key of its provider ({keys}).")
         faults: list[ProviderFault] = []
         for at, hop in enumerate(self._hops):
-            outcome = await self._ask_hop(hop)
+            outcome = await self._call_hop(hop)
             if not isinstance(outcome, ProviderFault):
                 return self._to_completion(*outcome)
             faults.append(outcome)
             if outcome.consequence.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
                 break
-            self._note_fallback(hop, self._hops[at + 1 : at + 2], outcome)
+            self._record_fallback(hop, self._hops[at + 1 : at + 2], outcome)
         raise self._to_error(faults)
 
-    async def _ask_hop(self, hop: Hop) -> tuple[ProviderAnswer, Parsed | None] | ProviderFault:
-        """The answer, or the last fault of this hop."""
+    async def _call_hop(self, hop: Hop) -> tuple[ProviderAnswer, Parsed | None] | ProviderFault:
+        """Calls one model until it answers. Returns the answer, or the last fault of this hop."""
         request: ProviderRequest | None = self._on_hop(self._plan.first, hop)
         fault: ProviderFault | None = None
         failed = invalid = 0
@@ -102,7 +103,7 @@ class ChainCall(Generic[Parsed]):
             if not await self._parts.breaker.allow(hop.name):
                 return fault or self._skip(hop)
             try:
-                return await self._try(hop, request)
+                return await self._attempt(hop, request)
             except InvalidOutput as error:
                 fault, invalid = error, invalid + 1
                 another = self._plan.next(error, invalid=invalid)
@@ -121,37 +122,36 @@ class ChainCall(Generic[Parsed]):
         wait = self._parts.breaker.blocked_seconds(hop.name)
         kind = FaultKind.COOLING if cooling else FaultKind.BREAKER_OPEN
         fault = ProviderFault(kind, retry_after=wait or None)
-        self._note_skipped(hop, fault)
+        self._record_skip(hop, fault)
         return fault
 
-    def _note_skipped(self, hop: Hop, fault: ProviderFault) -> None:
+    def _record_skip(self, hop: Hop, fault: ProviderFault) -> None:
         self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), fault)
 
     async def _may_retry(self, hop: Hop, fault: ProviderFault, *, failed: int) -> bool:
-        """Waits and says yes, where asking the same model again makes sense."""
+        """Waits before the next attempt of the same model. Returns False, without a wait, if there should be none."""
         settings, parts = self._parts.settings, self._parts
         if fault.consequence.action is not Action.RETRY:
             return False
         backoff = backoff_seconds(failed, base_seconds=settings.http_base_backoff_seconds, rng=parts.rng)
         delay = delay_before_retry(backoff, retry_after=fault.retry_after, remaining=self._scope.remaining_seconds())
         if fault.kind is FaultKind.RATE_LIMITED:
+            # Also after the last attempt: the calls of other tasks and workers must pause too.
             pause = fault.retry_after if fault.retry_after is not None else backoff
             await parts.breaker.cool_down(hop.name, pause)
         if failed >= settings.http_max_retries or delay is None:
             return False
         if fault.kind is FaultKind.RATE_LIMITED:
+            # Another worker may have set a longer pause meanwhile, and the breaker would refuse this call until then.
             delay = max(delay, parts.breaker.blocked_seconds(hop.name)) + _TIMER_MARGIN_SECONDS
         await parts.sleep(delay)
         return True
 
-    async def _try(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
-        """One try, under the provider's limits; one that finds the provider full makes no call.
-
-        What ends without a verdict (cancelled, no budget, full) is told to the breaker as abandoned, or its probe would
-        stay taken.
-        """
+    async def _attempt(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
+        """Makes one attempt under the provider's limits. If the provider is full, there is no call."""
         meter, allowance, breaker = self._parts.meter, self._scope.allowance, self._parts.breaker
         async with AsyncExitStack() as without_verdict, AsyncExitStack() as held:
+            # For all that ends without a verdict (cancelled, no budget, full). Otherwise the probe would stay taken.
             without_verdict.push_async_callback(breaker.abandoned, hop.name)
             await self._enter_limits(held, hop)
             bound = meter.upper_bound(hop, request)
@@ -161,8 +161,9 @@ class ChainCall(Generic[Parsed]):
             try:
                 answer, parsed = await self._answer(hop, request)
             except ProviderFault as fault:
-                without_verdict.pop_all()
+                without_verdict.pop_all()  # the fault is the verdict: neither cancelled nor abandoned
                 done = meter.failed(attempt, fault)
+                # Unknown cost: the reservation stays open, so that a budget errs on the side of the customer.
                 if not fault.maybe_billed:
                     allowance.settle(bound, done.usage)
                 await self._report(hop, fault.consequence.verdict)
@@ -177,20 +178,22 @@ class ChainCall(Generic[Parsed]):
         try:
             await held.enter_async_context(self._parts.limits.permit(hop.provider, remaining_seconds=remaining_seconds))
         except ProviderFault as full:
-            self._note_skipped(hop, full)
+            self._record_skip(hop, full)
             raise
 
     async def _answer(self, hop: Hop, request: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None]:
-        adapter = await self._parts.transports.adapter(hop.provider)
+        adapter = await self._parts.adapters.adapter(hop.provider)
         try:
+            # The client's timeouts limit silences only. A server that keeps sending is stopped by the task's deadline.
             async with asyncio.timeout(max(0.0, self._scope.remaining_seconds())):
                 answer = await adapter.answer(request)
         except TimeoutError:
+            # Of our own making, hence no fault of the provider for its breaker; the provider may charge all the same.
             raise ProviderFault(FaultKind.DEADLINE, maybe_billed=True) from None
         return answer, self._plan.accept(answer)
 
     async def _report(self, hop: Hop, verdict: Verdict) -> None:
-        """Tells the breaker. A 429 is told where its pause is known (`_may_retry`)."""
+        """Reports to the breaker, except for a 429: `_may_retry` knows the pause and reports it."""
         match verdict:
             case Verdict.ILL:
                 await self._parts.breaker.failed(hop.name)
@@ -201,7 +204,7 @@ class ChainCall(Generic[Parsed]):
             case Verdict.BUSY:
                 pass
 
-    def _note_fallback(self, hop: Hop, following: Sequence[Hop], fault: ProviderFault) -> None:
+    def _record_fallback(self, hop: Hop, following: Sequence[Hop], fault: ProviderFault) -> None:
         for other in following:
             self._parts.metrics.llm_fallback.labels(
                 from_model=hop.model, to_model=other.model, reason=fault.kind.value
@@ -221,11 +224,12 @@ class ChainCall(Generic[Parsed]):
     def _to_error(self, faults: Sequence[ProviderFault]) -> LLMError:
         last = faults[-1]
         fatal = last.consequence.action is Action.FATAL
-        error = last.consequence.error if fatal else most_telling(faults)
+        error = last.consequence.error if fatal else choose_error(faults)
         waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
-        told = "; ".join(f"{hop.name}: {fault}" for hop, fault in zip(self._hops, faults, strict=False))
+        # Not strict: the call may end before its last hop.
+        per_hop = "; ".join(f"{hop.name}: {fault}" for hop, fault in zip(self._hops, faults, strict=False))
         return error(
-            f"No model gave a usable answer ({told}).",
+            f"No model gave a usable answer ({per_hop}).",
             attempts=self.attempts,
             retry_after_seconds=min(waits) if waits and error.retryable else None,
         )

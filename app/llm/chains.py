@@ -1,29 +1,23 @@
-"""Chains of models: which provider's which model is asked, in which order.
+"""Chains of models: the models of a role in the order in which the gateway tries them.
 
-A spec is `model` or `provider:model`; without a provider the id says whose it is (`gpt-…`, `o3`, `claude-…`, and the
-simulator's `sim-…`, which speaks OpenAI's protocol). An id of one vendor is never sent to another by inference.
+A spec is `model` or `provider:model`. Without a provider the name of the model decides (`gpt-…`, `o3`, `claude-…`, and
+the simulator's `sim-…`). A model of one provider is never sent to another one by inference.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.errors import ConfigurationError
 from app.llm.interface import ModelRole
+from app.llm.provider_table import Provider, owner_of
 from app.settings import AgentSettings, LLMSettings
-
-
-class Provider(StrEnum):
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One model of a chain; `name` is that of its circuit breaker."""
+    """One model of a chain; `name` is the name of its circuit breaker."""
 
     provider: Provider
     model: str
@@ -33,33 +27,29 @@ class Hop:
         return f"{self.provider.value}:{self.model}"
 
 
-_OWNERS = (
-    (Provider.OPENAI, re.compile(r"(gpt-|chatgpt-|codex-|ft:|sim-|o\d)")),
-    (Provider.ANTHROPIC, re.compile(r"claude-")),
-)
-
-
 def to_hop(spec: str) -> Hop:
-    """Raises ConfigurationError when nothing says whose model it is."""
+    """Parses one spec. Raises ConfigurationError if the provider cannot be told from it."""
     prefix, colon, model = spec.partition(":")
     if colon and model and prefix in tuple(Provider):
         return Hop(Provider(prefix), model)
-    for provider, pattern in _OWNERS:
-        if pattern.match(spec):
-            return Hop(provider, spec)
-    known = ", ".join(provider.value for provider in Provider)
-    raise ConfigurationError(f"Nothing says whose model {spec!r} is: write provider:model with one of {known}.")
+    provider = owner_of(spec)
+    if provider is None:
+        raise ConfigurationError(
+            f"Cannot tell the provider of model {spec!r} from its name. Write provider:model; "
+            f"providers: {', '.join(Provider)}."
+        )
+    return Hop(provider, spec)
 
 
 def parse_chain(specs: str) -> tuple[Hop, ...]:
-    """The comma-separated specs as hops, each once."""
+    """Parses comma-separated specs into hops, each once. Raises ConfigurationError."""
     return tuple(dict.fromkeys(to_hop(part.strip()) for part in specs.split(",") if part.strip()))
 
 
 def build_chains(
     llm: LLMSettings, agents: AgentSettings, *, usable: Collection[Provider]
 ) -> Mapping[ModelRole, tuple[Hop, ...]]:
-    """The chain of each role, with the fallback models last and without providers that have no key."""
+    """Builds the chain of each role, with the fallback models last and without the providers that are not usable."""
     fallback = parse_chain(llm.fallback_model)
     primary = {
         ModelRole.PEER: llm.peer_model,

@@ -1,7 +1,7 @@
-"""How a model call can go wrong, and what follows from it: one table for all vendors.
+"""The faults of a model call and their consequences: one table for all providers.
 
-A `ProviderFault` never leaves `app.llm`: the gateway turns the faults of a chain into the one LLMError that tells most.
-Its `detail` holds codes and statuses only, because vendors' messages may repeat prompts and keys.
+A `ProviderFault` never leaves `app.llm`: `choose_error` turns the faults of a chain into one LLMError. Its `detail`
+holds codes and statuses only, because the messages of providers may repeat prompts and keys.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.llm.pricing import TokenCounts
 
 
 class Action(Enum):
-    """What to do next: ask the same model again, ask the next one, or give up."""
+    """The next step: the same model again, the next model, or the end of the call."""
 
     RETRY = auto()
     NEXT_HOP = auto()
@@ -39,7 +39,7 @@ class Action(Enum):
 
 
 class Verdict(Enum):
-    """What a fault says about the provider's health, for its circuit breaker."""
+    """The provider's health as a fault shows it, for the circuit breaker."""
 
     ILL = auto()
     ALIVE = auto()
@@ -48,7 +48,7 @@ class Verdict(Enum):
 
 
 class FaultKind(StrEnum):
-    """Also the `reason` label of `agents_llm_fallback_total`."""
+    """The kinds of faults; also the `reason` label of `agents_llm_fallback_total`."""
 
     UNREACHABLE = "unreachable"
     SERVER = "server"
@@ -72,6 +72,8 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Consequence:
+    """The consequences of one kind: the error of the call, the status of the attempt, and what happens next."""
+
     error: type[LLMError]
     status: AttemptStatus
     action: Action
@@ -102,10 +104,10 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
 
 
 class ProviderFault(Exception):
-    """One failed try.
+    """One failed attempt.
 
-    `tokens` are what the provider says it counted. `maybe_billed`: the request was under way and nobody can say what it
-    cost, so its reservation stays open. `retry_after` is the provider's own wish in seconds.
+    `tokens` are the provider's own count. `maybe_billed`: the request was sent and its cost is unknown, so its
+    reservation stays open. `retry_after` is the wait in seconds that the provider requested.
     """
 
     def __init__(
@@ -128,11 +130,12 @@ class ProviderFault(Exception):
 
     @property
     def consequence(self) -> Consequence:
+        """Looks up the consequences of this kind."""
         return CONSEQUENCES[self.kind]
 
 
 class InvalidOutput(ProviderFault):
-    """An answer that does not fit its schema: what it was, and what is wrong with it, both for the model alone."""
+    """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""
 
     def __init__(self, *, text: str, problems: str, tokens: TokenCounts, served_model: str) -> None:
         super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model)
@@ -155,7 +158,7 @@ _BY_CODE: dict[str, FaultKind] = {
     "invalid_prompt": FaultKind.REFUSED,
     "rate_limit_exceeded": FaultKind.RATE_LIMITED,
     "rate_limit_error": FaultKind.RATE_LIMITED,
-    "tokens": FaultKind.RATE_LIMITED,
+    "tokens": FaultKind.RATE_LIMITED,  # the type of OpenAI's 429 for tokens a minute
     "authentication_error": FaultKind.AUTH,
     "invalid_api_key": FaultKind.AUTH,
     "permission_error": FaultKind.AUTH,
@@ -171,12 +174,12 @@ _BY_STATUS: dict[int, FaultKind] = {
     403: FaultKind.AUTH,
     404: FaultKind.MODEL_NOT_FOUND,
     408: FaultKind.TIMEOUT,
-    409: FaultKind.SERVER,
+    409: FaultKind.SERVER,  # a lock that timed out at the provider: both SDKs treat it as worth a retry
     410: FaultKind.MODEL_NOT_FOUND,
     413: FaultKind.CONTEXT_OVERFLOW,
     429: FaultKind.RATE_LIMITED,
 }
-# Some vendors say it in prose only, under a code that means less; the text is looked at here and not kept.
+# Some providers give the reason in prose only, under a less exact code. The text is searched here and not kept.
 _BY_PROSE = (
     (FaultKind.CONTEXT_OVERFLOW, re.compile(r"prompt is too long|maximum context length|context window", re.I)),
     (FaultKind.QUOTA, re.compile(r"credit balance is too low|exceeded your current quota", re.I)),
@@ -184,11 +187,12 @@ _BY_PROSE = (
 
 
 def classify(status: int | None, *, codes: Sequence[object], message: str = "") -> FaultKind:
-    """The kind of a vendor's error from its HTTP status, its codes and types, and its text."""
+    """Finds the kind of a provider's error from its HTTP status, its codes and types, and its text."""
     if status in (400, 422, 429):
         for kind, pattern in _BY_PROSE:
             if pattern.search(message):
                 return kind
+    # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
     for code in codes:
         if isinstance(code, str) and code in _BY_CODE:
             return _BY_CODE[code]
@@ -198,7 +202,7 @@ def classify(status: int | None, *, codes: Sequence[object], message: str = "") 
 
 
 def describe(status: int | None, codes: Sequence[object]) -> str:
-    """`429 rate_limit_exceeded`: status and codes, nothing that could hold a text."""
+    """Joins status and codes (`429 rate_limit_exceeded`), without anything that could hold a text."""
     present = dict.fromkeys(code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))
     return " ".join([*([str(status)] if status is not None else []), *present])
 
@@ -206,11 +210,11 @@ def describe(status: int | None, codes: Sequence[object]) -> str:
 _LATER_HELPS = (LLMUnavailable, LLMTimeout, LLMRateLimited)
 
 
-def most_telling(faults: Sequence[ProviderFault]) -> type[LLMError]:
-    """The class that says most about a chain whose every hop failed, given the last fault of each.
+def choose_error(faults: Sequence[ProviderFault]) -> type[LLMError]:
+    """Chooses the error of a chain whose every hop failed, given the last fault of each.
 
-    Where any hop may answer later, the task may be tried later: one common class, else LLMUnavailable. Otherwise the
-    first model is the one that was meant to answer, so its trouble is the one to tell.
+    If any hop may answer later, the task may be retried later: the class that these hops have in common, else
+    LLMUnavailable. Otherwise it is the error of the first model, because that one was meant to answer.
     """
     classes = [fault.consequence.error for fault in faults]
     temporary = {error for error in classes if error in _LATER_HELPS}

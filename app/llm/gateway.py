@@ -1,6 +1,6 @@
-"""The only way to a model: chains of models by role, bound to the task on whose behalf they are asked.
+"""The only way to a model: chains of models by role, bound to the task on whose behalf they are called.
 
-Built once per worker process on its one event loop; the clients inside belong to that loop. `bind` is cheap.
+Built once per worker process on its one event loop, because the clients inside belong to that loop. `bind` is cheap.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from app.llm import spans
-from app.llm.adapters import Transports
-from app.llm.chain_call import Adapters, CallParts, ChainCall
-from app.llm.chains import Provider, build_chains
+from app.llm.adapters import ProviderAdapters
+from app.llm.chain_call import AdapterSource, CallParts, ChainCall
+from app.llm.chains import build_chains
 from app.llm.faults import ProviderFault
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
@@ -38,26 +39,28 @@ STEP_HEADER = "X-Step"
 _log = get_logger(__name__)
 
 
-class Vendors(Adapters, Protocol):
-    """The adapters, who of them may be asked, and their end."""
+class ClosableAdapters(AdapterSource, Protocol):
+    """The adapters as the gateway owns them: it also asks which are usable, and closes them."""
 
-    def usable(self) -> Collection[Provider]: ...
+    def usable(self) -> Collection[Provider]:
+        """Returns the providers that have a key or an address."""
 
     async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        """When models end, by id, as far as the vendor says. Raises ProviderFault."""
+        """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Closes all adapters."""
 
 
 class LLMGateway:
-    """`breaker` also serves the search and shows the providers' health to the worker's presence."""
+    """The models of one process. `breaker` also serves the web search, and the worker publishes its states."""
 
     def __init__(
         self,
         settings: LLMSettings,
         agents: AgentSettings,
         *,
-        transports: Vendors,
+        adapters: ClosableAdapters,
         breaker: CircuitBreaker,
         limits: ProviderLimits,
         prices: PriceTable,
@@ -69,13 +72,13 @@ class LLMGateway:
     ) -> None:
         self.breaker = breaker
         self.limits = limits
-        self._transports = transports
+        self._adapters = adapters
         self.settings = settings
-        self.chains = build_chains(settings, agents, usable=transports.usable())
+        self.chains = build_chains(settings, agents, usable=adapters.usable())
         self.tracing = tracing
         self.parts = CallParts(
             settings=settings,
-            transports=transports,
+            adapters=adapters,
             breaker=breaker,
             limits=limits,
             meter=Meter(prices=prices, metrics=metrics, clock=clock),
@@ -85,14 +88,15 @@ class LLMGateway:
         )
 
     def bind(self, scope: CallScope) -> GatewayLLM:
+        """Binds the gateway to one task."""
         return GatewayLLM(self, scope)
 
     async def observe_shutdowns(self) -> None:
-        """Asks each vendor in use when its models end and shows it as a gauge; a vendor need not say."""
+        """Sets the gauge of the dates on which models in use end, if their providers publish them."""
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
-                dates = await self._transports.shutdown_dates(provider)
+                dates = await self._adapters.shutdown_dates(provider)
             except ProviderFault as fault:
                 _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
                 continue
@@ -102,7 +106,7 @@ class LLMGateway:
                     gauge.set(dates[hop.model].timestamp())
 
     async def aclose(self) -> None:
-        await self._transports.aclose()
+        await self._adapters.aclose()
 
 
 class GatewayLLM:
@@ -116,6 +120,7 @@ class GatewayLLM:
     async def complete(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
     ) -> Completion[Parsed]:
+        """Asks for a short answer, not streamed."""
         if schema is not None:
             return await self._run(StructuredPlan(messages, schema, max_tokens=self._max_tokens), role=role)
         return await self._run(PlainPlan[Parsed](self._request(messages)), role=role)
@@ -123,12 +128,14 @@ class GatewayLLM:
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
+        """Asks for a long answer, streamed."""
+        # AGENT_LLM_TIMEOUT_SECONDS limits a silence: a whole answer of 4,000 tokens would time out after it was billed.
         return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, on_text=on_text)), role=role)
 
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
-        """Streamed, because the last turn of a loop is often a long text."""
+        """Asks for one turn of a tool loop. It is streamed, because the last turn is often a long text."""
         return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, tools=tools)), role=role)
 
     def _request(
@@ -140,7 +147,7 @@ class GatewayLLM:
         tools: Sequence[ToolSpec] = (),
     ) -> ProviderRequest:
         return ProviderRequest(
-            model="",
+            model="",  # each hop of the chain fills in its own
             messages=tuple(messages),
             max_tokens=self._max_tokens,
             stream=stream,
@@ -177,11 +184,11 @@ class GatewayLLM:
 def build_gateway(
     settings: Settings, *, redis: Redis | None, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
 ) -> LLMGateway:
-    """The worker's gateway. Raises ConfigurationError for a chain or a price file that makes no sense."""
+    """Builds the worker's gateway. Raises ConfigurationError for a chain or a price file that cannot be used."""
     return LLMGateway(
         settings.llm,
         settings.agents,
-        transports=Transports(settings.llm, metrics=metrics),
+        adapters=ProviderAdapters(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides),

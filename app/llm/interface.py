@@ -1,4 +1,4 @@
-"""What goes into a model call and what comes out: plain data, the same for every vendor.
+"""The input and the output of a model call: plain data, the same for every provider.
 
 `BoundLLM` is all that an agent sees of the gateway: it cannot choose a model, only a role.
 """
@@ -18,7 +18,7 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 class ModelRole(StrEnum):
-    """Which chain of models answers; the chains stand in `LLMSettings`."""
+    """The chain of models that answers; the chains are in `LLMSettings`."""
 
     PEER = "peer"
     CONTENT = "content"
@@ -46,6 +46,8 @@ class ToolSpec:
 
 @dataclass(frozen=True)
 class ChatMessage:
+    """One message of a conversation. `tool_call_id` names the call that a message of the role `tool` answers."""
+
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
@@ -54,7 +56,7 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class Completion(Generic[Parsed]):
-    """A usable answer. `usage` sums all attempts, failed ones too; `parsed` is set where a schema was asked for."""
+    """A usable answer. `usage` sums all attempts, failed ones too; `parsed` is set if a schema was given."""
 
     text: str
     served_model: str
@@ -65,21 +67,21 @@ class Completion(Generic[Parsed]):
 
 
 class Allowance(Protocol):
-    """Permission to spend, asked before every call: the lease, the cancel flag and the budget in one question."""
+    """Permission for a model call, read before each: it unites the lease, the cancel flag and the budget."""
 
     async def reserve(self, upper_bound: Usage) -> None:
-        """Sets the call's most possible cost aside. Raises BudgetExceeded, DeadlineExceeded or ClaimLost instead."""
+        """Reserves the highest possible cost of the call. Raises BudgetExceeded, DeadlineExceeded or ClaimLost."""
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
-        """Gives back what the call did not use."""
+        """Replaces the reservation by the actual usage."""
 
 
 @dataclass(frozen=True)
 class CallScope:
-    """On whose behalf calls are made. `remaining_seconds` is the time until the task's deadline, read at every use.
+    """The task for which calls are made. `remaining_seconds` is the time until its deadline, read at every use.
 
-    `workflow_type` names the agent's kind on spans; `step` is the key of the step that runs now, empty outside of one;
-    `on_attempt` hears every attempt as it ends, failed ones too.
+    `workflow_type` names the agent's kind on spans; `step` is the key of the current step, empty outside of one;
+    `on_attempt` gets every attempt as it ends, failed ones too.
     """
 
     task_id: str
@@ -93,19 +95,19 @@ class CallScope:
 
 
 class BoundLLM(Protocol):
-    """The gateway, bound to one task. Methods raise subclasses of LLMError, or what `Allowance.reserve` raises."""
+    """The gateway, bound to one task. Methods raise subclasses of LLMError, or an error of `Allowance.reserve`."""
 
     async def complete(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
     ) -> Completion[Parsed]:
-        """One short, unstreamed answer; with `schema` it is validated, repaired once, and given as `parsed`."""
+        """Asks for one short answer, not streamed. With `schema` it is validated, repaired once and set as `parsed`."""
 
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
-        """One long answer, streamed; `on_text` gets coalesced pieces as they come."""
+        """Asks for one long answer, streamed; `on_text` gets pieces of some words as they come."""
 
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
-        """One turn of a tool-calling loop: text, or the tools that the model wants to run."""
+        """Asks for one turn of a tool loop: text, or the tools that the model wants to run."""

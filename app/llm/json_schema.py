@@ -1,8 +1,7 @@
-"""Pydantic models as strict JSON schemas: the part of JSON Schema that all vendors accept for structured output.
+"""Pydantic models as strict JSON schemas: the part of JSON Schema that all providers accept for structured output.
 
-Strict means: every object closed, every property required, no defaults, no `$ref` with neighbours. Bounds (minimum,
-maxLength …) are refused by some vendors, so they move into the description, and pydantic checks them afterwards. Free
-keys (`dict[str, …]`) cannot be said strictly and are refused: a fault of the program, found by its first test.
+Strict means: every object closed, every property required, no defaults, no `$ref` with neighbours. Free keys
+(`dict[str, …]`) cannot be expressed strictly and raise TypeError: a fault of the program, found by its first test.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from app.llm.providers.adapter import JsonObject, OutputSchema
 
+# Some providers refuse bounds, so they move into the description; pydantic checks them after the answer.
 _BOUNDS = (
     "minimum",
     "maximum",
@@ -36,19 +36,20 @@ _LISTED_SCHEMAS = ("anyOf", "allOf", "prefixItems")
 
 @lru_cache(maxsize=256)
 def output_schema(model: type[BaseModel]) -> OutputSchema:
-    """The schema and its name. Raises TypeError where strict mode cannot say what the model says."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", model.__name__)[:64]
+    """Builds the schema and its name. Raises TypeError for a model that strict mode cannot express."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", model.__name__)[:64]  # OpenAI accepts at most 64 characters
     return OutputSchema(name=name, schema=to_strict(model.model_json_schema()))
 
 
 def to_strict(schema: Mapping[str, JsonValue]) -> JsonObject:
-    """A strict copy of one schema and everything below it. Raises TypeError for free keys."""
+    """Builds a strict copy of one schema and everything below it. Raises TypeError for free keys."""
     if "$ref" in schema:
         return {"$ref": schema["$ref"]}
     strict: JsonObject = {}
     for key, value in schema.items():
         if key in _DROPPED or key in _BOUNDS:
             continue
+        # Strict mode has no oneOf; pydantic checks afterwards that exactly one alternative fits.
         strict["anyOf" if key == "oneOf" else key] = _convert("anyOf" if key == "oneOf" else key, value)
     bounds = ", ".join(f"{key} {schema[key]}" for key in _BOUNDS if key in schema)
     if bounds:

@@ -1,9 +1,9 @@
-"""Limits of a provider that all workers share through Redis: calls at once, and calls a minute.
+"""The limits of a provider that all workers share through Redis: calls at once, and calls a minute.
 
-A call in progress holds a permit, which expires by itself when its worker dies and is renewed while it lives. The rate
-is a leaky bucket that takes ten seconds' worth at once. Who finds a provider full waits a little, then the chain goes
-on to its next model; where every model is full, the task comes back later. Without Redis nothing is limited: the
-provider's own 429 still is heeded.
+A call in progress holds a permit. The worker renews it; the permit of a dead worker expires by itself. The rate is a
+leaky bucket that accepts ten seconds' worth at once. A call that finds its provider full waits a little, then the chain
+goes on to its next model. If every model is full, the task comes back later. Without Redis there are no limits except
+the provider's own 429.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.llm.chains import Provider
+from app.broker.scripts import SharedScript, reply_in_time
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.provider_table import Provider
 from app.ports import Clock
-from app.settings import LLMSettings
-from app.telemetry.logs import get_logger
+from app.settings import LLMSettings, ProviderSettings
 
 PERMIT_SECONDS = 60.0
+# A third of a permit's life: one renewal may fail without the loss of the permit.
 RENEW_SECONDS = 20.0
+# The longest wait for a permit; a longer one would hold a slot of the worker for a call that has not begun.
 PATIENCE_SECONDS = 5.0
 _SHORTEST_WAIT_SECONDS = 0.05
 _LONGEST_WAIT_SECONDS = 0.5
-_REDIS_PATIENCE_SECONDS = 0.25
-_REDIS_PAUSE_SECONDS = 2.0
 
 # KEYS: a sorted set of permits by their end, and the time (ms) at which the bucket will be empty again. ARGV: the
-# permit, most calls at once, calls a minute (0: no limit), how long a permit lasts (ms). Gives {granted, wait in ms}.
+# permit, most calls at once, calls a minute (0: no limit), the life of a permit (ms). Returns {granted, wait in ms}.
+# The times are those of the server: the clocks of two workers may differ by more than a permit lasts.
 _ACQUIRE = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
@@ -56,21 +56,20 @@ end
 return {1, 0}
 """
 
-# KEYS: the permits. ARGV: how long they last from now (ms), then the permits; one that has expired stays gone.
+# KEYS: the permits. ARGV: their life from now (ms), then the permits. XX: one that has expired is not revived, because
+# another call may hold its place.
 _RENEW = """
 local t = redis.call('TIME')
 local ends = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + tonumber(ARGV[1])
 for at = 2, #ARGV do redis.call('ZADD', KEYS[1], 'XX', ends, ARGV[at]) end
 redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[1]))
-return 1
+return {1}
 """
-
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """0: no limit."""
+    """The limits of one provider, 0 for none."""
 
     calls_at_once: int = 0
     calls_per_minute: int = 0
@@ -91,22 +90,19 @@ class ProviderLimits:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self._limits = {
-            Provider.OPENAI: Limit(settings.openai_calls_at_once or 0, settings.openai_calls_per_minute or 0),
-            Provider.ANTHROPIC: Limit(settings.anthropic_calls_at_once or 0, settings.anthropic_calls_per_minute or 0),
-        }
+        self._limits = {provider: _limit_of(settings.of_provider(provider)) for provider in Provider}
         self._redis = redis
-        self._acquire = redis.register_script(_ACQUIRE) if redis is not None else None
-        self._renew = redis.register_script(_RENEW) if redis is not None else None
+        self._acquire = SharedScript(redis, _ACQUIRE, event="limits_without_redis", clock=clock)
+        # Without a pause: a permit that is not renewed in time expires although its call still runs.
+        self._renew = SharedScript(redis, _RENEW, event="permits_not_renewed", clock=clock, pause_seconds=0.0)
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()
         self._held: dict[Provider, set[str]] = {provider: set() for provider in Provider}
-        self._redis_paused_until = float("-inf")
 
     @asynccontextmanager
     async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
-        """Waits for a permit and holds it. Raises ProviderFault (`limited`) where there is none for a while."""
+        """Waits for a permit and holds it. Raises ProviderFault (`limited`) if none becomes free in time."""
         limit = self._limits[provider]
         if not limit:
             yield
@@ -121,59 +117,54 @@ class ProviderLimits:
             await self._release(provider, limit, permit)
 
     async def run(self) -> None:
-        """Renews what is held, until cancelled."""
+        """Renews the held permits, until cancelled."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             await self.renew()
 
     async def renew(self) -> None:
-        """Lets the permits of calls in progress last for another while."""
+        """Extends the permits of the calls in progress."""
         for provider, permits in self._held.items():
-            if self._renew is None or not permits or not self._limits[provider].calls_at_once:
-                continue
-            try:
-                async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                    arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
-                    await self._renew(keys=[_permits(provider)], args=arguments)
-            except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("permits_not_renewed", provider=provider.value, error_class=type(error).__name__)
+            if permits and self._limits[provider].calls_at_once:
+                arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
+                await self._renew.run(keys=[_permits(provider)], args=arguments, provider=provider.value)
 
     async def _wait_for(self, provider: Provider, limit: Limit, permit: str, *, give_up_after: float) -> None:
         give_up_at = self._clock.monotonic() + give_up_after
         while True:
-            granted, wait_seconds = await self._ask(provider, limit, permit)
+            granted, wait_seconds = await self._acquire_permit(provider, limit, permit)
             if granted:
                 return
             pause = min(max(wait_seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
             pause *= 1 + self._rng.random()  # waiters of all workers must not come back in step
             if self._clock.monotonic() + pause >= give_up_at:
+                # The task gives up its slot meanwhile, which is not worth it for less than a second.
                 raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=max(wait_seconds, 1.0))
             await self._sleep(pause)
 
-    async def _ask(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
-        if self._acquire is None or self._clock.monotonic() < self._redis_paused_until:
-            return True, 0.0
+    async def _acquire_permit(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
         lasting_ms = round(PERMIT_SECONDS * 1000)
-        arguments: list[str | int] = [permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms]
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                granted, wait_ms = await self._acquire(keys=[_permits(provider), _rate(provider)], args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._redis_paused_until = self._clock.monotonic() + _REDIS_PAUSE_SECONDS
-            _log.warning("limits_without_redis", provider=provider.value, error_class=type(error).__name__)
+        reply = await self._acquire.run(
+            keys=[_permits(provider), _rate(provider)],
+            args=[permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms],
+            provider=provider.value,
+        )
+        if reply is None:
             return True, 0.0
+        granted, wait_ms = reply
         return bool(granted), int(wait_ms) / 1000
 
     async def _release(self, provider: Provider, limit: Limit, permit: str) -> None:
-        if self._redis is None or not limit.calls_at_once:
-            return
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                await self._redis.zrem(_permits(provider), permit)
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("permit_not_released", provider=provider.value, error_class=type(error).__name__)
+        if self._redis is not None and limit.calls_at_once:
+            command = self._redis.zrem(_permits(provider), permit)
+            await reply_in_time(command, event="permit_not_released", provider=provider.value)
 
 
+def _limit_of(settings: ProviderSettings) -> Limit:
+    return Limit(settings.calls_at_once or 0, settings.calls_per_minute or 0)
+
+
+# Braces: a Redis cluster keeps keys with the same text in them on one node, and a script may use keys of one node only.
 def _permits(provider: Provider) -> str:
     return f"ao:limit:{{{provider.value}}}:calls"
 

@@ -1,8 +1,7 @@
-"""What each try cost, and the most that the next one can cost.
+"""The cost of each attempt, and an upper bound for the cost of the next one.
 
-The upper bound counts a token for every three bytes of the request and the most output that was asked for. A text of
-single-byte tokens can exceed it; what is settled is always what the provider counted. Where a model has no price, its
-cost is None: the Allowance decides, and a cost budget is refused there.
+A text whose tokens are single bytes can exceed the bound; the settled cost is always the one that the provider counted.
+A model without a price costs None: the Allowance decides then, and refuses a task with a cost budget.
 """
 
 from __future__ import annotations
@@ -22,13 +21,15 @@ from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.ports import Clock
 from app.telemetry.metrics import OutboundMetrics
 
+# English takes four to five bytes a token in the count of every provider; three leave a margin for other texts.
 _BYTES_PER_TOKEN = 3
+# For the frame of each message and of the request, which is part of no text.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_REQUEST = 64
 
 
 def input_tokens_bound(request: ProviderRequest) -> int:
-    """Tokens that the request can take, by its size."""
+    """Estimates from its size the most tokens that the request can take."""
     size = 0
     for message in request.messages:
         size += len(message.content.encode())
@@ -42,7 +43,7 @@ def input_tokens_bound(request: ProviderRequest) -> int:
 
 @dataclass(frozen=True)
 class OpenAttempt:
-    """One try under way; `began` is monotonic. `attempts` is the call's own list, which the ended try joins."""
+    """One attempt in progress; `began` is monotonic. `attempts` is the list of the call, which the ended one joins."""
 
     hop: Hop
     scope: CallScope
@@ -52,7 +53,7 @@ class OpenAttempt:
 
 
 class Meter:
-    """Prices tries, counts them and tells the scope about them. One of the last three ends each try."""
+    """The meter of all attempts. After `begin`, exactly one of `succeeded`, `failed` and `cancelled` ends each."""
 
     def __init__(self, *, prices: PriceTable, metrics: OutboundMetrics, clock: Clock) -> None:
         self._prices = prices
@@ -60,21 +61,26 @@ class Meter:
         self._clock = clock
 
     def upper_bound(self, hop: Hop, request: ProviderRequest) -> Usage:
+        """Computes the most that the request can use."""
         tokens = TokenCounts(input=input_tokens_bound(request), output=request.max_tokens)
         return self._to_usage(hop, tokens, at=self._clock.now())[0]
 
     def begin(self, hop: Hop, scope: CallScope, attempts: list[ModelAttempt]) -> OpenAttempt:
+        """Starts the clock of one attempt."""
         return OpenAttempt(hop, scope, attempts, started_at=self._clock.now(), began=self._clock.monotonic())
 
     def succeeded(self, attempt: OpenAttempt, answer: ProviderAnswer) -> ModelAttempt:
+        """Records a usable answer."""
         return self._end(attempt, AttemptStatus.OK, tokens=answer.tokens, served_model=answer.served_model)
 
     def failed(self, attempt: OpenAttempt, fault: ProviderFault) -> ModelAttempt:
+        """Records a fault, with the tokens that the provider counted."""
         return self._end(
             attempt, fault.consequence.status, tokens=fault.tokens, served_model=fault.served_model, fault=fault
         )
 
     def cancelled(self, attempt: OpenAttempt) -> ModelAttempt:
+        """Records an attempt that was cut off from outside; its cost is unknown."""
         return self._end(attempt, AttemptStatus.CANCELLED)
 
     def _to_usage(self, hop: Hop, tokens: TokenCounts, *, at: datetime) -> tuple[Usage, str | None]:
@@ -113,4 +119,5 @@ class Meter:
 
 
 def total_usage(attempts: Sequence[ModelAttempt]) -> Usage:
+    """Sums the usage of all attempts, failed ones too."""
     return sum((attempt.usage for attempt in attempts), NO_USAGE)

@@ -1,8 +1,7 @@
-"""How an answer is asked for, and what happens when it does not fit: pure objects that make requests.
+"""The plan of the requests for one answer: pure objects that build requests.
 
-A plan gives the first request and, after an answer that is invalid, the next one, until it has no more ideas.
-Structured output is asked for by the vendor's own feature, then once more with what was wrong, then as a function's
-arguments. We validate the raw text ourselves: the SDKs' parsers lose the token counts of what they refuse.
+A plan builds the first request and, after an invalid answer, the next one, until there is none left. Structured output
+is requested by the provider's own feature, then once more with the list of problems, then as a function's arguments.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ Result_co = TypeVar("Result_co", bound=BaseModel, covariant=True)
 
 
 class Plan(Protocol[Result_co]):
-    """`first` is complete but for model and headers, which belong to the hop."""
+    """The requests for one answer. `first` is complete except for model and headers, which belong to the hop."""
 
     @property
     def first(self) -> ProviderRequest: ...
 
     def next(self, fault: InvalidOutput, *, invalid: int) -> ProviderRequest | None:
-        """The request after `invalid` invalid answers of this model (1 or more); None when none is left."""
+        """Builds the request after `invalid` invalid answers of this model (1 or more); None if none is left."""
 
     def accept(self, answer: ProviderAnswer) -> Result_co | None:
-        """What the answer says. Raises InvalidOutput when it does not fit."""
+        """Parses the answer. Raises InvalidOutput if it does not fit."""
 
 
 class PlainPlan(Generic[Parsed]):
-    """Text, or tool calls. Tool calls whose arguments are broken are asked for once more."""
+    """A plan for text or tool calls. Tool calls with broken arguments are requested once more."""
 
     def __init__(self, first: ProviderRequest) -> None:
         self.first = first
@@ -52,7 +51,7 @@ class PlainPlan(Generic[Parsed]):
 
 
 class StructuredPlan(Generic[Parsed]):
-    """JSON that validates as `schema`."""
+    """A plan for JSON that validates as `schema`."""
 
     def __init__(self, messages: Sequence[ChatMessage], schema: type[Parsed], *, max_tokens: int) -> None:
         self._schema = schema
@@ -72,6 +71,8 @@ class StructuredPlan(Generic[Parsed]):
         return None
 
     def accept(self, answer: ProviderAnswer) -> Parsed:
+        # Our own validation of the raw text: the parsers of langchain and of the SDKs raise, and lose the token counts
+        # of the answer that they refuse (langchain #35041).
         try:
             return self._schema.model_validate_json(without_fence(answer.text))
         except ValidationError as error:
@@ -84,7 +85,7 @@ class StructuredPlan(Generic[Parsed]):
 
 
 def without_fence(text: str) -> str:
-    """The text inside a Markdown code fence, where a model wrapped its JSON in one."""
+    """Removes the Markdown code fence in which some models wrap their JSON."""
     stripped = text.strip()
     if not (stripped.startswith(_FENCE) and stripped.endswith(_FENCE) and "\n" in stripped):
         return stripped

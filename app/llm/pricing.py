@@ -1,7 +1,7 @@
-"""What tokens cost: the override file, then the genai-prices data that comes with the package, else unknown.
+"""The prices of tokens: the override file, then the data that comes with the package genai-prices, else unknown.
 
-Decimal until the last step, then integer micro-USD. Every price names the table that it comes from. Nothing is fetched
-at run time. The simulator's models have a declared price, so that a demo shows costs; its version says `simulator`.
+Amounts are Decimal until the last step, then integer micro-USD. Every price names the table that it comes from. Nothing
+is fetched at run time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
 
+# The simulator's models have a declared price, so that a demo shows costs. `claude-sim-…`: the prefix of a protocol.
 _SIMULATED = re.compile(r"(?:^|-)sim-")
 SIMULATOR_VERSION = "simulator-1"
 Dollars = Annotated[Decimal, Field(ge=0, lt=1_000_000)]
@@ -26,7 +27,7 @@ Dollars = Annotated[Decimal, Field(ge=0, lt=1_000_000)]
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """`input` is all of the prompt; the cached parts are contained in it."""
+    """The tokens of one call. `input` is the whole prompt and contains the cached parts."""
 
     input: int = 0
     output: int = 0
@@ -36,7 +37,7 @@ class TokenCounts:
 
 @dataclass(frozen=True)
 class Price:
-    """`microusd` and `version` are None where no table knows the model: never 0."""
+    """The price of one call. Both fields are None if no table knows the model; an unknown price is never 0."""
 
     microusd: int | None
     version: str | None
@@ -46,7 +47,7 @@ UNKNOWN = Price(microusd=None, version=None)
 
 
 class Rate(BaseModel):
-    """USD for a million tokens; cached tokens cost as much as others here."""
+    """A line of the override file, in USD for a million tokens; cached tokens cost as much as others here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +55,8 @@ class Rate(BaseModel):
     output_usd_per_million: Dollars
 
     def microusd(self, tokens: TokenCounts) -> int:
-        # USD per million tokens is micro-USD per token
+        """Computes the cost of the tokens."""
+        # USD per million tokens is micro-USD per token.
         return _to_integer(tokens.input * self.input_usd_per_million + tokens.output * self.output_usd_per_million)
 
 
@@ -82,16 +84,13 @@ class PriceTable:
             self._overrides = _OVERRIDES.validate_json(content)
         except (OSError, ValidationError) as error:
             raise ConfigurationError(
-                f"AGENT_PRICES_FILE {path} is no table of prices ({type(error).__name__}): write "
+                f"AGENT_PRICES_FILE {path} is not a table of prices ({type(error).__name__}): write "
                 '{"model": {"input_usd_per_million": 1, "output_usd_per_million": 2}}.'
             ) from error
         self._overrides_version = f"override-{hashlib.sha256(content).hexdigest()[:12]}"
 
-    def has_price(self, provider: str, model: str, *, at: datetime) -> bool:
-        return self.price(provider, model, TokenCounts(input=1, output=1), at=at).microusd is not None
-
     def price(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> Price:
-        """The cost of one call made at `at` (prices change with time)."""
+        """Computes the cost of one call made at `at` (prices change with time)."""
         rate = self._overrides.get(model) or self._overrides.get(f"{provider}:{model}")
         if rate is not None:
             return Price(rate.microusd(tokens), self._overrides_version)
@@ -105,6 +104,6 @@ class PriceTable:
         )
         try:
             found = genai_prices.calc_price(usage, model, provider_id=provider, genai_request_timestamp=at)
-        except (LookupError, ValueError):
+        except (LookupError, ValueError):  # a model that the table lacks: a LookupError
             return UNKNOWN
         return Price(_to_integer(found.total_price * 1_000_000), self._version)

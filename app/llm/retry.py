@@ -1,8 +1,8 @@
-"""How long to wait before the next try of a model: pure functions.
+"""The wait before the next attempt of a model: pure functions.
 
 Full jitter: a random time between 0 and base·2ⁿ, at most `BACKOFF_CAP_SECONDS`. A provider's Retry-After is the least
-wait; one that is longer than the cap, or that the deadline does not allow, is not waited for inside a call: the next
-model is asked, or the task comes back later without holding a slot.
+wait. If it exceeds the cap or the deadline, the call does not wait: the next model is called, or the task comes back
+later and holds no slot meanwhile.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ BACKOFF_CAP_SECONDS = 8.0
 
 
 def backoff_seconds(tries: int, *, base_seconds: float, rng: random.Random) -> float:
-    """The wait after `tries` failed tries (1 or more)."""
+    """Draws the wait after `tries` failed attempts (1 or more)."""
+    # The exponent is limited, because 2.0 ** 1024 overflows; the cap is reached long before.
     return rng.uniform(0, min(BACKOFF_CAP_SECONDS, base_seconds * 2.0 ** min(tries - 1, 32)))
 
 
 def delay_before_retry(backoff: float, *, retry_after: float | None, remaining: float) -> float | None:
-    """Seconds to wait, None when there is no point in waiting. Part of the backoff spreads those told the same."""
+    """Computes the seconds to wait; None if waiting makes no sense."""
     if retry_after is not None and retry_after > BACKOFF_CAP_SECONDS:
         return None
+    # A part of the backoff on top: callers that got the same Retry-After must not come back together.
     delay = backoff if retry_after is None else min(BACKOFF_CAP_SECONDS, retry_after + backoff / 4)
     return delay if delay < remaining else None
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after` (seconds or an HTTP date); None where neither makes sense."""
+    """Parses `retry-after-ms` or `retry-after` (seconds or an HTTP date); None if neither is valid."""
+    # OpenAI sends the more exact header beside the standard one.
     milliseconds = _to_seconds(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

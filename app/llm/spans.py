@@ -27,7 +27,7 @@ COST = "agents.llm.cost_usd"
 
 
 def call_attributes(scope: CallScope, role: ModelRole) -> dict[str, AttributeValue | None]:
-    """What is known before the call. Never content."""
+    """Builds the attributes that are known before the call. None of them holds content."""
     return {
         OPERATION: "chat",
         ROLE: role.value,
@@ -38,7 +38,7 @@ def call_attributes(scope: CallScope, role: ModelRole) -> dict[str, AttributeVal
 
 
 def describe_attempts(span: Span, attempts: Sequence[ModelAttempt]) -> None:
-    """What came of it: the last attempt's model, the tokens and the cost of all."""
+    """Adds the model of the last attempt, and the tokens and the cost of all of them."""
     if not attempts or not span.is_recording():
         return
     last = attempts[-1]
@@ -50,5 +50,5 @@ def describe_attempts(span: Span, attempts: Sequence[ModelAttempt]) -> None:
     span.set_attribute(OUTPUT_TOKENS, sum(attempt.usage.output_tokens for attempt in attempts))
     span.set_attribute(ATTEMPTS, len(attempts))
     costs = [attempt.usage.cost_microusd for attempt in attempts]
-    if None not in costs:
+    if None not in costs:  # a sum without the unknown ones would look like the cost of the call
         span.set_attribute(COST, sum(cost or 0 for cost in costs) / 1_000_000)

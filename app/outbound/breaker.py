@@ -1,25 +1,24 @@
 """Circuit breakers by name (`openai:gpt-4.1`, `tavily`), shared by all workers through Redis.
 
-A name opens after `breaker_failures` failures in a row, stays open for `breaker_reset_seconds` and up to a fifth more
-(jitter, so that workers do not probe in step), then lets one probe through. Report as a failure only what says that
-the provider is ill (no answer, timeout, 5xx): an answer that refuses (4xx) is a success here, a 429 a `cool_down`.
+A name opens after `breaker_failures` failures in a row, stays open for `breaker_reset_seconds` and up to a fifth more,
+then lets one probe through. Report as a failure only an outcome that shows an ill provider (no answer, timeout, 5xx).
+An answer that refuses the request (4xx) is a success here, and a 429 is a `cool_down`.
 
-Cheap while all is well: the last known status is kept for a second, a success is reported only where failures or a
-probe were known. So another worker's opening is seen up to a second late. Without Redis each process goes on with
-what it last knew, in memory; no method raises for it, and none waits longer than a quarter of a second.
+A healthy provider costs little: the last known status is used for a second. So a worker sees that another one opened a
+breaker up to a second late. Without Redis each process continues in memory with the status that it knew last. No method
+raises an error of Redis, and none waits longer than a quarter of a second for it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from app.broker.scripts import SharedScript
 from app.outbound import breaker_state
 from app.outbound.breaker_state import BreakerState, BreakerStatus
 from app.ports import Clock
@@ -28,12 +27,16 @@ from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
 KEY_PREFIX = "ao:breaker:"
+# With many calls at once Redis is read once a second for each name, not once for each call.
 _FRESH_SECONDS = 1.0
+# A status up to this old still serves the calls that start during a round trip; with an older one they all wait for it.
 _STALE_SECONDS = 5.0
-_REDIS_PATIENCE_SECONDS = 0.25
-_REDIS_PAUSE_SECONDS = 2.0
+# If a worker dies during its probe, the name stays closed to everyone for this long. A call may wait up to 30 s for its
+# first byte (the maximum of AGENT_LLM_TIMEOUT_SECONDS); a shorter time would let a second probe through.
 _PROBE_SECONDS = 30.0
+# Breakers that opened together must not probe together.
 _JITTER = 0.2
+# COOLING counts as closed: the provider answers, and the alert on an open breaker must not fire for a 429.
 _GAUGE = {BreakerState.CLOSED: 0, BreakerState.COOLING: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 _log = get_logger(__name__)
 
@@ -42,11 +45,11 @@ Event = Literal["ask", "succeeded", "failed", "rate_limited", "abandoned"]
 
 @dataclass
 class _Known:
-    """What this process last heard of a breaker, and when (monotonic seconds)."""
+    """The status of a breaker as this process last read it, and the time of that (monotonic seconds)."""
 
     status: BreakerStatus = breaker_state.CLOSED
     checked_at: float = float("-inf")
-    shown: BreakerState | None = None
+    recorded: BreakerState | None = None
 
 
 class CircuitBreaker:
@@ -62,16 +65,17 @@ class CircuitBreaker:
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._redis = redis
-        self._script = redis.register_script(breaker_state.SCRIPT) if redis is not None else None
+        self._script = SharedScript(redis, breaker_state.SCRIPT, event="breaker_without_redis", clock=clock)
         self._metrics = metrics
         self._clock = clock
         self._rng = rng or random.Random()
         self._known: dict[str, _Known] = {}
-        self._redis_paused_until = float("-inf")
 
     async def allow(self, name: str) -> bool:
-        """Whether a call may start now. Whoever gets True reports how the call ended, by one of the four below."""
+        """Checks whether a call may start now.
+
+        A caller that gets True must report the end of the call, by one of the four methods below.
+        """
         known = self._of(name)
         status, now = known.status, self._clock.monotonic()
         if status.blocked_until > now:
@@ -86,49 +90,50 @@ class CircuitBreaker:
         return await self._apply(name, "ask")
 
     async def succeeded(self, name: str) -> None:
-        """The provider answered, with a result or with a refusal of this one request."""
+        """Records that the provider answered, with a result or with a refusal of this one request."""
         status = self._of(name).status
-        if status.failures or status.tripped:
+        if status.failures or status.tripped:  # otherwise a success changes nothing, and Redis need not know of it
             await self._apply(name, "succeeded")
 
     async def failed(self, name: str) -> None:
-        """The provider did not answer, or answered that it is ill."""
+        """Records that the provider did not answer, or answered with an error of its own."""
         await self._apply(name, "failed")
 
     async def cool_down(self, name: str, seconds: float) -> None:
-        """The provider asked for a pause (429): no calls for so long, then again all of them."""
+        """Stops all calls for the pause that the provider requested (429). Afterwards all of them may start again."""
         await self._apply(name, "rate_limited", pause_seconds=seconds)
 
     async def abandoned(self, name: str) -> None:
-        """The call ended without a verdict (cancelled): if it was the probe, the next caller gets it."""
+        """Records that the call ended without a verdict (cancelled). If it was the probe, the next caller gets it."""
         if self._of(name).status.tripped:
             await self._apply(name, "abandoned")
 
     def state(self, name: str) -> BreakerState:
+        """Returns the state as far as this process knows it."""
         return self._of(name).status.state(self._clock.monotonic())
 
     def blocked_seconds(self, name: str) -> float:
-        """How long until the name lets a call through, as far as this process knows; 0 when it does."""
+        """Returns the seconds until the name lets a call through, as far as this process knows; 0 if it does now."""
         return max(0.0, self._of(name).status.blocked_until - self._clock.monotonic())
 
     def states(self) -> Mapping[str, str]:
-        """Every name used so far with its state as this process last knew it."""
-        return {name: self._show(name, known).value for name, known in self._known.items()}
+        """Returns every name used so far with its state as far as this process knows it."""
+        return {name: self._record_state(name, known).value for name, known in self._known.items()}
 
     def _of(self, name: str) -> _Known:
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = _Known()
-            self._show(name, known)
+            self._record_state(name, known)
         return known
 
-    def _show(self, name: str, known: _Known) -> BreakerState:
+    def _record_state(self, name: str, known: _Known) -> BreakerState:
         state = known.status.state(self._clock.monotonic())
-        if state is not known.shown:
+        if state is not known.recorded:
             self._metrics.breaker_state.labels(name=name).set(_GAUGE[state])
-            if known.shown is not None:
+            if known.recorded is not None:
                 _log.info("breaker_changed", breaker=name, state=state.value)
-            known.shown = state
+            known.recorded = state
         return state
 
     async def _apply(self, name: str, event: Event, *, pause_seconds: float = 0.0) -> bool:
@@ -141,30 +146,19 @@ class CircuitBreaker:
             )
         allowed, known.status = shared
         known.checked_at = self._clock.monotonic()
-        self._show(name, known)
+        self._record_state(name, known)
         return allowed
 
     async def _apply_in_redis(
         self, name: str, event: Event, *, reset_seconds: float, pause_seconds: float
     ) -> tuple[bool, BreakerStatus] | None:
-        """None when Redis does not answer in time; it is then left alone for a moment."""
-        if self._script is None or self._clock.monotonic() < self._redis_paused_until:
-            return None
-        arguments = [
-            event,
-            self._settings.breaker_failures,
-            *(round(seconds * 1000) for seconds in (reset_seconds, _PROBE_SECONDS, pause_seconds)),
-        ]
-        try:
-            async with asyncio.timeout(_REDIS_PATIENCE_SECONDS):
-                reply = cast("list[int]", await self._script(keys=[KEY_PREFIX + name], args=arguments))
-        except (RedisError, OSError, TimeoutError) as error:
-            self._redis_paused_until = self._clock.monotonic() + _REDIS_PAUSE_SECONDS
-            _log.warning("breaker_without_redis", breaker=name, error_type=type(error).__name__)
-            return None
-        return bool(reply[0]), self._to_status(reply)
+        """Applies the event to the shared state. Returns None if Redis does not answer in time."""
+        milliseconds = (round(seconds * 1000) for seconds in (reset_seconds, _PROBE_SECONDS, pause_seconds))
+        arguments = [event, self._settings.breaker_failures, *milliseconds]
+        reply = await self._script.run(keys=[KEY_PREFIX + name], args=arguments, breaker=name)
+        return (bool(reply[0]), self._to_status(reply)) if reply is not None else None
 
-    def _to_status(self, reply: list[int]) -> BreakerStatus:
+    def _to_status(self, reply: Sequence[int]) -> BreakerStatus:
         now = self._clock.monotonic()
         failures_until, blocked_until, probe_until = (
             now + left / 1000 if left else 0.0 for left in (reply[2], reply[3], reply[5])

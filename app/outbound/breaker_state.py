@@ -1,10 +1,10 @@
-"""What a circuit breaker knows and how events change it: once as pure functions, once as the Lua script for Redis.
+"""The state of a circuit breaker and its changes: once as pure functions, once as the Lua script for Redis.
 
 The two must stay equal; a property test runs both on the same events. Times are seconds on any clock that only grows
 (the process's monotonic clock here, the server's clock in Redis, in milliseconds).
 
     closed ──failures in a row──▶ open ──cool-down over──▶ half open ──one probe──▶ closed, or open again
-    closed ──429──▶ cooling ──its time over──▶ closed
+    closed ──429──▶ cooling ──pause over──▶ closed
 
 Failures further apart than one cool-down are not "in a row". A failure of a call that began before the breaker opened
 changes nothing; neither does such a call's success.
@@ -17,6 +17,8 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
+    """The states as the metric, the logs and the API name them."""
+
     CLOSED = "closed"
     HALF_OPEN = "half_open"
     OPEN = "open"
@@ -25,7 +27,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True)
 class BreakerStatus:
-    """`tripped`: opened by failures, so that a probe has to close it. The rest are points in time, 0 for none."""
+    """The stored values. `tripped`: failures opened it, so a probe has to close it. `…_until` are times, 0 for none."""
 
     failures: int = 0
     failures_until: float = 0.0
@@ -34,6 +36,7 @@ class BreakerStatus:
     probe_until: float = 0.0
 
     def state(self, now: float) -> BreakerState:
+        """Derives the state from the times."""
         if self.blocked_until > now:
             return BreakerState.OPEN if self.tripped else BreakerState.COOLING
         return BreakerState.HALF_OPEN if self.tripped else BreakerState.CLOSED
@@ -43,7 +46,7 @@ CLOSED = BreakerStatus()
 
 
 def ask(status: BreakerStatus, *, now: float, probe_seconds: float) -> tuple[bool, BreakerStatus]:
-    """Whether a call may start; the one that may while half open is the probe."""
+    """Checks whether a call may start. The one that may start while the breaker is half open is the probe."""
     if status.blocked_until > now or (status.tripped and status.probe_until > now):
         return False, status
     if status.tripped:
@@ -52,10 +55,12 @@ def ask(status: BreakerStatus, *, now: float, probe_seconds: float) -> tuple[boo
 
 
 def after_success(status: BreakerStatus, *, now: float) -> BreakerStatus:
+    """Closes the breaker, unless it is blocked: then the call began before that."""
     return status if status.blocked_until > now else CLOSED
 
 
 def after_failure(status: BreakerStatus, *, now: float, threshold: int, reset_seconds: float) -> BreakerStatus:
+    """Counts a failure. Opens the breaker at the threshold, and at once after a failed probe."""
     if status.blocked_until > now:
         return status
     failures = (status.failures if status.failures_until > now else 0) + 1
@@ -65,20 +70,21 @@ def after_failure(status: BreakerStatus, *, now: float, threshold: int, reset_se
 
 
 def after_rate_limit(status: BreakerStatus, *, now: float, seconds: float) -> BreakerStatus:
-    """The provider answers, but wants a pause: an open breaker stays open, any other closes when the pause is over."""
+    """Sets a pause for a provider that answers but wants one. An open breaker stays open; any other closes after it."""
     if status.blocked_until > now and status.tripped:
         return status
     return BreakerStatus(blocked_until=max(status.blocked_until, now + seconds))
 
 
 def after_abandoned_call(status: BreakerStatus) -> BreakerStatus:
-    """A call ended without a verdict (cancelled): its probe, if it was one, goes to the next caller."""
+    """Frees the probe of a call that ended without a verdict (cancelled): the next caller gets it."""
     return replace(status, probe_until=0.0)
 
 
 # KEYS: the breaker's hash. ARGV: event, failures that open, cool-down, length of a probe, length of a pause (all ms).
-# Reply: allowed, failures, and how long each point in time is away (ms, 0 when past), tripped.
-# An untouched hash is forgotten after ten cool-downs, at least an hour: nobody called, so nobody knows.
+# Reply: allowed, failures, the milliseconds until each point in time (0 when past), tripped.
+# The times are those of the server, because the monotonic clocks of two workers cannot be compared.
+# An unused hash expires after ten cool-downs, at least an hour: without calls nobody knows the provider's health.
 SCRIPT = """
 local key, event = KEYS[1], ARGV[1]
 local threshold, reset = tonumber(ARGV[2]), tonumber(ARGV[3])

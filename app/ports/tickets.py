@@ -11,7 +11,7 @@ from typing import Protocol
 
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 
 
 class TaskQueue(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
 from app.ports import Clock, SystemRepository, TaskQueue
 from app.services.remembered import Remembered

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.ports import Clock, QueueCounter, QueueCounts, TaskQueue
 from app.telemetry.metrics import LeaderMetrics
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable, StoreError, StoreUnavailable
 from app.ports import Clock, QueueCounter, SystemRepository, TaskQueue, TaskStatistics
 from app.services.dependency_health import DependencyHealth, HealthService, judge_providers, judge_workers

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.journal import agent_runs
 from app.domain.message import Message
 from app.domain.run import AgentRun
+from app.domain.run_history import agent_runs
 from app.domain.task import NewTask, Task, TaskRequest
 from app.errors import (
     BrokerUnavailable,

@@ -19,7 +19,7 @@ from app.settings.api import ApiSettings
 from app.settings.broker import BrokerSettings
 from app.settings.execution import ExecutionSettings
 from app.settings.group import SettingsGroup
-from app.settings.llm import LLMSettings
+from app.settings.llm import LLMSettings, ProviderSettings
 from app.settings.operator import OperatorSettings
 from app.settings.process import Environment, ProcessSettings
 from app.settings.search import SearchSettings
@@ -36,6 +36,7 @@ __all__ = [
     "LLMSettings",
     "OperatorSettings",
     "ProcessSettings",
+    "ProviderSettings",
     "SearchSettings",
     "Settings",
     "SettingsGroup",

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
 
 
+class ProviderSettings(BaseModel):
+    """The settings that each model provider has, without the prefix that its name gives them in `LLMSettings`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    api_key: SecretStr | None
+    api_key_file: Path | None
+    base_url: str | None
+    calls_at_once: int | None
+    calls_per_minute: int | None
+
+
 class LLMSettings(SettingsGroup):
+    """The models. Each provider has the five fields of `ProviderSettings`, under its name."""
+
+    # Providers retire models: gpt-4.1 and gpt-4.1-mini end on 2027-01-14. So each chain has hops after the first, the
+    # last of them at another provider, and a gauge shows the date on which a model in use ends.
     peer_model: str = Field(
         default="gpt-4.1-mini", validation_alias="LLM_PEER_MODEL", description="Chain of models of the router."
     )
@@ -129,3 +145,12 @@ class LLMSettings(SettingsGroup):
     )
 
     _split_lists = field_validator("responses_models", mode="before")(split)
+
+    def of_provider(self, provider: str) -> ProviderSettings:
+        """Collects the fields `<provider>_…`. Raises AttributeError for a provider that lacks one of them."""
+        return ProviderSettings(**{name: getattr(self, f"{provider}_{name}") for name in ProviderSettings.model_fields})
+
+    def names_provider(self, provider: str) -> bool:
+        """Checks whether the environment names a key or an address of this provider, be they right or wrong."""
+        access = (f"{provider}_{name}" for name in ("api_key", "api_key_file", "base_url"))
+        return not self.model_fields_set.isdisjoint(access)

@@ -10,6 +10,8 @@ from app.settings.group import SettingsGroup
 
 
 class SearchSettings(SettingsGroup):
+    """The web search of ContentAgent."""
+
     tavily_api_key: SecretStr | None = Field(
         default=None,
         validation_alias="TAVILY_API_KEY",

@@ -13,7 +13,7 @@ from app.simulator.ledger import Ledger
 from app.simulator.prompt import Json
 from app.simulator.scripted_faults import NAMES, FaultRule, ScriptedFaults, is_known
 
-_PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
+PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
 
 
 def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
@@ -63,7 +63,7 @@ def _read_rule(wish: Json) -> FaultRule:
         raise ValueError(f"unknown fields {unknown}")
     if not is_known(fault):
         raise ValueError(f"unknown fault {fault}")
-    if provider is not None and provider not in _PROVIDERS:
+    if provider is not None and provider not in PROVIDERS:
         raise ValueError(f"unknown provider {provider}")
     return FaultRule(
         fault=fault, model=wish.get("model"), provider=provider, times=None if times is None else max(0, int(times))

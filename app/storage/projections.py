@@ -16,7 +16,7 @@ from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from app.domain.identity import TaskId
-from app.domain.journal import agent_runs
+from app.domain.run_history import agent_runs
 from app.domain.task import Task
 from app.errors import TaskUnreadable
 from app.storage.documents import read_task

@@ -20,7 +20,7 @@ from tavily.errors import TimeoutError as TavilyTimeout
 
 from app.errors import SearchError, SearchRejected, SearchUnavailable, UnsafeAddress
 from app.outbound.breaker import CircuitBreaker
-from app.outbound.key_file import ProviderKey
+from app.outbound.provider_key import ProviderKey
 from app.settings import SearchSettings
 from app.telemetry.metrics import OutboundMetrics
 from app.tools.addresses import check_url

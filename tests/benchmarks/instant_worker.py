@@ -1,6 +1,6 @@
 """A worker whose models answer inside the process at once: what the path costs without HTTP.
 
-`python -m tests.benchmarks.instant_worker` is the real worker with one part replaced, the vendors behind the gateway.
+`python -m tests.benchmarks.instant_worker` is the real worker with one part replaced, the providers behind the gateway.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from app.agents.testing import ManualClock as ManualClock
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
 
 

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, ConfigDict
 from app.api.views.parts import Answer, View
 from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.services.dependency_health import DependencyHealth, HealthStatus
 from app.services.system import SystemMetrics
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
+from app.llm.provider_table import PROVIDERS, Provider
 from app.settings import Settings, SettingsGroup
 
 SIMULATOR_KEY = "simulator-needs-no-key"
+SEARCH = "tavily"
+PROVIDER_PATHS = {provider.value: spec.endpoint.base_path for provider, spec in PROVIDERS.items()}
 # On a developer's machine a stop should not take a minute, and a script may poll.
 LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE": "6000"}
 
@@ -33,16 +36,11 @@ class ConfiguredParts:
 
     @classmethod
     def in_settings(cls, settings: Settings) -> ConfiguredParts:
-        llm, search = settings.llm.model_fields_set, settings.search.model_fields_set
-        models = {
-            f"{provider}_{what}"
-            for provider in ("openai", "anthropic")
-            for what in ("api_key", "api_key_file", "base_url")
-        }
+        search = settings.search.model_fields_set
         return cls(
             store="uri" in settings.store.model_fields_set,
             broker="redis_url" in settings.broker.model_fields_set,
-            models=not models.isdisjoint(llm),
+            models=any(settings.llm.names_provider(provider) for provider in Provider),
             search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
             variables=_set_variables(settings.worker) | _set_variables(settings.api),
         )
@@ -52,7 +50,7 @@ class ConfiguredParts:
         """Returns the providers that the simulator replaces."""
         if self.models:
             return ()
-        return ("openai", "anthropic") if self.search else ("openai", "anthropic", "tavily")
+        return tuple(PROVIDER_PATHS) if self.search else (*PROVIDER_PATHS, SEARCH)
 
 
 def _set_variables(group: SettingsGroup) -> frozenset[str]:
@@ -125,12 +123,11 @@ def simulator_spec(port: int) -> ChildSpec:
 
 def simulator_environment(url: str, simulated: Sequence[str]) -> dict[str, str]:
     """Names the addresses, and a placeholder for a key: the clients insist on one, and this one is not a secret."""
-    addresses = {"openai": f"{url}/v1", "anthropic": url, "tavily": url}
     return {
         name: value
         for provider in simulated
         for name, value in (
-            (f"{provider.upper()}_BASE_URL", addresses[provider]),
+            (f"{provider.upper()}_BASE_URL", url + PROVIDER_PATHS.get(provider, "")),
             (f"{provider.upper()}_API_KEY", SIMULATOR_KEY),
         )
     }

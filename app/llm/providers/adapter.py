@@ -1,4 +1,4 @@
-"""What the gateway asks of a vendor's adapter, the same for all of them."""
+"""The seam between the gateway and the adapters of the providers, the same for all of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JsonObject = dict[str, JsonValue]
 
 
 class SchemaMode(Enum):
-    """How structured output is asked for: by the vendor's own feature, or as the arguments of a function."""
+    """The way to request structured output: the provider's own feature, or the arguments of a function."""
 
     NATIVE = auto()
     FUNCTION = auto()
@@ -33,7 +33,7 @@ class OutputSchema:
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """One HTTP request to be. With `on_text` the answer is streamed, and its text told as it comes."""
+    """The request for one answer. With `stream`, `on_text` gets the text as it comes."""
 
     model: str
     messages: Sequence[ChatMessage]
@@ -47,7 +47,7 @@ class ProviderRequest:
 
 
 class Finish(Enum):
-    """Why the model stopped."""
+    """The reason why the model stopped."""
 
     DONE = auto()
     LENGTH = auto()
@@ -57,7 +57,7 @@ class Finish(Enum):
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """`text` is the raw JSON where a schema was asked for, in either mode."""
+    """The answer of one attempt. `text` is the raw JSON if a schema was requested, in either mode."""
 
     text: str
     tokens: TokenCounts
@@ -74,7 +74,7 @@ _FINISH_FAULTS = {
 
 
 def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
-    """The answer itself. Raises ProviderFault, with its tokens, where it was cut off, refused or is empty."""
+    """Returns the answer itself. Raises ProviderFault, with its tokens, if it is cut off, refused or empty."""
     kind = _FINISH_FAULTS.get(answer.finish)
     if kind is None and not answer.text.strip() and not answer.tool_calls:
         kind = FaultKind.EMPTY
@@ -84,10 +84,10 @@ def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
 
 
 class ProviderAdapter(Protocol):
-    """One vendor. Belongs to one event loop."""
+    """One provider. Belongs to one event loop."""
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
-        """A usable answer. Raises ProviderFault for everything that can go wrong, and lets a cancellation through."""
+        """Returns a usable answer. Raises ProviderFault for everything that can go wrong, except a cancellation."""
 
     async def aclose(self) -> None:
         """Closes its connections; calls under way end with a ProviderFault."""

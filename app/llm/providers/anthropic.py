@@ -1,4 +1,4 @@
-"""Anthropic: the client, and what each of the SDK's exceptions means."""
+"""Anthropic: the client, and the fault for each exception of the SDK."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import anthropic
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.providers.anthropic_messages import Messages
-from app.llm.providers.endpoints import ANTHROPIC, NO_KEY
-from app.llm.providers.sdk import SdkAdapter, Vendor
+from app.llm.providers.endpoints import NO_KEY, Connection
+from app.llm.providers.sdk import SdkAdapter, SdkParts
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
-from app.outbound.http import HttpTimeouts, build_model_client
-from app.outbound.key_file import ProviderKey
+from app.outbound.http import build_model_client
+from app.settings import LLMSettings
 
 _MESSAGES = Messages()
 
-# Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
+# Every exception that the SDK exports. None: status, codes or cause decide. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {
     anthropic.APIStatusError: None,
     anthropic.BadRequestError: None,
@@ -39,13 +39,13 @@ FAULT_OF: dict[type[Exception], FaultKind | None] = {
     anthropic.ServiceUnavailableError: None,
     anthropic.GatewayTimeoutError: None,
     anthropic.OverloadedError: None,
-    # a spent limit comes as a 429, and waiting does not help
+    # A spent limit comes as a 429, and waiting does not help.
     anthropic.ContractSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.EnforcedSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.LinkedOrganizationSpendLimitReachedError: FaultKind.QUOTA,
     anthropic.LinkedOrganizationBillingUnavailableError: FaultKind.QUOTA,
     anthropic.RampLimitExceededError: None,
-    # an account that may not ask comes as a 400, and another vendor may answer
+    # An account without permission comes as a 400, and another provider may answer.
     anthropic.OrganizationOnHoldError: FaultKind.AUTH,
     anthropic.OrganizationTypeNotSupportedError: FaultKind.AUTH,
     anthropic.ParentOrganizationRequiredError: FaultKind.AUTH,
@@ -73,7 +73,7 @@ FAULT_OF: dict[type[Exception], FaultKind | None] = {
 
 
 def classify_anthropic(error: Exception) -> ProviderFault:
-    """The fault that an exception of the SDK, or of the transport below it, stands for."""
+    """Classifies an exception of the SDK, or of the transport below it."""
     kind = next((FAULT_OF[base] for base in type(error).__mro__ if base in FAULT_OF), None)
     if kind is not None:
         return ProviderFault(kind, type(error).__name__)
@@ -94,21 +94,20 @@ def classify_anthropic(error: Exception) -> ProviderFault:
     return classify_transport(error)
 
 
-def build_anthropic(*, key: ProviderKey, base_url: str | None, timeouts: HttpTimeouts) -> SdkAdapter:
-    """The adapter on an HTTP client of its own, which closes with it."""
-    http = build_model_client(anthropic.DefaultAioHttpClient, timeouts)
+def build_anthropic(connection: Connection, _settings: LLMSettings) -> SdkAdapter:
+    """Builds the adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(anthropic.DefaultAioHttpClient, connection.timeouts)
     client = anthropic.AsyncAnthropic(
         api_key=NO_KEY,
-        base_url=base_url or ANTHROPIC.default_base_url,
-        max_retries=0,
+        base_url=connection.url,
+        max_retries=0,  # the SDK would sleep for a Retry-After inside the call; `app.llm.retry` decides
         timeout=http.timeout,
         http_client=http,
     )
     return SdkAdapter(
-        Vendor(
+        SdkParts(
             client=client,
-            key=key,
-            endpoint=ANTHROPIC,
+            connection=connection,
             errors=anthropic.AnthropicError,
             classify=classify_anthropic,
             choose_format=_messages_format,

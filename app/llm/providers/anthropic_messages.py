@@ -1,7 +1,7 @@
 """Anthropic's messages endpoint.
 
 System texts go into their own field, tool results into user turns, and turns of the same role are joined, as the API
-wants it. A function is offered, never forced: the newest models refuse a forced tool.
+requires.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ _FINISH = {
     "refusal": Finish.REFUSED,
     "model_context_window_exceeded": Finish.CONTEXT_OVERFLOW,
 }
+# In words, because the newest models refuse a request that forces a tool.
 _CALL_THE_TOOL = "Give your whole answer by calling the tool {name}; write nothing else."
 
 
 class Messages:
-    """Implements `WireFormat`."""
+    """The messages endpoint. Implements `WireFormat`."""
 
     path = "/v1/messages"
 
@@ -71,7 +72,7 @@ class Messages:
 
 
 class MessageStream:
-    """Implements `AnswerStream`."""
+    """A streamed message. Implements `AnswerStream`."""
 
     def __init__(self, request: ProviderRequest, collector: TextCollector) -> None:
         self._request = request
@@ -98,13 +99,14 @@ class MessageStream:
                 self._usage.update(event["message"]["usage"])
             case "message_delta":
                 self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
+                # The last counts are the valid ones; a count that has not changed may be null.
                 self._usage.update({name: value for name, value in event["usage"].items() if value is not None})
             case "error":
                 raise stream_fault(event.get("error") or {})
 
     def finish(self) -> ProviderAnswer:
         text = self._collector.finish()
-        if self._stop_reason is None:
+        if self._stop_reason is None:  # the output tokens come with the reason to stop, so their number is unknown
             raise cut_off()
         return assemble(
             text=text,
@@ -117,7 +119,8 @@ class MessageStream:
 
 
 def to_tokens(usage: Mapping[str, Any]) -> TokenCounts:
-    """Anthropic counts cached tokens beside `input_tokens`, not within."""
+    """Converts the counts."""
+    # Anthropic counts cached tokens beside `input_tokens`, OpenAI within.
     read = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
     return TokenCounts(

@@ -1,16 +1,23 @@
-"""Where the vendors are, how they take a key, and where they list their models; needs no SDK."""
+"""The HTTP addresses of the providers: base URL, key header and list of models. Needs no SDK."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+if TYPE_CHECKING:
+    from app.outbound.http import HttpTimeouts
+    from app.outbound.provider_key import ProviderKey
+
+# A server of one's own often needs no key, but both SDKs insist on one.
 NO_KEY = "none"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`shutdown_field` is the name under which a listed model has the date of its end."""
+    """The HTTP interface of one provider. `shutdown_field` of a listed model holds the date on which the model ends."""
 
     default_base_url: str
     to_key_header: Callable[[str], Mapping[str, str]]
@@ -18,20 +25,31 @@ class Endpoint:
     shutdown_field: str
     models_headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def base_path(self) -> str:
+        """Returns the path of the default base URL, which servers that imitate the provider use too."""
+        return urlsplit(self.default_base_url).path
 
-def _bearer(key: str) -> Mapping[str, str]:
+
+@dataclass(frozen=True)
+class Connection:
+    """The way to one provider in this process. `base_url` None: the provider's own."""
+
+    endpoint: Endpoint
+    key: ProviderKey
+    base_url: str | None
+    timeouts: HttpTimeouts
+
+    @property
+    def url(self) -> str:
+        return self.base_url or self.endpoint.default_base_url
+
+
+def bearer(key: str) -> Mapping[str, str]:
+    """Builds the header that OpenAI's protocol sends a key in."""
     return {"Authorization": f"Bearer {key}"}
 
 
-def _x_api_key(key: str) -> Mapping[str, str]:
+def x_api_key(key: str) -> Mapping[str, str]:
+    """Builds the header that Anthropic's protocol sends a key in."""
     return {"X-Api-Key": key}
-
-
-OPENAI = Endpoint("https://api.openai.com/v1", _bearer, "/models", "shutdown_date")
-ANTHROPIC = Endpoint(
-    "https://api.anthropic.com",
-    _x_api_key,
-    "/v1/models?limit=1000",
-    "retires_at",
-    models_headers={"anthropic-version": "2023-06-01"},
-)

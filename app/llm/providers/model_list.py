@@ -1,6 +1,6 @@
-"""When models end, as far as their vendor says: read from its list of models by plain HTTP.
+"""The dates on which models end, read from the provider's list of models by plain HTTP.
 
-Importing an SDK takes some 40 MB and a second of CPU, which a vendor that only stands by is not worth.
+No SDK is imported for it: that takes some 40 MB and a second of CPU, too much for a provider that is only a fallback.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from typing import Any
 import httpx
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.providers.endpoints import NO_KEY, Endpoint
-from app.outbound.key_file import ProviderKey
+from app.llm.providers.endpoints import NO_KEY, Connection
 
 
-async def read_shutdown_dates(
-    endpoint: Endpoint, *, base_url: str | None, key: ProviderKey, client: httpx.AsyncClient
-) -> Mapping[str, datetime]:
-    """By the model's id. Raises ProviderFault."""
-    url = (base_url or endpoint.default_base_url).rstrip("/") + endpoint.models_path
-    headers = {**endpoint.models_headers, **endpoint.to_key_header(key.current() or NO_KEY)}
+async def read_shutdown_dates(connection: Connection, *, client: httpx.AsyncClient) -> Mapping[str, datetime]:
+    """Reads the dates by the model's id. Raises ProviderFault."""
+    endpoint = connection.endpoint
+    url = connection.url.rstrip("/") + endpoint.models_path
+    headers = {**endpoint.models_headers, **endpoint.to_key_header(connection.key.current() or NO_KEY)}
     try:
         response = await client.get(url, headers=headers)
         if response.status_code != httpx.codes.OK:
@@ -39,5 +37,5 @@ async def read_shutdown_dates(
 
 
 def _to_moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
+    moment = datetime.fromisoformat(value)  # a date alone, too: it counts as midnight UTC
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

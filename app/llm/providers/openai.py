@@ -1,4 +1,4 @@
-"""OpenAI, and every server that speaks its protocol: the client, and what each of the SDK's exceptions means."""
+"""OpenAI, and every server with its protocol: the client, and the fault for each exception of the SDK."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import openai
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
 from app.llm.pricing import TokenCounts
-from app.llm.providers.endpoints import NO_KEY, OPENAI
+from app.llm.providers.endpoints import NO_KEY, Connection
 from app.llm.providers.openai_chat import ChatCompletions, to_tokens
 from app.llm.providers.openai_responses import Responses
-from app.llm.providers.sdk import SdkAdapter, Vendor
+from app.llm.providers.sdk import SdkAdapter, SdkParts
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
-from app.outbound.http import HttpTimeouts, build_model_client
-from app.outbound.key_file import ProviderKey
+from app.outbound.http import build_model_client
+from app.settings import LLMSettings
 
-# Every exception that the SDK exports; None is decided by status, codes or cause. The nearest base class counts.
+# Every exception that the SDK exports. None: status, codes or cause decide. The nearest base class counts.
 FAULT_OF: dict[type[Exception], FaultKind | None] = {
     openai.APIStatusError: None,
     openai.BadRequestError: None,
@@ -46,7 +46,7 @@ FAULT_OF: dict[type[Exception], FaultKind | None] = {
 
 
 def classify_openai(error: Exception) -> ProviderFault:
-    """The fault that an exception of the SDK, or of the transport below it, stands for."""
+    """Classifies an exception of the SDK, or of the transport below it."""
     kind = next((FAULT_OF[base] for base in type(error).__mro__ if base in FAULT_OF), None)
     if kind is not None:
         return ProviderFault(kind, type(error).__name__, tokens=_tokens_of(error))
@@ -69,7 +69,7 @@ def classify_openai(error: Exception) -> ProviderFault:
 
 
 def _tokens_of(error: Exception) -> TokenCounts | None:
-    """An answer that was cut off was paid for: its usage stands in the exception."""
+    """Reads the usage from the exception of a cut-off answer, which was paid for."""
     if isinstance(error, openai.LengthFinishReasonError | openai.ContentFilterFinishReasonError):
         usage = error.completion.usage if error.completion is not None else None
         return to_tokens(usage.to_dict()) if usage is not None else None
@@ -77,7 +77,7 @@ def _tokens_of(error: Exception) -> TokenCounts | None:
 
 
 class FormatChoice:
-    """Which endpoint serves a model: `responses_models` are patterns such as `*codex*`."""
+    """The choice of the endpoint for a model: `responses_models` are patterns such as `*codex*`."""
 
     def __init__(self, responses_models: Collection[str]) -> None:
         self._patterns = tuple(responses_models)
@@ -88,29 +88,22 @@ class FormatChoice:
         return self._responses if matches else self._chat
 
 
-def build_openai(
-    *,
-    key: ProviderKey,
-    base_url: str | None,
-    timeouts: HttpTimeouts,
-    responses_models: Collection[str],
-) -> SdkAdapter:
-    """The adapter on an HTTP client of its own, which closes with it."""
-    http = build_model_client(openai.DefaultAioHttpClient, timeouts)
+def build_openai(connection: Connection, settings: LLMSettings) -> SdkAdapter:
+    """Builds the adapter on an HTTP client of its own, which closes with it."""
+    http = build_model_client(openai.DefaultAioHttpClient, connection.timeouts)
     client = openai.AsyncOpenAI(
         api_key=NO_KEY,
-        base_url=base_url or OPENAI.default_base_url,
-        max_retries=0,
+        base_url=connection.url,
+        max_retries=0,  # the SDK sleeps up to two minutes on a Retry-After inside the call; `app.llm.retry` decides
         timeout=http.timeout,
         http_client=http,
     )
     return SdkAdapter(
-        Vendor(
+        SdkParts(
             client=client,
-            key=key,
-            endpoint=OPENAI,
+            connection=connection,
             errors=openai.OpenAIError,
             classify=classify_openai,
-            choose_format=FormatChoice(responses_models),
+            choose_format=FormatChoice(settings.responses_models),
         )
     )

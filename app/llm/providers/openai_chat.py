@@ -1,7 +1,4 @@
-"""OpenAI's chat completions, the protocol that most other servers speak too.
-
-Temperature is never set: reasoning models refuse it. Usage is asked for in streams: other servers leave it out.
-"""
+"""OpenAI's chat completions, the protocol that most other servers have too."""
 
 from __future__ import annotations
 
@@ -19,11 +16,12 @@ _FINISH = {"length": Finish.LENGTH, "content_filter": Finish.REFUSED}
 
 
 class ChatCompletions:
-    """Implements `WireFormat`."""
+    """The chat endpoint. Implements `WireFormat`."""
 
     path = "/chat/completions"
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
+        # No temperature: reasoning models refuse it. For the same reason not `max_tokens` but its successor.
         body: JsonObject = {
             "model": request.model,
             "messages": [_to_message(message) for message in request.messages],
@@ -31,6 +29,7 @@ class ChatCompletions:
         }
         if request.stream:
             body["stream"] = True
+            # Without it the stream ends without the count of tokens.
             body["stream_options"] = {"include_usage": True}
         if request.output is not None and request.schema_mode is SchemaMode.NATIVE:
             named: JsonObject = {"name": request.output.name, "strict": True, "schema": request.output.schema}
@@ -63,7 +62,7 @@ class ChatCompletions:
 
 
 class ChatStream:
-    """Implements `AnswerStream`."""
+    """A streamed chat completion. Implements `AnswerStream`."""
 
     def __init__(self, request: ProviderRequest, collector: TextCollector) -> None:
         self._request = request
@@ -92,6 +91,7 @@ class ChatStream:
                 self._served_model = event.get("model") or self._served_model
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
+        # Only the first piece of a call has its id and name; `index` connects the rest with it.
         call = self._calls.setdefault(piece.get("index", 0), RawCall())
         function = piece.get("function") or {}
         call.call_id += piece.get("id") or ""
@@ -114,6 +114,7 @@ class ChatStream:
 
 
 def to_tokens(usage: Mapping[str, Any] | None) -> TokenCounts:
+    """Converts the counts; they are optional in answers of other servers."""
     if not usage:
         return TokenCounts()
     details = usage.get("prompt_tokens_details") or {}

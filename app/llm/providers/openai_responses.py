@@ -1,6 +1,6 @@
 """OpenAI's responses endpoint, for models that answer only there, or call tools only there.
 
-Nothing is stored at the vendor (`store: false`): the conversation is sent whole every time, reasoning is not replayed.
+The whole conversation is sent every time, and reasoning is not replayed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LAST_EVENTS = frozenset({"response.completed", "response.incomplete"})
 
 
 class Responses:
-    """Implements `WireFormat`."""
+    """The responses endpoint. Implements `WireFormat`."""
 
     path = "/responses"
 
@@ -32,7 +32,7 @@ class Responses:
             "model": request.model,
             "input": [*items],
             "max_output_tokens": request.max_tokens,
-            "store": False,
+            "store": False,  # the default is true: OpenAI would keep the conversation
         }
         if request.stream:
             body["stream"] = True
@@ -74,7 +74,7 @@ class Responses:
 
 
 class ResponsesStream:
-    """Implements `AnswerStream`: the deltas are told, the last event holds the whole answer."""
+    """A streamed response. Implements `AnswerStream`: the last event has the whole answer, deltas are for progress."""
 
     def __init__(self, responses: Responses, request: ProviderRequest, collector: TextCollector) -> None:
         self._responses = responses

@@ -1,8 +1,6 @@
-"""What a failure below HTTP means: the request could not be sent, the server fell silent, or the line broke.
+"""The classification of failures below HTTP: the request was not sent, the server fell silent, or the connection broke.
 
-The SDKs' clients are httpx2 over aiohttp. Their transport names aiohttp's errors anew, and not always rightly: a
-server that hangs up in the middle of an answer comes as a timeout of connecting. So where aiohttp's error is known, it
-decides.
+The clients of the SDKs are httpx2 over aiohttp.
 """
 
 from __future__ import annotations
@@ -14,7 +12,8 @@ from app.llm.faults import FaultKind, ProviderFault
 
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError)
 
-# The first class that fits counts; the second value says that the request may have reached the server.
+# The first class that fits counts, so subclasses come before their bases. The last value: the request may have reached
+# the server.
 _BELOW: tuple[tuple[type[BaseException], FaultKind, bool], ...] = (
     (aiohttp.InvalidURL, FaultKind.BAD_REQUEST, False),
     (aiohttp.NonHttpUrlClientError, FaultKind.BAD_REQUEST, False),
@@ -35,11 +34,13 @@ _BELOW: tuple[tuple[type[BaseException], FaultKind, bool], ...] = (
 
 
 def classify_transport(error: BaseException | None) -> ProviderFault:
-    """The fault that an error of the HTTP client stands for; None is a broken connection."""
+    """Classifies an error of the HTTP client; None is a broken connection."""
+    # The transport between the two libraries maps aiohttp's errors, and not always correctly: a server that hangs up in
+    # the middle of an answer becomes a timeout of connecting. So aiohttp's own error decides if there is one.
     below = error.__cause__ if error is not None else None
-    told = below if isinstance(below, aiohttp.ClientError) else error
-    detail = type(told).__name__ if told is not None else "connection"
+    cause = below if isinstance(below, aiohttp.ClientError) else error
+    detail = type(cause).__name__ if cause is not None else "connection"
     for kind, fault, maybe_billed in _BELOW:
-        if isinstance(told, kind):
+        if isinstance(cause, kind):
             return ProviderFault(fault, detail, maybe_billed=maybe_billed)
     return ProviderFault(FaultKind.UNREACHABLE, detail, maybe_billed=True)

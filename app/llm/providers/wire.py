@@ -1,7 +1,7 @@
-"""The seam between a vendor's protocol (bodies, events: pure functions) and the client that carries it.
+"""The seam between a provider's protocol (bodies and events, as pure functions) and the client that carries it.
 
-What comes from a vendor is read with plain indexing: a body of another shape raises KeyError, TypeError and the like,
-which the carrier turns into one fault.
+Answers are read with plain indexing: a body of another shape raises KeyError, TypeError and the like, which the carrier
+turns into one fault.
 """
 
 from __future__ import annotations
@@ -19,31 +19,35 @@ from app.llm.providers.sse import TextCollector
 
 
 class AnswerStream(Protocol):
-    """Puts a streamed answer together."""
+    """The parts of one streamed answer, put together as they come."""
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        """Raises ProviderFault for an error that comes inside the stream."""
+        """Adds one event. Raises ProviderFault for an error that comes inside the stream."""
 
     def finish(self) -> ProviderAnswer:
-        """Raises ProviderFault when the stream ended before the answer did."""
+        """Returns the whole answer. Raises ProviderFault if the stream ended before the answer did."""
 
 
 class WireFormat(Protocol):
-    """One endpoint of one vendor."""
+    """One endpoint of one provider."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Returns the path below the base URL."""
 
-    def to_body(self, request: ProviderRequest) -> JsonObject: ...
+    def to_body(self, request: ProviderRequest) -> JsonObject:
+        """Converts the request."""
 
-    def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer: ...
+    def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
+        """Converts an answer that came whole."""
 
-    def open_stream(self, request: ProviderRequest, collector: TextCollector) -> AnswerStream: ...
+    def open_stream(self, request: ProviderRequest, collector: TextCollector) -> AnswerStream:
+        """Starts to assemble a streamed answer."""
 
 
 @dataclass
 class RawCall:
-    """A tool call as the vendor sent it; in a stream its parts grow piece by piece."""
+    """A tool call as the provider sent it; in a stream its parts grow piece by piece."""
 
     call_id: str = ""
     name: str = ""
@@ -59,11 +63,11 @@ def assemble(
     served_model: str,
     request: ProviderRequest,
 ) -> ProviderAnswer:
-    """The answer. Raises InvalidOutput when the arguments of a tool call are no JSON object."""
+    """Builds the answer. Raises InvalidOutput if the arguments of a tool call are not a JSON object."""
     tool_calls: list[ToolCall] = []
     if request.output is not None:
-        text = calls[0].arguments if calls else text
-    elif finish is Finish.DONE:
+        text = calls[0].arguments if calls else text  # some models answer in text although a function was offered
+    elif finish is Finish.DONE:  # the arguments of a cut-off answer are cut off too, which is a fault of its own
         for call in calls:
             arguments = _to_object(call.arguments)
             if arguments is None:
@@ -76,7 +80,7 @@ def assemble(
 
 
 def _storable(text: str) -> str:
-    """The text without NUL, and with half surrogate pairs as `?`: JSON can carry both, no database takes them."""
+    """Removes NUL, and replaces halves of surrogate pairs by `?`: JSON can hold both, but the database neither."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
@@ -89,10 +93,11 @@ def _to_object(arguments: str) -> JsonObject | None:
 
 
 def stream_fault(error: Mapping[str, Any]) -> ProviderFault:
-    """An error that came after the answer had begun: nobody can say what was billed."""
+    """Builds the fault for an error after the answer had begun: its cost is unknown."""
     codes = (error.get("code"), error.get("type"))
     return ProviderFault(classify(None, codes=codes), describe(None, codes), maybe_billed=True)
 
 
 def cut_off(tokens: TokenCounts | None = None) -> ProviderFault:
+    """Builds the fault for a stream that ended early; with `tokens` its cost is known."""
     return ProviderFault(FaultKind.UNREACHABLE, "stream ended early", tokens=tokens, maybe_billed=tokens is None)

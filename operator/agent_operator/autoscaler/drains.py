@@ -13,7 +13,7 @@ from datetime import datetime
 
 from agent_operator.autoscaler.fleet import Pod
 from agent_operator.rest.rest_client import RestClient, RestRefused
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 

@@ -15,7 +15,7 @@ from agent_operator.autoscaler.decide import Demand
 from app.broker.channels import SNAPSHOT_KEY, SNAPSHOT_TTL_SECONDS
 from app.broker.connections import redis_command
 from app.broker.worker_presence import read_presences
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import RestClient, RestUnavailable
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.errors import BrokerUnavailable
 from app.ports import Clock
 from app.telemetry.logs import get_logger

@@ -155,12 +155,14 @@ class ServiceKey:
 
     def headers(self) -> dict[str, str]:
         """Returns the header with the current key. Raises RestUnavailable if the file cannot be read."""
-        value = self._value if self._file is None else self._read(self._file)
-        return {"X-API-Key": value} if value else {}
+        if self._file is not None:
+            self._refresh(self._file)
+        return {"X-API-Key": self._value} if self._value else {}
 
-    def _read(self, file: KeyFile) -> str:
+    def _refresh(self, file: KeyFile) -> None:
         try:
-            return file.read()
+            if file.changed():
+                self._value = file.read()
         except OSError as error:
             # Retried like an outage: a Secret that is being replaced, or not mounted yet, becomes readable by itself.
             message = (

@@ -1,4 +1,4 @@
-"""Vendors that refuse, hang or break off; budgets that hold through a crash."""
+"""Providers that refuse, hang or break off; budgets that hold through a crash."""
 
 from __future__ import annotations
 

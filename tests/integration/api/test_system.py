@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.broker.worker_presence import publish_presence
 from app.domain.agent import AgentCard
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.mongo import Database
 from tests.integration.api.callers import problem, submit

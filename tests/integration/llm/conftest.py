@@ -1,4 +1,4 @@
-"""The gateway on real HTTP: the simulator as a process of its own speaks for the vendors."""
+"""The gateway on real HTTP: the simulator as a process of its own speaks for the providers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Asked:
     gateway: LLMGateway
     metrics: WorkerMetrics
     allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
-    heard: list[ModelAttempt] = field(default_factory=list)
+    recorded: list[ModelAttempt] = field(default_factory=list)
     remaining_seconds: float = 30.0
 
     @property
@@ -82,7 +82,7 @@ class Asked:
                 workflow_type="peer",
                 allowance=self.allowance,
                 remaining_seconds=lambda: self.remaining_seconds,
-                on_attempt=self.heard.append,
+                on_attempt=self.recorded.append,
             )
         )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ async def test_a_tool_loop_goes_there_and_back(ask: Ask, model: str) -> None:
     assert (await llm.with_tools(history, role=ModelRole.PRIMARY, tools=[SEARCH])).tool_calls
 
 
-async def test_a_dead_model_is_replaced_by_another_vendors(ask: Ask, control: Control) -> None:
+async def test_a_dead_model_is_replaced_by_one_of_another_provider(ask: Ask, control: Control) -> None:
     asked = ask("sim-down", fallback="sim-404,claude-sim-ok")
     completion = await asked.llm.complete(MESSAGES, role=ModelRole.PEER, schema=Place)
     assert completion.parsed is not None
@@ -97,7 +98,7 @@ async def test_a_dead_model_is_replaced_by_another_vendors(ask: Ask, control: Co
         "LLM_MODEL_NOT_FOUND",
         None,
     ]
-    assert list(completion.attempts) == asked.heard
+    assert list(completion.attempts) == asked.recorded
     assert (await control.calls())["calls"] == 4
 
 
@@ -123,8 +124,8 @@ async def test_a_chain_that_is_all_rate_limited_says_how_long(ask: Ask) -> None:
 
 async def test_a_server_that_is_not_there_costs_nothing(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ask("sim-ok", tries=1)
-    transports = asked.gateway.parts.transports
-    monkeypatch.setitem(vars(transports)["_base_urls"], "openai", "http://127.0.0.1:1/v1")
+    connections = vars(asked.gateway.parts.adapters)["_connections"]
+    monkeypatch.setitem(connections, "openai", replace(connections["openai"], base_url="http://127.0.0.1:1/v1"))
     with pytest.raises(LLMUnavailable):
         await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
     assert asked.allowance.open == 0
@@ -140,7 +141,7 @@ async def test_a_cancelled_call_leaves_the_pool_usable(ask: Ask, control: Contro
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert statuses(asked.heard) == ["sim-ok cancelled"]
+    assert statuses(asked.recorded) == ["sim-ok cancelled"]
     assert asked.allowance.open == 1
     assert (await asked.llm.complete(MESSAGES, role=ModelRole.PEER)).text
 
@@ -160,9 +161,9 @@ async def test_a_refused_key_is_read_again_and_the_call_goes_on(ask: Ask, contro
     asked = ask("sim-ok", key_file=path)
     await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
     await control.add_fault(fault="401", times=1)
-    key = vars(asked.gateway.parts.transports)["_keys"]["openai"]
+    key_file = vars(asked.gateway.parts.adapters)["_connections"]["openai"].key._file
     path.write_text("sk-new")
-    key._stamp = key._look()  # as if the change had come within the clock tick of the last look
+    key_file._stamp = key_file._read_stamp()  # as if the change had come within the clock tick of the last read
     completion: Completion[BaseModel] = await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
     assert [attempt.status for attempt in completion.attempts] == ["ok"]
     rotations = asked.metrics.registry.get_sample_value("agents_provider_key_rotations_total", {"provider": "openai"})

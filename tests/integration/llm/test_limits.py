@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.broker.connections import connect_for_commands
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.limits import PERMIT_SECONDS, ProviderLimits, _permits
+from app.llm.provider_table import Provider
 from app.settings import LLMSettings
 from app.system_clock import SystemClock
 from tests.support.servers import HOST, free_port
@@ -23,7 +23,7 @@ LONG = 30.0
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does not hear from Redis in time sets no limits, which is another test's matter."""
-    monkeypatch.setattr("app.llm.limits._REDIS_PATIENCE_SECONDS", 5.0)
+    monkeypatch.setattr("app.broker.scripts.PATIENCE_SECONDS", 5.0)
 
 
 def worker(redis: Redis, *, at_once: int | None = None, per_minute: int | None = None) -> ProviderLimits:

@@ -29,7 +29,7 @@ TIMES = ("failures_until", "blocked_until", "probe_until")
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does not hear from Redis in time decides for itself, which is another test's matter."""
-    monkeypatch.setattr("app.outbound.breaker._REDIS_PATIENCE_SECONDS", 4.0)
+    monkeypatch.setattr("app.broker.scripts.PATIENCE_SECONDS", 4.0)
 
 
 def worker(redis: Redis, *, clock: ManualClock | SystemClock | None = None, reset: float = 60.0) -> CircuitBreaker:

@@ -75,7 +75,7 @@ def test_tools_are_called_and_answered(client: Anthropic) -> None:
         ("reset", anthropic.APIConnectionError),
     ],
 )
-def test_faults_raise_the_vendor_s_errors(client: Anthropic, fault: str, error: type[anthropic.APIError]) -> None:
+def test_faults_raise_the_sdk_s_errors(client: Anthropic, fault: str, error: type[anthropic.APIError]) -> None:
     with pytest.raises(error):
         client.messages.create(
             model=f"claude-sim-{fault}", max_tokens=100, messages=[{"role": "user", "content": TASK}]

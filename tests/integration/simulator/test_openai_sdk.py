@@ -166,7 +166,7 @@ def test_models(client: OpenAI) -> None:
         ("reset", openai.APIConnectionError),
     ],
 )
-def test_faults_raise_the_vendor_s_errors(client: OpenAI, fault: str, error: type[openai.APIError]) -> None:
+def test_faults_raise_the_sdk_s_errors(client: OpenAI, fault: str, error: type[openai.APIError]) -> None:
     with pytest.raises(error):
         ask(client, f"sim-{fault}")
 

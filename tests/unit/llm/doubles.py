@@ -1,4 +1,4 @@
-"""Doubles for the gateway: a scripted adapter in place of a vendor, an allowance that remembers, a scope."""
+"""Doubles for the gateway: a scripted adapter in place of a provider, an allowance that remembers, a scope."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import datetime
 
 from app.domain.usage import ModelAttempt, Usage
 from app.llm.chain_call import CallParts
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
@@ -51,8 +51,8 @@ class ScriptedAdapter:
 
 
 @dataclass
-class MemoryTransports:
-    """In place of `Transports`: adapters that are there already."""
+class MemoryAdapters:
+    """In place of `ProviderAdapters`: adapters that are there already."""
 
     adapters: dict[Provider, ScriptedAdapter]
     closed: bool = False
@@ -114,7 +114,7 @@ class Bench:
     remaining: float = 60.0
     clock: ManualClock = field(default_factory=ManualClock)
     allowance: RecordingAllowance = field(default_factory=RecordingAllowance)
-    heard: list[ModelAttempt] = field(default_factory=list)
+    recorded: list[ModelAttempt] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     metrics: WorkerMetrics = field(default_factory=lambda: WorkerMetrics(version="test"))
 
@@ -133,14 +133,14 @@ class Bench:
             workflow_type="peer",
             allowance=self.allowance,
             remaining_seconds=lambda: self.deadline - self.clock.monotonic(),
-            on_attempt=self.heard.append,
+            on_attempt=self.recorded.append,
             step=lambda: "classify#1",
         )
 
     def parts(self) -> CallParts:
         return CallParts(
             settings=self.settings,
-            transports=MemoryTransports(self.adapters),
+            adapters=MemoryAdapters(self.adapters),
             breaker=self.breaker,
             limits=self.limits,
             meter=Meter(prices=PriceTable(), metrics=self.metrics.outbound, clock=self.clock),

@@ -19,11 +19,12 @@ from app.errors import (
     LLMUnavailable,
 )
 from app.llm.chain_call import ChainCall
-from app.llm.chains import Hop, Provider
+from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
 from app.settings import LLMSettings
 from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses
@@ -68,7 +69,7 @@ async def fails(made: Bench, error: type[LLMError], *, schema: bool = False) -> 
     with pytest.raises(error) as caught:
         await run(made, schema=schema)
     assert type(caught.value) is error
-    assert list(caught.value.attempts) == made.heard
+    assert list(caught.value.attempts) == made.recorded
     return caught.value
 
 
@@ -147,7 +148,7 @@ async def test_a_chain_that_is_all_rate_limited_says_when_to_come_back() -> None
         [ProviderFault(FaultKind.RATE_LIMITED, retry_after=30)],
     )
     assert (await fails(made, LLMRateLimited)).retry_after_seconds == 30
-    made.heard.clear()
+    made.recorded.clear()
     again = await fails(made, LLMRateLimited)
     assert [attempt.status for attempt in again.attempts] == [AttemptStatus.SKIPPED] * 2
     assert again.retry_after_seconds == 30
@@ -178,7 +179,7 @@ async def test_a_provider_that_is_full_is_passed_over_and_costs_nothing() -> Non
     completion = await run(made)
 
     assert completion.text == "Rome"
-    assert [attempt.status for attempt in made.heard] == [AttemptStatus.SKIPPED, AttemptStatus.OK]
+    assert [attempt.status for attempt in made.recorded] == [AttemptStatus.SKIPPED, AttemptStatus.OK]
     assert made.adapters[Provider.OPENAI].requests == []
     assert made.allowance.open == 0
 
@@ -245,7 +246,7 @@ async def test_a_cancelled_call_is_metered_stays_open_and_hurts_no_breaker() -> 
     made = bench([asyncio.CancelledError()], breaker_failures=1)
     with pytest.raises(asyncio.CancelledError):
         await run(made)
-    assert statuses(made.heard) == ["gpt-4.1-mini cancelled"]
+    assert statuses(made.recorded) == ["gpt-4.1-mini cancelled"]
     assert made.allowance.open == 1
     assert await made.breaker.allow(FIRST.name)
 

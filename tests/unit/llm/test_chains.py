@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ConfigurationError
-from app.llm.chains import Hop, Provider, build_chains, parse_chain, to_hop
+from app.llm.chains import Hop, build_chains, parse_chain, to_hop
 from app.llm.interface import ModelRole
+from app.llm.provider_table import Provider
 from app.settings import AgentSettings, LLMSettings
 
 BOTH = frozenset(Provider)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.errors import LLMAuthFailed, LLMModelNotFound, LLMQuotaExceeded, LLMRateLimited, LLMTimeout, LLMUnavailable
-from app.llm.faults import CONSEQUENCES, Action, FaultKind, ProviderFault, Verdict, classify, describe, most_telling
+from app.llm.faults import CONSEQUENCES, Action, FaultKind, ProviderFault, Verdict, choose_error, classify, describe
 
 
 def test_every_kind_has_a_consequence() -> None:
@@ -90,11 +90,11 @@ def test_a_code_that_could_be_a_text_is_not_kept() -> None:
     ],
 )
 def test_the_error_of_a_chain_is_the_one_that_tells_most(kinds: list[FaultKind], error: type[errors.LLMError]) -> None:
-    assert most_telling([ProviderFault(kind) for kind in kinds]) is error
+    assert choose_error([ProviderFault(kind) for kind in kinds]) is error
 
 
 def test_an_outage_of_any_hop_makes_the_task_come_back() -> None:
     permanent = [kind for kind, what in CONSEQUENCES.items() if not what.error.retryable]
     for first, second in itertools.product(permanent, permanent):
-        assert not most_telling([ProviderFault(first), ProviderFault(second)]).retryable
-        assert most_telling([ProviderFault(first), ProviderFault(FaultKind.SERVER)]).retryable
+        assert not choose_error([ProviderFault(first), ProviderFault(second)]).retryable
+        assert choose_error([ProviderFault(first), ProviderFault(FaultKind.SERVER)]).retryable

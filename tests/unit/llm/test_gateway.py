@@ -9,16 +9,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from app.errors import ConfigurationError, LLMUnavailable
 from app.llm import spans
-from app.llm.chains import Provider
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.gateway import LLMGateway, build_gateway
 from app.llm.interface import ChatMessage, ModelRole, ToolSpec
 from app.llm.pricing import PriceTable
+from app.llm.provider_table import Provider
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
 from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
 from tests.support.doubles import ManualClock
-from tests.unit.llm.doubles import Bench, MemoryTransports, ScriptedAdapter, answer
+from tests.unit.llm.doubles import Bench, MemoryAdapters, ScriptedAdapter, answer
 
 SECRET = "a very secret prompt"
 MESSAGES = [ChatMessage("user", SECRET)]
@@ -41,11 +41,11 @@ class Made:
         self.bench = Bench({Provider.OPENAI: adapter}, settings=settings)
         self.adapter = adapter
         self.tracing = RecordedTracing()
-        self.transports = MemoryTransports(self.bench.adapters)
+        self.source = MemoryAdapters(self.bench.adapters)
         self.gateway = LLMGateway(
             settings,
             AgentSettings(llm_fallback=False),
-            transports=self.transports,
+            adapters=self.source,
             breaker=self.bench.breaker,
             limits=self.bench.limits,
             prices=PriceTable(),
@@ -112,7 +112,7 @@ async def test_short_answers_are_whole_and_long_ones_streamed() -> None:
 async def test_closing_the_gateway_closes_its_clients() -> None:
     made = Made(ScriptedAdapter([answer()]))
     await made.gateway.aclose()
-    assert made.transports.closed
+    assert made.source.closed
 
 
 async def test_a_chain_that_makes_no_sense_stops_the_start() -> None:

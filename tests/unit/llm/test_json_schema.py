@@ -42,7 +42,7 @@ def test_every_object_is_closed_and_every_property_required() -> None:
             assert part["required"] == list(part["properties"])
 
 
-def test_nothing_is_left_that_a_vendor_refuses() -> None:
+def test_nothing_is_left_that_a_provider_refuses() -> None:
     refused = {"default", "minimum", "maximum", "minLength", "maxLength", "maxItems", "discriminator"}
     for part in walk(output_schema(Whole).schema):
         assert not refused & set(part)
@@ -68,7 +68,7 @@ def test_a_field_may_be_called_like_a_keyword() -> None:
     assert list(properties) == ["title", "default", "format"]
 
 
-def test_the_name_is_one_that_vendors_accept() -> None:
+def test_the_name_is_one_that_providers_accept() -> None:
     class Größe(BaseModel):
         value: int
 

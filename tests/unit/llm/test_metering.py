@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.llm.chains import Hop, Provider
+from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, ToolSpec
 from app.llm.metering import input_tokens_bound, total_usage
 from app.llm.pricing import TokenCounts
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from tests.unit.llm.doubles import Bench, answer
 
@@ -25,7 +26,7 @@ def test_the_bound_grows_with_the_text(texts: list[str], more: str) -> None:
 
 
 def test_the_bound_lies_above_what_usual_text_takes() -> None:
-    words = "The quick brown fox jumps over the lazy dog. " * 100  # ten tokens a sentence in every vendor's count
+    words = "The quick brown fox jumps over the lazy dog. " * 100  # ten tokens a sentence in every provider's count
     assert input_tokens_bound(request(words)) > 1_000
 
 
@@ -56,7 +57,7 @@ def test_a_failed_attempt_keeps_the_tokens_it_cost() -> None:
     bench.clock.advance(0.25)
     meter.failed(attempt, ProviderFault(FaultKind.TRUNCATED, "finish", tokens=TokenCounts(100, 50), served_model="s"))
     (done,) = attempts
-    assert bench.heard == attempts
+    assert bench.recorded == attempts
     assert (done.status, done.error_type) == (AttemptStatus.INVALID_OUTPUT, "LLM_OUTPUT_TRUNCATED")
     assert done.usage == Usage(input_tokens=100, output_tokens=50, cost_microusd=120)
     assert done.price_version is not None

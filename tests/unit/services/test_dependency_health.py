@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from app.services.dependency_health import HealthStatus, judge_providers, judge_workers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.domain.worker import RecentFigures
+from app.domain.worker_state import RecentFigures
 from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.snapshot import SnapshotPublisher

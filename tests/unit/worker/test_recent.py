@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from app.domain.usage import AttemptStatus, ModelAttempt
-from app.domain.worker import RecentFigures
+from app.domain.worker_state import RecentFigures
 from tests.support.doubles import ManualClock
 from worker.recent import CALL_WINDOW_SECONDS, SERVICE_SAMPLES, SERVICE_WINDOW_SECONDS, RecentWork
 

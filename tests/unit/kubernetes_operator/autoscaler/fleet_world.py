@@ -17,7 +17,7 @@ from agent_operator.autoscaler.figures import Figures
 from agent_operator.autoscaler.fleet import COST_ANNOTATION
 from agent_operator.kube.cluster import HasChanged
 from agent_operator.rest.rest_client import RestRefused
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from tests.unit.kubernetes_operator.world import Fate, Killed
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from agent_operator.autoscaler.drains import LEASE_SECONDS, RENEW_SECONDS, Drains
 from agent_operator.autoscaler.fleet import Pod
 from agent_operator.rest.rest_client import RestClient
-from app.domain.worker import WorkerPresence
+from app.domain.worker_state import WorkerPresence
 from tests.support.doubles import ManualClock, presence
 
 POD = Pod("a", ready=True, started=True, cheap=False)

@@ -1,4 +1,4 @@
-"""When models end, out of what vendors answer."""
+"""When models end, out of what providers answer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from app.llm.faults import FaultKind, ProviderFault
-from app.llm.providers.endpoints import ANTHROPIC, OPENAI, Endpoint
+from app.llm.provider_table import PROVIDERS, Provider
+from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_shutdown_dates
-from app.outbound.key_file import ProviderKey
+from app.outbound.http import HttpTimeouts
+from app.outbound.provider_key import ProviderKey
 from app.telemetry.metrics import WorkerMetrics
 
 
-async def _read(endpoint: Endpoint, answer: httpx.Response | Exception) -> tuple[dict[str, datetime], httpx.Request]:
+async def _read(provider: Provider, answer: httpx.Response | Exception) -> tuple[dict[str, datetime], httpx.Request]:
     asked: list[httpx.Request] = []
 
     def give(request: httpx.Request) -> httpx.Response:
@@ -24,20 +26,21 @@ async def _read(endpoint: Endpoint, answer: httpx.Response | Exception) -> tuple
             raise answer
         return answer
 
-    metrics = WorkerMetrics(version="test").outbound
+    metrics = WorkerMetrics(version="0").outbound
     key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
     async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
-        dates = await read_shutdown_dates(endpoint, base_url="http://vendor/", key=key, client=client)
+        connection = Connection(PROVIDERS[provider].endpoint, key, "http://provider/", HttpTimeouts(read_seconds=1.0))
+        dates = await read_shutdown_dates(connection, client=client)
     return dict(dates), asked[0]
 
 
-async def test_dates_are_read_as_each_vendor_names_them() -> None:
+async def test_dates_are_read_as_each_provider_names_them() -> None:
     models = [{"id": "old", "shutdown_date": "2027-01-14"}, {"id": "new", "shutdown_date": None}, {"id": "newer"}]
-    dates, request = await _read(OPENAI, httpx.Response(200, json={"data": models}))
+    dates, request = await _read(Provider.OPENAI, httpx.Response(200, json={"data": models}))
     assert dates == {"old": datetime(2027, 1, 14, tzinfo=UTC)}
-    assert (str(request.url), request.headers["Authorization"]) == ("http://vendor/models", "Bearer sk-1")
+    assert (str(request.url), request.headers["Authorization"]) == ("http://provider/models", "Bearer sk-1")
     models = [{"id": "old", "retires_at": "2027-01-14T12:00:00Z"}]
-    dates, request = await _read(ANTHROPIC, httpx.Response(200, json={"data": models}))
+    dates, request = await _read(Provider.ANTHROPIC, httpx.Response(200, json={"data": models}))
     assert dates == {"old": datetime(2027, 1, 14, 12, tzinfo=UTC)}
     assert request.url.path == "/v1/models"
     assert request.headers["X-Api-Key"] == "sk-1"
@@ -60,5 +63,5 @@ async def test_dates_are_read_as_each_vendor_names_them() -> None:
 )
 async def test_what_is_no_list_is_a_fault(answer: httpx.Response | Exception, kind: FaultKind) -> None:
     with pytest.raises(ProviderFault) as caught:
-        await _read(OPENAI, answer)
+        await _read(Provider.OPENAI, answer)
     assert caught.value.kind is kind

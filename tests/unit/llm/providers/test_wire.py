@@ -1,4 +1,4 @@
-"""Bodies and streams of the three endpoints, as the vendors document them."""
+"""Bodies and streams of the three endpoints, as the providers document them."""
 
 from __future__ import annotations
 

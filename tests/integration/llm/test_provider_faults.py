@@ -1,4 +1,4 @@
-"""Every fault of every vendor over real HTTP: the right error, the right attempts, the right count of tokens."""
+"""Every fault of every provider over real HTTP: the right error, the right attempts, the right count of tokens."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def provoke(ask: Ask, model: str, *, way: str) -> tuple[LLMError, int]:
     )
     with pytest.raises(LLMError) as caught:
         await call
-    assert list(caught.value.attempts) == asked.heard
+    assert list(caught.value.attempts) == asked.recorded
     return caught.value, asked.allowance.open
 
 
