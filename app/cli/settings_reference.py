@@ -31,20 +31,20 @@ TITLES = {
 INTRODUCTION = """\
 # Configuration
 
-Every setting is an environment variable; on a developer's machine `.env` in the working directory is read too, below
-the environment. An empty variable counts as not set. A wrong value stops the process at its start, with one line for
-each. Secrets are never printed, and each key may instead be named by a `…_FILE` variable: a file that is read again
-when it changes.
+Every setting is an environment variable. Processes also read `.env` in the working directory, for development; a
+variable of the environment overrides one of this file. An empty variable counts as not set. A process with wrong values
+stops at its start, with one line for each of them. Secrets are never printed. Instead of a key, a `…_FILE` variable may
+name a file with the key; the file is read again when it changes.
 
 In a cluster a setting is a value of the chart: `env` for all processes, `api.env`, `worker.env` and `operator.env` for
-one. On AWS it is a parameter `/agent-orchestrator-api/<environment>/<variable>` in Parameter Store, of the type that
-the column tells, from which `agent-orchestrator ssm-render` makes these values. Where the column says “chart”, the
-chart sets the variable from a value of its own, and a parameter of that name is refused.
+one. On AWS it is a parameter `/agent-orchestrator-api/<environment>/<variable>` in Parameter Store, of the type in the
+column “parameter”; `agent-orchestrator ssm-render` writes the parameters as values of the chart. If the column has the
+word “chart”, the chart sets the variable from another value, and a parameter of that name is refused.
 
-`agent-orchestrator up` uses what is named here in place of its embedded parts: `MONGO_URI`, `REDIS_URL`, the keys and
-base URLs of the model providers and of the search. While no key of a model provider is set, a simulator answers.
+`agent-orchestrator up` uses the servers that `MONGO_URI`, `REDIS_URL`, and the keys and base URLs of the providers of
+models and of search name. It embeds the others. While no key of a model provider is set, a simulator answers.
 
-This page is made from the settings by `make docs`.
+`make docs` generates this page from the settings.
 """
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 

@@ -23,7 +23,7 @@ class ExecutionSettings(SettingsGroup):
         ge=1,
         le=86_400,
         validation_alias="AGENT_TASK_DEADLINE_SECONDS",
-        description="Most processing time of a task over all attempts, in seconds; the cap of a caller's deadline.",
+        description="Maximum processing time of a task over all attempts, in seconds; it limits a caller's deadline.",
     )
     expiry_seconds: int = Field(
         default=86_400,
@@ -44,14 +44,14 @@ class ExecutionSettings(SettingsGroup):
         ge=1,
         le=1_000_000,
         validation_alias="AGENT_TENANT_MAX_RUNNING",
-        description="Most tasks of one tenant with workers at once, unless its keys set a limit. Unset: no limit.",
+        description="Maximum tasks of one tenant that workers hold, unless its keys set a limit. Unset: no limit.",
     )
     tenant_max_queued: int | None = Field(
         default=None,
         ge=1,
         le=10_000_000,
         validation_alias="AGENT_TENANT_MAX_QUEUED",
-        description="Most queued tasks of one tenant, unless its keys set a limit. Unset: no limit.",
+        description="Maximum queued tasks of one tenant, unless its keys set a limit. Unset: no limit.",
     )
     retry_base_seconds: float = Field(
         default=1.0,
@@ -85,7 +85,7 @@ class ExecutionSettings(SettingsGroup):
         ge=0,
         le=200_000,
         validation_alias="AGENT_SESSION_HISTORY_TOKENS",
-        description="Most tokens of earlier turns of a session that an agent sees.",
+        description="Maximum tokens of earlier turns of a session that an agent gets.",
     )
 
     @property

@@ -10,7 +10,7 @@ from app.settings.group import CommaList, SettingsGroup, split
 
 
 class ProviderSettings(BaseModel):
-    """The settings that each model provider has, without the prefix that its name gives them in `LLMSettings`."""
+    """The settings of one model provider. In `LLMSettings` the provider's name precedes the name of each field."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,14 +58,18 @@ class LLMSettings(SettingsGroup):
         description="Longest wait for the first byte of an answer and between two chunks, in seconds.",
     )
     max_tokens: int = Field(
-        default=4_000, ge=100, le=32_000, validation_alias="AGENT_MAX_TOKENS", description="Most tokens of one answer."
+        default=4_000,
+        ge=100,
+        le=32_000,
+        validation_alias="AGENT_MAX_TOKENS",
+        description="Maximum tokens of one answer.",
     )
     openai_calls_at_once: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
         validation_alias="AGENT_OPENAI_CALLS_AT_ONCE",
-        description="Most calls of OpenAI at once, of all workers together. Unset: no limit.",
+        description="Maximum concurrent calls of OpenAI, of all workers together. Unset: no limit.",
     )
     openai_calls_per_minute: int | None = Field(
         default=None,
@@ -79,7 +83,7 @@ class LLMSettings(SettingsGroup):
         ge=1,
         le=100_000,
         validation_alias="AGENT_ANTHROPIC_CALLS_AT_ONCE",
-        description="Most calls of Anthropic at once, of all workers together. Unset: no limit.",
+        description="Maximum concurrent calls of Anthropic, of all workers together. Unset: no limit.",
     )
     anthropic_calls_per_minute: int | None = Field(
         default=None,
@@ -151,6 +155,6 @@ class LLMSettings(SettingsGroup):
         return ProviderSettings(**{name: getattr(self, f"{provider}_{name}") for name in ProviderSettings.model_fields})
 
     def names_provider(self, provider: str) -> bool:
-        """Checks whether the environment names a key or an address of this provider, be they right or wrong."""
+        """Checks whether the environment names a key or an address of this provider, valid or not."""
         access = (f"{provider}_{name}" for name in ("api_key", "api_key_file", "base_url"))
         return not self.model_fields_set.isdisjoint(access)

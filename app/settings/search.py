@@ -15,7 +15,7 @@ class SearchSettings(SettingsGroup):
     tavily_api_key: SecretStr | None = Field(
         default=None,
         validation_alias="TAVILY_API_KEY",
-        description="Key for Tavily; without it ContentAgent writes without searching and says so.",
+        description="Key for Tavily; without it ContentAgent writes without a search and states that.",
     )
     tavily_api_key_file: Path | None = Field(
         default=None,

@@ -2,7 +2,7 @@
 
 Each process exports its own families only. Its composition root builds one of `ApiMetrics`, `WorkerMetrics` and
 `OperatorMetrics` and hands the parts down. Labels are closed sets; children are made at start if the set is known, so
-that rate() sees zeros. The units are seconds and USD, as the names say. docs/metrics.md is generated from this module.
+that rate() sees zeros. The units are seconds and USD, as in the names. docs/metrics.md is generated from this module.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ class AutoscalerMetrics:
             "agents_queue_oldest_age_seconds", "Waiting time of the oldest of them.", ["queue"]
         )
         self.autoscaler_workers = process.gauge(
-            "agents_autoscaler_workers", "Workers by state: asked for, draining, to stay, wanted.", ["state"]
+            "agents_autoscaler_workers",
+            "Workers: requested replicas, those that drain, those to keep, those needed.",
+            ["state"],
         )
         self.autoscaler_decisions = process.counter(
             "agents_autoscaler_decisions", "Decisions by their reason.", ["reason"]
