@@ -1,4 +1,4 @@
-"""The permission to make a model call: the lease is good, the run is not interrupted, and the budget holds.
+"""The permission to make a model call: the lease is valid, the run is not interrupted, and the budget holds.
 
 If a task has a budget, the most that a call can cost is stored before the call and settled with the step. A reservation
 that is still open when a process dies counts as spent: the next run begins with it settled.
@@ -56,7 +56,7 @@ class TaskAllowance:
 
 
 class LeasedSearch:
-    """The search tool of one run. A search, like a model call, begins only under a good lease."""
+    """The search tool of one run. A search, like a model call, begins only under a valid lease."""
 
     def __init__(self, search: SearchTool, held: HeldClaim) -> None:
         self._search = search

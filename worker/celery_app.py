@@ -79,7 +79,7 @@ def build_worker_app(settings: Settings, runtime: Runtime) -> Celery:
     task.runtime = runtime
     app.register_task(task)
     app.steps["consumer"].add(_hub_step(settings.broker.queue, runtime))
-    # Else each of the pool's threads looks up the backend's class for itself, which takes 5 ms a thread.
+    # Otherwise each thread of the pool loads the backend's class for itself, which takes 5 ms a thread.
     task.backend = app.backend
 
     def record_ticket(request: Any, **_: object) -> None:

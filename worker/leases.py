@@ -59,7 +59,7 @@ class HeldClaim:
         return self.clock.monotonic() - self.renewed_at >= self.lease_seconds
 
     async def check(self) -> None:
-        """Returns if the lease is good; if it has run out, waits for a heartbeat's answer. Raises ClaimLost."""
+        """Returns at once if the lease is valid, else waits for a heartbeat's answer. Raises ClaimLost."""
         # A process that was stopped and wakes up would pay for calls that another worker makes too.
         while self.lapsed and self.interruption is None:
             self._answered.clear()
@@ -144,7 +144,7 @@ class LeaseKeeper:
                 held.renew(sent_at)
 
     def _abandon_lapsed(self) -> None:
-        """Interrupts runs whose lease has run out, if the worker hands back: others may run their tasks."""
+        """Interrupts runs whose lease has run out, if the worker hands back: another worker may run them."""
         for held in list(self._held.values()) if self.handing_back else ():
             if held.lapsed:
                 _log.warning("claim_abandoned", task_id=held.claim.task_id)

@@ -43,7 +43,7 @@ def after_failure(
     longest = min(
         settings.retry_cap_seconds, settings.retry_base_seconds * 2 ** min(tries, 16)
     )  # a larger power overflows a float
-    # The provider's own wish is a minimum: an earlier call would be refused again.
+    # The provider's Retry-After is the shortest delay: an earlier call would be refused again.
     delay_seconds = max(fraction * longest, failure.retry_after_seconds or 0.0)
     reason = Requeue.RETRY if failure.counted else Requeue.POSTPONED
     return TryAgain(reason=reason, delay_seconds=delay_seconds, error=error)

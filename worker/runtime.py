@@ -65,7 +65,7 @@ class Runtime:
     def __init__(self, settings: Settings, *, make_gateway: GatewayFactory) -> None:
         """Opens everything. Raises ConfigurationError; what was opened until then is closed."""
         name = settings.worker.name or socket.gethostname()
-        # A new id for each start: a lease of an earlier process of the same pod must not look like one of ours.
+        # A new id for each start: a lease of an earlier process of the same pod must not be taken for one of ours.
         self.worker_id = f"{name}-{uuid.uuid4().hex[:8]}"
         self._grace_seconds = settings.worker.grace_seconds
         self._tickets: set[str] = set()

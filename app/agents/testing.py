@@ -115,7 +115,7 @@ class ScriptedLLM:
         if not self._replies:
             raise AssertionError(
                 f"The script has no reply left for call {len(self.calls)} (role {call.role.value}). Give ScriptedLLM "
-                "one reply per call, or look at `calls` for a call that should not have been made."
+                "one reply per call, or search `calls` for a call that should not have been made."
             )
         reply = self._replies.pop(0)
         if isinstance(reply, TaskFailure):

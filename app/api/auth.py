@@ -54,7 +54,7 @@ class Caller:
 
     @property
     def statistics_of(self) -> Tenant | None:
-        """The tenant whose figures the caller sees: a client its own, a service or an admin by default all (None)."""
+        """The tenant whose figures the caller sees. None (all tenants) is the default for a service and an admin."""
         return self.tenant if self.role is Role.CLIENT or self.chose_tenant else None
 
 

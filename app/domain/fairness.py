@@ -14,7 +14,7 @@ QUARANTINE_CRASHES = 2
 
 @dataclass(frozen=True)
 class TenantPolicy:
-    """The limits of a tenant: its weight against others, and the most tasks that workers hold at once or that queue."""
+    """The weight of a tenant against others, and its limits: tasks that workers hold at once, and queued tasks."""
 
     weight: float = 1.0
     max_running: int | None = None

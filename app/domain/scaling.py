@@ -21,7 +21,7 @@ class ScalingInputs(BaseModel):
 
 
 class ScalingDecision(BaseModel):
-    """A decision. `replicas` are requested now; `draining` of them are being removed, `staying` shall stay.
+    """A decision about the Deployment's `replicas`: `draining` of them are leaving, `staying` is the number to keep.
 
     `desired` is the number that the figures call for. It is None if they were not used; `inputs` is None without any.
     """

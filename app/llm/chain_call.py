@@ -151,7 +151,7 @@ class ChainCall(Generic[Parsed]):
         """Makes one attempt under the provider's limits. If the provider is full, there is no call."""
         meter, allowance, breaker = self._parts.meter, self._scope.allowance, self._parts.breaker
         async with AsyncExitStack() as without_verdict, AsyncExitStack() as held:
-            # For all that ends without a verdict (cancelled, no budget, full). Otherwise the probe would stay taken.
+            # If the call ends without a verdict (cancelled, no budget, full), the probe must not stay taken.
             without_verdict.push_async_callback(breaker.abandoned, hop.name)
             await self._enter_limits(held, hop)
             bound = meter.upper_bound(hop, request)
@@ -163,7 +163,7 @@ class ChainCall(Generic[Parsed]):
             except ProviderFault as fault:
                 without_verdict.pop_all()  # the fault is the verdict: neither cancelled nor abandoned
                 done = meter.failed(attempt, fault)
-                # Unknown cost: the reservation stays open, so that a budget errs on the side of the customer.
+                # If the cost is unknown, the reservation stays open: a budget must not allow more than its limit.
                 if not fault.maybe_billed:
                     allowance.settle(bound, done.usage)
                 await self._report(hop, fault.consequence.verdict)
@@ -188,7 +188,7 @@ class ChainCall(Generic[Parsed]):
             async with asyncio.timeout(max(0.0, self._scope.remaining_seconds())):
                 answer = await adapter.answer(request)
         except TimeoutError:
-            # Of our own making, hence no fault of the provider for its breaker; the provider may charge all the same.
+            # We ended the call ourselves, so the breaker does not count a fault. The provider may still charge for it.
             raise ProviderFault(FaultKind.DEADLINE, maybe_billed=True) from None
         return answer, self._plan.accept(answer)
 

@@ -28,14 +28,14 @@ class Hop:
 
 
 def to_hop(spec: str) -> Hop:
-    """Parses one spec. Raises ConfigurationError if the provider cannot be told from it."""
+    """Parses one spec. Raises ConfigurationError if it does not determine the provider."""
     prefix, colon, model = spec.partition(":")
     if colon and model and prefix in tuple(Provider):
         return Hop(Provider(prefix), model)
     provider = owner_of(spec)
     if provider is None:
         raise ConfigurationError(
-            f"Cannot tell the provider of model {spec!r} from its name. Write provider:model; "
+            f"The name of model {spec!r} does not determine its provider. Write provider:model; "
             f"providers: {', '.join(Provider)}."
         )
     return Hop(provider, spec)

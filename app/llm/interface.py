@@ -28,7 +28,7 @@ class ModelRole(StrEnum):
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A model's wish to run a tool; `arguments` is what it sent, not yet validated."""
+    """A model's request to run a tool; `arguments` is what the model sent, not yet validated."""
 
     id: str
     name: str

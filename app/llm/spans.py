@@ -50,5 +50,5 @@ def describe_attempts(span: Span, attempts: Sequence[ModelAttempt]) -> None:
     span.set_attribute(OUTPUT_TOKENS, sum(attempt.usage.output_tokens for attempt in attempts))
     span.set_attribute(ATTEMPTS, len(attempts))
     costs = [attempt.usage.cost_microusd for attempt in attempts]
-    if None not in costs:  # a sum without the unknown ones would look like the cost of the call
+    if None not in costs:  # a sum without the unknown ones would be taken for the cost of the call
         span.set_attribute(COST, sum(cost or 0 for cost in costs) / 1_000_000)

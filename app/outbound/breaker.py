@@ -1,8 +1,8 @@
 """Circuit breakers by name (`openai:gpt-4.1`, `tavily`), shared by all workers through Redis.
 
 A name opens after `breaker_failures` failures in a row, stays open for `breaker_reset_seconds` and up to a fifth more,
-then lets one probe through. Report as a failure only an outcome that shows an ill provider (no answer, timeout, 5xx).
-An answer that refuses the request (4xx) is a success here, and a 429 is a `cool_down`.
+then lets one probe through. Report as a failure only an outcome that shows an unhealthy provider (no answer, timeout,
+5xx). An answer that refuses the request (4xx) is a success here, and a 429 is a `cool_down`.
 
 A healthy provider costs little: the last known status is used for a second. So a worker sees that another one opened a
 breaker up to a second late. Without Redis each process continues in memory with the status that it knew last. No method

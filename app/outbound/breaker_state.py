@@ -70,7 +70,7 @@ def after_failure(status: BreakerStatus, *, now: float, threshold: int, reset_se
 
 
 def after_rate_limit(status: BreakerStatus, *, now: float, seconds: float) -> BreakerStatus:
-    """Sets a pause for a provider that answers but wants one. An open breaker stays open; any other closes after it."""
+    """Sets the pause that a healthy provider requested. An open breaker stays open; any other closes afterwards."""
     if status.blocked_until > now and status.tripped:
         return status
     return BreakerStatus(blocked_until=max(status.blocked_until, now + seconds))

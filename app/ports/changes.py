@@ -32,12 +32,12 @@ class ChangeRepository(Protocol):
     """The tasks of all tenants as they change. The feed holds only the latest change of each task."""
 
     async def now(self) -> datetime:
-        """Reads the server's time. Every change that can be read by now has an earlier one, or this."""
+        """Reads the server's time. No change that can be read already has a later time."""
 
     async def after(self, position: ChangePosition, *, limit: int) -> ChangePage: ...
 
     async def find(self, task_ids: Sequence[TaskId]) -> Sequence[TaskChange]:
-        """Reads those of the tasks that exist, erased ones too, in no order."""
+        """Reads those of the tasks that exist, erased ones too, in any order."""
 
     async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
         """Reads the cluster's tasks that have not ended, by id, after the id `after`.

@@ -81,7 +81,7 @@ class TaskUpkeep(Protocol):
     """The tasks that no worker can bring forward: their run has lost its lease, or they need no run any more."""
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
-        """Ends or requeues the runs whose lease has expired."""
+        """Ends or requeues the runs whose lease has expired. With `excuse_crashes` these do not count as crashes."""
 
     async def sweep(self) -> UpkeepCounts:
         """Ends queued tasks that are cancelled or too old, and removes documents that have outlived their time."""
@@ -110,7 +110,7 @@ class Projections(Protocol):
 
 
 class ProjectionRepository(Projections, Protocol):
-    """The copies, and the tasks that have none yet, as the leader looks after them."""
+    """The copies, and the tasks whose copies are missing or old, for the leader."""
 
     async def find_stale(self, limit: int) -> Sequence[TaskId]:
         """Finds tasks that changed a while ago and were not projected since."""

@@ -1,6 +1,6 @@
 """The number of tasks that all API processes together have accepted; the autoscaler's arrival rate is made of it.
 
-Each process adds its own count to Redis twice a second. The count is a measure, not the truth: if Redis loses it, it
+Each process adds its own count to Redis twice a second. The count is an estimate: if Redis loses it, it
 starts again at zero.
 """
 

@@ -1,4 +1,4 @@
-"""The changes feed, for those who follow many tasks, above all the operator.
+"""The changes feed, for callers that follow many tasks, such as the operator.
 
 A change becomes visible a little after the time it is stamped with, and the servers' clocks may step back. So a reader
 goes through the changes in their order and, every two seconds, once more through those of the last ten seconds (a
@@ -119,7 +119,7 @@ class ChangeService:
             await asyncio.sleep(min(POLL_SECONDS, left_seconds))
 
     async def find(self, task_ids: Sequence[TaskId]) -> Found:
-        """Reads the tasks with these ids, of any tenant, in no order; unknown ids are left out."""
+        """Reads the tasks with these ids, of any tenant, in any order; unknown ids are left out."""
         return Found(await self._changes.find(task_ids))
 
     async def find_by_keys(self, tenant: Tenant, keys: Sequence[str]) -> Found:

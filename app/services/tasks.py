@@ -1,6 +1,6 @@
 """The calls on tasks: submit, wait, read, list, cancel.
 
-A task is accepted when its document is stored. Everything after that may fail, and the leader makes it good. With an
+A task is accepted when its document is stored. Everything after that may fail, and the leader repairs it. With an
 idempotency key a record of the key is stored first, so that a repeat finds the task or completes it under the same id.
 """
 

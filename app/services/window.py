@@ -90,7 +90,7 @@ class TicketWindow:
         return room > 0 and not (self.backlog is None and self._leader_has_backlog)
 
     def after_insert(self, task: Task, dispatched: bool) -> None:
-        """Sends the ticket or wakes the leader, in the background. The dispatcher makes up for what fails."""
+        """Sends the ticket or wakes the leader, in the background. If that fails, the dispatcher does it later."""
         if self._clock.monotonic() < self._skip_until:
             return
         if dispatched:

@@ -11,7 +11,9 @@ from app.simulator.server import create_app
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="app.simulator", description="Stands in for OpenAI, Anthropic and Tavily.")
+    parser = argparse.ArgumentParser(
+        prog="app.simulator", description="Takes the place of OpenAI, Anthropic and Tavily."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8099, help="port to listen on")
     parser.add_argument("--latency-ms", type=int, default=0, help="wait before every answer")

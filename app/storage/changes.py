@@ -1,7 +1,7 @@
 """The changes feed: the tasks of all tenants, in the order in which they changed.
 
 A change has the time at which the server wrote it, and may become visible a little later than that. A reader that
-continues from a position must itself look back for such late changes.
+continues from a position must itself read the last seconds again to find such late changes.
 """
 
 from __future__ import annotations

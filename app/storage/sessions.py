@@ -41,7 +41,7 @@ class MongoSessionRepository:
                 raise _unknown(session_id)
             times = {"created_at": "$$NOW", "updated_at": "$$NOW"}
             created = {"$mergeObjects": ["$$ROOT", literal({"tenant": tenant}), times]}
-            # A duplicate: another request has opened the session since it was looked for, maybe of another tenant.
+            # A duplicate: another request, maybe of another tenant, has opened the session since it was read.
             with contextlib.suppress(DuplicateKeyError):
                 await self._sessions.update_one(
                     {"_id": session_id, "tenant": {"$exists": False}}, [{"$replaceWith": created}], upsert=True

@@ -113,7 +113,7 @@ class _Pass:
         return _NUMBERS.sub(replace, text)
 
     def replace_links(self, text: str) -> str:
-        """Turns links to sources into numbers. Other links leave their words, images their description."""
+        """Turns links to sources into numbers, other links into their words, and images into their descriptions."""
         return _LINK.sub(self._replace_link, text)
 
     def _replace_link(self, match: re.Match[str]) -> str:
@@ -136,7 +136,7 @@ class _Pass:
         return self._keep_or_remove(address) if number is None else _bracketed([number])
 
     def drop_addresses_in_code(self, text: str) -> str:
-        """Removes foreign addresses from code, which keeps those of sources as they are: a number would not run."""
+        """Removes foreign addresses from code. Those of sources stay: a number in their place would break the code."""
         return replace_addresses(text, self._keep_or_remove)
 
     def _keep_or_remove(self, address: str) -> str:

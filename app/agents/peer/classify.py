@@ -95,12 +95,12 @@ def build_messages(state: PeerState, cards: Sequence[AgentCard]) -> list[ChatMes
 
 
 def _conversation(history: Sequence[Turn]) -> str:
-    lines = [f"{_speaker(turn)}: {turn['content'][:TURN_CHARACTERS]}" for turn in history[-TURNS:]]
-    # 80 more per line, for the name of the speaker.
+    lines = [f"{_author(turn)}: {turn['content'][:TURN_CHARACTERS]}" for turn in history[-TURNS:]]
+    # 80 more per line, for the name of the author.
     return enclose("\n".join(lines), source="conversation", limit=TURNS * (TURN_CHARACTERS + 80))
 
 
-def _speaker(turn: Turn) -> str:
+def _author(turn: Turn) -> str:
     return "user" if turn["role"] == MessageRole.USER else turn["agent_name"] or "agent"
 
 

@@ -111,7 +111,7 @@ def mongo_spec(port: int, data: Path) -> ChildSpec:
     # 20 %, several results of some megabytes stop it for good: each thread waits for another one to make room.
     shares = ("dirty_trigger=90", "dirty_target=60", "updates_trigger=90", "updates_target=60")
     environment = {"WIREDTIGER_CONFIG": ",".join(f"eviction_{share}" for share in shares)}
-    # It announces a replica set under a name that need not resolve, so clients must not follow the announcement.
+    # It reports a replica set under a name that need not resolve, so clients must not connect to that name.
     url = f"mongodb://{HOST}:{port}/?directConnection=true"
     return ChildSpec("mongo", "mongo", command, url, port, "tcp", environment=environment)
 

@@ -36,10 +36,10 @@ class WireFormat(Protocol):
         """Returns the path below the base URL."""
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
-        """Converts the request."""
+        """Converts the request to the body of the HTTP call."""
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
-        """Converts an answer that came whole."""
+        """Converts the body of an answer that was not streamed."""
 
     def open_stream(self, request: ProviderRequest, collector: TextCollector) -> AnswerStream:
         """Starts to assemble a streamed answer."""
