@@ -65,22 +65,22 @@ def test_a_missing_key_of_a_secret_is_named_by_the_pods(
     secret(cluster, namespace, "models", {"OPENAI_API_KEY": "sk-1"})
     with pytest.raises(AssertionError, match=r"(?s)helm install: .*(deadline exceeded|not ready|timed out)"):
         install(cluster, namespace, values, "--timeout=15s")
-    told = "couldn't find key REDIS_URL"
-    wait_for(lambda: told in waiting_message(cluster, namespace, "api"), what="a message that names the key")
-    wait_for(lambda: told in waiting_message(cluster, namespace, "worker"), what="a message that names the key")
+    message = "couldn't find key REDIS_URL"
+    wait_for(lambda: message in waiting_message(cluster, namespace, "api"), what="a message that names the key")
+    wait_for(lambda: message in waiting_message(cluster, namespace, "worker"), what="a message that names the key")
 
 
 def test_unreachable_stores_leave_pods_unready_and_are_logged(cluster: Kubectl, namespace: str) -> None:
     nowhere = {"MONGO_URI": f"mongodb://{NAME}-mongodb:1/?directConnection=true", "REDIS_URL": REDIS_URL}
     secret(cluster, namespace, "stores", nowhere)
 
-    def told(component: str) -> list[dict[str, Any]]:
+    def log_lines(component: str) -> list[dict[str, Any]]:
         name = pod(cluster, namespace, component)["metadata"]["name"]
         lines = cluster.run("logs", name, "-n", namespace, check=False).stdout.splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def logged_again_and_again(component: str) -> bool:
-        return len([line for line in told(component) if line.get("code") == "STORE_UNAVAILABLE"]) >= TRIES
+        return len([line for line in log_lines(component) if line.get("error_code") == "STORE_UNAVAILABLE"]) >= TRIES
 
     for component in ("api", "worker"):
         what = f"log lines of {component} about the store"
