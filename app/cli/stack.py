@@ -37,7 +37,7 @@ def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
     if not detach:
         launch.become_supervisor(folder, plan)
     start_detached(folder, plan)
-    typer.echo(plan.announcement)
+    typer.echo(plan.ready_text)
 
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
@@ -45,7 +45,7 @@ def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan
     named = ConfiguredParts.in_settings(load_settings())
     folder.create()
     plan = build_plan(folder, named, port=choose_port(port), workers=workers)
-    return replace(plan, announcement=announcement(plan))
+    return replace(plan, ready_text=build_ready_text(plan))
 
 
 def choose_port(asked: int | None) -> int:
@@ -75,7 +75,7 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
         raise
 
 
-def announcement(plan: StackPlan) -> str:
+def build_ready_text(plan: StackPlan) -> str:
     """Writes down what a person needs next: the address, a line to try, and whether answers are real."""
     body = '{"task": "Write a short article about tidal energy"}'
     lines = [

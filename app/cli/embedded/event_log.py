@@ -13,10 +13,10 @@ from app.cli.embedded.state import ProcessStatus, StackStatus
 class EventLog:
     """The log of what changes from one status to the next. `terminal`: people watch standard output."""
 
-    def __init__(self, log: IO[str], *, terminal: bool, announcement: str) -> None:
+    def __init__(self, log: IO[str], *, terminal: bool, ready_text: str) -> None:
         self._log = log
         self._terminal = terminal
-        self._announcement = announcement
+        self._ready_text = ready_text
         self._before: StackStatus | None = None
 
     def record(self, status: StackStatus) -> bool:
@@ -30,7 +30,7 @@ class EventLog:
         if before is None or before.phase != status.phase:
             self._log_event("stack_" + status.phase, pid=status.supervisor_pid, api=status.api_url)
             if status.phase == "running":
-                self._print(self._announcement)
+                self._print(self._ready_text)
         return True
 
     def _record_process(self, process: ProcessStatus, before: ProcessStatus | None, *, stopping: bool) -> None:

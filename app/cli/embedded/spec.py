@@ -34,14 +34,14 @@ class ChildSpec:
 class StackPlan:
     """All children, in the order of their start. `simulated` names the providers that the simulator replaces.
 
-    `announcement` is printed on the terminal once everything is ready.
+    `ready_text` is printed on the terminal once everything is ready.
     """
 
     api_url: str
     children: Sequence[ChildSpec]
     simulator_url: str | None = None
     simulated: Sequence[str] = ()
-    announcement: str = ""
+    ready_text: str = ""
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
         return ALREADY_RUNNING
     plan = StackPlan.read(folder.plan)
     with held, (folder.logs / "supervisor.log").open("a", encoding="utf-8") as log:
-        event_log = EventLog(log, terminal="--terminal" in arguments, announcement=plan.announcement)
+        event_log = EventLog(log, terminal="--terminal" in arguments, ready_text=plan.ready_text)
         Supervisor(plan, folder, event_log).run()
     return 0
 
