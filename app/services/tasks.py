@@ -197,7 +197,7 @@ class TaskService:
         )
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """Returns the task when it has ended, or as it is after that many seconds."""
+        """Returns the task when it has ended, or as it is after `seconds`."""
         return await self._completion.wait(task, seconds=seconds)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
