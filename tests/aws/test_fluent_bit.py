@@ -54,7 +54,7 @@ def test_log_files_have_the_names_of_the_charts_pods_and_containers() -> None:
 def test_every_variable_of_the_configuration_is_set() -> None:
     asked = set(re.findall(r"\$\{(\w+)\}", CONFIGURATION.read_text()))
     assert asked == {"AWS_REGION", "AGENT_LOG_SOURCE", "AGENT_LOG_STATE"}
-    told = SERVICE.read_text()
-    assert "EnvironmentFile=/etc/agent-orchestrator/environment" in told, "this file sets AWS_REGION"
-    assert {"AGENT_LOG_SOURCE", "AGENT_LOG_STATE"} <= set(re.findall(r"(\w+)=/", told))
-    assert "--config=/etc/fluent-bit/agent-orchestrator.yaml" in told
+    service = SERVICE.read_text()
+    assert "EnvironmentFile=/etc/agent-orchestrator/environment" in service, "this file sets AWS_REGION"
+    assert {"AGENT_LOG_SOURCE", "AGENT_LOG_STATE"} <= set(re.findall(r"(\w+)=/", service))
+    assert "--config=/etc/fluent-bit/agent-orchestrator.yaml" in service

@@ -237,8 +237,8 @@ def test_user_data_names_the_environment_of_the_server(stack: Resources) -> None
     )
     text = base64.b64decode(encoded["UserData"]["Value"]).decode()
     assert text.startswith("#!/bin/sh\n")
-    told = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z_]+=[^$]", line))
-    assert told == {
+    variables = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"[A-Z_]+=[^$]", line))
+    assert variables == {
         "ENVIRONMENT": "prod",
         "AWS_REGION": REGION,
         "GITHUB_REPOSITORY": "owner/name",

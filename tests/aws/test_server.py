@@ -82,13 +82,13 @@ def server(tmp_path: Path) -> NewServer:
     for program in ("apt-get", "dpkg", "ruby", "systemctl"):
         server.stand_in(program)
     server.stand_in("curl", CURL)
-    told = b'#!/bin/sh\necho "$(basename "$0") $*" >>"$TEST_CALLS"\n'
+    recorder = b'#!/bin/sh\necho "$(basename "$0") $*" >>"$TEST_CALLS"\n'
     for name in ("cosign-linux-amd64", "ecr-credential-provider-linux-amd64", "k3s"):
-        server.offer(name, told)
+        server.offer(name, recorder)
     server.offer("install.sh", b'echo "k3s-install skip=$INSTALL_K3S_SKIP_DOWNLOAD $*" >>"$TEST_CALLS"\n')
     for name in ("fluentbit.key", "amazon-cloudwatch-agent.deb", "install"):
         server.offer(name, b"")
-    (tmp_path / "helm").write_bytes(told)
+    (tmp_path / "helm").write_bytes(recorder)
     with tarfile.open(tmp_path / "downloads" / "helm-v4.3.0-linux-amd64.tar.gz", "w:gz") as packed:
         packed.add(tmp_path / "helm", "linux-amd64/helm")
     return server
@@ -136,8 +136,8 @@ def test_everything_is_installed_before_revisions_are_rolled_out(server: NewServ
     assert done.returncode == 0, done.stderr
     for program in ("helm", "cosign", "k3s"):
         assert os.access(server.root / "usr" / "local" / "bin" / program, os.X_OK)
-    told = [call for call in server.calls if not call.startswith("curl")]
-    assert told[2:] == [
+    calls = [call for call in server.calls if not call.startswith("curl")]
+    assert calls[2:] == [
         "k3s-install skip=true server",
         "k3s kubectl wait --for=create node/i-0123456789abcdef0 --timeout=300s",
         "k3s kubectl wait --for=condition=Ready node/i-0123456789abcdef0 --timeout=300s",
@@ -145,7 +145,7 @@ def test_everything_is_installed_before_revisions_are_rolled_out(server: NewServ
         f"ruby {state(server)}/codedeploy-install auto",
         "systemctl enable --now codedeploy-agent",
     ]
-    (packages,) = [call for call in told if " install --yes " in call]
+    (packages,) = [call for call in calls if " install --yes " in call]
     assert {"amazon-ecr-credential-helper", "fluent-bit", "python3-venv", "ruby-full"} <= set(packages.split())
     assert (state(server) / "installed").exists()
 

@@ -102,7 +102,7 @@ def _run_under_drains(installation: Installation, wanted: int) -> tuple[int, lis
 
 
 def _scale_to(installation: Installation, count: int) -> None:
-    """Fixes the number of workers by equal limits of the policy, and waits until exactly so many are ready."""
+    """Fixes the number of workers by equal limits of the policy, and waits until exactly `count` are ready."""
     annotations = [f"{PREFIX}/{name}-replicas={count}" for name in ("min", "max")]
     deployment = f"deployment/{NAME}-worker"
     installation.kubectl.run("annotate", "--overwrite", deployment, "-n", installation.namespace, *annotations)

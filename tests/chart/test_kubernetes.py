@@ -49,16 +49,16 @@ def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path
         text = helm("template", "ao", str(CHART), "--values", str(values), "--kube-version", f"{minor}.0")
         (tmp_path / values.name).write_text(text)
         objects += text.count("\nkind: ")
-    told = judged(tmp_path.iterdir(), minor, locations)
-    assert told["resources"] == []
-    assert told["summary"] == {"valid": objects, "invalid": 0, "errors": 0, "skipped": 0}
+    report = judged(tmp_path.iterdir(), minor, locations)
+    assert report["resources"] == []
+    assert report["summary"] == {"valid": objects, "invalid": 0, "errors": 0, "skipped": 0}
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
 def test_objects_that_are_applied_by_hand_are_valid(path: Path, locations: list[str]) -> None:
-    told = judged([path], MINORS[-1], locations)
-    assert told["resources"] == []
-    assert told["summary"]["valid"] == path.read_text().count("\napiVersion: ") + path.read_text().startswith(
+    report = judged([path], MINORS[-1], locations)
+    assert report["resources"] == []
+    assert report["summary"]["valid"] == path.read_text().count("\napiVersion: ") + path.read_text().startswith(
         "apiVersion"
     )
 
@@ -78,5 +78,5 @@ def test_objects_that_are_applied_by_hand_are_valid(path: Path, locations: list[
 def test_a_typo_is_found(kind: str, wrong: dict[str, Any], locations: list[str], tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(yaml.safe_dump({"kind": kind, "metadata": {"name": "wrong"}, **wrong}))
-    (told,) = judged([file], MINORS[-1], locations)["resources"]
-    assert told["status"] == "statusInvalid"
+    (verdict,) = judged([file], MINORS[-1], locations)["resources"]
+    assert verdict["status"] == "statusInvalid"

@@ -51,8 +51,8 @@ def test_numbers_in_values_keep_their_digits() -> None:
         images={"tag": 1_234_567},
         worker={"autoscaling": {"policy": {"max_replicas": 1_000_000}}},
     )
-    told = environment(objects, "worker")
-    shown = [told[name] for name in ("AGENT_API_MAX_BODY_BYTES", "AGENT_SHARE", "AGENT_FLAG")]
+    variables = environment(objects, "worker")
+    shown = [variables[name] for name in ("AGENT_API_MAX_BODY_BYTES", "AGENT_SHARE", "AGENT_FLAG")]
     assert shown == ["16777216", "0.25", "true"]
     assert pod_of(objects, "api")["spec"]["containers"][0]["image"] == "agent-orchestrator-api:1234567"
     assert "max_replicas=1000000" in environment(objects, "operator")["AGENT_AUTOSCALER_POLICY"]
@@ -155,9 +155,9 @@ def test_keys_of_providers_reach_only_the_workers_and_as_files() -> None:
 
 
 def test_a_simulator_replaces_the_providers() -> None:
-    told = environment(rendered(dev={"simulator": {"enabled": True}}), "worker")
-    assert told["OPENAI_BASE_URL"] == "http://ao-agent-orchestrator-simulator:8099/v1"
-    assert told["OPENAI_API_KEY"] == told["TAVILY_API_KEY"] == "simulated"
+    variables = environment(rendered(dev={"simulator": {"enabled": True}}), "worker")
+    assert variables["OPENAI_BASE_URL"] == "http://ao-agent-orchestrator-simulator:8099/v1"
+    assert variables["OPENAI_API_KEY"] == variables["TAVILY_API_KEY"] == "simulated"
 
 
 def test_the_operator_may_have_its_own_redis_address() -> None:
@@ -208,8 +208,8 @@ def test_an_ingress_leads_to_the_api_over_tls() -> None:
 
 def test_annotations_or_monitors_name_the_metrics_ports() -> None:
     def ports(objects: Objects) -> dict[str, Any]:
-        told = {name: pod_of(objects, name)["metadata"]["annotations"] for name in COMPONENTS}
-        return {name: annotations.get("prometheus.io/port") for name, annotations in told.items()}
+        by_component = {name: pod_of(objects, name)["metadata"]["annotations"] for name in COMPONENTS}
+        return {name: annotations.get("prometheus.io/port") for name, annotations in by_component.items()}
 
     assert ports(rendered()) == {"api": None, "worker": None, "operator": None}
     annotated = ports(rendered(monitoring={"scrapeAnnotations": True}))

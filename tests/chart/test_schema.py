@@ -50,9 +50,9 @@ def refusal(further: dict[str, Any]) -> str:
     ],
 )
 def test_an_unknown_or_wrong_value_is_refused_with_its_path(further: dict[str, Any], path: str, reason: str) -> None:
-    told = refusal(further)
-    assert f"at '{path}'" in told
-    assert reason in told
+    message = refusal(further)
+    assert f"at '{path}'" in message
+    assert reason in message
 
 
 def paths(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -85,12 +85,12 @@ def test_schema_and_defaults_name_the_same_values() -> None:
 
 
 def test_every_value_has_a_description() -> None:
-    told: set[str] = set()
+    described: set[str] = set()
     for path, line in DEFAULTS:
         comment = list(takewhile(lambda text: text.lstrip().startswith("#"), reversed(LINES[:line])))
         if comment and comment[-1].lstrip().startswith("# -- "):
-            told.add(path)
-    silent = [path for path, _ in DEFAULTS if not any(f"{path}.".startswith(f"{known}.") for known in told)]
+            described.add(path)
+    silent = [path for path, _ in DEFAULTS if not any(f"{path}.".startswith(f"{known}.") for known in described)]
     groups = {path.rpartition(".")[0] for path, _ in DEFAULTS}
     assert [path for path in silent if path not in groups] == []
 

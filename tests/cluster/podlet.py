@@ -23,7 +23,7 @@ from tests.support.stack import Part, Stack
 
 NODE = "laptop"
 WORKER = f"{NAME}-worker"
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 def add_node(plane: ControlPlane) -> None:
@@ -96,7 +96,7 @@ class Podlet:
             part.stop(signal.SIGKILL)
 
     def _run(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(POLL_SECONDS):
             pods = self._plane.get("pods", "-n", self._namespace, "-l", f"app={WORKER}")["items"]
             for pod in pods:
                 self._check(pod["metadata"]["name"], pod)

@@ -91,9 +91,9 @@ def test_from_zero_up_and_back_to_zero(
         wait_for(lambda: all(word in events() for word in ("ScaledUp", "ScaledDown")), what="both events")
 
     assert {task["attempts"] for task in map(stack.get, tasks)} == {1}
-    told = {str(entry["reason"]) for entry in decisions(stack)}
-    assert told & {"backlog", "arrivals"}, "the first decision may see one task, or twelve"
-    assert "fewer_suffice" in told
+    reasons = {str(entry["reason"]) for entry in decisions(stack)}
+    assert reasons & {"backlog", "arrivals"}, "the first decision may see one task, or twelve"
+    assert "fewer_suffice" in reasons
 
 
 def test_a_busy_worker_is_not_removed(

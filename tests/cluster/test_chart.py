@@ -36,13 +36,13 @@ def test_every_object_of_an_example_is_accepted_without_a_warning(
         for body in render(namespace, values=yaml.safe_load(values.read_text()))
         if body["metadata"].get("namespace") not in served
     ]
-    told = control_plane.run(
+    done = control_plane.run(
         "apply", "--server-side", "--dry-run=server", "--namespace", namespace, "-f", "-",
         stdin=yaml.safe_dump_all(objects), check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert "Warning" not in told.stderr
-    assert len(told.stdout.splitlines()) == len(objects)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert len(done.stdout.splitlines()) == len(objects)
 
 
 def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:

@@ -39,19 +39,19 @@ def test_a_rule_accepts_and_refuses(control_plane: ControlPlane, namespace: str,
     *before, last = _documents(CASES / case / "refused.yaml")
     for document in before:
         assert _apply(control_plane, namespace, document) == ""
-    said = _apply(control_plane, namespace, last)
+    error = _apply(control_plane, namespace, last)
 
     wanted = (CASES / case / "refused.yaml").read_text().splitlines()[0].removeprefix(REFUSED)
-    assert wanted in said
+    assert wanted in error
 
 
 def test_a_text_that_is_too_long_is_refused(control_plane: ControlPlane, namespace: str) -> None:
     document = _documents(CASES / "task-is-not-empty" / "accepted.yaml")[0]
 
     assert _apply(control_plane, namespace, {**document, "spec": {"task": "x" * 32_768}}) == ""
-    said = _apply(control_plane, namespace, {**document, "spec": {"task": "x" * 32_769}})
+    error = _apply(control_plane, namespace, {**document, "spec": {"task": "x" * 32_769}})
 
-    assert "spec.task: Too long: may not be more than 32768" in said
+    assert "spec.task: Too long: may not be more than 32768" in error
 
 
 def test_an_absent_field_has_its_default(control_plane: ControlPlane, namespace: str) -> None:

@@ -96,12 +96,12 @@ def test_describe_shows_status_and_events(control_plane: ControlPlane, namespace
     create(control_plane, namespace, agent_task("adder"))
     wait_for_phase(control_plane, namespace, "adder", "Completed")
 
-    def told() -> str:
+    def description() -> str:
         return control_plane.run("describe", "at/adder", "-n", namespace).stdout
 
-    wait_for(lambda: "CodeAgent has answered, for" in told(), what="the last event")
+    wait_for(lambda: "CodeAgent has answered, for" in description(), what="the last event")
     for part in ("Submitted", "Trace Id", "Reasoning", "Preview", "Attempts"):
-        assert part in told()
+        assert part in description()
 
 
 def test_a_running_task_is_cancelled(control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack) -> None:

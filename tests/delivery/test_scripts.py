@@ -45,11 +45,11 @@ class Host(Machine):
         """Returns the folder of the command line, as the scripts compute it."""
         asked = '. "$0"; echo "$cli"'
         script = str(self.revision / "scripts" / "server.sh")
-        told = subprocess.run(  # noqa: S603  a script of this repository
+        done = subprocess.run(  # noqa: S603  a script of this repository
             ["/bin/sh", "-c", asked, script],
             env={"AGENT_ROOT": str(self.root), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return Path(told.stdout.strip())
+        return Path(done.stdout.strip())
 
     def hook(self, script: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Runs a script of the revision."""
@@ -187,9 +187,9 @@ def test_the_pending_status_of_an_interrupted_helm_is_repaired_first(host: Host,
 
 
 def test_a_rollout_ends_before_the_timeouts_of_codedeploy_and_systemd() -> None:
-    told = (SCRIPTS / "server.sh").read_text()
-    (helm_minutes,) = map(int, re.findall(r"helm_timeout=(\d+)m", told))
-    (lock_seconds,) = map(int, re.findall(r"LOCK_SECONDS:-(\d+)", told))
+    script = (SCRIPTS / "server.sh").read_text()
+    (helm_minutes,) = map(int, re.findall(r"helm_timeout=(\d+)m", script))
+    (lock_seconds,) = map(int, re.findall(r"LOCK_SECONDS:-(\d+)", script))
     longest = lock_seconds + 60 * (3 * helm_minutes + 5)
     unit = (ROOT / "k8s" / "k3s" / "systemd" / "agent-orchestrator-parameters.service").read_text()
     (start_seconds,) = map(int, re.findall(r"TimeoutStartSec=(\d+)", unit))

@@ -37,8 +37,8 @@ def test_actionlint_finds_nothing() -> None:
 
 
 def test_workflows_follow_the_schema() -> None:
-    told = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)])
-    assert told.exit_code == 0, told.output
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)])
+    assert done.exit_code == 0, done.output
 
 
 def test_actions_are_pinned_to_commits() -> None:

@@ -33,7 +33,7 @@ from tests.support.kubernetes import Kubectl, agent_task
 USER = 54_321
 INSTALL_SECONDS = 180
 DELETE_SECONDS = 120
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 AGENT_TASKS = "apis/agentorchestrator.dev/v1alpha1/agenttasks"
 DEPLOYMENTS = "apis/apps/v1/deployments"
 PODS = "api/v1/pods"
@@ -145,7 +145,7 @@ class Installation:
         give_up_at = time.monotonic() + seconds
         while waiting := self._unfinished(names):
             assert time.monotonic() < give_up_at, f"{len(waiting)} of {len(names)} are not completed: {waiting[:5]}"
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         found = self.agent_tasks()
         task_ids = [found[name]["status"]["taskId"] for name in names]
         assert len(set(task_ids)) == len(names)
@@ -171,7 +171,7 @@ class Installation:
         with self.database() as db:
             while (missing := len(set(task_ids)) - db["tasks"].count_documents(done)) > 0:
                 assert time.monotonic() < give_up_at, f"{missing} have not ended, or are not projected"
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
             documents = {task["_id"]: task for task in db["tasks"].find({"_id": {"$in": list(task_ids)}})}
         broken = violations(self, task_ids)
         assert not broken, "\n".join(broken[:20])
@@ -213,10 +213,10 @@ class Installation:
 
     def logged(self, pod: str) -> Iterator[dict[str, Any]]:
         """Yields the log lines of a pod, or nothing if the pod no longer exists."""
-        told = self.kubectl.run("logs", pod, "-n", self.namespace, check=False)
-        if told.returncode and "NotFound" not in told.stderr:
-            raise AssertionError(f"kubectl logs {pod}: {told.stderr}")
-        for line in told.stdout.splitlines():
+        done = self.kubectl.run("logs", pod, "-n", self.namespace, check=False)
+        if done.returncode and "NotFound" not in done.stderr:
+            raise AssertionError(f"kubectl logs {pod}: {done.stderr}")
+        for line in done.stdout.splitlines():
             yield json.loads(line) if line.startswith("{") else {"level": "unstructured", "message": line}
 
 
@@ -233,8 +233,8 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 def interruptions(tasks: Sequence[Document]) -> list[tuple[str, list[str]]]:
     """Returns id and events of each task that was not run exactly once, by one worker."""
-    told = [(str(task["_id"]), [str(event["name"]) for event in task["events"]]) for task in tasks]
-    return [(task_id, names) for task_id, names in told if not _ran_once(names)]
+    histories = [(str(task["_id"]), [str(event["name"]) for event in task["events"]]) for task in tasks]
+    return [(task_id, names) for task_id, names in histories if not _ran_once(names)]
 
 
 def _ran_once(names: Sequence[str]) -> bool:
@@ -292,7 +292,7 @@ def _helm(kubectl: Kubectl, verb: str, namespace: str, values: Mapping[str, Any]
 def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Iterator[Installation]:
     """Opens clients of a release that is already installed with these values."""
     with ExitStack() as cleanup:
-        proxy = cleanup.enter_context(_serving(kubectl, "proxy", "--port=0", says=r"127\.0\.0\.1:(\d+)"))
+        proxy = cleanup.enter_context(_serving(kubectl, "proxy", "--port=0", pattern=r"127\.0\.0\.1:(\d+)"))
         named = values.get("secrets", {}).get("inline", {}).get("stores", {}).get("MONGO_URI")
         mongo_uri = named or cleanup.enter_context(_forwarded(kubectl, namespace))
         root = f"http://127.0.0.1:{proxy}"
@@ -319,19 +319,19 @@ def opened(kubectl: Kubectl, namespace: str, values: Mapping[str, Any]) -> Itera
 def _forwarded(kubectl: Kubectl, namespace: str) -> Iterator[str]:
     """Forwards a local port to the database of the release, and yields its address."""
     to = ("-n", namespace, f"service/{NAME}-mongodb", ":27017")
-    with _serving(kubectl, "port-forward", *to, says=r"127\.0\.0\.1:(\d+) ->") as port:
+    with _serving(kubectl, "port-forward", *to, pattern=r"127\.0\.0\.1:(\d+) ->") as port:
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 @contextmanager
-def _serving(kubectl: Kubectl, *arguments: str, says: str) -> Iterator[int]:
+def _serving(kubectl: Kubectl, *arguments: str, pattern: str) -> Iterator[int]:
     """Runs kubectl in the background, and yields the port that it listens on, as its output names it."""
     process = subprocess.Popen(  # noqa: S603  kubectl, with arguments of this module
         kubectl.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
         line = process.stdout.readline() if process.stdout else ""
-        found = re.search(says, line)
+        found = re.search(pattern, line)
         if found is None:
             raise AssertionError(f"kubectl {' '.join(arguments)} said: {line!r}")
         yield int(found[1])

@@ -53,9 +53,9 @@ def test_an_article_is_applied_waited_for_listed_and_described(installation: Ins
     assert re.fullmatch(r"article +ContentAgent +Completed +\d{3,} +0\.\d+ +\d+s", row.strip())
 
     wait_for(lambda: "ContentAgent has answered, for" in events(installation, "article"), what="the last event")
-    told = described(installation, "article")
+    description = described(installation, "article")
     for part in ("Reasoning:", "Attempts:", "Preview:", "Trace Id:"):
-        assert part in told
+        assert part in description
     assert "The API accepted the task as" in events(installation, "article")
 
 

@@ -17,13 +17,13 @@ TASKS_IN_HAND = 8
 EAT_ALL_MEMORY = """
 import os, signal
 open('/proc/1/oom_score_adj', 'w').write('1000')
-heard, told = os.pipe()
+reader, writer = os.pipe()
 for _ in range(64):
     if os.fork() == 0:
         held = b'x' * (32 * 2**20)
-        os.write(told, b'.')
+        os.write(writer, b'.')
         signal.pause()
-    os.read(heard, 1)
+    os.read(reader, 1)
 """
 
 

@@ -91,7 +91,7 @@ def test_every_pod_of_the_release_is_one_target_that_answers(installation: Insta
 
 
 def test_the_agents_job_keeps_what_it_declares_and_nothing_else(installation: Installation, prometheus: None) -> None:
-    told = [f"agents_{metric}" for metric in ("queue_depth", "queue_oldest_age_seconds", "worker_slots")]
+    expected = [f"agents_{metric}" for metric in ("queue_depth", "queue_oldest_age_seconds", "worker_slots")]
     agent = '{job="agent-orchestrator", __name__=~"agents_.+"}'
 
     def kept() -> set[str]:
@@ -99,7 +99,7 @@ def test_the_agents_job_keeps_what_it_declares_and_nothing_else(installation: In
 
     declared = {name for name, _ in declarations()}
     wait_for(lambda: kept() == declared - AT_REST, what=f"{sorted(declared - AT_REST)}; there are {sorted(kept())}")
-    for name in told:
+    for name in expected:
         (found,) = asked(installation, f'{name}{{job="agent-orchestrator"}}')
         component = "worker" if name == "agents_worker_slots" else "operator"
         assert (found["metric"]["component"], found["metric"]["pod"]) == (component, installation.ready(component)[0])

@@ -10,7 +10,7 @@ from tests.e2e.installation import USER, Installation, installed
 from tests.support.kubernetes import Kubectl
 
 COMPONENTS = ("api", "worker", "operator")
-LOOK = """
+INSPECTION = """
 import os
 status = dict(line.split(':', 1) for line in open('/proc/1/status'))
 print(os.getuid(), int(status['CapEff'], 16), int(status['CapBnd'], 16), status['NoNewPrivs'].strip())
@@ -26,7 +26,7 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_pod_runs_with_the_configured_user_and_no_right(installation: Installation, component: str) -> None:
     (pod,) = installation.ready(component)
-    assert installation.execute(pod, LOOK).stdout.split() == [str(USER), "0", "0", "1"]
+    assert installation.execute(pod, INSPECTION).stdout.split() == [str(USER), "0", "0", "1"]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -67,8 +67,8 @@ def test_an_upgrade_from_the_previous_chart_interrupts_nothing(installation: Ins
 
 
 def test_helm_test_submits_a_task_and_waits_for_its_end(installation: Installation) -> None:
-    told = installation.helm("test", "--logs")
-    assert "is completed by CodeAgent, for 0.00" in told
+    output = installation.helm("test", "--logs")
+    assert "is completed by CodeAgent, for 0.00" in output
 
 
 def test_a_failed_upgrade_is_rolled_back_and_interrupts_no_task(installation: Installation) -> None:

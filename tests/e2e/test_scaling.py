@@ -42,8 +42,8 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
 def changes(installation: Installation, *reasons: str) -> list[dict[str, Any]]:
     """Returns the events of the workers' Deployment with one of these reasons."""
     events = installation.kubectl.get("events", "-n", installation.namespace)["items"]
-    told = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
-    return [event for event in told if event["reason"] in reasons]
+    of_workers = [event for event in events if event["involvedObject"]["name"] == f"{NAME}-worker"]
+    return [event for event in of_workers if event["reason"] in reasons]
 
 
 def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Installation) -> None:
@@ -59,9 +59,9 @@ def test_from_zero_up_and_down_by_drain_under_constant_load(installation: Instal
     assert interruptions(installation.reckon(steady.created)) == []
     assert any(decision["draining"] for decision in installation.decisions())
     assert installation.restarts() == {}
-    told = changes(installation, "ScaledUp", "ScaledDown")
-    assert {event["reason"] for event in told} == {"ScaledUp", "ScaledDown"}
-    for event in told:
+    scaled = changes(installation, "ScaledUp", "ScaledDown")
+    assert {event["reason"] for event in scaled} == {"ScaledUp", "ScaledDown"}
+    for event in scaled:
         found = re.match(r"From (\d+) to (\d+) workers\. \S.{20,}", event["message"])
         assert found is not None, event["message"]
         assert (int(found[2]) > int(found[1])) == (event["reason"] == "ScaledUp")

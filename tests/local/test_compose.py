@@ -43,8 +43,8 @@ def environment(found: Project, service: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.models.yaml"])
 def test_files_follow_the_schema(file: str) -> None:
-    told = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(ROOT / file)])
-    assert told.exit_code == 0, told.output
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.compose-spec", str(ROOT / file)])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("files", FILES.values(), ids=FILES)
@@ -63,9 +63,9 @@ def test_without_keys_a_simulator_answers(program: str) -> None:
 
 def test_with_keys_the_providers_answer(program: str) -> None:
     found = project(program, "-no-interpolation", *FILES["models"])
-    told = environment(found, "worker")
+    variables = environment(found, "worker")
     names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "TAVILY_API_KEY", "TAVILY_BASE_URL")
-    assert {name: told[name] for name in names} == {name: f"${{{name}:-}}" for name in names}
+    assert {name: variables[name] for name in names} == {name: f"${{{name}:-}}" for name in names}
     assert found["services"]["simulator"]["profiles"] == ["simulator"]
 
 

@@ -27,8 +27,8 @@ def read(path: str) -> dict[str, Any]:
 
 def test_it_follows_the_schema() -> None:
     schema = built_or_skipped("skaffold") / "skaffold.json"
-    told = CliRunner().invoke(check_jsonschema, ["--schemafile", str(schema), str(ROOT / "skaffold.yaml")])
-    assert told.exit_code == 0, told.output
+    done = CliRunner().invoke(check_jsonschema, ["--schemafile", str(schema), str(ROOT / "skaffold.yaml")])
+    assert done.exit_code == 0, done.output
 
 
 def test_every_target_exists_in_its_dockerfile() -> None:

@@ -26,7 +26,7 @@ class SoakPlan:
         return [len(range(number, self.tasks, self.waves)) for number in range(self.waves)]
 
     def kills_of_wave(self, wave: int) -> list[tuple[int, str]]:
-        """Returns the wave's kills in order: after how many ended tasks of the wave each comes, and its victim."""
+        """Returns the wave's kills in order: each with the number of ended tasks before it, and with its victim."""
         size = self.wave_sizes()[wave]
         dice = random.Random(f"{self.seed}:{wave}")
         struck = [

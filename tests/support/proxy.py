@@ -74,7 +74,7 @@ class TcpProxy:
         self._change(lambda: self._enter(Condition.HALF_OPEN))
 
     def delay(self, seconds: float) -> None:
-        """Delays each piece of up to CHUNK_BYTES by so many seconds, in both directions."""
+        """Delays each piece of up to CHUNK_BYTES by this number of seconds, in both directions."""
 
         def slow_down() -> None:
             self._delay_seconds = seconds

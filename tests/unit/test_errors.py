@@ -14,7 +14,7 @@ INDENT = 4
 
 
 def drawn(tree: str) -> Iterator[tuple[str, str]]:
-    """Yields each drawn class with the class that it hangs below."""
+    """Yields each drawn class with its parent in the drawing."""
     path: dict[int, str] = {}
     for line in filter(None, map(LINE.match, tree.splitlines())):
         depth = len(line["branch"]) // INDENT

@@ -90,7 +90,7 @@ async def test_without_redis_each_process_counts_by_itself() -> None:
     assert other
 
 
-async def test_a_redis_that_goes_away_hands_nobody_a_fresh_minute() -> None:
+async def test_an_outage_of_redis_gives_nobody_a_fresh_minute() -> None:
     with broker_server() as server:
         redis: Redis = Redis.from_url(server.url)
         limiter = RedisRateLimiter(redis, SystemClock())

@@ -44,15 +44,15 @@ async def test_pages_hold_every_task_once_also_where_many_changed_at_the_same_ti
     for number, task_id in enumerate(ids):
         changed_at = moment + timedelta(milliseconds=number // 3)
         await indexed_database["tasks"].update_one({"_id": task_id}, {"$set": {"changed_at": changed_at}})
-    changes, position, told, full = MongoChangeRepository(indexed_database), BEGINNING, [], True
+    changes, position, seen, full = MongoChangeRepository(indexed_database), BEGINNING, [], True
 
     while full:
         page = await changes.after(position, limit=limit)
         position, full = page.end, page.full
-        told += [(change.changed_at, change.id) for change in page.items]
+        seen += [(change.changed_at, change.id) for change in page.items]
 
-    assert told == sorted(told)
-    assert sorted(task_id for _, task_id in told) == sorted(ids)
+    assert seen == sorted(seen)
+    assert sorted(task_id for _, task_id in seen) == sorted(ids)
 
 
 async def test_a_document_that_is_not_understood_does_not_stop_the_reader(indexed_database: Database) -> None:
@@ -68,7 +68,7 @@ async def test_a_document_that_is_not_understood_does_not_stop_the_reader(indexe
     assert first.full
 
 
-async def test_tasks_of_any_tenant_are_found_and_erased_ones_say_so(indexed_database: Database) -> None:
+async def test_tasks_of_any_tenant_are_found_and_erased_ones_are_marked(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
     kept = await tasks.insert(new_task(), dispatched=False, new_session=True)
     erased = await tasks.insert(new_task("secret", tenant=Tenant("other")), dispatched=False, new_session=True)

@@ -1,4 +1,4 @@
-"""Claim, fenced writes and heartbeat: what keeps two workers from writing one task."""
+"""Claim, fenced writes and heartbeat: only one worker at a time can write to a task."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_a_requeued_task_waits_and_its_reason_is_counted(
     assert "generate#1" in stored.steps
 
 
-async def test_a_heartbeat_tells_lost_claims_and_renews_the_others(indexed_database: Database) -> None:
+async def test_a_heartbeat_reports_lost_claims_and_renews_the_others(indexed_database: Database) -> None:
     _, first = await claimed_task(indexed_database)
     second_task, second = await claimed_task(indexed_database)
     ghost = Claim(task_id=second_task.id, claim_id=ClaimId("ghost"), epoch=9)

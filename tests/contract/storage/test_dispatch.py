@@ -225,7 +225,7 @@ async def test_quarantined_tasks_wait_apart(indexed_database: Database) -> None:
     assert [task.crashes for task in await dispatch.find_quarantined(10)] == [QUARANTINE_CRASHES]
 
 
-async def test_counts_tell_waiting_dispatched_and_processing_apart(indexed_database: Database) -> None:
+async def test_counts_separate_waiting_dispatched_and_processing(indexed_database: Database) -> None:
     await waiting(indexed_database)
     await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
     await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
@@ -384,7 +384,7 @@ async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> No
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.QUEUED
 
 
-async def test_a_round_of_the_reaper_says_when_it_left_some(
+async def test_a_round_of_the_reaper_reports_when_it_left_some(
     indexed_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch_module, "REAP_BATCH", 2)

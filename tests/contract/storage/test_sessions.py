@@ -94,6 +94,6 @@ async def test_messages_of_a_kind_that_is_not_known_are_left_out(indexed_databas
     strange = {"role": "oracle", "content": "42", "created_at": task.created_at}
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$push": {"messages": strange}})
 
-    said = await MongoSessionRepository(indexed_database).messages(TENANT, task.session_id, limit=10)
+    messages = await MongoSessionRepository(indexed_database).messages(TENANT, task.session_id, limit=10)
 
-    assert [message.content for message in said] == [task.task]
+    assert [message.content for message in messages] == [task.task]

@@ -133,7 +133,7 @@ def test_a_percentile_is_close_to_the_truth(seconds: float) -> None:
     assert percentile(Counter({bucket: 10}), 0.95) == pytest.approx(seconds, rel=0.13, abs=0.001)
 
 
-async def test_a_ping_without_a_server_says_so() -> None:
+async def test_a_ping_without_a_server_fails() -> None:
     settings = StoreSettings.model_validate({"uri": f"mongodb://{HOST}:{free_port()}/", "timeout_seconds": 0.5})
     client = connect(settings)
     with pytest.raises(StoreUnavailable):

@@ -25,7 +25,7 @@ ERROR = TaskError(type="AGENT_FAULT", message="m")
 
 @dataclass(frozen=True)
 class Stored:
-    """A task in some status, and the last claim that anyone had of it."""
+    """A task in some status, and the last claim that a worker had of it."""
 
     db: Database
     new: NewTask
@@ -164,7 +164,7 @@ async def status_after(write: Write, stored: Stored) -> TaskStatus:
     return TaskStatus(document["status"])
 
 
-async def test_statuses_change_as_the_table_says_and_in_no_other_way(indexed_database: Database) -> None:
+async def test_statuses_change_as_in_the_table_and_in_no_other_way(indexed_database: Database) -> None:
     seen: dict[TaskStatus, set[TaskStatus]] = {status: set() for status in TaskStatus}
     for status in TaskStatus:
         for write in [write for several in WRITES.values() for write in several]:

@@ -52,7 +52,7 @@ async def test_a_follower_sees_a_task_from_its_acceptance_to_its_end(
     assert not second["more"]
 
 
-async def test_a_page_holds_as_many_as_asked_and_says_when_there_are_more(api: httpx.AsyncClient) -> None:
+async def test_a_page_holds_as_many_as_asked_and_shows_when_there_are_more(api: httpx.AsyncClient) -> None:
     ids = {(await submit(api))["task_id"] for _ in range(5)}
 
     pages = [await follow(api, limit=2)]

@@ -1,4 +1,4 @@
-"""The probes: liveness asks nobody, readiness asks MongoDB."""
+"""The probes: liveness calls no server, readiness calls MongoDB."""
 
 from __future__ import annotations
 

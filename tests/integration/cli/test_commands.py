@@ -32,7 +32,7 @@ def test_status_names_every_process_with_its_address(shell: Shell) -> None:
     assert all(process["ready"] and process["pid"] and process["url"] for process in processes)
 
 
-def test_status_tells_of_the_queue_and_of_each_worker(shell: Shell) -> None:
+def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
     wait_for(lambda: bool(shell.json("status")["system"]["workers"]), what="the worker has spoken")
 
     (worker,) = shell.json("status")["system"]["workers"]
@@ -44,7 +44,7 @@ def test_status_tells_of_the_queue_and_of_each_worker(shell: Shell) -> None:
     assert shown.splitlines()[-2].split()[:2] == ["worker-1", "ok"]
 
 
-def test_status_of_an_api_that_does_not_answer_says_so(shell: Shell) -> None:
+def test_status_reports_an_api_that_does_not_answer(shell: Shell) -> None:
     done = shell.run("status", "--api", "http://127.0.0.1:9")
 
     assert done.returncode == 1
@@ -65,7 +65,7 @@ def test_task_that_fails_gives_exit_code_1(shell: Shell) -> None:
     assert "UNKNOWN_TASK_TYPE" in done.stdout
 
 
-def test_watch_tells_each_event_and_cancel_leaves_a_finished_task(shell: Shell) -> None:
+def test_watch_prints_each_event_and_cancel_leaves_a_finished_task(shell: Shell) -> None:
     task_id = shell.json("submit", "Write a short text about bees")["task_id"]
     story = shell.ok("watch", task_id)
     assert story.index("task_queued") < story.index("task_claimed") < story.index("task_completed")

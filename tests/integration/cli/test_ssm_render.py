@@ -100,7 +100,7 @@ def test_a_missing_parameter_renders_nothing(shell: Shell, aws: Aws) -> None:
     assert "/agent-orchestrator-api/dev/REDIS_URL is missing" in done.stderr
 
 
-def test_aws_that_is_away_is_told_of_without_a_stack(tmp_path: Path) -> None:
+def test_an_outage_of_aws_is_reported_without_a_traceback(tmp_path: Path) -> None:
     nobody = {
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",

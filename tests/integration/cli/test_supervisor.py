@@ -100,7 +100,7 @@ def test_second_supervisor_of_a_folder_refuses(stack: Stack) -> None:
     assert stack.status().ready
 
 
-def test_child_that_always_dies_waits_longer_each_time_and_says_so(tmp_path: Path) -> None:
+def test_child_that_always_dies_waits_longer_each_time_and_logs_it(tmp_path: Path) -> None:
     folder = state_folder(tmp_path / "state")
     port = next(free_ports(1))
     command = [sys.executable, "-c", "raise SystemExit(7)"]

@@ -13,7 +13,7 @@ from tests.integration.llm.conftest import Ask, Control
 from tests.unit.llm.doubles import statuses
 
 MESSAGES = [ChatMessage("system", "You are brief."), ChatMessage("user", "Name the capital of Norway.")]
-# Chat completions, responses and messages: the three endpoints that the adapters speak.
+# Chat completions, responses and messages: the three endpoints that the adapters use.
 ENDPOINTS = ["sim-ok", "gpt-6-sim-ok", "claude-sim-ok"]
 SEARCH = ToolSpec(
     name="web_search",
@@ -59,10 +59,10 @@ async def test_structured_output_is_validated(ask: Ask, model: str) -> None:
 async def test_a_streamed_answer_is_the_whole_answer_and_told_on_the_way(
     ask: Ask, control: Control, model: str
 ) -> None:
-    told: list[str] = []
+    pieces: list[str] = []
     plain: Completion[BaseModel] = await ask(model).llm.complete(MESSAGES, role=ModelRole.CONTENT)
-    streamed = await ask(model).llm.chat(MESSAGES, role=ModelRole.CONTENT, on_text=told.append)
-    assert streamed.text == plain.text == "".join(told)
+    streamed = await ask(model).llm.chat(MESSAGES, role=ModelRole.CONTENT, on_text=pieces.append)
+    assert streamed.text == plain.text == "".join(pieces)
     assert streamed.usage == plain.usage
     assert (await control.calls())["by_outcome"] == {"ok": 2}
 
@@ -114,7 +114,7 @@ async def test_a_broken_answer_is_repaired_and_both_are_counted(ask: Ask, contro
     assert completion.usage.total_tokens == counted["input_tokens"] + counted["output_tokens"]
 
 
-async def test_a_chain_that_is_all_rate_limited_says_how_long(ask: Ask) -> None:
+async def test_a_chain_that_is_all_rate_limited_names_the_delay(ask: Ask) -> None:
     asked = ask("sim-429-long", fallback="claude-sim-429-long")
     with pytest.raises(LLMRateLimited) as caught:
         await asked.llm.complete(MESSAGES, role=ModelRole.PEER)

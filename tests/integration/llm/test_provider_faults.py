@@ -50,7 +50,7 @@ STRUCTURED: dict[str, tuple[type[LLMError], int]] = {
     "broken-json": (LLMOutputInvalid, 3),
     "wrong-schema": (LLMOutputInvalid, 3),
 }
-# A cut connection or a silence: the provider may have charged, nobody can say.
+# After a cut connection or a silence it is unknown whether the provider has charged for the call.
 SILENT = ("hang", "stall")
 UNKNOWN_COST = {"reset", *SILENT}
 

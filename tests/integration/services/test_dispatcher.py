@@ -40,7 +40,7 @@ class DispatcherHarness:
         return await task_repository(self.db).insert(task, dispatched=dispatched, new_session=True)
 
     async def age_tickets(self) -> None:
-        """Makes every ticket look as if it had been sent a minute ago."""
+        """Moves the time of every ticket a minute back."""
         earlier = {"$subtract": ["$dispatched_at", 60_000]}
         await self.db["tasks"].update_many({"dispatched_at": {"$ne": None}}, [{"$set": {"dispatched_at": earlier}}])
 

@@ -402,7 +402,7 @@ async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_datab
         async def history(self, *arguments: Any, **options: Any) -> Sequence[Message]:
             self.asked += 1
             if self.asked == 1:
-                raise StoreUnavailable("away")
+                raise StoreUnavailable("unavailable")
             return await super().history(*arguments, **options)
 
     harness = ExecutorHarness(indexed_database, CODE)
@@ -469,7 +469,7 @@ async def test_a_cancelled_run_whose_end_cannot_be_stored_is_abandoned(indexed_d
     class Silent(MongoClaimRepository):
         async def cancel(self, *arguments: Any) -> bool:
             storing.set()
-            raise StoreUnavailable("away")
+            raise StoreUnavailable("unavailable")
 
     async def waiting(_: AgentContext) -> str:
         calling.set()

@@ -96,7 +96,7 @@ async def test_attempts_belong_to_the_node_that_made_them(harness: JournalHarnes
 
 async def test_a_write_is_repeated_until_the_database_answers(harness: JournalHarness) -> None:
     journal, _ = await harness.start()
-    outages = [StoreUnavailable("away"), StoreUnavailable("still away")]
+    outages = [StoreUnavailable("unavailable"), StoreUnavailable("still unavailable")]
     asked = 0
 
     async def operation() -> bool:

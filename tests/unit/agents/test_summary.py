@@ -48,7 +48,7 @@ def test_a_first_sentence_that_is_too_long_is_cut_between_words() -> None:
     assert len(result) <= SUMMARY_CHARACTERS
 
 
-def test_an_answer_of_code_alone_says_how_much() -> None:
+def test_the_summary_of_code_alone_states_its_length() -> None:
     assert summary("```python\nx = 1\ny = 2\n```", code_language="python") == "Code in python, 2 lines."
     assert summary("```\nx\n```") == "Code in an unnamed language, 1 line."
 

@@ -46,14 +46,14 @@ def test_on_a_narrow_terminal_texts_hang_and_addresses_stay_whole() -> None:
     url = f"https://docs.example.com/{'long/' * 20}"
     result = {"raw_output": "An answer [1]", "citations": [{"title": "A title of many words " * 4, "url": url}]}
     times = {"created_at": "2026-01-01T00:00:00Z", "completed_at": None}
-    said = {
+    fields = {
         "task": "Ask",
         "session_id": "s",
         "selected_agent": "ContentAgent",
         "peer_routing_reason": "many words " * 9,
     }
     console = Console(width=60, record=True, file=io.StringIO())
-    print_task(console, rendered_task(task_id="t", result=result, **times, **said))
+    print_task(console, rendered_task(task_id="t", result=result, **times, **fields))
     head, facts, sources = re.split(r"\n(?=  asked|An answer)", console.export_text())
     assert head.split() == ["Task", "t", "completed"]
     assert all(line.startswith("  ") for line in facts.rstrip().splitlines())

@@ -69,7 +69,7 @@ class Crew:
             if FINISHED_LABEL not in body["metadata"].get("labels", {}):
                 self.register.record(_copy(body))
 
-    def miss(self, uid: str) -> None:
+    def mark_missing(self, uid: str) -> None:
         """Marks an object as one that the watch no longer shows."""
         entry = self.register.get(uid)
         if entry is not None:

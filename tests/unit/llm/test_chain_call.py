@@ -142,7 +142,7 @@ async def test_a_long_retry_after_sends_the_call_to_the_next_model_and_the_other
     assert statuses((await run(made)).attempts) == ["gpt-4.1-mini skipped", "claude-sonnet-5 ok"]
 
 
-async def test_a_chain_that_is_all_rate_limited_says_when_to_come_back() -> None:
+async def test_a_chain_that_is_all_rate_limited_names_the_shortest_delay() -> None:
     made = bench(
         [ProviderFault(FaultKind.RATE_LIMITED, retry_after=120)],
         [ProviderFault(FaultKind.RATE_LIMITED, retry_after=30)],
@@ -275,6 +275,6 @@ async def test_an_outage_between_two_repairs_does_not_start_them_again() -> None
     assert len(made.adapters[Provider.OPENAI].requests[2].messages) == 3
 
 
-async def test_a_chain_without_models_says_which_key_is_missing() -> None:
+async def test_a_chain_without_models_names_the_missing_key() -> None:
     with pytest.raises(LLMAuthFailed, match="OPENAI_API_KEY"):
         await run(bench([answer()]), hops=())

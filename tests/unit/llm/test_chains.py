@@ -23,7 +23,7 @@ BOTH = frozenset(Provider)
         ("anthropic:sim-ok", Provider.ANTHROPIC, "sim-ok"),
     ],
 )
-def test_a_spec_says_whose_model_it_is(spec: str, provider: Provider, model: str) -> None:
+def test_a_spec_determines_the_provider_of_its_model(spec: str, provider: Provider, model: str) -> None:
     assert to_hop(spec) == Hop(provider, model)
 
 

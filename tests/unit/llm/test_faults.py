@@ -89,7 +89,7 @@ def test_a_code_that_could_be_a_text_is_not_kept() -> None:
         ([], LLMUnavailable),
     ],
 )
-def test_the_error_of_a_chain_is_the_one_that_tells_most(kinds: list[FaultKind], error: type[errors.LLMError]) -> None:
+def test_the_error_of_a_chain_is_the_most_useful_one(kinds: list[FaultKind], error: type[errors.LLMError]) -> None:
     assert choose_error([ProviderFault(kind) for kind in kinds]) is error
 
 

@@ -20,7 +20,7 @@ def table() -> PriceTable:
     return PriceTable()
 
 
-def test_a_known_model_costs_what_the_table_says(table: PriceTable) -> None:
+def test_a_known_model_has_the_price_of_the_table(table: PriceTable) -> None:
     price = table.price("openai", "gpt-4.1-mini", TokenCounts(input=1_000_000, output=1_000_000), at=NOW)
     assert price.microusd == 2_000_000
     assert price.version is not None

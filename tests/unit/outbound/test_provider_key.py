@@ -67,7 +67,7 @@ def test_a_refused_key_that_is_still_there_is_not_replaced(metrics: WorkerMetric
     assert rotations(metrics) == 0
 
 
-def test_the_last_key_stays_while_the_file_is_away(metrics: WorkerMetrics, tmp_path: Path) -> None:
+def test_the_last_key_stays_while_the_file_is_missing(metrics: WorkerMetrics, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("sk-1")
     key = ProviderKey("openai", value=None, path=path, metrics=metrics.outbound)

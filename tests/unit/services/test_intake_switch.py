@@ -13,7 +13,7 @@ from tests.support.doubles import ManualClock
 
 
 class StoredSwitch:
-    """The switch in a store that counts its readings and can be down."""
+    """The switch in a store that counts the reads and can be down."""
 
     def __init__(self) -> None:
         self.stored = Intake()

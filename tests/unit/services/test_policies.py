@@ -31,7 +31,7 @@ def key(*, revoked: bool = False, tenant: Tenant = TEAM, **limits: float) -> Api
 
 
 class Keys:
-    """The keys in a store that counts its readings and can be down."""
+    """The keys in a store that counts the reads and can be down."""
 
     def __init__(self, *keys: ApiKey) -> None:
         self.keys = keys

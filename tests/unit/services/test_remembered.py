@@ -12,7 +12,7 @@ from tests.support.doubles import ManualClock
 
 
 class Source:
-    """A store that counts its readings, and that can be slow or down."""
+    """A store that counts the reads, and that can be slow or down."""
 
     def __init__(self) -> None:
         self.reads: list[str] = []

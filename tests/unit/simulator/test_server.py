@@ -86,12 +86,12 @@ async def test_wish_that_makes_no_sense_is_refused(client: httpx.AsyncClient, wi
     assert (await client.post("/simulator/faults", json=wish)).status_code == 422
 
 
-async def test_codex_models_speak_responses_only(client: httpx.AsyncClient) -> None:
+async def test_codex_models_answer_on_responses_only(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/chat/completions", json={**CHAT, "model": "gpt-5.1-codex"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
-async def test_models_tell_when_they_end(client: httpx.AsyncClient) -> None:
+async def test_the_list_of_models_has_their_ends(client: httpx.AsyncClient) -> None:
     listed = {entry["id"]: entry["shutdown_date"] for entry in (await client.get("/v1/models")).json()["data"]}
     assert listed["gpt-4.1"] == "2027-01-14"
     assert (await client.get("/v1/models/sim-404")).status_code == 404

@@ -21,8 +21,8 @@ from app.storage.mongo import store_errors
     ],
 )
 def test_errors_of_the_driver_have_one_meaning(raised: Exception, meaning: type[AgentOrchestratorError]) -> None:
-    with pytest.raises(AgentOrchestratorError) as told, store_errors("do it"):
+    with pytest.raises(AgentOrchestratorError) as caught, store_errors("do it"):
         raise raised
 
-    assert type(told.value) is meaning
-    assert "do it" in told.value.message
+    assert type(caught.value) is meaning
+    assert "do it" in caught.value.message

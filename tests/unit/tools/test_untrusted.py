@@ -46,7 +46,7 @@ def test_limit_is_kept_and_cleaning_is_stable(text: str, limit: int) -> None:
     assert clean(cleaned, limit=limit).strip() == cleaned.strip()
 
 
-def test_enclosed_text_stands_between_its_boundaries() -> None:
+def test_enclosed_text_is_between_its_boundaries() -> None:
     match = _BLOCK.fullmatch(enclose("hello", source="https://example.org/a", limit=10))
     assert match is not None
     assert match[1] == match[4]
@@ -63,7 +63,7 @@ def test_source_cannot_break_the_line() -> None:
     assert block.split("\n")[0].count('"') == 2
 
 
-def test_cut_text_says_so() -> None:
+def test_cut_text_is_marked() -> None:
     assert "cut here" in enclose("x" * 20, source="s", limit=10)
     assert "cut here" not in enclose("x" * 10, source="s", limit=10)
 

@@ -97,7 +97,7 @@ def test_answer_of_another_form_is_refused(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 422, 432, 433, 302])
-async def test_refusal_says_nothing_about_health(code: int) -> None:
+async def test_refusal_does_not_count_against_health(code: int) -> None:
     rig = Rig(status(code))
     for _ in range(10):
         with pytest.raises(SearchRejected):

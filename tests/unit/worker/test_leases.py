@@ -27,7 +27,7 @@ class HeartbeatStore:
     async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
         self.asked.append(claims)
         if self.answer is None:
-            raise StoreUnavailable("away")
+            raise StoreUnavailable("unavailable")
         return self.answer
 
 

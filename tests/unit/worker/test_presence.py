@@ -93,7 +93,7 @@ class SlowDirectory:
     async def publish(self, cards: Sequence[AgentCard]) -> None:
         self.asked += 1
         if self.asked == 1:
-            raise StoreUnavailable("away")
+            raise StoreUnavailable("unavailable")
         self.published.append(cards)
 
     async def list_all(self) -> Sequence[AgentCard]:

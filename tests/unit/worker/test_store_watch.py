@@ -20,7 +20,7 @@ class SilentClaims:
     async def abandon(self, task_id: TaskId, claim_id: ClaimId) -> None:
         self.asked += 1
         if self.asked == 1:
-            raise StoreUnavailable("away")
+            raise StoreUnavailable("unavailable")
         self.abandoned.add((task_id, claim_id))
 
 

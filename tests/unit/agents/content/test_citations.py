@@ -131,7 +131,7 @@ def test_the_cited_sources_are_listed_under_the_text() -> None:
 @pytest.mark.parametrize(
     "outcome", [SearchOutcome.NOT_CONFIGURED, SearchOutcome.UNAVAILABLE, SearchOutcome.NOTHING_FOUND]
 )
-def test_a_text_without_a_search_says_so_first(outcome: SearchOutcome) -> None:
+def test_a_text_without_a_search_begins_with_the_reason(outcome: SearchOutcome) -> None:
     content = assemble(check("A.", sources=[], task=""), outcome=outcome)
     assert content.startswith("> **Written without a web search**, because ")
     assert content.endswith("\n\nA.")

@@ -55,7 +55,7 @@ async def test_unknown_fails_with_advice(peer: PeerAgent) -> None:
         await peer.route(build_context(ScriptedLLM(choice("Unknown", 0.99))))
 
 
-async def test_low_confidence_fails_and_says_how_low(peer: PeerAgent) -> None:
+async def test_low_confidence_fails_and_names_the_confidence(peer: PeerAgent) -> None:
     with pytest.raises(UnknownTaskType, match=r"CodeAgent was nearest with a confidence of 0\.49, and 0\.50 is needed"):
         await peer.route(build_context(ScriptedLLM(choice("CodeAgent", 0.49))))
 

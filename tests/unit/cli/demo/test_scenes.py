@@ -25,7 +25,7 @@ from tests.unit.cli.rendered import rendered_steps, rendered_task
         (ran_once, rendered_task(attempts=2), False),
     ],
 )
-def test_scene_says_when_a_task_is_not_as_promised(judge: Any, task: dict[str, Any], as_promised: bool) -> None:
+def test_scene_reports_a_task_that_is_not_as_promised(judge: Any, task: dict[str, Any], as_promised: bool) -> None:
     assert (judge(task) is None) is as_promised
 
 

@@ -39,7 +39,7 @@ def test_status_of_a_stack_that_is_gone_is_not_believed(folder: StateFolder) -> 
 
 def test_status_of_a_running_stack_is_read_as_written(folder: StateFolder) -> None:
     with folder.lock() or pytest.fail("the lock is free"):
-        assert folder.read_status() is None, "nothing was said yet"
+        assert folder.read_status() is None, "no status is written yet"
         folder.write_status(_status(READY, WAITING))
         assert folder.read_status() == _status(READY, WAITING)
 

@@ -78,7 +78,7 @@ async def test_an_object_that_vanishes_takes_its_task_with_it(world: World) -> N
     await crew.go_round()
     gone = world.key_of("poem")
     del world.objects["poem"]
-    crew.miss(gone)
+    crew.mark_missing(gone)
 
     await crew.reconcile_all()
 
@@ -181,7 +181,7 @@ async def test_a_submission_that_arrives_during_a_deletion_is_cancelled(world: W
 
 async def test_a_submission_that_arrives_after_its_object_has_gone_is_cancelled(world: World) -> None:
     crew = await submit_without_success(world)
-    crew.miss(world.key_of("poem"))
+    crew.mark_missing(world.key_of("poem"))
     gone = world.objects.pop("poem")
     await crew.reconcile_all()
     world.arrive(gone)

@@ -134,7 +134,7 @@ def test_a_completed_task_shows_agent_cost_result_and_routing() -> None:
         (task(TaskStatus.FAILED), "False", "Failed"),
     ],
 )
-def test_succeeded_says_how_it_stands(state: TaskState, value: str, reason: str) -> None:
+def test_succeeded_shows_the_state_of_the_task(state: TaskState, value: str, reason: str) -> None:
     succeeded = s.condition_of(s.mirrored({}, state, MOMENT), Condition.SUCCEEDED)
 
     assert succeeded is not None
@@ -156,7 +156,7 @@ def test_a_conditions_time_is_that_of_its_last_change() -> None:
     assert accepted_condition(accepted) == ("True", "Submitted", "2026-01-01T12:05:00Z")
 
 
-def test_a_task_that_was_held_back_and_resumed_says_so() -> None:
+def test_a_task_that_was_held_back_and_resumed_shows_it() -> None:
     held = s.suspended({}, MOMENT)
     resumed = s.submitted(held, "t1", LATER)
 
@@ -176,7 +176,7 @@ def test_a_task_that_was_held_back_and_resumed_says_so() -> None:
     ],
     ids=["ended", "refused", "cancelled"],
 )
-def test_nothing_that_has_ended_says_that_it_is_held_back(after: Callable[[s.Status], s.Status]) -> None:
+def test_no_ended_task_is_shown_as_held_back(after: Callable[[s.Status], s.Status]) -> None:
     suspended = s.condition_of(after(s.suspended({}, MOMENT)), Condition.SUSPENDED)
     assert suspended is not None
     assert (suspended["status"], suspended["reason"]) == ("False", "Resumed")

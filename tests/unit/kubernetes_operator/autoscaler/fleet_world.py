@@ -26,12 +26,12 @@ SLOTS = 4
 
 @dataclass
 class Worker:
-    """A worker in the pod of its name. `speaks`: it publishes its presence; `ready`: its probe answers."""
+    """A worker in the pod of its name. `publishes`: it publishes its presence; `ready`: its probe answers."""
 
     worker_id: str
     running: int = 0
     drained: bool = False
-    speaks: bool = True
+    publishes: bool = True
     ready: bool = True
 
 
@@ -86,7 +86,7 @@ class FleetWorld:
                 draining=worker.drained, loop_lag_ms=0, version="1", at=at,
             )
             for name, worker in self.workers.items()
-            if worker is not None and worker.speaks
+            if worker is not None and worker.publishes
         ]  # fmt: skip
         demand = Demand(
             backlog=self.backlog,

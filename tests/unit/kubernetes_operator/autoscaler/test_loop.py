@@ -125,7 +125,8 @@ async def test_pods_that_cannot_start_go_first_however_many(clock: ManualClock) 
 
 async def test_a_worker_that_starts_in_a_drained_pod_is_drained_then(clock: ManualClock) -> None:
     world = pods(a=1, b=None)
-    world.add("sick", world.start(0, ready=False, speaks=False))  # holds up every removal except that of unstarted pods
+    # Holds up every removal except that of unstarted pods.
+    world.add("sick", world.start(0, ready=False, publishes=False))
     scaler = autoscaler(world, clock)
     world.lags = True
     await run(scaler, clock, 1)
@@ -140,7 +141,7 @@ async def test_a_worker_that_starts_in_a_drained_pod_is_drained_then(clock: Manu
 async def test_a_worker_that_is_silent_is_left_alone(clock: ManualClock) -> None:
     """Checks that a worker without a presence stays: it may hang, and have tasks."""
     world = pods(a=1)
-    world.add("silent", world.start(3, ready=False, speaks=False))
+    world.add("silent", world.start(3, ready=False, publishes=False))
 
     await run(autoscaler(world, clock), clock, 5)
 

@@ -23,7 +23,7 @@ def problem(status: int, code: str) -> Handler:
     return answer
 
 
-async def say_nothing(request: web.Request) -> web.StreamResponse:
+async def never_answer(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.close()
     return web.Response()
@@ -45,7 +45,7 @@ async def submit_to(url: str) -> RestUnavailable:
 @pytest.mark.parametrize(
     ("handler", "code", "uncertain"),
     [
-        (say_nothing, "API_UNREACHABLE", True),
+        (never_answer, "API_UNREACHABLE", True),
         (stand_in_between, "HTTP_502", True),
         (problem(503, "STORE_UNAVAILABLE"), "STORE_UNAVAILABLE", True),
         (problem(503, "INTAKE_PAUSED"), "INTAKE_PAUSED", False),

@@ -35,24 +35,24 @@ def test_an_event_that_is_no_object_is_an_error(line: bytes) -> None:
 
 @given(st.lists(st.text(max_size=50), max_size=60), st.floats(0, 0.2))
 def test_what_is_told_adds_up_to_the_text(pieces: list[str], step: float) -> None:
-    clock, told = ManualClock(), list[str]()
-    collector = TextCollector(told.append, clock.monotonic)
+    clock, received = ManualClock(), list[str]()
+    collector = TextCollector(received.append, clock.monotonic)
     for piece in pieces:
         collector.add(piece)
         clock.advance(step)
-    assert collector.finish() == "".join(pieces) == "".join(told)
+    assert collector.finish() == "".join(pieces) == "".join(received)
 
 
 def test_small_pieces_are_told_together() -> None:
-    clock, told = ManualClock(), list[str]()
-    collector = TextCollector(told.append, clock.monotonic)
+    clock, received = ManualClock(), list[str]()
+    collector = TextCollector(received.append, clock.monotonic)
     for _ in range(COALESCE_CHARACTERS):
         collector.add("a")
     collector.add("b")
-    assert told == ["a" * COALESCE_CHARACTERS]
+    assert received == ["a" * COALESCE_CHARACTERS]
     clock.advance(COALESCE_SECONDS)
     collector.add("c")
-    assert told[1:] == ["bc"]
+    assert received[1:] == ["bc"]
 
 
 def test_nobody_has_to_listen() -> None:

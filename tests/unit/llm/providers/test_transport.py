@@ -15,8 +15,8 @@ from app.llm.providers.transport import classify_transport
 from app.outbound.http import HttpTimeouts, build_model_client
 from tests.support.servers import free_port
 
-KEY = ConnectionKey("vendor.test", 443, True, True, None, None, None)
-REFUSED = aiohttp.RequestInfo(URL("http://vendor.test"), "CONNECT", CIMultiDictProxy(CIMultiDict()))
+KEY = ConnectionKey("provider.test", 443, True, True, None, None, None)
+REFUSED = aiohttp.RequestInfo(URL("http://provider.test"), "CONNECT", CIMultiDictProxy(CIMultiDict()))
 LINE = OSError(111, "refused")
 
 

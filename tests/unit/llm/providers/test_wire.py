@@ -244,8 +244,8 @@ ANTHROPIC_STREAM: list[dict[str, Any]] = [
 STREAMS = [(FORMATS[0], CHAT_STREAM), (FORMATS[1], RESPONSES_STREAM), (FORMATS[2], ANTHROPIC_STREAM)]
 
 
-def play(wire: WireFormat, events: list[dict[str, Any]], told: list[str], **fields: Any) -> ProviderAnswer:
-    stream = wire.open_stream(request(stream=True, **fields), TextCollector(told.append, ManualClock().monotonic))
+def play(wire: WireFormat, events: list[dict[str, Any]], pieces: list[str], **fields: Any) -> ProviderAnswer:
+    stream = wire.open_stream(request(stream=True, **fields), TextCollector(pieces.append, ManualClock().monotonic))
     for event in events:
         stream.on_event(event)
     return stream.finish()
@@ -253,10 +253,10 @@ def play(wire: WireFormat, events: list[dict[str, Any]], told: list[str], **fiel
 
 @pytest.mark.parametrize(("wire", "events"), STREAMS)
 def test_a_stream_adds_up_to_the_same_answer(wire: WireFormat, events: list[dict[str, Any]]) -> None:
-    told: list[str] = []
+    pieces: list[str] = []
     tokens = TokenCounts(input=10, output=5, cache_read=4)
-    assert play(wire, events, told) == ProviderAnswer(text="Hi", tokens=tokens, served_model="m-1")
-    assert "".join(told) == "Hi"
+    assert play(wire, events, pieces) == ProviderAnswer(text="Hi", tokens=tokens, served_model="m-1")
+    assert "".join(pieces) == "Hi"
 
 
 @pytest.mark.parametrize(("wire", "events"), STREAMS)
