@@ -333,7 +333,7 @@ def _serving(kubectl: Kubectl, *arguments: str, pattern: str) -> Iterator[int]:
         line = process.stdout.readline() if process.stdout else ""
         found = re.search(pattern, line)
         if found is None:
-            raise AssertionError(f"kubectl {' '.join(arguments)} said: {line!r}")
+            raise AssertionError(f"kubectl {' '.join(arguments)} printed: {line!r}")
         yield int(found[1])
     finally:
         process.terminate()

@@ -33,7 +33,7 @@ def test_status_names_every_process_with_its_address(shell: Shell) -> None:
 
 
 def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
-    wait_for(lambda: bool(shell.json("status")["system"]["workers"]), what="the worker has spoken")
+    wait_for(lambda: bool(shell.json("status")["system"]["workers"]), what="a presence of the worker")
 
     (worker,) = shell.json("status")["system"]["workers"]
     shown = shell.ok("status")
