@@ -1,6 +1,6 @@
-"""pytest plugin: in CI (`CI=true`) a skipped test is a failed test, so that nothing goes unchecked unnoticed.
+"""A pytest plugin that fails skipped tests in CI (`CI=true`), so that no check is missing unnoticed.
 
-Loaded by `-p tests.ci` in pyproject.toml. Expected failures (`xfail`) are left alone.
+`-p tests.ci` in pyproject.toml loads it. Expected failures (`xfail`) stay as they are.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ def _in_ci() -> bool:
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if not report.skipped or hasattr(report, "wasxfail"):
+    # pytest reports an expected failure as skipped, with the attribute `wasxfail`.
+    if not _in_ci() or not report.skipped or hasattr(report, "wasxfail"):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     report.outcome = "failed"
-    report.longrepr = f"{report.nodeid} was skipped, and in CI nothing may be: {reason}"
+    report.longrepr = f"{report.nodeid} was skipped, which CI does not allow: {reason}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if _in_ci():
-        _fail_if_skipped(report)
+    _fail_if_skipped(report)
     return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    if _in_ci():
-        _fail_if_skipped(report)
+    _fail_if_skipped(report)
     return report

@@ -16,7 +16,7 @@ from tests.support.servers import broker_server, fresh_database, store_server
 
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
-    """A MongoDB-compatible server: the one of `MONGO_URI`, else an embedded one for this process."""
+    """Yields the address of a MongoDB-compatible server: `MONGO_URI`, or an embedded one for this process."""
     if named := os.environ.get("MONGO_URI"):
         yield named
         return
@@ -26,28 +26,28 @@ def mongo_uri() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Valkey of this process; never one that the environment names, because tests empty it."""
+    """Starts a Valkey for this process. It never uses one that the environment names, because tests empty it."""
     with broker_server() as server:
         yield server.url
 
 
 @pytest.fixture
 async def database(mongo_uri: str) -> AsyncIterator[Database]:
-    """This test's own database, without indexes."""
+    """Opens this test's own database, without indexes."""
     async with fresh_database(mongo_uri) as db:
         yield db
 
 
 @pytest.fixture
 async def indexed_database(database: Database) -> Database:
-    """This test's own database with the product's indexes."""
+    """Opens this test's own database with the product's indexes."""
     await ensure_indexes(database)
     return database
 
 
 @pytest.fixture
 async def redis_client(redis_url: str) -> AsyncIterator[Redis]:
-    """A client of a Redis that is empty when the test begins."""
+    """Connects to a Redis that is empty when the test begins."""
     client = connect_for_commands(SecretStr(redis_url))
     await client.flushall()
     yield client

@@ -1,4 +1,7 @@
-"""`agent-orchestrator`: the commands, each in a module that is imported only when it runs."""
+"""`agent-orchestrator`: the commands, each in a module that is imported only when it runs.
+
+The docstring of a command is its text in `--help`, and therefore an imperative.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def status(
 
 @app.command()
 def demo(state: State = DEFAULT_FOLDER) -> None:
-    """Show what the system does, live. Starts it first if it does not run, and stops it again at the end."""
+    """Show what the system does, live. Start it first if it does not run, and stop it again at the end."""
     from app.cli.demo.tour import run_tour
 
     raise typer.Exit(run_tour(state))
@@ -96,7 +99,7 @@ def metrics_reference() -> None:
 
 @app.command("settings-reference", hidden=True)
 def settings_reference() -> None:
-    """Print docs/config-reference.md, made from the settings themselves."""
+    """Print docs/config-reference.md, generated from the settings."""
     from app.cli.settings_reference import render_reference
 
     sys.stdout.write(render_reference())

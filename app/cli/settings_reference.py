@@ -95,6 +95,7 @@ def _type_text(annotation: Any) -> str:
 
 def _range_text(field: FieldInfo) -> str:
     bounds = [
+        # 86 400, as a comma would end the bound in a list of bounds.
         f"{sign} {getattr(rule, name):,}".replace(",", " ")
         for rule in field.metadata
         for name, sign in _BOUNDS.items()

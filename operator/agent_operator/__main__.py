@@ -1,4 +1,4 @@
-"""`python -m agent_operator`: settings, logs, then the operator until it is told to stop."""
+"""The operator's program, `python -m agent_operator`: reads the settings, sets up the logs and runs until SIGTERM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m agent_operator.crd_reference CRD`: docs/agenttask.md, made from the descriptions in the CRD."""
+"""The generator of docs/agenttask.md from the descriptions in the CRD: `python -m agent_operator.crd_reference CRD`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Schema = Mapping[str, Any]
 INTRODUCTION = """\
 # AgentTask
 
-A task in plain language as a Kubernetes object; [operator.md](operator.md) says what becomes of it. `kubectl explain
-agenttask.spec` tells the same as this page, which is made from the CRD by `make docs`.
+A task in plain language as a Kubernetes object; [operator.md](operator.md) describes what the operator does with it.
+`make docs` generates this page from the CRD, so `kubectl explain agenttask.spec` shows the same texts.
 
 ```yaml
 apiVersion: agentorchestrator.dev/v1alpha1
@@ -43,7 +43,7 @@ _BOUNDS = {
 
 
 def render(crd: Schema) -> str:
-    """The page. Raises KeyError for what is no CRD."""
+    """Renders the page. Raises KeyError if the document is not a CRD."""
     (version,) = crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
     parts = [INTRODUCTION]

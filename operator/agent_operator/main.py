@@ -1,10 +1,8 @@
-"""The running operator: everything wired together, from the start-up checks to the graceful stop."""
+"""The composition root of the operator: wires the parts, and runs them from the first checks to the graceful stop."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,13 +14,13 @@ from agent_operator.agenttasks.expiry import Expiry
 from agent_operator.agenttasks.mirror import Mirror
 from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.agenttasks.reconcile import Reconciler
-from agent_operator.agenttasks.reconcile_loop import Workers
+from agent_operator.agenttasks.reconcile_loop import ReconcileLoop
 from agent_operator.agenttasks.register import Register
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.agenttasks.survey import EVERY_SECONDS, Survey
 from agent_operator.agenttasks.watch import watch_registry, watch_settings
 from agent_operator.agenttasks.workqueue import WorkQueue
-from agent_operator.autoscaler.decision_log import Decisions
+from agent_operator.autoscaler.decision_log import DecisionLog
 from agent_operator.autoscaler.figures import FigureReader
 from agent_operator.autoscaler.fleet import Deployment
 from agent_operator.autoscaler.loop import Autoscaler
@@ -30,36 +28,39 @@ from agent_operator.autoscaler.policy import Policy, WrongPolicy, pairs
 from agent_operator.health.probe import serving_probe
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.access import ClusterAccess
-from agent_operator.kube.cluster import Cluster, ClusterAway, ClusterError, NotAllowed, NotThere
+from agent_operator.kube.cluster import Cluster, ClusterError, ClusterUnavailable, NotAllowed, NotThere
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.backpressure import Gate
-from agent_operator.rest.rest_client import Key, Orchestrator, open_session
+from agent_operator.rest.backpressure import Backpressure
+from agent_operator.rest.rest_client import RestClient, ServiceKey, open_session
 from app import __version__
-from app.background import keep_running
+from app.background import Duty, running_duties
 from app.broker.channels import KICK_CHANNEL
 from app.broker.connections import connect_for_commands, connect_for_listening, listen
 from app.errors import ConfigurationError
+from app.ports import Clock
 from app.settings import BrokerSettings, OperatorSettings
 from app.system_clock import SystemClock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OperatorMetrics
 
+# How long the start waits for an API server that is unavailable. After that the process ends with the reason.
 CHECK_SECONDS = 60.0
 CHECK_PAUSE_SECONDS = 2.0
 STOP_SECONDS = 5.0
-# For kopf's peering, which is off; left out, kopf asks for a user's name, and an arbitrary user id has none.
+# For kopf's peering, which is off. Without it kopf calls getpass.getuser(), which fails for a user id without a name,
+# and containers may run under any user id.
 IDENTITY: Any = "agent-operator"
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Operation:
-    """What runs, by name, beside the watch; and what is to finish before the end."""
+class Assembly:
+    """The parts of the operator that run or are needed by others. `duties` run beside the watch, by name."""
 
-    duties: dict[str, Callable[[], Awaitable[None]]]
-    workers: Workers
-    orchestrator: Orchestrator
+    duties: dict[str, Duty]
+    reconcile_loop: ReconcileLoop
+    rest: RestClient
     cluster: Cluster
     registry: kopf.OperatorRegistry
     pulse: Pulse
@@ -67,46 +68,50 @@ class Operation:
 
 
 async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
-    """Runs until SIGTERM or SIGINT. Raises ConfigurationError where it can never work as it is set up."""
-    watching = watch_settings()
+    """Runs until SIGTERM or SIGINT. Raises ConfigurationError if the operator can never work with these settings."""
+    watching, clock = watch_settings(), SystemClock()
     async with AsyncExitStack() as stack:
-        access = ClusterAccess(watching, watches=len(settings.namespaces))
+        access = ClusterAccess(watching, clock, watches=len(settings.namespaces))
         stack.push_async_callback(access.close)
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""
-        orchestrator = Orchestrator(session, Key(value, settings.api_key_file))
+        rest = RestClient(session, ServiceKey(value, settings.api_key_file))
         objects = AgentTasks(Cluster(access), settings.namespaces)
-        await _check(objects)
-        operation = assemble(access, objects, orchestrator, cluster_name=settings.cluster_name or access.cluster_name)
+        await _check_access(objects, clock)
+        cluster_name = settings.cluster_name or access.cluster_name
+        assembly = assemble(access, objects, rest, clock=clock, cluster_name=cluster_name)
         if settings.worker_deployment is not None:
-            add_autoscaler(operation, settings, broker)
+            add_autoscaler(assembly, settings, broker, clock=clock)
         await stack.enter_async_context(
-            serving_probe(settings.host, settings.port, metrics=operation.metrics, pulse=operation.pulse)
+            serving_probe(settings.host, settings.port, metrics=assembly.metrics, pulse=assembly.pulse)
         )
-        await _run(operation, watching, settings.namespaces)
+        await _run(assembly, watching, settings.namespaces)
 
 
-def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestrator, *, cluster_name: str) -> Operation:
+def assemble(
+    access: ClusterAccess, objects: AgentTasks, rest: RestClient, *, clock: Clock, cluster_name: str
+) -> Assembly:
     """Wires the parts. Opens nothing."""
-    process, pulse, clock = OperatorMetrics(version=__version__), Pulse(), SystemClock()
+    process, pulse = OperatorMetrics(version=__version__), Pulse(clock)
     metrics = process.agenttasks
-    register, work = Register(), WorkQueue()
-    events = EventRecorder(objects.cluster, metrics)
+    register, work = Register(clock), WorkQueue()
+    events = EventRecorder(objects.cluster, metrics, clock)
     writer = StatusWriter(objects, clock, metrics)
     expiry = Expiry(objects, clock, metrics, pulse, horizon=timedelta(seconds=2 * EVERY_SECONDS))
-    mirror = Mirror(orchestrator, register, writer, events, work, metrics, pulse, cluster_name)
-    survey = Survey(objects, orchestrator, register, expiry, work, clock, pulse, cluster_name)
+    mirror = Mirror(rest, register, writer, events, work, clock, metrics, pulse, cluster_name)
+    survey = Survey(objects, rest, register, expiry, work, clock, pulse, cluster_name)
     reconciler = Reconciler(
-        objects, orchestrator, register, writer, events, expiry, Gate(), clock, metrics, cluster_name
+        objects, rest, register, writer, events, expiry, Backpressure(clock), clock, metrics, cluster_name
     )
-    workers = Workers(reconciler, register, work, metrics=metrics, pulse=pulse)
+    reconcile_loop = ReconcileLoop(reconciler, register, work, metrics=metrics, pulse=pulse)
+    # The survey beats only while it works, and rests for EVERY_SECONDS between two rounds.
     pulse.watch("survey", silent_seconds=2 * EVERY_SECONDS)
     pulse.watch("resync", silent_seconds=300)
-    for duty in ("mirror", "mirror_writes", "workers", "expiry"):
+    for duty in ("mirror", "mirror_writes", "reconcile_loop", "expiry"):
         pulse.watch(duty)
-    return Operation(
+    return Assembly(
         duties={
-            "workers": workers.run,
+            "reconcile_loop": reconcile_loop.run,
             "mirror": mirror.follow,
             "mirror_writes": mirror.write,
             "resync": mirror.resync,
@@ -114,69 +119,75 @@ def assemble(access: ClusterAccess, objects: AgentTasks, orchestrator: Orchestra
             "expiry": expiry.run,
             "events": events.run,
         },
-        workers=workers,
-        orchestrator=orchestrator,
+        reconcile_loop=reconcile_loop,
+        rest=rest,
         cluster=objects.cluster,
-        registry=watch_registry(access, register, work, noted=metrics.operator_watch_events.inc),
+        registry=watch_registry(access, register, work, on_event=metrics.operator_watch_events.inc),
         pulse=pulse,
         metrics=process,
     )
 
 
-def add_autoscaler(operation: Operation, settings: OperatorSettings, broker: BrokerSettings) -> None:
-    """Has the operator scale the workers, too. Raises ConfigurationError."""
+def add_autoscaler(assembly: Assembly, settings: OperatorSettings, broker: BrokerSettings, *, clock: Clock) -> None:
+    """Adds the duties that scale the workers. Raises ConfigurationError if the policy is wrong."""
     namespace, _, name = (settings.worker_deployment or "").partition("/")
     try:
         policy = Policy.of(pairs(settings.autoscaler_policy))
     except WrongPolicy as error:
         raise ConfigurationError(f"AGENT_AUTOSCALER_POLICY: {error}") from error
-    events = EventRecorder(operation.cluster, operation.metrics.agenttasks)  # a flood of tasks leaves these their room
-    decisions = Decisions(operation.orchestrator, SystemClock(), f"{namespace}/{name}")
+    # A recorder of its own: a flood of AgentTasks must not take the room of the autoscaler's few events.
+    events = EventRecorder(assembly.cluster, assembly.metrics.agenttasks, clock)
+    decisions = DecisionLog(assembly.rest, clock, f"{namespace}/{name}")
     autoscaler = Autoscaler(
-        Deployment(operation.cluster, namespace, name),
+        Deployment(assembly.cluster, namespace, name),
         FigureReader(
             connect_for_commands(broker.redis_url), connect_for_commands(broker.tickets_url), queue=broker.queue
         ),
-        operation.orchestrator,
+        assembly.rest,
         events,
         decisions,
         policy=policy,
-        metrics=operation.metrics.autoscaler,
-        pulse=operation.pulse,
+        clock=clock,
+        metrics=assembly.metrics.autoscaler,
+        pulse=assembly.pulse,
     )
     listening = connect_for_listening(broker.redis_url)
-    operation.pulse.watch("autoscaler")
-    operation.duties["autoscaler"] = autoscaler.run
-    operation.duties["decisions"] = decisions.hand_in
-    operation.duties["autoscaler_events"] = events.run
-    operation.duties["kicks"] = lambda: autoscaler.hear(listen(listening, KICK_CHANNEL))
+    assembly.pulse.watch("autoscaler")
+    assembly.duties["autoscaler"] = autoscaler.run
+    assembly.duties["decisions"] = decisions.deliver
+    assembly.duties["autoscaler_events"] = events.run
+    assembly.duties["kicks"] = lambda: autoscaler.listen(listen(listening, KICK_CHANNEL))
 
 
-async def _run(operation: Operation, watching: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:
-    duties = [asyncio.create_task(keep_running(name, duty), name=name) for name, duty in operation.duties.items()]
+async def _run(assembly: Assembly, watching: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:
+    async with AsyncExitStack() as duties:
+        await duties.enter_async_context(running_duties(assembly.duties))
 
-    @kopf.on.cleanup(registry=operation.registry)
-    async def stop(**_: Any) -> None:
-        """When the watch has ended; tasks that still run when this is over are kopf's to end, which takes it longer."""
-        await operation.workers.close(patience_seconds=STOP_SECONDS)
-        for duty in duties:
-            duty.cancel()
-        await asyncio.gather(*duties, return_exceptions=True)
+        @kopf.on.cleanup(registry=assembly.registry)
+        async def stop(**_: Any) -> None:
+            """Ends the duties after the watch and before kopf: the reconciles under way finish first."""
+            await assembly.reconcile_loop.close(grace_seconds=STOP_SECONDS)
+            # kopf takes all asyncio tasks that started after it for its own, those of the duties included. It waits
+            # five seconds for tasks that still run after this handler, and every stop would take that much longer.
+            await duties.aclose()
 
-    _log.info("operator_started", namespaces=list(namespaces) or "all")
-    await kopf.operator(
-        registry=operation.registry,
-        settings=watching,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        identity=IDENTITY,
-    )
+        _log.info("operator_started", namespaces=list(namespaces) or "all")
+        await kopf.operator(
+            registry=assembly.registry,
+            settings=watching,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            identity=IDENTITY,
+        )
     _log.info("operator_stopped")
 
 
-async def _check(objects: AgentTasks) -> None:
-    """Without the CRD or the rights there would be nothing to see, for ever: better not to start at all."""
-    give_up_at = time.monotonic() + CHECK_SECONDS
+async def _check_access(objects: AgentTasks, clock: Clock) -> None:
+    """Checks that the operator can list AgentTasks. Raises ConfigurationError.
+
+    Without the CRD or the rights kopf would run and never see an object, and the probe would report a healthy operator.
+    """
+    give_up_at = clock.monotonic() + CHECK_SECONDS
     while True:
         try:
             await objects.check()
@@ -185,12 +196,12 @@ async def _check(objects: AgentTasks) -> None:
             raise ConfigurationError(message) from error
         except NotAllowed as error:
             raise ConfigurationError(f"This account may not list AgentTasks: {error}") from error
-        except ClusterAway as error:
-            if time.monotonic() > give_up_at:
+        except ClusterUnavailable as error:
+            if clock.monotonic() > give_up_at:
                 raise ConfigurationError(f"The Kubernetes API cannot be reached: {error}") from error
-            _log.warning("cluster_away", reason=error.reason)
+            _log.warning("cluster_unavailable", reason=error.reason)
             await asyncio.sleep(CHECK_PAUSE_SECONDS)
         except ClusterError as error:
-            raise ConfigurationError(f"The Kubernetes API refuses: {error}") from error
+            raise ConfigurationError(f"The Kubernetes API refuses the list of AgentTasks: {error}") from error
         else:
             return

@@ -1,8 +1,7 @@
-"""A check of Fluent Bit with the server's configuration: `make check-logs FLUENT_BIT=…`.
+"""A check of the server's Fluent Bit configuration with real lines of API and worker: `make check-logs FLUENT_BIT=…`.
 
-Fluent Bit reads lines that API and worker have written, and sends them to a stand-in for CloudWatch Logs. This is no
-test, because Fluent Bit cannot be installed everywhere. The lines are in files as a container runtime writes them: each
-line begins with a time, and long lines are split.
+Fluent Bit ships the lines to a stand-in for CloudWatch Logs. No test does this, because Fluent Bit cannot be installed
+everywhere. The lines are in files as a container runtime writes them: each with its time, and long ones in pieces.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from tests.support.waiting import wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "k8s" / "k3s" / "fluent-bit" / "fluent-bit.yaml"
 REGION = "eu-central-1"
-PIECE_BYTES = 16_384
+PIECE_BYTES = 16_384  # the size at which container runtimes split a line
 WAIT_SECONDS = 60
 BEGAN = datetime.now(UTC)
 TRACEBACK = ("Traceback (most recent call last):", '  File "x.py", line 1, in <module>', "KeyError: 'ä'", "{not json")
@@ -45,7 +44,7 @@ def pod_log(folder: Path, component: str) -> Path:
 
 
 def as_written_by_the_runtime(lines: Sequence[str]) -> str:
-    """Returns the lines in the format of the runtime: time, stream, a mark for the last piece, and text."""
+    """Formats the lines: each piece has its time, its stream, and F for the end of a line or P for a part of one."""
     at = BEGAN
     written = []
     for line in lines:
@@ -58,7 +57,7 @@ def as_written_by_the_runtime(lines: Sequence[str]) -> str:
 
 
 def real_lines() -> dict[str, list[str]]:
-    """Returns log lines of API and worker about a task, with a traceback and a line of 100 kB added."""
+    """Runs a task and returns the lines of API and worker, with a traceback and a line of 100 kB added."""
     with running_stack() as stack:
         stack.wait(stack.submit("Write a Python function that reverses a list.")["task_id"])
         logs = {name: stack.parts[name].log.read_text().splitlines() for name in ("api", "worker")}
@@ -67,7 +66,7 @@ def real_lines() -> dict[str, list[str]]:
 
 
 def configuration(endpoint: Mapping[str, Any]) -> str:
-    """Returns the server's configuration with another address of CloudWatch."""
+    """Builds the server's configuration, except for the address of CloudWatch."""
     body = yaml.safe_load(CONFIGURATION.read_text())
     for output in body["pipeline"]["outputs"]:
         output |= endpoint
@@ -75,7 +74,7 @@ def configuration(endpoint: Mapping[str, Any]) -> str:
 
 
 def shipped(client: Any, component: str) -> list[str]:
-    """Returns the lines that have arrived in the group, in order."""
+    """Reads the lines that have arrived in the group, in order."""
     group = f"/agent-orchestrator/{component}"
     streams = client.describe_log_streams(logGroupName=group)["logStreams"]
     if not streams:
@@ -134,25 +133,23 @@ def main() -> None:
                 pod_log(folder, component).write_text(as_written_by_the_runtime(known))
             with shipping([binary, f"--config={folder / 'fluent-bit.yaml'}"], environment, folder / "output"):
                 for component, known in written.items():
-                    arrive(client, component, known)
+                    check_arrival(client, component, known)
                     print(f"{version}: {len(known)} lines of {component} have arrived unchanged")
 
 
-def arrive(client: Any, component: str, written: Sequence[str]) -> None:
+def check_arrival(client: Any, component: str, written: Sequence[str]) -> None:
     wait_for(
         lambda: len(shipped(client, component)) >= len(written),
         seconds=WAIT_SECONDS,
         what=f"the lines of {component}",
     )
-    assert shipped(client, component) == written, (
-        f"{component}: the lines that have arrived differ from those that were written"
-    )
+    assert shipped(client, component) == written, f"the lines of {component} that arrived differ from the written ones"
 
 
 @contextmanager
 def shipping(command: Sequence[str], environment: Mapping[str, str], output: Path) -> Iterator[None]:
-    with output.open("wb") as told:
-        process = subprocess.Popen(command, env=dict(environment), stdout=told, stderr=told)  # noqa: S603  the program that the caller named
+    with output.open("wb") as log:
+        process = subprocess.Popen(command, env=dict(environment), stdout=log, stderr=log)  # noqa: S603  the caller's own
     try:
         yield
     except AssertionError:

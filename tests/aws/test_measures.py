@@ -122,7 +122,7 @@ def of_the_host() -> Iterator[str]:
 
 def workers_by_state() -> set[str]:
     """Returns the states for which the autoscaler exports a gauge."""
-    return set(re.findall(r'^            \("(\w+)", ', inspect.getsource(Autoscaler._show), re.MULTILINE))
+    return set(re.findall(r'^            \("(\w+)", ', inspect.getsource(Autoscaler._set_worker_gauges), re.MULTILINE))
 
 
 def declarations() -> Iterator[tuple[str, frozenset[str]]]:

@@ -1,1 +1,1 @@
-"""What the system costs and how fast it is, beside a baseline measured in the same run: `make bench`."""
+"""Benchmarks: the cost and the speed of the system, beside a baseline measured in the same run (`make bench`)."""

@@ -1,12 +1,10 @@
-"""`python -m tests.benchmarks`: every figure of docs/performance.md, measured now, on this machine."""
+"""`python -m tests.benchmarks`: the figures of docs/performance.md on a task's cost, measured on this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,13 +17,14 @@ from pymongo import MongoClient
 
 from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
-from tests.benchmarks.load import burst, steady
+from tests.benchmarks.load import submit_burst, submit_steadily
 from tests.benchmarks.process import measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
 from tests.support.servers import broker_server
 from tests.support.stack import Part, Plan, Stack, running_stack
 
-WARM_UP_TASKS = 200  # as many as there are slots: each has its thread, and every connection is open
+WARM_UP_TASKS = 200  # as many as slots: then every slot has its thread, and every connection is open
+# The lease is the product's default, not the short one of test stacks.
 MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
 
 
@@ -47,11 +46,11 @@ def _cpu_lines() -> list[str]:
 
 
 def _worker_cpu_ms(stack: Stack, count: int) -> tuple[float, float, float]:
-    """CPU milliseconds a task of worker and API, projections included, and the seconds of the whole burst."""
-    asyncio.run(burst(stack.api_url, WARM_UP_TASKS))
+    """Measures the CPU milliseconds per task of worker and API, with projections, and the seconds of the burst."""
+    asyncio.run(submit_burst(stack.api_url, WARM_UP_TASKS))
     _wait_for_projections(stack)
     with measured_cpu(stack.parts["worker"]) as worker, measured_cpu(stack.parts["api"]) as api:
-        load = asyncio.run(burst(stack.api_url, count))
+        load = asyncio.run(submit_burst(stack.api_url, count))
         _wait_for_projections(stack)
     return worker.seconds * 1000 / count, api.seconds * 1000 / count, load.seconds
 
@@ -69,7 +68,7 @@ def _instant() -> Iterator[Row]:
         part.module = ["tests.benchmarks.instant_worker"]
         part.start()
         worker_ms, _, _ = _worker_cpu_ms(stack, 500)
-    yield Row("worker CPU a task, model in the process", worker_ms, "ms", 6.7)
+    yield Row("worker CPU per task, model in the process", worker_ms, "ms", 6.7)
 
 
 def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
@@ -78,17 +77,17 @@ def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
         idle = resident_megabytes(stack.parts["worker"])
         whole = sum(resident_megabytes(part) for name, part in stack.parts.items() if name != "simulator")
         stores = sum(_store_megabytes(stack))
-        asyncio.run(burst(stack.api_url, 4))
-        quiet = asyncio.run(steady(stack.api_url, per_second=20, count=200))
+        asyncio.run(submit_burst(stack.api_url, 4))
+        quiet = asyncio.run(submit_steadily(stack.api_url, per_second=20, count=200))
         yield Row("POST accept p95 at 20/s", percentile(quiet.accept_ms, 0.95), "ms", 15)
-        idle_load = asyncio.run(steady(stack.api_url, per_second=4, count=40))
+        idle_load = asyncio.run(submit_steadily(stack.api_url, per_second=4, count=40))
         first_call_ms = idle_load.to_first_call_ms()
         yield Row("accept to first model call p50", percentile(first_call_ms, 0.5), "ms", 15)
         yield Row("accept to first model call p95", percentile(first_call_ms, 0.95), "ms", 40)
         worker_ms, api_ms, seconds = _worker_cpu_ms(stack, 500)
-        yield Row("worker CPU a task, two HTTP calls", worker_ms, "ms", 12.5, bare_ms)
-        yield Row("API and worker CPU a task", worker_ms + api_ms, "ms", 16.0, bare_ms)
-        yield Row("500 tasks until all are read", seconds, "s", 6.0, bare_seconds * 2.5)
+        yield Row("worker CPU per task, two HTTP calls", worker_ms, "ms", 12.5, bare_ms)
+        yield Row("API and worker CPU per task", worker_ms + api_ms, "ms", 16.0, bare_ms)
+        yield Row("500 tasks until all are read", seconds, "s", 6.0, bare_seconds * 2.5)  # bare Celery runs 200
         yield Row("idle worker, memory", idle, "MB", 180)
         yield Row("idle system (API, worker, Valkey, store), memory", whole + stores, "MB", 320)
 
@@ -101,18 +100,18 @@ def _store_megabytes(stack: Stack) -> Iterator[float]:
 
 def _slow_calls() -> Iterator[Row]:
     with running_stack(Plan(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"])) as stack:
-        asyncio.run(burst(stack.api_url, 4))  # what the first task loads is no cost of a further one
+        asyncio.run(submit_burst(stack.api_url, 4))  # the first task loads a provider's SDK, which later ones share
         before = resident_megabytes(stack.parts["worker"])
         load, peak = _burst_with_peak(stack, 200)
         yield Row("200 tasks with two 1 s calls until all are read", load, "s", 4.5)
-        yield Row("memory a task in flight (200 at once)", (peak - before) / 200, "MB", 0.3)
+        yield Row("memory per task in flight (200 at once)", (peak - before) / 200, "MB", 0.3)
 
 
 def _burst_with_peak(stack: Stack, count: int) -> tuple[float, float]:
-    """Seconds of the burst, and the worker's largest memory during it."""
+    """Measures the seconds of the burst, and the worker's largest memory during it."""
 
     async def run() -> tuple[float, float]:
-        load = asyncio.create_task(burst(stack.api_url, count))
+        load = asyncio.create_task(submit_burst(stack.api_url, count))
         peak = 0.0
         while not load.done():
             peak = max(peak, resident_megabytes(stack.parts["worker"]))
@@ -130,22 +129,17 @@ def _bare_worker(redis_url: str, simulator_url: str) -> Iterator[Part]:
         "OPENAI_API_KEY": "simulated",
         "OPENAI_BASE_URL": f"{simulator_url}/v1",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.bare_celery"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    # It has no probe. The warm-up waits for its first results, and so for its start.
+    part = Part("bare", ["tests.benchmarks.bare_celery"], environment, "", Path(os.devnull))
+    part.launch()
     try:
-        yield Part("bare", [], environment, "", Path(os.devnull), process)
+        yield part
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        part.stop()
 
 
 def _bare_celery(count: int) -> tuple[float, float]:
-    """CPU milliseconds a task of bare Celery's worker, and seconds until all results are read."""
+    """Measures the CPU milliseconds per task of bare Celery's worker, and the seconds until all results are read."""
     with running_stack() as stack, broker_server() as broker, _bare_worker(broker.url, stack.simulator_url) as part:
         bare = build_bare(broker.url)
 
@@ -160,7 +154,7 @@ def _bare_celery(count: int) -> tuple[float, float]:
             began = time.perf_counter()
             run(count)
             seconds = time.perf_counter() - began
-        gc.collect()  # results ask their backend at the end of their life: while it is there
+        gc.collect()  # results call their backend when they are deleted, so that must happen before it closes
         bare.close()
     return used.seconds * 1000 / count, seconds
 

@@ -1,7 +1,7 @@
 """The baseline: a Celery task that makes the same two model calls, with no store, no retry and no journal.
 
-It is what one writes first: a LangGraph graph of two nodes on langchain's OpenAI model, compiled once a process. Run as
-a module it is the worker (prefork, eight slots); results go through Redis.
+It is the program that people write first: a LangGraph graph of two nodes on langchain's OpenAI model, compiled once per
+process. Run as a module it is the worker (prefork, eight slots). Results go through Redis.
 """
 
 from __future__ import annotations

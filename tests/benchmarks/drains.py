@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks.drains [--drains N] [--store DIR --reached-at ADDRESS]`: workers go under load.
+"""`python -m tests.benchmarks.drains [--drains N] [--store DIR --reached-at ADDRESS]`: workers are removed under load.
 
-Real pods, on the cluster of the end-to-end tests (`E2E_CLUSTER`). The Deployment's annotations swing the policy between
-one worker and several; every pod that goes has been drained first, while tasks run on it. The baseline is how long the
-same tasks take where no worker goes.
+Real pods run on the cluster of the end-to-end tests (`E2E_CLUSTER`). The Deployment's annotations switch the policy
+between one worker and several. Every pod is drained before it is removed, while tasks run on it. The baseline is the
+duration of the same tasks while no worker is removed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.benchmarks.outside_store import parse, store_values
+from tests.benchmarks.real_pods import installed_for, parse_options
 from tests.benchmarks.table import Row, percentile, render
-from tests.chart.rendering import NAME, over
-from tests.e2e.installation import Installation, installed, interruptions
+from tests.chart.rendering import NAME
+from tests.e2e.installation import Installation, interruptions
 from tests.e2e.load import load
-from tests.e2e.provider import cluster_of, named_provider
 from tests.support.invariants import Document
 from tests.support.waiting import wait_for
 
 DRAINS = 1_000
 MANY = 8
-PACE = 3.0
+PACE = 3.0  # tasks per second
 REST_SECONDS = 30.0
-SWING_SECONDS = 180.0
+SCALE_SECONDS = 180.0
 WRONG_VICTIMS = "agents_autoscaler_wrong_victims_total"
 METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9110/metrics').read().decode())"
 PREFIX = "autoscaler.agentorchestrator.dev"
@@ -45,75 +44,71 @@ VALUES = {
             }
         },
     },
-    "dev": {"simulator": {"latencyMs": 1500}},
+    "dev": {"simulator": {"latencyMs": 1500}},  # slow enough that tasks still run when their worker is drained
 }
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.drains", description=__doc__)
     parser.add_argument("--drains", type=int, default=DRAINS, help=f"how many (default {DRAINS:,})")
-    chosen = parse(parser, arguments)
-    with (
-        cluster_of(named_provider()) as kubectl,
-        store_values(chosen) as stores,
-        installed(kubectl, "drains", over(VALUES, stores)) as installation,
-    ):
-        at_rest = _at_rest(installation)
+    chosen = parse_options(parser, arguments)
+    with installed_for("drains", VALUES, chosen) as installation:
+        at_rest = _run_at_rest(installation)
         began = time.monotonic()
-        drains, tasks = _under_drains(installation, chosen.drains)
+        drains, tasks = _run_under_drains(installation, chosen.drains)
         seconds = time.monotonic() - began
-        undrained = _wrong_victims(installation)
+        undrained = _read_wrong_victims(installation)
     interrupted = [task for task in tasks if interruptions([task])]
     for task in interrupted:
         print(task["_id"], [(event["name"], f"{event['at']:%H:%M:%S}", event["detail"]) for event in task["events"]])
-    usual, now = _durations(at_rest), _durations(tasks)
+    usual, under_drains = _durations(at_rest), _durations(tasks)
     rows = [
         Row("workers drained and removed", drains, ""),
-        Row("in", seconds, "s"),
-        Row("others that went in their place, undrained", undrained, "", target=0),
-        Row("tasks meanwhile", len(tasks), ""),
-        Row("of these interrupted", len(interrupted), "", target=0),
-        Row("from created to done, median", statistics.median(now), "s", baseline=statistics.median(usual)),
-        Row("from created to done, p95", percentile(now, 0.95), "s", baseline=percentile(usual, 0.95)),
+        Row("duration of these drains", seconds, "s"),
+        Row("tasks during that time", len(tasks), ""),
+        Row("tasks interrupted", len(interrupted), "", target=0),
+        Row("pods removed in place of a drained one", undrained, "", target=0),
+        Row("task created → done, median", statistics.median(under_drains), "s", baseline=statistics.median(usual)),
+        Row("task created → done, p95", percentile(under_drains, 0.95), "s", baseline=percentile(usual, 0.95)),
     ]
     print(render(rows, against="at rest"))
     return 1 if interrupted else 0
 
 
-def _wrong_victims(installation: Installation) -> float:
-    """As the operator counts them: pods that Kubernetes removed in place of those that had been drained."""
+def _read_wrong_victims(installation: Installation) -> float:
+    """Reads the operator's count of pods that Kubernetes removed in place of a drained one."""
     (operator,) = installation.ready("operator")
     (count,) = re.findall(rf"^{WRONG_VICTIMS} (\S+)$", installation.execute(operator, METRICS).stdout, re.MULTILINE)
     return float(count)
 
 
-def _at_rest(installation: Installation) -> list[Document]:
+def _run_at_rest(installation: Installation) -> list[Document]:
     with load(installation, "rest", pace=PACE) as steady:
         time.sleep(REST_SECONDS)  # the length of the measurement
     return installation.reckon(steady.created)
 
 
-def _under_drains(installation: Installation, wanted: int) -> tuple[int, list[Document]]:
-    """How many workers went, and the tasks of that time."""
+def _run_under_drains(installation: Installation, wanted: int) -> tuple[int, list[Document]]:
+    """Removes at least `wanted` workers. Returns how many were removed, and the tasks of that time."""
     drains = 0
     with load(installation, "load", pace=PACE) as steady:
         while drains < wanted:
-            _swing(installation, MANY)
-            there = set(installation.ready("worker"))
-            _swing(installation, 1)
-            drains += len(there - set(installation.ready("worker")))
-            print(f"{drains:,} drained, {len(steady.created):,} tasks handed in", flush=True)
+            _scale_to(installation, MANY)
+            before = set(installation.ready("worker"))
+            _scale_to(installation, 1)
+            drains += len(before - set(installation.ready("worker")))
+            print(f"{drains:,} drained, {len(steady.created):,} tasks submitted", flush=True)
     return drains, installation.reckon(steady.created, seconds=300)
 
 
-def _swing(installation: Installation, count: int) -> None:
-    """So many workers, no more and no less."""
+def _scale_to(installation: Installation, count: int) -> None:
+    """Fixes the number of workers by equal limits of the policy, and waits until exactly so many are ready."""
     annotations = [f"{PREFIX}/{name}-replicas={count}" for name in ("min", "max")]
     deployment = f"deployment/{NAME}-worker"
     installation.kubectl.run("annotate", "--overwrite", deployment, "-n", installation.namespace, *annotations)
     wait_for(
         lambda: len(installation.pods("worker")) == len(installation.ready("worker")) == count,
-        seconds=SWING_SECONDS,
+        seconds=SCALE_SECONDS,
         what=f"{count} workers",
     )
 

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.guarantees [--store DIR]`: what the promises of docs/reliability.md cost in time.
+"""`python -m tests.benchmarks.guarantees [--store DIR]`: the time that the promises of docs/reliability.md cost.
 
 Deep backlogs need a database that uses its indexes: `--store` names a folder whose `up.sh` starts one.
 """
@@ -10,7 +10,6 @@ import asyncio
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pymongo import MongoClient
 from redis import Redis
 
 from app.domain.identity import Tenant
 from app.domain.run import EventName
-from tests.benchmarks.load import burst
+from tests.benchmarks.load import submit_burst
+from tests.benchmarks.own_database import own_database
 from tests.benchmarks.table import Row, percentile, render
 from tests.soak.stores import embedded_store, scripted_store
 from tests.support.servers import Server
@@ -39,7 +38,7 @@ DEEP, SHALLOW, CLAIMED = 100_000, 100, 1_500
 FLOOD = 10_000
 EARLY_TASKS, LATE_TASKS = 2_000, 20_000
 BATCH = 1_000
-SETTLE_SECONDS = 5.0  # in which a database renews the statistics of what was loaded
+STATISTICS_SECONDS = 5.0  # in which a database renews its statistics of the loaded documents
 Figure = Callable[[Server], Row]
 
 
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.guarantees", description=__doc__)
     parser.add_argument("--store", type=Path, help="a folder whose up.sh starts a MongoDB-compatible server")
     parser.add_argument(
-        "figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}; all, where none is named"
+        "figures", nargs="*", metavar="FIGURE", help=f"one of {', '.join(FIGURES)}; all if none is named"
     )
     chosen = parser.parse_args(arguments)
     rows: list[Row] = []
@@ -63,19 +62,15 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _stack(server: Server, *, workers: int = 1, simulator: Sequence[str] = (), **settings: str) -> Iterator[Stack]:
-    """A stack on a database of its own, which is dropped at the end."""
-    name = f"figures_{uuid.uuid4().hex[:12]}"
-    plan = Plan(workers=workers, simulator=simulator, settings={"MONGO_DB_NAME": name, **settings})
-    try:
+    """Starts a stack on a database of its own."""
+    with own_database(server) as name:
+        plan = Plan(workers=workers, simulator=simulator, settings={"MONGO_DB_NAME": name, **settings})
         with running_stack(plan, store=server) as stack:
             yield stack
-    finally:
-        with MongoClient[dict[str, Any]](server.url) as client:
-            client.drop_database(name)
 
 
-def _times(stack: Stack, name: EventName, *, after: datetime) -> list[datetime]:
-    """When the event happened since then, in all tasks, in order."""
+def _read_times(stack: Stack, name: EventName, *, after: datetime) -> list[datetime]:
+    """Reads the times of an event in all tasks after `after`, in order."""
     with stack.database() as db:
         found = db["tasks"].find({}, {"events": 1})
         times = [event["at"] for task in found for event in task["events"] if event["name"] == name.value]
@@ -86,7 +81,7 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
     def measure(server: Server) -> Row:
         lease = f"{lease_seconds:g}"
         with _stack(server, workers=2, simulator=["--latency-ms", "2000"], AGENT_LEASE_SECONDS=lease) as stack:
-            stack.parts["worker-2"].stop()
+            stack.parts["worker-2"].stop()  # the first worker, which is killed later, shall get all tasks
             for number in range(RUNNING):
                 stack.submit(CODE.format(number=number))
             stack.wait_until(lambda: stack.calls()["calls"] >= RUNNING, seconds=30)
@@ -96,7 +91,7 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
             claims: list[datetime] = []
 
             def all_claimed() -> bool:
-                claims[:] = _times(stack, EventName.CLAIMED, after=killed_at)
+                claims[:] = _read_times(stack, EventName.CLAIMED, after=killed_at)
                 return len(claims) >= RUNNING
 
             stack.wait_until(all_claimed, seconds=120)
@@ -109,19 +104,19 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
 
 
 def _cancel_to_abort(server: Server) -> Row:
-    """Until the model's server sees that the caller has hung up."""
+    """Measures the time until the model's server sees that the caller has closed the connection."""
     with _stack(server, AGENT_LLM_TIMEOUT_SECONDS="30") as stack:
         stack.simulator.post("/simulator/faults", json={"fault": "hang"}).raise_for_status()
         tasks = [stack.submit(CODE.format(number=number))["task_id"] for number in range(CANCELS)]
         stack.wait_until(lambda: stack.calls()["calls"] >= CANCELS, seconds=30)
-        asked_at: dict[str, float] = {}
+        cancelled_at: dict[str, float] = {}
         for task_id in tasks:
-            asked_at[task_id] = time.time()
+            cancelled_at[task_id] = time.time()
             stack.client.post(f"/v1/tasks/{task_id}/cancel").raise_for_status()
         for task_id in tasks:
             stack.wait(task_id)
         stack.wait_until(lambda: all(_call_of(stack, task_id)["ended_at"] for task_id in tasks), seconds=30)
-        seconds = [_call_of(stack, task_id)["ended_at"] - asked_at[task_id] for task_id in tasks]
+        seconds = [_call_of(stack, task_id)["ended_at"] - cancelled_at[task_id] for task_id in tasks]
     return Row("cancel to model call aborted p95", percentile(seconds, 0.95), "s", 1)
 
 
@@ -131,58 +126,58 @@ def _call_of(stack: Stack, task_id: str) -> dict[str, Any]:
 
 
 def _longest_stall_after_flush(server: Server) -> Row:
-    """Between two ends of tasks, from the moment in which Redis lost everything."""
+    """Measures the longest time between two ends of tasks after Redis has lost everything."""
     with _stack(server, simulator=["--latency-ms", "100"]) as stack:
         waiting = {"status": "queued"}
         with stack.database() as db, Redis.from_url(stack.servers["broker"].url) as redis:
-            _fill(db, FLUSHED + BATCH)
+            _insert_waiting(db, FLUSHED + BATCH)  # the surplus runs before the flush, which then meets a busy worker
             stack.wait_until(lambda: db["tasks"].count_documents(waiting) <= FLUSHED, seconds=120)
             flushed_at = datetime.now(UTC)
             redis.flushall()
             stack.wait_until(lambda: db["tasks"].count_documents(waiting) == 0, seconds=120)
-        ends = [flushed_at, *_times(stack, EventName.COMPLETED, after=flushed_at)]
+        ends = [flushed_at, *_read_times(stack, EventName.COMPLETED, after=flushed_at)]
     longest = max((later - earlier).total_seconds() for earlier, later in pairwise(ends))
     return Row(f"longest stall after FLUSHALL with {FLUSHED} queued", longest, "s", 10)
 
 
 def _depth(server: Server) -> Row:
-    """How much longer claims take with a deep backlog: seconds for as many claims, deep against shallow."""
+    """Compares the seconds for the same number of claims with a deep and with a shallow backlog."""
     with _stack(server) as stack:
         with stack.database() as db:
-            _time_of_claims(stack, db, SHALLOW)  # connections, threads and the planner's statistics
-            shallow = _time_of_claims(stack, db, SHALLOW)
-            deep = _time_of_claims(stack, db, DEEP)
-        stack.kill("worker")
+            _measure_claims(stack, db, SHALLOW)  # opens connections, starts threads and fills the planner's statistics
+            shallow = _measure_claims(stack, db, SHALLOW)
+            deep = _measure_claims(stack, db, DEEP)
+        stack.kill("worker")  # it need not run the deep backlog
     return Row(f"time of {CLAIMED} claims at depth {DEEP} against depth {SHALLOW}", deep / shallow, "times", 1.1)
 
 
-def _time_of_claims(stack: Stack, db: Any, depth: int) -> float:
-    """Seconds that the claims of CLAIMED tasks take, from the first to the last, while `depth` more wait."""
+def _measure_claims(stack: Stack, db: Any, depth: int) -> float:
+    """Measures the seconds from the first to the last of CLAIMED claims, while `depth` more tasks wait."""
     stack.parts["worker"].stop()
-    _fill(db, CLAIMED + depth)
-    time.sleep(SETTLE_SECONDS)
+    _insert_waiting(db, CLAIMED + depth)
+    time.sleep(STATISTICS_SECONDS)
     began = datetime.now(UTC)
     stack.parts["worker"].start()
     stack.wait_until(lambda: db["tasks"].count_documents({"status": "queued"}) <= depth, seconds=300)
-    claims = _times(stack, EventName.CLAIMED, after=began)[:CLAIMED]
+    claims = _read_times(stack, EventName.CLAIMED, after=began)[:CLAIMED]
     return (claims[-1] - claims[0]).total_seconds()
 
 
 def _fair_share(server: Server) -> Row:
-    """A flood of one tenant, and single tasks of another: how long these wait, in times of one task."""
+    """Measures how long single tasks of one tenant wait beside another's flood, in durations of one task."""
     slots, latency_ms = 4, 500
     simulator = ["--latency-ms", str(latency_ms)]
     with _stack(server, simulator=simulator, AGENT_WORKER_CONCURRENCY=str(slots)) as stack:
-        alone = [_seconds_until_claimed(stack, number)[1] for number in range(3)]
+        alone = [_run_one(stack, number)[1] for number in range(3)]
         with stack.database() as db:
-            _fill(db, FLOOD, tenant="flood")
+            _insert_waiting(db, FLOOD, tenant="flood")
             stack.wait_until(lambda: db["tasks"].count_documents({"status": "processing"}) >= slots, seconds=60)
-        waits = [_seconds_until_claimed(stack, number)[0] for number in range(10)]
+        waits = [_run_one(stack, number)[0] for number in range(10)]
     return Row(f"wait beside {FLOOD} tasks of another tenant, longest", max(waits) / min(alone), "task times", 2)
 
 
-def _seconds_until_claimed(stack: Stack, number: int) -> tuple[float, float]:
-    """Of one task: from acceptance to its claim, and from there to its end."""
+def _run_one(stack: Stack, number: int) -> tuple[float, float]:
+    """Submits one task. Returns the seconds from its acceptance to its claim, and from there to its end."""
     task = stack.wait(stack.submit(CODE.format(number=number))["task_id"])
     created, started, completed = (
         datetime.fromisoformat(task[name]) for name in ("created_at", "started_at", "completed_at")
@@ -192,24 +187,24 @@ def _seconds_until_claimed(stack: Stack, number: int) -> tuple[float, float]:
 
 def _memory(server: Server) -> Row:
     with _stack(server) as stack:
-        asyncio.run(burst(stack.api_url, EARLY_TASKS))
-        early = _resident(stack)
-        asyncio.run(burst(stack.api_url, LATE_TASKS - EARLY_TASKS))
-        late = _resident(stack)
+        asyncio.run(submit_burst(stack.api_url, EARLY_TASKS))
+        early = _resident_bytes(stack)
+        asyncio.run(submit_burst(stack.api_url, LATE_TASKS - EARLY_TASKS))
+        late = _resident_bytes(stack)
     return Row(
         f"resident memory of a worker after {LATE_TASKS} tasks against {EARLY_TASKS}", late / early, "times", 1.1
     )
 
 
-def _resident(stack: Stack) -> int:
+def _resident_bytes(stack: Stack) -> int:
     process = stack.parts["worker"].process
     if process is None:
-        raise RuntimeError("the worker does not run")
+        raise RuntimeError("the worker is not running")
     return int(psutil.Process(process.pid).memory_info().rss)
 
 
-def _fill(db: Any, count: int, *, tenant: str = "default") -> None:
-    """Adds waiting tasks past the API, as it would have stored them."""
+def _insert_waiting(db: Any, count: int, *, tenant: str = "default") -> None:
+    """Inserts waiting tasks as the API would store them."""
     for begin in range(0, count, BATCH):
         numbers = range(begin, min(count, begin + BATCH))
         waiting = [waiting_document(CODE.format(number=number), tenant=Tenant(tenant)) for number in numbers]

@@ -1,6 +1,6 @@
-"""A worker whose models answer inside the process at once: what the path costs without HTTP.
+"""A worker whose models answer at once inside the process, to measure the cost of a task without HTTP.
 
-`python -m tests.benchmarks.instant_worker` is the real worker with one part replaced, the providers behind the gateway.
+`python -m tests.benchmarks.instant_worker` is the real worker, except that no providers are behind the gateway.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ USED = Usage(input_tokens=100, output_tokens=50, cost_microusd=10)
 
 
 class InstantLLM:
-    """Answers CodeAgent to the router and code to CodeAgent; asks and reports as the gateway does."""
+    """A model that answers CodeAgent to the router and code to CodeAgent. It uses the allowance as the gateway does."""
 
     def __init__(self, scope: CallScope) -> None:
         self._scope = scope
@@ -70,7 +70,7 @@ def build_instant_gateway(
     settings: Settings, *, redis: Redis, metrics: OutboundMetrics, tracing: Tracing, clock: Clock
 ) -> LLMGateway:
     gateway = build_gateway(settings, redis=redis, metrics=metrics, tracing=tracing, clock=clock)
-    gateway.__class__ = InstantGateway
+    gateway.__class__ = InstantGateway  # keeps all that `build_gateway` has put together; only `bind` differs
     return gateway
 
 

@@ -1,7 +1,7 @@
-"""How soon a backlog is answered by more replicas: from its first task to the Deployment's new number.
+"""The time from the first task of a backlog to the Deployment's new number of replicas.
 
-The one worker's slots are taken by slow tasks first, so that what comes then has to wait. No pod ever starts: what is
-measured is the way from the queue through the autoscaler to the API server.
+Slow tasks occupy the slots of the one worker first, so later tasks have to wait. No pod ever starts: the measurement
+covers the way from the queue through the autoscaler to the API server.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ POLICY = (
 TEXT = "Write a Python function that adds {number} to a number."
 
 
-def scale_up_seconds(plane: ControlPlane, stack: Stack, folder: Path) -> list[float]:
-    """Of each sample, in seconds. The stack has one worker with `SLOTS` slots, and nothing to do."""
+def measure_scale_up_seconds(plane: ControlPlane, stack: Stack, folder: Path) -> list[float]:
+    """Measures the seconds of each sample. The stack must have one idle worker with `SLOTS` slots."""
     with _autoscaler(plane, stack, folder), script(stack, {"fault": "slow-3000"}):
-        return [_sample(plane, stack) for _ in range(SAMPLES)]
+        return [_measure_once(plane, stack) for _ in range(SAMPLES)]
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def _autoscaler(plane: ControlPlane, stack: Stack, folder: Path) -> Iterator[Non
         yield
 
 
-def _sample(plane: ControlPlane, stack: Stack) -> float:
+def _measure_once(plane: ControlPlane, stack: Stack) -> float:
     for number in range(SLOTS):
         stack.submit(TEXT.format(number=number))
     wait_for(lambda: _running(stack) == SLOTS, what="a busy worker")
@@ -57,6 +57,7 @@ def _sample(plane: ControlPlane, stack: Stack) -> float:
     seconds = time.monotonic() - began
     wait_for(lambda: _running(stack) == 0, what="the end of the tasks")
     plane.run("scale", f"deployment/{WORKER}", "-n", NAMESPACE, "--replicas=1")
+    # Otherwise an earlier decision could raise the replicas of the next sample.
     wait_for(lambda: _decided_on_one(stack), what="a decision on one replica")
     return seconds
 

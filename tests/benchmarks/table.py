@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `target` is the most it should be; `baseline` the same figure of what it is compared with."""
+    """One figure. `target` is its upper limit, `baseline` the same figure of the system that it is compared with."""
 
     name: str
     value: float
@@ -17,7 +17,7 @@ class Row:
 
 
 def render(rows: list[Row], *, against: str = "bare Celery") -> str:
-    """The rows as a Markdown table; `against` names the baseline."""
+    """Renders the rows as a Markdown table. `against` names the baseline."""
     lines = [f"| figure | measured | target | {against} | ratio |", "|---|---|---|---|---|"]
     for row in rows:
         target = "" if row.target is None else f"≤ {row.target:g} {row.unit}{_verdict(row)}"
@@ -32,6 +32,6 @@ def _verdict(row: Row) -> str:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of the values lie; nearest rank."""
+    """Returns the value that `share` (0 to 1) of the values do not exceed, by the nearest rank."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))]

@@ -116,7 +116,7 @@ def test_a_rollout_passes_parameters_to_helm_without_showing_them(host: Host) ->
         "helm history", "helm status", "agent-orchestrator ssm-render", "agent-orchestrator ssm-render", "helm upgrade",
         "helm test", "systemctl daemon-reload", "systemctl enable",
     ]  # fmt: skip
-    assert (host.folder / "told").read_text() == f'{{"secret": "{SECRET}"}}'
+    assert (host.folder / "input").read_text() == f'{{"secret": "{SECRET}"}}'
     assert "very-secret" not in "".join(host.calls) + done.stdout + done.stderr
     (upgrade,) = [call for call in host.calls if call.startswith("helm upgrade")]
     assert "--rollback-on-failure" in upgrade
@@ -269,7 +269,7 @@ def test_the_command_line_of_the_revision_is_installed_at_its_final_path(host: H
     host.answer("helm-history", "echo '[]'\n")
     started = host.hook("start_application.sh")
     assert started.returncode == 0, started.stderr
-    assert (host.folder / "told").read_text() == "rendered"
+    assert (host.folder / "input").read_text() == "rendered"
 
 
 def wheel(folder: Path) -> None:

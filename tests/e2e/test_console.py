@@ -56,7 +56,7 @@ def test_an_article_is_applied_waited_for_listed_and_described(installation: Ins
     told = described(installation, "article")
     for part in ("Reasoning:", "Attempts:", "Preview:", "Trace Id:"):
         assert part in told
-    assert "The API took the task as" in events(installation, "article")
+    assert "The API accepted the task as" in events(installation, "article")
 
 
 def test_the_reference_of_the_object_leads_to_the_whole_answer(installation: Installation) -> None:

@@ -1,4 +1,8 @@
-"""Small hand-written doubles of our own ports."""
+"""Small hand-written doubles of our own ports.
+
+`Memory…` implements a port in memory; `Scripted…` has prepared answers; `Manual…` is moved by the test, such as
+`app.agents.testing.ManualClock`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,11 @@ from app.ports import Claim, Heartbeat
 
 
 class MemoryQueue:
-    """A queue whose broker can be switched off; `hold` keeps tickets from being sent until it is set, and `held` is set
-    when the first of them is on its way."""
+    """A task queue in memory.
+
+    While `down` is true, every command raises BrokerUnavailable. If a test gives `hold`, `publish` waits until it is
+    set; `held` is set as soon as a first call waits. `fault` is an error that `publish` raises.
+    """
 
     def __init__(self) -> None:
         self.tickets: list[Ticket] = []
@@ -30,14 +37,14 @@ class MemoryQueue:
         self.published: dict[str, str | int | float] = {}
         self.arrived = 0
         self.cancels: list[str] = []
-        self.heard: list[str] = []
+        self.messages: list[str] = []
 
-    def _answer(self) -> None:
+    def _check_reachable(self) -> None:
         if self.down:
             raise BrokerUnavailable("the broker is switched off")
 
     async def publish(self, tickets: Sequence[Ticket]) -> None:
-        self._answer()
+        self._check_reachable()
         if self.fault is not None:
             raise self.fault
         if self.hold is not None:
@@ -47,55 +54,55 @@ class MemoryQueue:
         self.publishes += 1
 
     async def length(self) -> int:
-        self._answer()
+        self._check_reachable()
         return len(self.tickets)
 
     async def listed(self) -> frozenset[str]:
-        self._answer()
+        self._check_reachable()
         return frozenset(ticket.task_id for ticket in self.tickets)
 
     async def presences(self) -> Sequence[WorkerPresence]:
-        self._answer()
+        self._check_reachable()
         return self.workers
 
     async def publish_cancel(self, task_id: TaskId) -> None:
-        self._answer()
+        self._check_reachable()
         self.cancels.append(task_id)
 
     async def kick(self, tenant: Tenant) -> None:
-        self._answer()
+        self._check_reachable()
         self.kicked.append(tenant)
 
     async def kicks(self) -> AsyncIterator[str]:
-        for text in self.heard:
+        for text in self.messages:
             yield text
 
     async def finished(self) -> AsyncIterator[str]:
-        for text in self.heard:
+        for text in self.messages:
             yield text
 
     async def add_arrivals(self, number: int) -> None:
-        self._answer()
+        self._check_reachable()
         self.arrived += number
 
     async def arrivals(self) -> int:
-        self._answer()
+        self._check_reachable()
         return self.arrived
 
     async def publish_snapshot(self, snapshot: Mapping[str, str | int | float]) -> None:
-        self._answer()
+        self._check_reachable()
         self.published = dict(snapshot)
 
     async def snapshot(self) -> Mapping[str, str]:
-        self._answer()
+        self._check_reachable()
         return {name: str(value) for name, value in self.published.items()}
 
     async def ping(self) -> None:
-        self._answer()
+        self._check_reachable()
 
 
-class DrainsDouble:
-    """Drain leases that end when told to."""
+class MemoryDrains:
+    """The drain leases in memory. A lease ends by `end` alone; `holds` raises BrokerUnavailable while `down`."""
 
     def __init__(self) -> None:
         self.drained: set[str] = set()

@@ -1,7 +1,7 @@
-"""What must be true of accepted tasks when the trouble is over, read from the database and the simulator's counters.
+"""The invariants of accepted tasks after the faults are over, checked in the database and the simulator's counters.
 
-A task's own events are its history, so a second commit, a claim of what ran already or a write after the end shows in
-them. Times of calls and of steps come from processes of one machine, so they can be compared.
+A task's own events are its history. They show a second commit, a claim of a task that ran already, and a write after
+the end. Times of calls and of steps come from processes of one machine, so they can be compared.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from app.storage.writes import EVENTS_KEPT
 
 Document = dict[str, Any]
 BATCH = 500
-STORED_PRECISION_SECONDS = 0.001
-MOST_TRIES = 8
+STORED_PRECISION_SECONDS = 0.001  # BSON stores whole milliseconds
+MOST_TRIES = 8  # model calls of one step that a run may have made before it was interrupted, all of them unrecorded
 SEARCH = "search"
 PRICES = PriceTable()
 REQUEUE_COUNTERS = {
@@ -31,7 +31,7 @@ REQUEUE_COUNTERS = {
     Requeue.POSTPONED: "postponed",
     Requeue.HANDBACK: "handbacks",
 }
-# Of each collection of copies: what of a task is copied, under which name, and a time that tells versions apart.
+# For each collection of copies: the parts of a task that are copied, their names, and the time that differs by version.
 COPIES: dict[str, tuple[Callable[[Document], list[tuple[str, Document]]], str]] = {
     "agent_runs": (lambda task: list(task["steps"].items()), "finished_at"),
     "messages": (lambda task: [(str(number), part) for number, part in enumerate(task["messages"])], "created_at"),
@@ -41,7 +41,7 @@ _ENDS = {EventName.COMPLETED: "completed", EventName.FAILED: "failed", EventName
 
 
 class Witness(Protocol):
-    """Where the evidence is: the database, and what the simulator counted."""
+    """The source of the evidence: the database, and the calls that the simulator counted."""
 
     def database(self) -> AbstractContextManager[Any]: ...
 
@@ -51,10 +51,10 @@ class Witness(Protocol):
 def violations(
     system: Witness, task_ids: Sequence[str], *, skew_seconds: float = 0, orphans: bool = True, counted: bool = True
 ) -> list[str]:
-    """Every broken promise, one sentence each; tasks must have ended and been projected before.
+    """Returns one sentence for each broken promise. The tasks must have ended and been projected before.
 
-    `skew_seconds` is how far the workers' clocks are ahead of the simulator's. Looking for `orphans` reads the ids of
-    the whole database. Calls are compared where this simulator `counted` all of them.
+    `skew_seconds` is how far the workers' clocks are ahead of the simulator's. The search for `orphans` reads the ids
+    of the whole database. Calls are compared only if this simulator `counted` all of them.
     """
     found: list[str] = []
     with system.database() as db:
@@ -69,12 +69,12 @@ def violations(
                 found += [f"{document['_id']}: {problem}" for problem in problems]
             found += _projection_problems(db, documents)
         if orphans:
-            found += [f"{task_id}: copies of a task that is not there" for task_id in _orphans(db)]
+            found += [f"{task_id}: copies of a task that does not exist" for task_id in _orphans(db)]
     return found
 
 
 def _history_problems(task: Document) -> Iterator[str]:
-    """The events must tell: queued, then claimed and requeued in turns, then one end and nothing after it."""
+    """Checks the order of the events: queued, then claimed and requeued in turns, then one end and nothing after it."""
     if task["status"] not in TERMINAL:
         yield f"is {task['status']}, not ended"
     running, ended, claims, last_rev = False, None, 0, -1
@@ -90,18 +90,19 @@ def _history_problems(task: Document) -> Iterator[str]:
                 yield "claimed while it was claimed"
             running, claims = True, claims + 1
         elif name in (EventName.REQUEUED, EventName.ROUTED) and not running:
-            yield f"{name} while nobody ran it"
+            yield f"{name} while no worker ran it"
         running = running and name != EventName.REQUEUED
         ended = _ENDS.get(EventName(name), ended)
     if ended != task["status"]:
         yield f"is {task['status']}, but its events end with {ended}"
     yield from _end_problems(task)
+    # A document keeps its last EVENTS_KEPT events. A longer history is incomplete, so it cannot be counted.
     if len(task["events"]) < EVENTS_KEPT and not claims == task.get("epoch", 0) == task.get("attempts", 0):
         yield f"{claims} claims, epoch {task.get('epoch')}, {task.get('attempts')} attempts"
 
 
 def _end_problems(task: Document) -> Iterator[str]:
-    """Result, error, messages and counters must fit the end and the events."""
+    """Checks that result, error, messages and counters fit the end and the events."""
     completed = task["status"] == "completed"
     answers = [message["content"] for message in task["messages"] if message["role"] == "assistant"]
     if answers != ([task.get("result", {}).get("raw_output")] if completed else []):
@@ -110,10 +111,11 @@ def _end_problems(task: Document) -> Iterator[str]:
         yield f"error {task.get('error')} of a task that is {task['status']}"
     left = [name for name in ("lease", "dispatched_at", "claimed_at") if task.get(name) is not None]
     if left:
-        yield f"ended with {', '.join(left)}"
+        yield f"ended, and still has {', '.join(left)}"
     if len(task["events"]) < EVENTS_KEPT:
         reasons = Counter(event["detail"]["reason"] for event in task["events"] if event["name"] == EventName.REQUEUED)
         for reason, counter in REQUEUE_COUNTERS.items():
+            # The crash that uses up the attempts is counted, but it fails the task and has no requeued event.
             at_the_end = int(
                 reason == Requeue.CRASH and (task.get("error") or {}).get("type") == AttemptsExhausted.code
             )
@@ -122,12 +124,13 @@ def _end_problems(task: Document) -> Iterator[str]:
 
 
 def _call_problems(task: Document, counted: Document, skew_seconds: float) -> Iterator[str]:
-    """No call of a recorded step comes after its record; what is recorded was counted; costs lie in their bounds."""
+    """Checks that no step is called after its record, that recorded calls were counted, and costs are in bounds."""
     calls = [call for call in counted["entries"] if call["endpoint"] != SEARCH]
     nameless = sum(not call["step"] for call in calls)
     if nameless:
         yield f"{nameless} calls without a step"
     for key, step in task.get("steps", {}).items():
+        # A failed try of a step is recorded under its key with a mark; the simulator counts by the key alone.
         own = [call for call in calls if call["step"] == key.partition(FAILED_MARK)[0]]
         answered = sum(attempt["status"] == "ok" for attempt in step["attempts"])
         if answered > len(own):
@@ -148,7 +151,7 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
 
 
 def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
-    """Settled ≤ counted, and counted ≤ settled and reserved where a budget asks for reservations."""
+    """Checks that settled ≤ counted and, if a budget requires reservations, that counted ≤ settled plus reserved."""
     tokens = sum(call["input_tokens"] + call["output_tokens"] for call in calls)
     cost = sum(_microusd_of_call(call) for call in calls)
     settled = _tokens(task.get("usage"))
@@ -178,7 +181,7 @@ def _same_step(known: str, key: str) -> bool:
 
 
 def _steps_back(task: Document, calls: Sequence[Document]) -> Iterator[str]:
-    """A call of a step after one of a later step has begun: the earlier step was recorded by then."""
+    """Checks that no step is called after the call of a later step, because the earlier one was recorded by then."""
     order = {key: step["sequence"] for key, step in task.get("steps", {}).items()}
     furthest = ""
     for call in sorted(calls, key=lambda call: float(call["began_at"])):
@@ -212,7 +215,7 @@ def _clock(seconds: float) -> str:
 
 
 def _projection_problems(db: Any, documents: dict[str, Document]) -> Iterator[str]:
-    """`agent_runs`, `messages` and `logs` have one entry of the right time for each part of the documents, no other."""
+    """Checks that `agent_runs`, `messages` and `logs` hold one entry of the right time for each part, and no other."""
     for collection, (parts, time) in COPIES.items():
         copies: dict[str, dict[str, Any]] = {task_id: {} for task_id in documents}
         for copy in db[collection].find({"task_id": {"$in": list(documents)}}, {"task_id": 1, time: 1}):

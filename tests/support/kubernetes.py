@@ -1,4 +1,4 @@
-"""kubectl, and AgentTasks through it, on any cluster."""
+"""kubectl on any cluster, and AgentTasks through it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ CODE = "Write a Python function that adds two numbers."
 
 @dataclass(frozen=True)
 class Kubectl:
-    """As the user of a kubeconfig."""
+    """A kubectl that acts as the user of one kubeconfig."""
 
     kubectl: Path
     kubeconfig: Path
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """What it printed. Raises AssertionError where it fails, subprocess.TimeoutExpired where it hangs."""
-        done = subprocess.run(  # noqa: S603  kubectl, with arguments of a test
+        """Runs kubectl. Raises AssertionError if it fails, subprocess.TimeoutExpired if it hangs."""
+        done = subprocess.run(  # noqa: S603  kubectl with a test's arguments
             self.command(*arguments), input=stdin, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
         )
         if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
+            raise AssertionError(f"kubectl {' '.join(arguments)} failed: {done.stderr or done.stdout}")
         return done
 
     def command(self, *arguments: str) -> list[str]:

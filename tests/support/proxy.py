@@ -1,6 +1,6 @@
-"""A TCP proxy that stands in for a bad network: it cuts, delays and swallows what goes through it.
+"""A TCP proxy that simulates a bad network: it cuts connections, and delays or drops bytes.
 
-It runs on an event loop in a thread of its own; its methods are called from the test and hold when they return.
+It runs on an event loop in a thread of its own. The test's thread calls its methods; when one returns, it is in effect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STOP_SECONDS = 5.0
 
 
 class Condition(Enum):
-    """WHOLE passes everything on; CUT resets what is open and what comes; HALF_OPEN takes bytes and loses them."""
+    """The condition of the network. CUT resets open and new connections; HALF_OPEN accepts bytes and drops them."""
 
     WHOLE = auto()
     CUT = auto()
@@ -31,7 +31,7 @@ class Condition(Enum):
 
 @dataclass(eq=False)
 class _Connection:
-    """One client's connection and ours to the server. `damaged`: bytes of it were lost, it can never go on."""
+    """One client's connection and the proxy's to the server. `damaged`: bytes were dropped, so it must end."""
 
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     damaged: bool = False
@@ -39,11 +39,11 @@ class _Connection:
     def reset(self) -> None:
         for writer in self.writers:
             with contextlib.suppress(OSError):
-                writer.transport.abort()
+                writer.transport.abort()  # `close` would still send the buffered bytes
 
 
 class TcpProxy:
-    """Listens on a free port of the address `listen` and passes bytes on to `host:port`; `tls` ends there."""
+    """A proxy from a free port of the address `listen` to `host:port`. It terminates TLS if `tls` is given."""
 
     def __init__(self, host: str, port: int, listen: str, tls: ssl.SSLContext | None = None) -> None:
         self._target = (host, port)
@@ -74,7 +74,7 @@ class TcpProxy:
         self._change(lambda: self._enter(Condition.HALF_OPEN))
 
     def delay(self, seconds: float) -> None:
-        """Holds every piece back for so long, in each direction."""
+        """Delays each piece of up to CHUNK_BYTES by so many seconds, in both directions."""
 
         def slow_down() -> None:
             self._delay_seconds = seconds
@@ -82,7 +82,7 @@ class TcpProxy:
         self._change(slow_down)
 
     def heal(self) -> None:
-        """Passes everything on again; connections that lost bytes are reset."""
+        """Passes everything on again, and resets connections that lost bytes."""
 
         def restore() -> None:
             self._delay_seconds = 0.0
@@ -105,7 +105,7 @@ class TcpProxy:
 
         self._loop.call_soon_threadsafe(run)
         if not done.wait(STOP_SECONDS):
-            raise RuntimeError("the proxy's event loop does not turn")
+            raise RuntimeError(f"the proxy's event loop did not run a call within {STOP_SECONDS} s")
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, sock=self._listener, ssl=self._tls)
@@ -120,7 +120,7 @@ class TcpProxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
+        self._tasks.add(task)  # the loop itself keeps only weak references to tasks
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,7 +150,8 @@ class TcpProxy:
                 target.write(data)
                 await target.drain()
         if self._condition is not Condition.HALF_OPEN:
-            connection.reset()  # one side has hung up: so does the other
+            # One end has closed. The other must notice, or it would wait for bytes for ever.
+            connection.reset()
 
 
 @contextmanager

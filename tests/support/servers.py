@@ -1,6 +1,6 @@
 """Real servers for tests: a MongoDB-compatible store and a Valkey, each a process of its own on a free port.
 
-Processes are stopped by their own id. `tests/conftest.py` makes fixtures of them; tests about outages start their own.
+`tests/conftest.py` makes fixtures of them; tests about outages start their own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import httpx
 from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -30,35 +31,39 @@ from app.cli.embedded.free_ports import is_free
 from app.cli.embedded.stack_plan import mongo_spec
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
+from tests.support.child_process import start_process, stop_process
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
+# Linux gives clients ports from 32,768 on.
 FIRST_PORT, PROCESSES, PORTS_OF_A_PROCESS = 20_000, 10, 1_000
 
 
 @cache
 def _candidates() -> Iterator[int]:
-    """Ports below those that the system gives to clients, each process of a run of tests with some of its own.
+    """Cycles through the ports of this process; each process of a test run has other ones.
 
-    A port that the system chooses may be given to somebody else before its server listens, or while it restarts.
+    They are below the range from which the system gives ports to clients. The system could give a port of that range to
+    another program before the server listens, or while it restarts.
     """
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ports = [FIRST_PORT + number % PROCESSES * PORTS_OF_A_PROCESS + at for at in range(PORTS_OF_A_PROCESS)]
+    # Two test runs on one machine begin at different ports.
     begin = os.getpid() % PORTS_OF_A_PROCESS
     return itertools.cycle(ports[begin:] + ports[:begin])
 
 
 def free_port() -> int:
-    """One that nobody listens on, and that this process has not given for long. Raises RuntimeError."""
+    """Returns a port that is free and that this process returned longest ago. Raises RuntimeError."""
     for port in itertools.islice(_candidates(), PORTS_OF_A_PROCESS):
         if is_free(port):
             return port
-    raise RuntimeError(f"no port is free of {PORTS_OF_A_PROCESS} from {FIRST_PORT} on")
+    raise RuntimeError(f"all {PORTS_OF_A_PROCESS} ports of this test process, from {FIRST_PORT} on, are in use")
 
 
 @dataclass
 class Server:
-    """One server process; `restart` brings it back on the same port with the same data."""
+    """One server process. `restart` starts it again on the same port with the same data."""
 
     command: list[str]
     folder: Path
@@ -68,15 +73,8 @@ class Server:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
-                self.command,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        environment = {**os.environ, **self.environment}
+        self.process = start_process(self.command, environment=environment, log=self.folder / "log")
         self._wait_until_it_answers(self.process)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
@@ -85,23 +83,17 @@ class Server:
             if process.poll() is not None or time.monotonic() > give_up_at:
                 self.stop()
                 log = (self.folder / "log").read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"{self.command[0]} does not answer on {self.url}:\n{log}")
+                raise RuntimeError(f"{self.command[0]} ended, or did not answer on {self.url} in time:\n{log}")
             time.sleep(0.02)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
-        """Ends the process; SIGKILL where it does not go within five seconds."""
+        """Ends the process. Sends SIGKILL if it does not end within five seconds."""
         process, self.process = self.process, None
-        if process is None:
-            return
-        process.send_signal(signal_number)
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            stop_process(process, signal_number, seconds=5)
 
     def send_signal(self, signal_number: int) -> None:
-        """SIGSTOP, SIGCONT and the like."""
+        """Sends a signal after which the process still exists, such as SIGSTOP or SIGCONT."""
         if self.process is not None:
             self.process.send_signal(signal_number)
 
@@ -110,8 +102,17 @@ class Server:
         self.start()
 
 
+def http_answers(url: str) -> bool:
+    """Returns whether a GET of the URL is answered with 200 now."""
+    try:
+        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
 def store_answers(url: str) -> bool:
     try:
+        # By default the driver waits 30 s for a server, and the process may have ended meanwhile.
         with MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=500) as client:
             client.admin.command("ping")
     except PyMongoError:
@@ -131,19 +132,25 @@ def _broker_answers(url: str) -> bool:
 
 
 @contextmanager
-def _running(build: Callable[[Path, int], Server], prefix: str) -> Iterator[Server]:
+def running_server(
+    build: Callable[[Path, int], Server], prefix: str, *, stop_signal: int = signal.SIGKILL
+) -> Iterator[Server]:
+    """Starts a server on a free port and in a temporary folder, which it deletes at the end.
+
+    SIGKILL is the default because the data is deleted anyway and a clean stop takes the store two seconds.
+    """
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     server = build(folder, free_port())
     try:
         server.start()
         yield server
     finally:
-        server.stop(signal.SIGKILL)  # its data goes anyway; a clean stop takes the store two seconds
+        server.stop(stop_signal)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def build_store(folder: Path, port: int) -> Server:
-    """The store of `agent-orchestrator up`, with its data in the folder; not started."""
+    """Builds the store of `agent-orchestrator up` with its data in the folder, and does not start it."""
     spec = mongo_spec(port, folder / "data")
     return Server(list(spec.command), folder, spec.url, store_answers, spec.environment)
 
@@ -154,18 +161,18 @@ def _build_broker(folder: Path, port: int) -> Server:
 
 
 def store_server() -> AbstractContextManager[Server]:
-    """A MongoDB-compatible server with an empty data folder."""
-    return _running(build_store, "ao-store-")
+    """Starts a MongoDB-compatible server with an empty data folder."""
+    return running_server(build_store, "ao-store-")
 
 
 def broker_server() -> AbstractContextManager[Server]:
-    """A Valkey that keeps nothing on disk."""
-    return _running(_build_broker, "ao-broker-")
+    """Starts a Valkey that keeps nothing on disk."""
+    return running_server(_build_broker, "ao-broker-")
 
 
 @asynccontextmanager
 async def fresh_database(uri: str) -> AsyncIterator[Database]:
-    """A database of its own name, opened as the product opens it, dropped at the end."""
+    """Opens a new database as the product opens its own, and drops it at the end."""
     settings = StoreSettings(uri=SecretStr(uri), database=f"test_{uuid.uuid4().hex[:16]}")
     client = connect(settings)
     try:

@@ -1,36 +1,24 @@
-"""The simulator for tests: a process of its own on a free port, stopped by its own id."""
+"""The simulator for tests: a process of its own on a free port."""
 
 from __future__ import annotations
 
-import shutil
+import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
-
-from tests.support.servers import HOST, Server, free_port
+from tests.support.servers import HOST, Server, http_answers, running_server
 
 
-@contextmanager
-def running_simulator(*options: str) -> Iterator[Server]:
-    """A simulator; `options` are those of its command line, such as `--latency-ms`."""
-    port = free_port()
-    command = [sys.executable, "-m", "app.simulator", "--host", HOST, "--port", str(port), *options]
-    folder = Path(tempfile.mkdtemp(prefix="ao-simulator-"))
-    server = Server(command, folder, f"http://{HOST}:{port}", _answers)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+def running_simulator(*options: str) -> AbstractContextManager[Server]:
+    """Starts a simulator. `options` are those of its command line, such as `--latency-ms`."""
+
+    def build(folder: Path, port: int) -> Server:
+        command = [sys.executable, "-m", "app.simulator", "--host", HOST, "--port", str(port), *options]
+        return Server(command, folder, f"http://{HOST}:{port}", _answers)
+
+    return running_server(build, "ao-simulator-", stop_signal=signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=2).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+    return http_answers(f"{url}/health")

@@ -1,8 +1,8 @@
 """The whole system for a test: real API, workers and simulator as processes, on servers that the test may kill.
 
-Every process is started with the environment that a person would give it, logs JSON into its own file, and is stopped
-by its own id. `Stack.kill` is SIGKILL; `Stack.start` brings the same part back on the same port. A `Link` puts a proxy
-between a part and a server, so that the network between the two can fail.
+Every process starts with the environment that a person would give it, and logs JSON into its own file. `Stack.kill`
+sends SIGKILL; `Stack.start` starts the same part again on the same port. A `Link` puts a proxy between a part and a
+server, so that the network between the two can fail.
 """
 
 from __future__ import annotations
@@ -26,21 +26,25 @@ from pymongo import MongoClient
 
 from app.domain.task import TERMINAL
 from app.settings import StoreSettings
+from tests.support.child_process import start_process, stop_process
 from tests.support.proxy import TcpProxy, running_proxy
-from tests.support.servers import HOST, Server, broker_server, free_port, store_server
+from tests.support.servers import HOST, Server, broker_server, free_port, http_answers, store_server
 
 START_SECONDS = 30.0
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")
 
 
 class NotInTime(Exception):
-    """What a test waits for does not come. No AssertionError: a story whose set-up fails proves nothing."""
+    """The failure of a condition to hold in time.
+
+    It is no AssertionError: the chaos suite expects a story to fail without its rule, and a failed set-up is no proof.
+    """
 
 
 @dataclass(frozen=True)
 class Link:
-    """What lies between a part and the server that one of its environment variables names."""
+    """The network between a part and the server that one of its environment variables names."""
 
     part: str
     variable: str
@@ -48,7 +52,7 @@ class Link:
 
 @dataclass
 class Part:
-    """One process of the product. `probe` is the URL that answers 200 when it is ready."""
+    """One process of the product. `probe` is the URL that answers 200 as soon as it is ready."""
 
     name: str
     module: Sequence[str]
@@ -62,63 +66,47 @@ class Part:
         self.wait_until_ready()
 
     def launch(self) -> None:
-        """Starts the process and does not wait for it: it may be meant to die soon."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - a fixed command of this module
-                [sys.executable, "-m", *self.module],
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        """Starts the process without waiting for it, because some tests start one that is meant to die soon."""
+        command = [sys.executable, "-m", *self.module]
+        self.process = start_process(command, environment=self.environment, log=self.log)
 
     def wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
         while not self.ready:
             if self.process is None or self.process.poll() is not None or time.monotonic() > give_up_at:
                 tail = self.log.read_text(errors="replace")[-3000:]
-                raise RuntimeError(f"{self.name} does not get ready:\n{tail}")
+                raise RuntimeError(f"{self.name} ended, or was not ready within {START_SECONDS:g} s:\n{tail}")
             time.sleep(0.02)
 
     @property
     def ready(self) -> bool:
-        """Whether its probe answers 200 now."""
-        try:
-            return httpx.get(self.probe, timeout=2).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
+        """Returns whether the probe answers 200 now."""
+        return http_answers(self.probe)
 
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def send_signal(self, signal_number: int) -> None:
-        """SIGSTOP, SIGCONT and the like."""
+        """Sends a signal after which the process still exists, such as SIGSTOP or SIGCONT."""
         if self.process is None:
-            raise RuntimeError(f"{self.name} does not run")
+            raise RuntimeError(f"{self.name} is not running")
         self.process.send_signal(signal_number)
 
     def stop(self, signal_number: int = signal.SIGTERM, *, seconds: float = 30) -> None:
         process, self.process = self.process, None
-        if process is None:
-            return
-        process.send_signal(signal_number)
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            stop_process(process, signal_number, seconds=seconds)
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """The process's JSON log, without what other programs wrote into it."""
+        """Reads the JSON lines of the process's log, without other programs' output in it."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @dataclass
 class Stack:
-    """APIs, workers, simulator, Valkey and store; `client` speaks to the first API."""
+    """The APIs, workers, simulator, Valkey and store. `client` calls the first API."""
 
     parts: dict[str, Part]
     servers: dict[str, Server]
@@ -143,45 +131,45 @@ class Stack:
         return body
 
     def heal(self) -> None:
-        """Makes every link whole again."""
+        """Repairs every link."""
         for proxy in self.links.values():
             proxy.heal()
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Looks until the condition holds. Raises NotInTime when it does not."""
+        """Polls the condition until it holds. Raises NotInTime if it does not hold in time."""
         give_up_at = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up_at:
                 raise NotInTime(f"the condition did not hold within {seconds} s")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def wait(self, task_id: str, *, seconds: float = 60) -> dict[str, Any]:
-        """The finished task; fails the test when it does not end in time."""
+        """Waits for the end of the task and returns it. Fails the test if it does not end in time."""
         give_up_at = time.monotonic() + seconds
         while True:
             try:
                 task = self.get(task_id)
-            except httpx.HTTPError:
+            except httpx.HTTPError:  # a story may kill or cut off the API meanwhile
                 task = {}
             if task.get("status") in TERMINAL:
                 return task
             if time.monotonic() > give_up_at:
                 raise AssertionError(f"task {task_id} did not end within {seconds} s: {task.get('status')}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
 
     def calls(self, task_id: str | None = None) -> Any:
-        """What the simulator counted."""
+        """Reads the calls that the simulator counted, of one task or of all."""
         query = {"task_id": task_id} if task_id else {}
         return self.simulator.get("/simulator/calls", params=query).json()
 
     def logged_errors(self) -> list[dict[str, Any]]:
-        """What any part has told at level error, or worse."""
+        """Reads what all parts have logged at level error or critical."""
         lines = [line for part in self.parts.values() for line in part.log_lines()]
         return [line for line in lines if line["level"] in ("error", "critical")]
 
     @contextmanager
     def database(self) -> Iterator[Any]:
-        """The product's database, not through any link."""
+        """Opens the product's database directly, not through any link."""
         with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
             yield client[self.database_name]
 
@@ -200,9 +188,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stack is made of. `settings` are further environment variables of all parts.
+    """The parts of a stack. `settings` are further environment variables of all parts.
 
-    `modules` names other modules than the product's own, for the kinds `api` and `worker` or for a part by its name.
+    `modules` replaces the product's own modules, for all parts of the kind `api` or `worker` or for one part by name.
     """
 
     workers: int = 1
@@ -215,14 +203,14 @@ class Plan:
 
 @contextmanager
 def running_stack(plan: Plan = Plan(), *, store: Server | None = None) -> Iterator[Stack]:
-    """Everything, started in order, stopped at the end; `store` is one that runs already."""
+    """Starts everything in order and stops it at the end. Uses `store` if one is given, which must run already."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="ao-stack-")))
         store = store or cleanup.enter_context(store_server())
         broker = cleanup.enter_context(broker_server())
         stack = _build(folder, store, broker, plan)
         for link in plan.links:
-            _lay(stack, link, cleanup)
+            _insert_proxy(stack, link, cleanup)
         try:
             for part in stack.parts.values():
                 part.start()
@@ -234,7 +222,7 @@ def running_stack(plan: Plan = Plan(), *, store: Server | None = None) -> Iterat
                 part.stop(signal.SIGKILL)
 
 
-def _lay(stack: Stack, link: Link, cleanup: ExitStack) -> None:
+def _insert_proxy(stack: Stack, link: Link, cleanup: ExitStack) -> None:
     part = stack.parts[link.part]
     url = part.environment[link.variable]
     address = urlsplit(url)
@@ -250,7 +238,7 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
     environment |= {
         "MONGO_URI": store.url,
         "REDIS_URL": broker.url,
-        "API_RATE_LIMIT_PER_MINUTE": "1000000",
+        "API_RATE_LIMIT_PER_MINUTE": "1000000",  # the highest value; a test submits faster than the default allows
         "OPENAI_API_KEY": "simulated",
         "OPENAI_BASE_URL": f"{simulator_url}/v1",
         "ANTHROPIC_API_KEY": "simulated",
@@ -258,7 +246,7 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
         "TAVILY_API_KEY": "simulated",
         "TAVILY_BASE_URL": simulator_url,
         "LOG_FORMAT": "json",
-        "AGENT_LEASE_SECONDS": "3",
+        "AGENT_LEASE_SECONDS": "3",  # not 30, so that a lost run is requeued within a test's time
         "AGENT_TASK_RETRY_BASE_SECONDS": "0.1",
         **plan.settings,
     }

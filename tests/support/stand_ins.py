@@ -1,4 +1,4 @@
-"""Programs of others, in whose place shell scripts note how they were called, for scripts that run on a server."""
+"""Stand-ins for foreign programs in tests of scripts that run on a server: shell scripts that record their calls."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+LONGEST_SECONDS = 300  # a hang; one script creates a virtual environment, which takes 40 s on a busy machine
+
 STAND_IN = """#!/bin/sh
-# Notes how it was called and what it was told, and does as the test has written down.
+# Records its arguments and its standard input, then runs the commands that the test has prepared for it.
 echo "$(basename "$0") $*" >>"$TEST_CALLS"
-case "$*" in *"--values -"*) cat >"$TEST_TOLD" ;; esac
+case "$*" in *"--values -"*) cat >"$TEST_INPUT" ;; esac
 answer="$TEST_ANSWERS/$(basename "$0")-$1"
 [ -r "$answer" ] || answer="$TEST_ANSWERS/$(basename "$0")"
 [ ! -r "$answer" ] || . "$answer"
@@ -20,7 +22,7 @@ answer="$TEST_ANSWERS/$(basename "$0")-$1"
 
 @dataclass
 class Machine:
-    """A server's file system below `root`, and programs that only tell. `folder` is there and empty at first."""
+    """A server's file system below `root`, and its stand-ins. `folder` must exist and be empty at first."""
 
     folder: Path
 
@@ -33,14 +35,14 @@ class Machine:
         return self.folder / "root"
 
     def stand_in(self, path: Path | str, script: str = STAND_IN) -> None:
-        """A program by its whole path, or by its name for one that is found on PATH."""
+        """Installs a stand-in at a full path, or under a name that PATH finds."""
         program = self.folder / "bin" / path
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(script)
         program.chmod(0o755)
 
     def answer(self, program: str, commands: str) -> None:
-        """Shell commands of a program, or of a program and its first argument (`helm-status`)."""
+        """Prepares shell commands for a program, or for a program and its first argument (`helm-status`)."""
         (self.folder / "answers" / program).write_text(commands)
 
     def run(self, command: Sequence[str], **settings: str) -> subprocess.CompletedProcess[str]:
@@ -51,14 +53,14 @@ class Machine:
                 "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
                 "AGENT_ROOT": str(self.root),
                 "TEST_CALLS": str(self.folder / "calls"),
-                "TEST_TOLD": str(self.folder / "told"),
+                "TEST_INPUT": str(self.folder / "input"),
                 "TEST_ANSWERS": str(self.folder / "answers"),
                 **settings,
             },
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False,
         )  # fmt: skip
 
     @property
     def calls(self) -> list[str]:
-        """Of the last run, in order."""
+        """Returns the calls of the last run in order."""
         return (self.folder / "calls").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Tasks for tests: built as the API builds them, brought into a state by the real repositories."""
+"""Tasks for tests: built as the API builds them, moved into a status by the real repositories."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def new_task(text: str = "Write about tides", **fields: Any) -> NewTask:
 
 
 def waiting_document(text: str, **fields: Any) -> dict[str, Any]:
-    """A queued task as the API stores it, for tests that put many or strange ones into the database themselves."""
+    """Builds a queued task as the API stores it, for tests that insert many or malformed ones themselves."""
     now = datetime.now(UTC)
     task = new_task(text, **{"tenant": DEFAULT_TENANT, **fields})
     return {
@@ -66,7 +66,7 @@ def dispatch_repository(
 
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:
-    """A task that was submitted, dispatched and claimed."""
+    """Inserts a task that is dispatched already, and claims it."""
     accepted = await task_repository(db).insert(new_task(**fields), dispatched=True, new_session=False)
     return await claim(db, accepted.id, lease_seconds=lease_seconds)
 
@@ -80,7 +80,7 @@ async def claim(db: Database, task_id: TaskId, *, lease_seconds: float = 30) -> 
 
 
 async def claim_once_dispatched(db: Database, task_id: TaskId) -> tuple[Task, Claim]:
-    """Of a task that the API has taken: where it could not be sent at once, the leader does it a moment later."""
+    """Claims a submitted task as soon as it is dispatched. The leader dispatches it if the API could not at once."""
     async with asyncio.timeout(DISPATCH_SECONDS):
         while await db["tasks"].count_documents({"_id": task_id, "dispatched_at": {"$ne": None}}) == 0:
             continue

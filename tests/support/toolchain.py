@@ -1,4 +1,4 @@
-"""Programs that are built from pinned Go modules (`tools/`), once, into a cache."""
+"""Programs built from pinned Go modules (`tools/`), each once, into a cache that all test runs share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BUILD_SECONDS = 3_000
 
 
 class NoGo(Exception):
-    """Nothing to build with: the reason why tests are skipped."""
+    """The absence of Go, and so the reason why tests are skipped."""
 
 
 @functools.cache
 def built(tool: str) -> Path:
-    """The folder with what `tools/<tool>` builds; minutes the first time. Raises NoGo."""
+    """Builds `tools/<tool>` and returns its folder. The first time takes minutes. Raises NoGo."""
     if shutil.which("go") is None:
-        raise NoGo(f"there is no Go to build tools/{tool} with; install Go 1.26 or later")
+        raise NoGo(f"Go is not installed, so tools/{tool} cannot be built; install Go 1.26 or later")
     done = subprocess.run(  # noqa: S603  a script of this repository
         ["/bin/sh", str(BUILD), tool], check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_SECONDS
     )
@@ -29,7 +29,7 @@ def built(tool: str) -> Path:
 
 
 def built_or_skipped(tool: str) -> Path:
-    """As `built`; skips the test where there is nothing to build with."""
+    """Builds the tool, or skips the test if Go is not installed."""
     try:
         return built(tool)
     except NoGo as reason:

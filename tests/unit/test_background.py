@@ -5,17 +5,17 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.background import keep_running, running_duties
+from app.background import Duty, keep_running, running_duties
 
 
-async def until_logged(duty: object, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """What is logged until the duty has begun for the third time."""
+async def log_lines_of(duty: Duty, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Runs the duty until it has begun for the third time. Returns the log lines."""
     monkeypatch.setattr("app.background.RESTART_SECONDS", 0)
     begun = asyncio.Semaphore(0)
 
     async def counted() -> None:
         begun.release()
-        await duty()  # type: ignore[operator]  # each test hands in a coroutine function
+        await duty()
 
     with capture_logs() as lines:
         running = asyncio.create_task(keep_running("dusting", counted))
@@ -26,21 +26,21 @@ async def until_logged(duty: object, monkeypatch: pytest.MonkeyPatch) -> list[di
     return [dict(line) for line in lines]
 
 
-async def test_a_duty_that_fails_is_begun_again_and_its_causes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_duty_that_fails_is_restarted_and_its_causes_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail() -> None:
         raise ExceptionGroup("both", [ValueError("a secret"), ExceptionGroup("deeper", [KeyError("another")])])
 
-    lines = await until_logged(fail, monkeypatch)
+    lines = await log_lines_of(fail, monkeypatch)
 
     assert [line["error_class"] for line in lines[:2]] == ["ValueError", "KeyError"]
     assert "secret" not in str(lines)
 
 
-async def test_a_duty_that_ends_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_duty_that_ends_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def end() -> None:
         return
 
-    assert (await until_logged(end, monkeypatch))[0]["event"] == "background_duty_ended"
+    assert (await log_lines_of(end, monkeypatch))[0]["event"] == "background_duty_ended"
 
 
 async def test_duties_end_with_the_body() -> None:

@@ -1,4 +1,4 @@
-"""The tree keeps the shape that import, packaging and pytest rely on."""
+"""The shape of the source tree that imports, packaging and pytest rely on."""
 
 from __future__ import annotations
 

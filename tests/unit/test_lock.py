@@ -63,7 +63,7 @@ def test_a_lock_names_no_address(text: str) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_has_the_versions_that_are_tested(image: str) -> None:
+def test_an_image_has_the_tested_versions(image: str) -> None:
     tested = {(pin.name, str(pin.specifier)) for pin in _locked()}
 
     assert {(pin.name, str(pin.specifier)) for pin in _locked(LOCKS[image])} - tested == set()
@@ -87,7 +87,7 @@ def test_an_image_holds_nothing_of_the_others(image: str, foreign: tuple[str, ..
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_has_all_that_its_extra_declares(image: str) -> None:
+def test_an_image_has_all_packages_of_its_extra(image: str) -> None:
     held = {canonicalize_name(pin.name) for pin in _locked(LOCKS[image])}
     declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"][image]]
 

@@ -44,7 +44,7 @@ def with_code(task: Mapping[str, Any]) -> str | None:
 def turned_down(task: Mapping[str, Any]) -> str | None:
     if task["error"] is not None and task["error"]["type"] == "UNKNOWN_TASK_TYPE":
         return None
-    return "nobody should have taken it (UNKNOWN_TASK_TYPE)"
+    return "no agent should have taken it (UNKNOWN_TASK_TYPE)"
 
 
 def answered_by_fallback(task: Mapping[str, Any]) -> str | None:
@@ -91,8 +91,8 @@ SCENES = (
         Trick.FOLLOW_UP,
     ),
     Scene(
-        "A task that nobody here can do",
-        "nobody can",
+        "A task that no agent here can do",
+        "no agent can",
         "Bake me a chocolate cake and bring it to my desk",
         turned_down,
     ),

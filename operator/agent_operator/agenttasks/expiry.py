@@ -1,6 +1,6 @@
-"""Deletes finished AgentTasks when their time to live is over.
+"""The expiry of AgentTasks: deletes finished ones when their time to live is over.
 
-Only those whose end is near are remembered; the survey finds the others in time.
+It remembers only the deletions of the near future; the survey finds the others before they are due.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 
 
 class Expiry:
-    """`horizon` is how far ahead deletions are remembered."""
+    """The deletions that are due within the `horizon`, in order."""
 
     def __init__(
         self, objects: AgentTasks, clock: Clock, metrics: AgentTaskMetrics, pulse: Pulse, *, horizon: timedelta
@@ -39,7 +39,7 @@ class Expiry:
         self._planned: set[str] = set()
 
     def plan(self, namespace: str, name: str, uid: str, status: Mapping[str, Any], ttl_seconds: int) -> None:
-        """To be deleted so long after its completion, where that is soon; twice is once."""
+        """Plans the deletion of a finished object `ttl_seconds` after its completion, if that is within the horizon."""
         ended = status.get("completionTime")
         if ended is None or uid in self._planned:
             return
@@ -49,14 +49,14 @@ class Expiry:
             heapq.heappush(self._due, (due, uid, namespace, name))
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Deletes objects as they become due, until it is cancelled."""
         while True:
             self._pulse.beat("expiry")
             if not await self.delete_next():
                 await asyncio.sleep(TICK_SECONDS)
 
     async def delete_next(self) -> bool:
-        """Deletes one whose time is over; False where there is none."""
+        """Deletes one object that is due. Returns False if there is none."""
         if not self._due or self._due[0][0] > self._clock.now():
             return False
         _, *found = heapq.heappop(self._due)
@@ -67,7 +67,7 @@ class Expiry:
         try:
             await self._objects.delete(namespace, name, uid)
         except (NotThere, HasChanged):
-            pass  # somebody was faster
+            pass  # a user or another operator has deleted it
         except ClusterError as error:
             _log.warning("expired_object_not_deleted", reason=error.reason, uid=uid)
             heapq.heappush(self._due, (self._clock.now() + RETRY, uid, namespace, name))

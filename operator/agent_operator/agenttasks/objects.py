@@ -1,11 +1,11 @@
-"""AgentTasks in Kubernetes: the reads and writes that the operator makes, each with what it expects to find.
+"""AgentTasks in Kubernetes: the reads and writes that the operator makes. Each write names the object's uid.
 
-Its rights are list, watch, patch and delete: a single object is read as a list of one.
+The operator may list, watch, patch and delete, but not get: it reads a single object as a list of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,22 @@ from agent_operator.kube.cluster import Cluster, HasChanged, NotThere, Object
 GROUP = "agentorchestrator.dev"
 VERSION = "v1alpha1"
 PLURAL = "agenttasks"
-LOOKS = 5
+# A conflict needs another writer between a read and the patch after it; five in a row would be a fight over the object.
+CONFLICT_TRIES = 5
 
 
 @dataclass(frozen=True)
 class AgentTasks:
-    """`namespaces` are those that are served; empty: all."""
+    """The AgentTasks of the served `namespaces`; empty means all."""
 
     cluster: Cluster
     namespaces: tuple[str, ...] = ()
 
     async def check(self) -> None:
-        """Raises NotThere where the CRD is not installed, NotAllowed where not all may be listed, ClusterError."""
+        """Checks that the operator can list the objects.
+
+        Raises NotThere if the CRD is not installed, NotAllowed if a namespace may not be listed, and ClusterError.
+        """
         kinds = await self.cluster.get(f"/apis/{GROUP}/{VERSION}")
         if PLURAL not in {kind.get("name") for kind in kinds.get("resources", ())}:
             raise NotThere("NotFound", f"{PLURAL}.{GROUP} is not served")
@@ -34,8 +38,8 @@ class AgentTasks:
             async for _ in self.cluster.list(path):
                 break
 
-    async def all(self) -> AsyncIterator[Object]:
-        """Every object of the served namespaces. Raises ClusterError."""
+    async def read_all(self) -> AsyncIterator[Object]:
+        """Reads every object of the served namespaces. Raises ClusterError."""
         for path in self._paths():
             async for body in self.cluster.list(path):
                 yield body
@@ -43,26 +47,30 @@ class AgentTasks:
     def _paths(self) -> list[str]:
         return [_path(namespace) for namespace in self.namespaces] or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
 
-    async def look(self, namespace: str, name: str) -> Object | None:
-        """The object that has this name now. Raises ClusterError."""
+    async def read(self, namespace: str, name: str) -> Object | None:
+        """Reads the object that has this name now; None if there is none. Raises ClusterError."""
         async for body in self.cluster.list(_path(namespace), fieldSelector=f"metadata.name={name}"):
             return body
         return None
 
     async def write_status(self, entry: Entry, change: Mapping[str, Any]) -> None:
-        """A merge patch of the status. Raises ClusterError: NotThere, HasChanged where it is another object by now."""
+        """Applies a merge patch to the status.
+
+        Raises ClusterError: NotThere if the object is gone, HasChanged if another object has its name now.
+        """
+        # No resourceVersion: only the operator writes the status, so a user's change of the spec is no conflict.
         body = await self.cluster.patch(
             _path(entry.namespace, entry.name, "status"), {"metadata": {"uid": entry.uid}, "status": change}
         )
-        entry.saw(body["metadata"])
+        entry.record_metadata(body["metadata"])
 
     async def protect(self, entry: Entry) -> None:
-        """Deletion waits for us from now on. Raises ClusterError."""
+        """Adds the finalizer, so a deletion waits for the operator from now on. Raises ClusterError."""
         if FINALIZER not in entry.finalizers:
             await self._change(entry, lambda: {"finalizers": [*entry.finalizers, FINALIZER]})
 
     async def release(self, entry: Entry, *, finished: bool) -> None:
-        """Deletion no longer waits for us; one that has finished is no longer watched. Raises ClusterError."""
+        """Removes the finalizer; the label of a `finished` object takes it out of the watch. Raises ClusterError."""
 
         def change() -> dict[str, Any]:
             metadata: dict[str, Any] = {}
@@ -75,33 +83,35 @@ class AgentTasks:
         await self._change(entry, change)
 
     async def watch_again(self, entry: Entry) -> None:
-        """Takes the label away that somebody gave to an object that has not finished. Raises ClusterError."""
+        """Removes the label if somebody has put it on an object that has not finished. Raises ClusterError."""
         await self._change(entry, lambda: {"labels": {FINISHED_LABEL: None}} if entry.labelled else {})
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:
-        """Only this very object. Raises ClusterError."""
+        """Deletes the object, unless another one has its name by now. Raises ClusterError."""
         await self.cluster.delete(_path(namespace, name), uid=uid)
 
-    async def _change(self, entry: Entry, change: Any) -> None:
-        """Patches the metadata as `change` says, anew for as long as somebody else is faster."""
-        for _ in range(LOOKS):
+    async def _change(self, entry: Entry, change: Callable[[], dict[str, Any]]) -> None:
+        """Patches the metadata with the result of `change`; after a conflict reads the object and tries again."""
+        for _ in range(CONFLICT_TRIES):
             metadata = change()
             if not metadata:
                 return
+            # A merge patch replaces the whole list of finalizers. Without the resourceVersion it would remove one that
+            # another controller has added meanwhile.
             expected = {"uid": entry.uid, "resourceVersion": entry.resource_version}
             try:
                 body = await self.cluster.patch(
                     _path(entry.namespace, entry.name), {"metadata": {**expected, **metadata}}
                 )
             except HasChanged:
-                found = await self.look(entry.namespace, entry.name)
+                found = await self.read(entry.namespace, entry.name)
                 if found is None or found["metadata"]["uid"] != entry.uid:
                     raise NotThere("NotFound", "the object is gone") from None
-                entry.saw(found["metadata"])
+                entry.record_metadata(found["metadata"])
             else:
-                entry.saw(body["metadata"])
+                entry.record_metadata(body["metadata"])
                 return
-        raise HasChanged("Conflict", f"the object was changed {LOOKS} times in between")
+        raise HasChanged("Conflict", f"the object was changed {CONFLICT_TRIES} times between a read and a patch")
 
 
 def _path(namespace: str, name: str = "", subresource: str = "") -> str:

@@ -1,8 +1,9 @@
-"""What an AgentTask asks for, done over REST: hand the task in once, hold it back, cancel it, let it go.
+"""The reconciler: takes one step from the state of an AgentTask to what its spec requests. It submits the task once,
+holds it back, cancels it, and releases the object.
 
-Level-triggered: what is to be done follows from how the object and its task stand, not from what happened to them. All
-of it may be interrupted anywhere and done again. The object's uid is the idempotency key: the same object never makes
-two tasks, and once it has a task it is never handed in again.
+Level-triggered: the step follows from the states of the object and its task, not from the events that led to them. A
+step may be interrupted anywhere and done again. The object's uid is the idempotency key, so an object never makes two
+tasks, and once it has a task it is never submitted again.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from agent_operator.agenttasks.register import Entry, Register
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.backpressure import Gate
+from agent_operator.rest.backpressure import Backpressure
 from agent_operator.rest.rest_client import (
     KeyTaken,
-    Orchestrator,
-    OrchestratorAway,
-    OrchestratorError,
-    OrchestratorRefused,
+    RestClient,
+    RestError,
+    RestRefused,
+    RestUnavailable,
     TaskGone,
 )
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics
 
-DELETION_PATIENCE_SECONDS = 60.0
-# A submission is at most five calls of the API to its database, of 5 s each by default. Shorter than the patience with
-# deletions, so that these still end as they should.
+# A deletion waits this long for an API that does not answer: an outage must not block deletions for ever.
+DELETION_WAIT_SECONDS = 60.0
+# How long a submission without an answer may still arrive. The API makes at most five calls to its database for it, of
+# 5 s each by default. Shorter than DELETION_WAIT_SECONDS, so a deletion still finds a task that arrives late.
 LATE_SECONDS = 45.0
-LATE_LOOK_SECONDS = 5.0
+LATE_RETRY_SECONDS = 5.0
 Spec = Mapping[str, Any]
 
 _log = get_logger(__name__)
@@ -43,29 +45,29 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Reconciler:
-    """`cluster_name` tells this cluster's objects from another's of the same API."""
+    """The reconciler of one cluster's AgentTasks. `cluster_name` distinguishes clusters that share an API."""
 
     objects: AgentTasks
-    orchestrator: Orchestrator
+    rest: RestClient
     register: Register
     writer: StatusWriter
     events: EventRecorder
     expiry: Expiry
-    gate: Gate
+    backpressure: Backpressure
     clock: Clock
     metrics: AgentTaskMetrics
     cluster_name: str
 
     async def reconcile(self, entry: Entry) -> None:
-        """One step towards what is asked for. Raises OrchestratorAway, ClusterError: then again later."""
+        """Takes one step. Raises RestUnavailable, ClusterError: the caller tries again later."""
         if entry.gone:
-            await self._miss(entry)
+            await self._handle_missing(entry)
         elif entry.ended:
             await self._finish(entry)
         elif entry.deleting:
             if entry.deletion_seen_at is None:
                 entry.deletion_seen_at = self.clock.monotonic()
-            await self._give_up(entry)
+            await self._handle_deletion(entry)
         else:
             await self.objects.watch_again(entry)
             await self._follow_spec(entry)
@@ -80,68 +82,72 @@ class Reconciler:
 
     async def _submit(self, entry: Entry) -> None:
         try:
-            self.gate.enter(entry.namespace)
-        except OrchestratorAway as closed:
-            await self._hold_up(entry, closed)
+            self.backpressure.check(entry.namespace)
+        except RestUnavailable as back_off:
+            await self._record_held_up(entry, back_off)
             raise
         spec = entry.spec or await self._read_spec(entry)
         if spec is None:
             return
+        # Before the submission: an object deleted right after it must wait until its task is cancelled.
         await self.objects.protect(entry)
         try:
-            task_id = await self._hand_in(entry, spec)
-        except OrchestratorAway as away:
-            if away.uncertain:
+            task_id = await self._submit_or_attach(entry, spec)
+        except RestUnavailable as unavailable:
+            if unavailable.uncertain:
                 entry.uncertain_since = self.clock.monotonic()
-            self.gate.close(entry.namespace, away)
-            await self._hold_up(entry, away)
+            self.backpressure.begin(entry.namespace, unavailable)
+            await self._record_held_up(entry, unavailable)
             raise
-        except OrchestratorRefused as refusal:
-            self.gate.taken(entry.namespace)
+        except RestRefused as refusal:
+            self.backpressure.lift(entry.namespace)
+            # An earlier submission without an answer may have made the task before the API began to refuse it.
             if entry.uncertain_since is None or await self._find_task(entry) is None:
-                await self._refuse(entry, refusal)
+                await self._record_refusal(entry, refusal)
             return
-        self.gate.taken(entry.namespace)
+        self.backpressure.lift(entry.namespace)
         self.metrics.operator_submissions.labels(outcome="accepted").inc()
-        self.register.let_go(entry)
+        self.register.drop_spec(entry)
         await self.writer.write(entry, lambda status, moment: statuses.submitted(status, task_id, moment))
-        if not entry.gone:  # told also where the mirror was first to show the task
-            self.events.tell(entry.reference, reason="Submitted", message=f"The API took the task as {task_id}.")
+        # The write may have changed nothing, because the mirror was faster; the submission has its event in any case.
+        if not entry.gone:
+            self.events.emit(entry.reference, reason="Submitted", message=f"The API accepted the task as {task_id}.")
 
     async def _read_spec(self, entry: Entry) -> Spec | None:
-        """None where there is no such object any more."""
-        body = await self.objects.look(entry.namespace, entry.name)
+        """Reads the spec that the register had no room for. Returns None if the object is gone."""
+        body = await self.objects.read(entry.namespace, entry.name)
         if body is None or body["metadata"]["uid"] != entry.uid:
             entry.gone = True
-            await self._miss(entry)
+            await self._handle_missing(entry)
             return None
         spec: Spec = body["spec"]
         return spec
 
-    async def _hand_in(self, entry: Entry, spec: Spec) -> str:
+    async def _submit_or_attach(self, entry: Entry, spec: Spec) -> str:
         try:
-            return await self.orchestrator.submit(self._request(entry, spec), tenant=entry.namespace, key=entry.uid)
+            return await self.rest.submit(self._request(entry, spec), tenant=entry.namespace, key=entry.uid)
         except KeyTaken as taken:
-            return taken.task_id  # made by this object, by an operator of another version
+            return taken.task_id  # an operator of another version submitted this object with another body
 
-    async def _hold_up(self, entry: Entry, away: OrchestratorAway) -> None:
+    async def _record_held_up(self, entry: Entry, unavailable: RestUnavailable) -> None:
         self.metrics.operator_submissions.labels(outcome="held_up").inc()
         before = condition_of(entry.status, Condition.ACCEPTED)
-        message = f"{away} It is tried again until the API takes it."
+        message = f"{unavailable} The operator tries again until the API accepts the task."
         await self.writer.write(
-            entry, lambda status, moment: statuses.held_up(status, moment, reason=away.code, message=message)
+            entry, lambda status, moment: statuses.held_up(status, moment, reason=unavailable.code, message=message)
         )
-        reason = statuses.camel(away.code)
+        reason = statuses.camel(unavailable.code)
+        # One event for each new reason, not one for each retry.
         if before is None or before["reason"] != reason:
-            self.events.tell(entry.reference, reason=reason, message=message, warning=True)
+            self.events.emit(entry.reference, reason=reason, message=message, warning=True)
 
-    async def _refuse(self, entry: Entry, refusal: OrchestratorRefused) -> None:
+    async def _record_refusal(self, entry: Entry, refusal: RestRefused) -> None:
         self.metrics.operator_submissions.labels(outcome="refused").inc()
         message = str(refusal)
         await self.writer.write(
             entry, lambda status, moment: statuses.refused(status, moment, reason=refusal.code, message=message)
         )
-        self.events.tell(entry.reference, reason=statuses.camel(refusal.code), message=message, warning=True)
+        self.events.emit(entry.reference, reason=statuses.camel(refusal.code), message=message, warning=True)
         await self._finish(entry)
 
     def _request(self, entry: Entry, spec: Spec) -> dict[str, Any]:
@@ -166,72 +172,76 @@ class Reconciler:
         return _present(fields)
 
     async def _cancel(self, entry: Entry) -> None:
-        if await self._stop(entry):
+        if await self._cancel_task(entry):
             if entry.ended:
                 await self._finish(entry)
             return
         if await self.writer.write(entry, statuses.cancelled_unsubmitted):
-            self.events.tell(entry.reference, reason="Cancelled", message="Cancelled before it was submitted.")
+            self.events.emit(entry.reference, reason="Cancelled", message="Cancelled before it was submitted.")
         await self._finish(entry)
 
-    async def _stop(self, entry: Entry) -> bool:
-        """Asks the API once to stop the object's task, also one whose id was not learned; whether there is one."""
+    async def _cancel_task(self, entry: Entry) -> bool:
+        """Cancels the object's task once, also a task whose id the operator never learned.
+
+        Returns whether there is a task.
+        """
         if entry.stopped:
             return True
         task_id = entry.task_id or await self._find_task(entry)
         if task_id is None:
             return False
         try:
-            await self.orchestrator.cancel(task_id, tenant=entry.namespace)
+            await self.rest.cancel(task_id, tenant=entry.namespace)
         except TaskGone:
             _log.info("task_to_cancel_is_gone", task_id=task_id, uid=entry.uid)
         entry.stopped = True
         return True
 
     async def _find_task(self, entry: Entry) -> str | None:
-        """The task that the object's key has made, whose state is then shown, too, if there still is an object.
+        """Finds the task that was submitted under the object's key, and writes its state into the status.
 
-        Raises OrchestratorAway for as long as a submission may still make one.
+        Raises RestUnavailable while an earlier submission may still arrive.
         """
-        made = await self.orchestrator.find_by_key(entry.uid, tenant=entry.namespace)
+        made = await self.rest.find_by_key(entry.uid, tenant=entry.namespace)
         if made is not None:
             await self.writer.mirror(entry, made)
             return made.task_id
         since = entry.uncertain_since
         if since is not None and self.clock.monotonic() - since < LATE_SECONDS:
-            message = "It is not certain yet whether the API took the task."
-            raise OrchestratorAway("SUBMISSION_UNCERTAIN", message, retry_seconds=LATE_LOOK_SECONDS)
+            message = "A submission had no answer, and the API may still accept it."
+            raise RestUnavailable("SUBMISSION_UNCERTAIN", message, retry_seconds=LATE_RETRY_SECONDS)
         return None
 
-    async def _give_up(self, entry: Entry) -> None:
-        """The object is being deleted: its task is stopped, and the object goes, if need be without that."""
+    async def _handle_deletion(self, entry: Entry) -> None:
+        """Cancels the task of an object that is being deleted, and releases the object, after a while in any case."""
         try:
-            await self._stop(entry)
-        except OrchestratorError as error:
-            if self.clock.monotonic() - (entry.deletion_seen_at or 0.0) < DELETION_PATIENCE_SECONDS:
+            await self._cancel_task(entry)
+        except RestError as error:
+            if self.clock.monotonic() - (entry.deletion_seen_at or 0.0) < DELETION_WAIT_SECONDS:
                 raise
-            _log.warning("deleted_without_cancel", code=error.code, uid=entry.uid, task_id=entry.task_id)
+            _log.warning("deleted_without_cancel", error_code=error.code, uid=entry.uid, task_id=entry.task_id)
+        # If the task still runs, the survey cancels it as an orphan.
         await self.objects.release(entry, finished=False)
         self.register.forget(entry)
 
-    async def _miss(self, entry: Entry) -> None:
-        """The watch shows the object no more: it is gone, or somebody labelled it as finished."""
-        body = await self.objects.look(entry.namespace, entry.name)
+    async def _handle_missing(self, entry: Entry) -> None:
+        """Handles an object that the watch no longer shows: it is gone, or somebody has labelled it as finished."""
+        body = await self.objects.read(entry.namespace, entry.name)
         if body is not None and body["metadata"]["uid"] == entry.uid:
-            self.register.note(body)
-            async with entry.writing:
+            self.register.record(body)
+            async with entry.writing:  # a write that is under way has the older status as its base
                 entry.status = dict(body.get("status") or {})
             await self.reconcile(entry)
             return
         if not entry.ended:
-            await self._stop(entry)
+            await self._cancel_task(entry)
         self.register.forget(entry)
 
     async def _finish(self, entry: Entry) -> None:
-        """Nothing is left to do but to delete the object when its time has come."""
+        """Releases an object whose task has ended, and plans its deletion."""
         await self.objects.release(entry, finished=True)
         self.expiry.plan(entry.namespace, entry.name, entry.uid, entry.status, entry.ttl_seconds)
-        self.register.finished(entry)
+        self.register.record_finished(entry)
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,23 +1,26 @@
-"""The AgentTasks that are under way, as they were last seen and as this operator last wrote them.
+"""The operator's memory of the AgentTasks that are under way: as it last saw them, and as it last wrote them.
 
-What has ended is forgotten, so memory follows what runs and not what there ever was. Texts of tasks are kept only while
-they wait to be submitted, and only up to a bound: what does not fit is read again when its turn comes. All of it is
-rebuilt from the objects when the operator starts.
+An object that has ended is forgotten, so the memory in use follows the number of objects under way. Texts of tasks are
+kept only until they are submitted, and only up to a bound: a text that does not fit is read again when it is submitted.
+After a start the operator builds the register from the objects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent_operator.agenttasks.status import Status, phase_of
+from app.ports import Clock
 
 FINALIZER = "agentorchestrator.dev/cancel"
 FINISHED_LABEL = "agentorchestrator.dev/finished"
-HELD_BYTES = 16 * 2**20
+# The operator's memory limit is 128 Mi; the rest is for Python, kopf and the entries.
+SPEC_BYTES = 16 * 2**20
+# The watch shows the operator's last writes of a finished object a moment later. The minute covers a watch that is slow
+# or was cut; an event that comes later makes a new entry, and the reconcile loop finishes it once more.
 ECHO_SECONDS = 60.0
 
 Body = Mapping[str, Any]
@@ -25,11 +28,11 @@ Body = Mapping[str, Any]
 
 @dataclass(eq=False)
 class Entry:
-    """One object. `rev` is the newest revision of its task that was seen; `writing` keeps its writes in order.
+    """One AgentTask. `rev` is the revision of its task that the status shows; `writing` keeps the writes in order.
 
-    `spec` is None where it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API knows that
-    its task is to stop. `uncertain_since`: when it was last left open whether the API took the task.
-    `looks_in_vain` counts, since `missing_since`, how often the API did not know its task.
+    `spec` is None if it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API was asked to
+    cancel the task. `uncertain_since`: the last time at which a submission ended without an answer, so that the API may
+    have accepted it. `misses`: how many times in a row, since `missing_since`, the API did not know the task.
     """
 
     uid: str
@@ -51,9 +54,9 @@ class Entry:
     uncertain_since: float | None = None
     rev: int = 0
     failures: int = 0
-    looks_in_vain: int = 0
+    misses: int = 0
     missing_since: float | None = None
-    noted_at: float = field(default_factory=time.monotonic)
+    recorded_at: float = 0.0
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -67,7 +70,7 @@ class Entry:
 
     @property
     def reference(self) -> dict[str, str]:
-        """How a Kubernetes event names the object."""
+        """The reference to the object in a Kubernetes event."""
         return {
             "apiVersion": "agentorchestrator.dev/v1alpha1",
             "kind": "AgentTask",
@@ -76,8 +79,8 @@ class Entry:
             "uid": self.uid,
         }
 
-    def saw(self, metadata: Mapping[str, Any]) -> None:
-        """Takes over what an answer or an event tells of the object."""
+    def record_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Records what an answer of the API server or an event shows of the object."""
         self.generation = max(self.generation, metadata.get("generation", 1))
         self.resource_version = metadata.get("resourceVersion", "")
         self.finalizers = tuple(metadata.get("finalizers") or ())
@@ -85,94 +88,100 @@ class Entry:
         self.deleting = "deletionTimestamp" in metadata
 
     def is_newer_than(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether something later was seen of the object already."""
+        """Checks whether the operator has seen a later version of the object than this one."""
+        # By its contract a resourceVersion is opaque. etcd's is a growing number, and servers that use others get
+        # False here: then an older version may be recorded, and the next event or survey corrects that.
         known, shown = self.resource_version, metadata.get("resourceVersion", "")
         return known.isdigit() and shown.isdigit() and int(known) > int(shown)
 
 
 class Register:
-    """Found by the object's uid, which is also the task's idempotency key."""
+    """The entries by the object's uid, which is also the task's idempotency key."""
 
-    def __init__(self, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, clock: Clock, *, spec_bytes: int = SPEC_BYTES) -> None:
+        self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._finished: dict[str, float] = {}
         self._fresh: set[str] = set()
-        self._room = held_bytes
+        self._room = spec_bytes
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(list(self._entries.values()))
+        return iter(list(self._entries.values()))  # a copy: entries come and go while a caller awaits between two
 
     def get(self, uid: str | None) -> Entry | None:
         return None if uid is None else self._entries.get(uid)
 
-    def note(self, body: Body) -> Entry | None:
-        """The entry of an object as Kubernetes shows it now; a status that we wrote is newer than the one it shows.
+    def record(self, body: Body) -> Entry | None:
+        """Records an object as Kubernetes shows it, and returns its entry.
 
-        None for one that finished a moment ago: that is the echo of our own last writes.
+        An entry keeps its status: the operator wrote it, so it is newer than the one that Kubernetes shows. Returns
+        None for an object that has just finished: the event is the echo of the operator's own last writes.
         """
         metadata, spec = body["metadata"], body["spec"]
         entry = self._entries.get(metadata["uid"])
         if entry is None:
-            if self._echoes(metadata["uid"]):
+            if self._is_echo(metadata["uid"]):
                 return None
             entry = self._entries[metadata["uid"]] = Entry(
                 uid=metadata["uid"],
                 namespace=metadata["namespace"],
                 name=metadata["name"],
                 status=dict(body.get("status") or {}),
+                recorded_at=self._clock.monotonic(),
             )
             self._fresh.update([entry.uid] if entry.task_id else [])
         entry.gone = False
         if entry.is_newer_than(metadata):
             return entry
-        entry.saw(metadata)
+        entry.record_metadata(metadata)
         entry.cancel, entry.suspend = bool(spec.get("cancel")), bool(spec.get("suspend"))
         entry.ttl_seconds = spec.get("ttlSecondsAfterFinished", entry.ttl_seconds)
-        self._hold(entry, spec)
+        self._keep_spec(entry, spec)
         return entry
 
-    def _hold(self, entry: Entry, spec: Mapping[str, Any]) -> None:
-        self.let_go(entry)
+    def _keep_spec(self, entry: Entry, spec: Mapping[str, Any]) -> None:
+        self.drop_spec(entry)
         size = _size(spec)
         if entry.task_id is None and not entry.ended and size <= self._room:
             self._room -= size
             entry.spec = spec
 
     def take_fresh(self) -> list[Entry]:
-        """Those that had a task already when they were first seen: what became of it meanwhile, nobody has told."""
+        """Returns, once, the entries that had a task when they were first seen: their states may be outdated."""
         fresh, self._fresh = self._fresh, set()
         return [entry for uid in fresh if (entry := self._entries.get(uid)) is not None]
 
-    def let_go(self, entry: Entry) -> None:
-        """The text is not needed any more."""
+    def drop_spec(self, entry: Entry) -> None:
+        """Drops the spec, which is not needed after the submission."""
         if entry.spec is not None:
             self._room += _size(entry.spec)
             entry.spec = None
 
-    def finished(self, entry: Entry) -> None:
-        """Forgets the entry, and for a while what is still heard of it."""
+    def record_finished(self, entry: Entry) -> None:
+        """Forgets the entry, and for a while ignores events of its object."""
         self.forget(entry)
-        self._finished[entry.uid] = time.monotonic()
+        self._finished[entry.uid] = self._clock.monotonic()
 
-    def _echoes(self, uid: str) -> bool:
-        """Whether the object finished lately; what finished earlier is dropped, the oldest stands first."""
-        heard_since = time.monotonic() - ECHO_SECONDS
+    def _is_echo(self, uid: str) -> bool:
+        """Checks whether the object finished less than `ECHO_SECONDS` ago."""
+        since = self._clock.monotonic() - ECHO_SECONDS
         while self._finished:
-            oldest = next(iter(self._finished))
-            if self._finished[oldest] >= heard_since:
+            oldest = next(iter(self._finished))  # a dict keeps the order in which its keys were added
+            if self._finished[oldest] >= since:
                 break
             del self._finished[oldest]
         return uid in self._finished
 
     def forget(self, entry: Entry) -> None:
-        self.let_go(entry)
+        """Removes the entry, unless the object has a newer one."""
+        self.drop_spec(entry)
         if self._entries.get(entry.uid) is entry:
             del self._entries[entry.uid]
 
 
 def _size(spec: Mapping[str, Any]) -> int:
-    """About the bytes that the spec takes in memory: those of its texts."""
+    """Estimates the bytes that the spec takes in memory from the lengths of its texts."""
     return 1_024 + 2 * len(spec.get("task", "")) + sum(len(text) for text in (spec.get("metadata") or {}).values())

@@ -1,6 +1,7 @@
-"""What stands in an AgentTask's status. Pure: where the task is and what was there before come in, a status comes out.
+"""The status of an AgentTask. Pure functions: they take the old status and the state of the task, and return a status.
 
-A condition's time changes with its status alone, so that asking twice writes nothing twice.
+The transition time of a condition changes only with the condition's status. So the same change twice gives the same
+status, and the second one needs no write.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from agent_operator.rest.rest_client import TaskState
 from app.domain.task import TERMINAL, TaskStatus
 
+# Bounds of the texts. The full result stays in the task store: a large one would exceed etcd's limit for an object.
 PREVIEW_CHARACTERS = 1_024
 REASONING_CHARACTERS = 2_048
 MESSAGE_CHARACTERS = 4_096
@@ -22,6 +24,8 @@ Status = Mapping[str, Any]
 
 
 class Phase(StrEnum):
+    """The state of the task in one word, for columns and selectors; conditions have the details."""
+
     PENDING = "Pending"
     QUEUED = "Queued"
     PROCESSING = "Processing"
@@ -36,10 +40,15 @@ class Phase(StrEnum):
 
 
 class Condition(StrEnum):
+    """The types of conditions, in the order in which the status lists them."""
+
     ACCEPTED = "Accepted"
     SUCCEEDED = "Succeeded"
     SUSPENDED = "Suspended"
 
+
+NewCondition = tuple[Condition, str, str, str]
+"""Type, status, reason and message of a condition."""
 
 PHASES = {
     TaskStatus.QUEUED: Phase.QUEUED,
@@ -53,153 +62,102 @@ TERMINAL_PHASES = frozenset(PHASES[status] for status in TERMINAL)
 
 @dataclass(frozen=True)
 class Moment:
-    """When a status is written, and for which generation of the spec."""
+    """The time at which a status is written, and the generation of the spec that it is for."""
 
     now: datetime
     generation: int
 
 
 def phase_of(status: Status) -> Phase | None:
-    """None where the operator has not seen the object yet."""
+    """Returns the phase, or None if no operator has written a status yet."""
     named = status.get("phase")
     return None if named is None else Phase(named)
 
 
 def condition_of(status: Status, kind: Condition) -> Mapping[str, Any] | None:
+    """Returns the condition of this type, or None if there is none yet."""
     return next((found for found in status.get("conditions") or () if found.get("type") == kind), None)
 
 
 def submitted(status: Status, task_id: str, moment: Moment) -> dict[str, Any]:
-    """The API has taken the task; whatever stands in the status already is newer."""
-    fresh = status.get("taskId") is None
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "taskId": task_id,
-        **({"phase": Phase.QUEUED.value} if fresh else {}),
-        "conditions": _with(
-            status,
-            moment,
-            (Condition.ACCEPTED, "True", "Submitted", f"The API took the task as {task_id}."),
-            *([(Condition.SUCCEEDED, "Unknown", "Queued", "The task waits for a worker.")] if fresh else []),
-            *_resumed(status),
-        ),
-    }
-
-
-def _resumed(status: Status) -> list[tuple[Condition, str, str, str]]:
-    if condition_of(status, Condition.SUSPENDED) is None:
-        return []
-    return [(Condition.SUSPENDED, "False", "Resumed", "The task is no longer held back.")]
+    """Shows that the API has accepted the task. Everything that the status shows of the task already is newer."""
+    accepted = (Condition.ACCEPTED, "True", "Submitted", f"The API accepted the task as {task_id}.")
+    if status.get("taskId") is not None:  # the mirror was faster than the answer to the submission
+        return _changed(status, moment, accepted, taskId=task_id)
+    queued = (Condition.SUCCEEDED, "Unknown", "Queued", "The task waits for a worker.")
+    return _changed(status, moment, accepted, queued, phase=Phase.QUEUED, taskId=task_id)
 
 
 def suspended(status: Status, moment: Moment) -> dict[str, Any]:
-    """The task is held back by its spec."""
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": Phase.SUSPENDED.value,
-        "conditions": _with(
-            status,
-            moment,
-            (
-                Condition.SUSPENDED,
-                "True",
-                "Suspended",
-                "spec.suspend holds the task back; set it to false to submit it.",
-            ),
-            (Condition.SUCCEEDED, "Unknown", "Suspended", "The task is not submitted yet."),
-        ),
-    }
+    """Shows that the spec holds the task back."""
+    message = "spec.suspend holds the task back; set it to false to submit it."
+    return _changed(
+        status,
+        moment,
+        (Condition.SUSPENDED, "True", "Suspended", message),
+        (Condition.SUCCEEDED, "Unknown", "Suspended", "The task is not submitted yet."),
+        phase=Phase.SUSPENDED,
+    )
 
 
 def held_up(status: Status, moment: Moment, *, reason: str, message: str) -> dict[str, Any]:
-    """The API cannot take the task now; it is tried again."""
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": Phase.PENDING.value,
-        "conditions": _with(
-            status,
-            moment,
-            (Condition.ACCEPTED, "Unknown", camel(reason), message),
-            (Condition.SUCCEEDED, "Unknown", "Pending", "The task is not submitted yet."),
-            *_resumed(status),
-        ),
-    }
+    """Shows that the API cannot accept the task now; the operator tries again."""
+    return _changed(
+        status,
+        moment,
+        (Condition.ACCEPTED, "Unknown", camel(reason), message),
+        (Condition.SUCCEEDED, "Unknown", "Pending", "The task is not submitted yet."),
+        phase=Phase.PENDING,
+    )
 
 
 def refused(status: Status, moment: Moment, *, reason: str, message: str) -> dict[str, Any]:
-    """The API will never take the task as it is."""
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": Phase.FAILED.value,
-        "completionTime": _time(moment.now),
-        "error": {"type": reason, "message": message[:MESSAGE_CHARACTERS]},
-        "conditions": _with(
-            status,
-            moment,
-            (Condition.ACCEPTED, "False", camel(reason), message),
-            (Condition.SUCCEEDED, "False", camel(reason), message),
-            *_resumed(status),
-        ),
-    }
+    """Shows that the API will never accept the task as it is."""
+    return _changed(
+        status,
+        moment,
+        (Condition.ACCEPTED, "False", camel(reason), message),
+        (Condition.SUCCEEDED, "False", camel(reason), message),
+        phase=Phase.FAILED,
+        completionTime=_time(moment.now),
+        error={"type": reason, "message": message[:MESSAGE_CHARACTERS]},
+    )
 
 
 def cancelled_unsubmitted(status: Status, moment: Moment) -> dict[str, Any]:
-    """The task was cancelled before the API knew of it."""
+    """Shows that the task was cancelled before the API knew of it."""
     message = "The task was cancelled before it was submitted."
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": Phase.CANCELLED.value,
-        "completionTime": _time(moment.now),
-        "conditions": _with(
-            status,
-            moment,
-            (Condition.ACCEPTED, "False", "Cancelled", message),
-            (Condition.SUCCEEDED, "False", "Cancelled", message),
-            *_resumed(status),
-        ),
-    }
+    return _changed(
+        status,
+        moment,
+        (Condition.ACCEPTED, "False", "Cancelled", message),
+        (Condition.SUCCEEDED, "False", "Cancelled", message),
+        phase=Phase.CANCELLED,
+        completionTime=_time(moment.now),
+    )
 
 
 def lost(status: Status, moment: Moment) -> dict[str, Any]:
-    """The API no longer knows a task that it had taken. It is never submitted again: it may have run."""
+    """Shows that the API no longer knows a task that it had accepted.
+
+    The operator never submits it again, because it may have run.
+    """
     message = f"The API no longer knows task {status.get('taskId')}. To run it again create a new AgentTask."
-    return {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": Phase.FAILED.value,
-        "completionTime": _time(moment.now),
-        "error": {"type": "TASK_LOST", "message": message},
-        "conditions": _with(status, moment, (Condition.SUCCEEDED, "False", "TaskLost", message)),
-    }
+    return _changed(
+        status,
+        moment,
+        (Condition.SUCCEEDED, "False", "TaskLost", message),
+        phase=Phase.FAILED,
+        completionTime=_time(moment.now),
+        error={"type": "TASK_LOST", "message": message},
+    )
 
 
 def mirrored(status: Status, task: TaskState, moment: Moment) -> dict[str, Any]:
-    """Where the task stands now. One that has ended stays as it is."""
+    """Shows the task's state. A status that shows the end of a task does not change any more."""
     before = phase_of(status)
     if before is not None and before.terminal:
-        return dict(status)
-    phase = PHASES[task.status]
-    mirrored_status: dict[str, Any] = {
-        **status,
-        "observedGeneration": moment.generation,
-        "phase": phase.value,
-        "taskId": status.get("taskId") or task.task_id,
-        "attempts": task.attempts,
-        "queuedAt": _time(task.queued_at),
-        "usage": _usage(task),
-        "conditions": _with(
-            status,
-            moment,
-            (Condition.ACCEPTED, "True", "Submitted", f"The API took the task as {task.task_id}."),
-            (Condition.SUCCEEDED, *_success(task)),
-            *_resumed(status),
-        ),
-    }
+        return dict(status)  # the CRD's rules freeze a terminal phase; the API server would refuse the write
     optional = {
         "agent": task.selected_agent,
         "startTime": _time(task.started_at),
@@ -209,7 +167,36 @@ def mirrored(status: Status, task: TaskState, moment: Moment) -> dict[str, Any]:
         "error": _error(task),
         "traceId": task.trace_id,
     }
-    return mirrored_status | {name: value for name, value in optional.items() if value is not None}
+    return _changed(
+        status,
+        moment,
+        (Condition.ACCEPTED, "True", "Submitted", f"The API accepted the task as {task.task_id}."),
+        (Condition.SUCCEEDED, *_success(task)),
+        phase=PHASES[task.status],
+        taskId=status.get("taskId") or task.task_id,  # set once: the CRD's rules refuse another value
+        attempts=task.attempts,
+        queuedAt=_time(task.queued_at),
+        usage=_usage(task),
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+
+
+def _changed(
+    status: Status, moment: Moment, *conditions: NewCondition, phase: Phase | None = None, **fields: Any
+) -> dict[str, Any]:
+    """Returns the status with these conditions and fields; without a phase it keeps the old one.
+
+    A status that shows `Suspended` and does not set it here shows that the task is held back no longer.
+    """
+    if condition_of(status, Condition.SUSPENDED) and Condition.SUSPENDED not in {kind for kind, *_ in conditions}:
+        conditions = (*conditions, (Condition.SUSPENDED, "False", "Resumed", "The task is no longer held back."))
+    return {
+        **status,
+        **({} if phase is None else {"phase": phase.value}),
+        **fields,
+        "observedGeneration": moment.generation,
+        "conditions": _conditions(status, moment, *conditions),
+    }
 
 
 def _success(task: TaskState) -> tuple[str, str, str]:
@@ -238,7 +225,10 @@ def _usage(task: TaskState) -> dict[str, Any]:
 
 
 def _money(usd: float) -> str:
-    """To the millionth, without zeros that say nothing: 0.0143, 0.25, 3.00."""
+    """Formats a cost to the millionth, with two to six decimals: 0.0143, 0.25, 3.00.
+
+    A text, because the API conventions of Kubernetes advise against floating-point fields.
+    """
     whole, _, fraction = f"{usd:.6f}".partition(".")
     return f"{whole}.{fraction.rstrip('0'):0<2}"
 
@@ -246,8 +236,9 @@ def _money(usd: float) -> str:
 def _routing(task: TaskState) -> dict[str, Any] | None:
     if task.routing is None:
         return None
-    told = {"reasoning": task.routing.reasoning[:REASONING_CHARACTERS]}
-    return told if task.routing.confidence is None else told | {"confidence": f"{task.routing.confidence:.2f}"}
+    routing = {"reasoning": task.routing.reasoning[:REASONING_CHARACTERS]}
+    confidence = task.routing.confidence
+    return routing if confidence is None else routing | {"confidence": f"{confidence:.2f}"}
 
 
 def _result(task: TaskState) -> dict[str, Any] | None:
@@ -267,10 +258,13 @@ def _error(task: TaskState) -> dict[str, str] | None:
     return {"type": task.error.type, "message": task.error.message[:MESSAGE_CHARACTERS]}
 
 
-def _with(status: Status, moment: Moment, *said: tuple[Condition, str, str, str]) -> list[dict[str, Any]]:
-    """The conditions, those that something is said of renewed, in a fixed order."""
+def _conditions(status: Status, moment: Moment, *renewed: NewCondition) -> list[dict[str, Any]]:
+    """Returns all conditions in a fixed order: the old ones, replaced by the renewed ones.
+
+    A merge patch replaces a list as a whole, so the result must have the old conditions, too.
+    """
     known: dict[str, dict[str, Any]] = {found["type"]: dict(found) for found in status.get("conditions") or ()}
-    for kind, value, reason, message in said:
+    for kind, value, reason, message in renewed:
         before = known.get(kind)
         changed = before is None or before.get("status") != value
         known[kind] = {
@@ -282,6 +276,7 @@ def _with(status: Status, moment: Moment, *said: tuple[Condition, str, str, str]
             "message": message[:MESSAGE_CHARACTERS],
         }
     order: Sequence[str] = [kind.value for kind in Condition]
+    # Conditions that another program has added come last, and stay.
     return sorted(known.values(), key=lambda one: order.index(one["type"]) if one["type"] in order else len(order))
 
 
@@ -290,7 +285,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def camel(code: str) -> str:
-    """A stable code as a reason of Kubernetes: BUDGET_EXCEEDED becomes BudgetExceeded."""
+    """Converts a stable code into a reason of Kubernetes: BUDGET_EXCEEDED becomes BudgetExceeded."""
     words = re.findall(r"[A-Za-z0-9]+", code)
     joined = "".join(word.capitalize() if word.isupper() else word[:1].upper() + word[1:] for word in words)
     return joined if re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,127}", joined) else "Error"

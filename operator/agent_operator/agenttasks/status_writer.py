@@ -1,4 +1,6 @@
-"""Writes statuses: an object's writes come in order, never an older over a newer one, none where nothing changed."""
+"""The writer of statuses. It writes those of one object in order and never an older over a newer one, and it leaves out
+writes that would change nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from agent_operator.rest.rest_client import TaskState
 from app.ports import Clock
 from app.telemetry.metrics import AgentTaskMetrics
 
+# Below the session's 20 connections, so that lists and finalizers need not wait behind a flood of statuses.
 WRITES_AT_ONCE = 16
 
 
 class StatusWriter:
-    """An object that is gone, or has made way for another of its name, needs no status: its entry says so then."""
+    """The writer of all statuses. If an object is gone, or another one has its name, it marks the entry as `gone`."""
 
     def __init__(self, objects: AgentTasks, clock: Clock, metrics: AgentTaskMetrics) -> None:
         self._objects = objects
@@ -27,7 +30,10 @@ class StatusWriter:
         self._room = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def mirror(self, entry: Entry, task: TaskState) -> bool:
-        """Shows where the task stands, unless something newer is shown; whether it did. Raises ClusterError."""
+        """Writes the task's state unless the status shows a newer one. Returns whether it has written.
+
+        Raises ClusterError.
+        """
         async with entry.writing:
             if task.rev <= entry.rev:
                 return False
@@ -37,7 +43,7 @@ class StatusWriter:
             return written
 
     async def write(self, entry: Entry, change: Callable[[Status, Moment], Mapping[str, Any]]) -> bool:
-        """Changes the status, unless the task has ended; whether it changed. Raises ClusterError."""
+        """Changes the status, unless it shows an end. Returns whether it has changed. Raises ClusterError."""
         async with entry.writing:
             if entry.ended:
                 return False
@@ -61,6 +67,6 @@ class StatusWriter:
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """A merge patch from the one to the other."""
+    """Returns the merge patch that turns `before` into `after`."""
     removed: dict[str, Any] = {name: None for name in before if name not in after}
     return removed | {name: value for name, value in after.items() if before.get(name) != value}

@@ -1,14 +1,13 @@
-"""A look at every object and every unfinished task, now and then: for what a watch, a feed or an operator that was
-away may have missed.
+"""The survey: a periodic comparison of every object and every unfinished task. It finds what a watch, a feed or an
+operator that did not run may have missed.
 
-Objects that should be watched are watched again, those that have ended are let go, and tasks whose object is gone are
-cancelled: only those that objects of this cluster made, and only after a look at the very object.
+Objects that should be watched are watched again, objects that have ended are released, and tasks whose object is gone
+are cancelled. It cancels only tasks of this cluster's objects, and only after it has read the object once more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,11 +18,12 @@ from agent_operator.agenttasks.status import phase_of
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError
-from agent_operator.rest.rest_client import Orchestrator, OrchestratorError, TaskGone, TaskState
+from agent_operator.rest.rest_client import RestClient, RestError, TaskGone, TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 
 EVERY_SECONDS = 600.0
+# An object may be newer than the list that the survey has read. Its task is young then, too.
 YOUNG = timedelta(seconds=60)
 
 _log = get_logger(__name__)
@@ -31,10 +31,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Survey:
-    """`namespaces` are those that are served; empty: all."""
+    """The survey of one cluster's AgentTasks and tasks."""
 
     objects: AgentTasks
-    orchestrator: Orchestrator
+    rest: RestClient
     register: Register
     expiry: Expiry
     work: WorkQueue
@@ -44,32 +44,33 @@ class Survey:
     every_seconds: float = EVERY_SECONDS
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Surveys everything every `every_seconds`, until it is cancelled."""
         while True:
             self.pulse.beat("survey")
             try:
-                await self.look_at_all()
-            except (ClusterError, OrchestratorError) as error:
+                await self.check_all()
+            except (ClusterError, RestError) as error:
                 _log.warning("survey_failed", error_class=type(error).__name__)
             await asyncio.sleep(self.every_seconds)
 
-    async def look_at_all(self) -> None:
-        """Raises ClusterError, OrchestratorError."""
-        began, began_at = self.clock.now(), time.monotonic()
+    async def check_all(self) -> None:
+        """Surveys everything once. Raises ClusterError, RestError."""
+        began, began_at = self.clock.now(), self.clock.monotonic()
         under_way: set[str] = set()
-        async for body in self.objects.all():
+        async for body in self.objects.read_all():
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
                 under_way.add(body["metadata"]["uid"])
-            self._look_at(body)
+            self._check(body)
             self.pulse.beat("survey")
         for entry in self.register:
-            if entry.uid not in under_way and entry.noted_at < began_at:
-                entry.gone = True  # whether it is, a look will tell
+            # An entry recorded since the survey began may be of an object that is newer than the list.
+            if entry.uid not in under_way and entry.recorded_at < began_at:
+                entry.gone = True  # perhaps: the reconciler reads the object before it cancels the task
                 self.work.add(entry.uid)
         await self._cancel_orphans(under_way, made_before=began - YOUNG)
 
-    def _look_at(self, body: Body) -> None:
+    def _check(self, body: Body) -> None:
         metadata, status = body["metadata"], body.get("status") or {}
         phase = phase_of(status)
         labels, finalizers = metadata.get("labels") or {}, metadata.get("finalizers") or ()
@@ -77,20 +78,24 @@ class Survey:
             ttl_seconds = body["spec"].get("ttlSecondsAfterFinished", 0)
             self.expiry.plan(metadata["namespace"], metadata["name"], metadata["uid"], status, ttl_seconds)
             return
+        # The list may show an older status than the one that this operator has written, or is just writing.
         known = self.register.get(metadata["uid"])
         outdated = known is not None and (known.is_newer_than(metadata) or known.writing.locked())
-        entry = self.register.note(body)
+        entry = self.register.record(body)
         if entry is None:
             return
         if entry.status != status and not outdated:
-            entry.status, entry.rev = dict(status), 0  # somebody edited it: the next resync puts it right
+            entry.status, entry.rev = dict(status), 0  # somebody has edited it: the next resync corrects it
         self.work.add(entry.uid)
 
     async def _cancel_orphans(self, under_way: set[str], *, made_before: datetime) -> None:
-        """`under_way` are the uids of the objects that had not ended when the survey began."""
+        """Cancels unfinished tasks whose object is gone.
+
+        `under_way` are the uids of the objects that the survey saw unfinished.
+        """
         cursor = None
         while True:
-            page = await self.orchestrator.unfinished(self.cluster_name, cursor)
+            page = await self.rest.find_unfinished(self.cluster_name, cursor)
             for task in page.items:
                 if task.source.uid not in under_way and task.queued_at < made_before and self._is_served(task):
                     await self._cancel_orphan(task)
@@ -105,13 +110,14 @@ class Survey:
         source = task.source
         if source.namespace is None or source.name is None:
             return
-        body = await self.objects.look(source.namespace, source.name)
+        # The list of objects is older than the list of tasks, so the object may have been created in between.
+        body = await self.objects.read(source.namespace, source.name)
         if body is not None and body["metadata"]["uid"] == source.uid:
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
                 return
         try:
-            await self.orchestrator.cancel(task.task_id, tenant=task.tenant)
+            await self.rest.cancel(task.task_id, tenant=task.tenant)
         except TaskGone:
             return
         _log.warning("orphan_cancelled", task_id=task.task_id, uid=source.uid)

@@ -1,6 +1,6 @@
-"""What waits to be looked at: each key once, however often it is asked for, and never by two at the same time.
+"""A queue of keys that need work: each key once, however often it was added, and never in the hands of two workers.
 
-A key that is asked for while it is being worked on comes again afterwards, so nothing that happens meanwhile is missed.
+A key that is added while somebody works on it comes again afterwards. So an event that arrives meanwhile is not missed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class WorkQueue:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
-        """Those that are due."""
+        """Counts the keys that are due."""
         return len(self._waiting)
 
     @property
     def idle(self) -> bool:
-        """Nothing is due, and nothing is being worked on."""
+        """True if no key is due and none is being worked on."""
         return not self._waiting and not self._worked_on
 
     def add(self, key: str) -> None:
-        """Due now; a later time for which it was set no longer counts."""
+        """Makes the key due now, and drops a later time that was set for it."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -39,7 +39,8 @@ class WorkQueue:
             self._ready.put_nowait(key)
 
     def add_later(self, key: str, seconds: float) -> None:
-        """Due in so many seconds, unless it is due before that."""
+        """Makes the key due in `seconds`, unless it is due before that."""
+        # The loop's clock, not an injected one: the timers of the loop go by it.
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         if key in self._waiting or (timer is not None and timer.when() <= loop.time() + seconds):
@@ -49,20 +50,21 @@ class WorkQueue:
         self._timers[key] = loop.call_later(seconds, self.add, key)
 
     async def take(self) -> str:
-        """The next one, which `done` must follow."""
+        """Waits for the next key that is due. The caller must call `done` with it."""
         key = await self._ready.get()
         self._waiting.discard(key)
         self._worked_on.add(key)
         return key
 
     def done(self, key: str) -> None:
+        """Ends the work on the key; makes it due again if it was added meanwhile."""
         self._worked_on.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
     def close(self) -> None:
-        """No timer fires any more."""
+        """Cancels all timers."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -1,1 +1,3 @@
-"""How many workers there should be, and how to have fewer without interrupting a task."""
+"""The room of the autoscaler: it decides how many workers there should be, and removes workers without interrupting a
+task.
+"""

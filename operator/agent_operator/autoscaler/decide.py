@@ -1,7 +1,9 @@
-"""What to do about the number of workers. Pure: everything it knows comes in, and what it remembers goes out again.
+"""The decision about the number of workers. Pure functions: they get all they need as arguments, and return what they
+must remember until the next decision.
 
-Up at once, as far as a period allows; down only after a whole window in which fewer would have done, in small steps,
-never below what is in flight. Where something is missing, stale or not ours to change, the number stays as it is.
+The number grows at once, as far as a period allows. It shrinks only after a whole window in which fewer workers would
+have sufficed, in small steps, and never below what is in flight. If figures are missing or stale, or the number is not
+ours to change, it stays as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from agent_operator.autoscaler.policy import Policy
 
 
 class Reason(StrEnum):
-    """Why the number of workers is changed, or not."""
+    """The reason for which the number of workers changes, or does not."""
 
     ENOUGH = "enough"
     BACKLOG = "backlog"
@@ -36,7 +38,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Demand:
-    """The queue and the models, as the leader and Redis tell of them. `age_seconds` is how old the figures are."""
+    """The demand for workers: figures of the queue and the models. `age_seconds` is the age of the figures."""
 
     backlog: int
     in_flight: int
@@ -49,10 +51,10 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Workers:
-    """The Deployment: `replicas` asked for, of which `draining` are on their way out. Starting pods count.
+class WorkerCount:
+    """The number of workers: the Deployment's `replicas`, of which `draining` shall be removed. Starting pods count.
 
-    `other_scaler` names what else scales it.
+    `other_scaler` names the other program that scales the Deployment, if there is one.
     """
 
     replicas: int
@@ -68,13 +70,15 @@ class Workers:
 
 @dataclass(frozen=True)
 class Recommendation:
+    """The number of workers that the formula gave at a time."""
+
     at: float
     desired: int
 
 
 @dataclass(frozen=True)
 class History:
-    """What earlier decisions leave behind. `period_began` is when adding pods last began, from how many."""
+    """The memory between decisions. The current period of growth began at `period_began` with `period_replicas`."""
 
     recommendations: tuple[Recommendation, ...] = ()
     watched_since: float | None = None
@@ -84,9 +88,9 @@ class History:
 
 @dataclass(frozen=True)
 class Plan:
-    """`staying` is how many workers shall stay; `desired` what the formula says, None where it was not asked.
+    """The plan: `staying` workers shall stay. `desired` is the result of the formula, None if it was not evaluated.
 
-    `explanation` is a sentence with its figures, for people.
+    `explanation` is a sentence with the figures, for people.
     """
 
     staying: int
@@ -96,11 +100,12 @@ class Plan:
 
 
 def decide(
-    demand: Demand | None, workers: Workers, policy: Policy, history: History, *, now: float
+    demand: Demand | None, workers: WorkerCount, policy: Policy, history: History, *, now: float
 ) -> tuple[Plan, History]:
-    """The plan for this moment (`now`: monotonic seconds), and the history to hand in at the next one."""
+    """Returns the plan for this moment (`now`: monotonic seconds), and the history for the next decision."""
     held = _hold(demand, workers, policy)
     if held is not None or demand is None:
+        # The window begins again: what was wanted while nothing was known cannot be told afterwards.
         return held or _keep(workers, Reason.NO_DATA, "no figures"), replace(
             history, recommendations=(), watched_since=None
         )
@@ -113,11 +118,11 @@ def decide(
     return Plan(workers.staying, Reason.ENOUGH, f"{workers.staying} workers are enough: {why}", desired), history
 
 
-def _keep(workers: Workers, reason: Reason, why: str) -> Plan:
+def _keep(workers: WorkerCount, reason: Reason, why: str) -> Plan:
     return Plan(workers.staying, reason, f"{workers.staying} workers stay: {why}")
 
 
-def _hold(demand: Demand | None, workers: Workers, policy: Policy) -> Plan | None:
+def _hold(demand: Demand | None, workers: WorkerCount, policy: Policy) -> Plan | None:
     if workers.other_scaler is not None:
         return _keep(
             workers,
@@ -125,7 +130,7 @@ def _hold(demand: Demand | None, workers: Workers, policy: Policy) -> Plan | Non
             f"{workers.other_scaler} scales this Deployment, and two would fight; remove it, or switch this one off",
         )
     if demand is None:
-        return _keep(workers, Reason.NO_DATA, "Redis or the leader tells no figures")
+        return _keep(workers, Reason.NO_DATA, "there are no figures: Redis is unavailable, or no API process leads")
     if demand.age_seconds > policy.stale_seconds:
         return _keep(
             workers,
@@ -135,13 +140,15 @@ def _hold(demand: Demand | None, workers: Workers, policy: Policy) -> Plan | Non
     return None
 
 
-def _desired(demand: Demand, workers: Workers, policy: Policy) -> tuple[int, Reason, str]:
-    """How many would do, what made them so many, and the figures."""
+def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int, Reason, str]:
+    """Returns the number of workers that would suffice, the reason for it, and its figures in words."""
     service = max(demand.mean_service_seconds, 0.001)
+    # A slot works off this many tasks, one after the other, within the time in which the backlog shall be done.
     rounds = max(1, math.ceil(policy.drain_target_seconds / service))
     for_backlog = demand.in_flight + demand.backlog / rounds
     for_arrivals = demand.arrival_rate * service * policy.arrival_headroom
     slots = max(for_backlog, for_arrivals)
+    # Rounded first: 8.000000001 workers, from binary fractions, are 8 and not 9.
     wanted = math.ceil(round(slots / (workers.slots_per_pod * policy.utilisation), 6))
     reason = Reason.ARRIVALS if for_arrivals > for_backlog else Reason.BACKLOG if demand.backlog else Reason.IN_FLIGHT
     why = (
@@ -166,7 +173,7 @@ def _remember(history: History, policy: Policy, *, desired: int, now: float) -> 
 
 def _up(
     demand: Demand,
-    workers: Workers,
+    workers: WorkerCount,
     policy: Policy,
     history: History,
     *,
@@ -175,10 +182,12 @@ def _up(
     why: str,
     now: float,
 ) -> tuple[Plan, History]:
+    # Drained workers are ready at once; a new pod has to start.
     if workers.draining:
         staying = min(desired, workers.replicas)
         why = f"{staying - workers.staying} of {workers.draining} drained workers are called back: {why}"
         return Plan(staying, Reason.DEMAND_RETURNED, why, desired), history
+    # Not without any worker: then no model call would show that the models are back.
     trouble = _trouble(demand, policy)
     if trouble is not None and workers.replicas > 0 and workers.replicas >= policy.min_replicas:
         text = f"{workers.replicas} workers stay although {desired} are wanted: {trouble}; more would only wait for it"
@@ -203,12 +212,13 @@ def _trouble(demand: Demand, policy: Policy) -> str | None:
 
 
 def _down(
-    demand: Demand, workers: Workers, policy: Policy, history: History, *, desired: int, why: str, now: float
+    demand: Demand, workers: WorkerCount, policy: Policy, history: History, *, desired: int, why: str, now: float
 ) -> Plan:
     if workers.rolling_out:
-        return _keep(workers, Reason.ROLLOUT, "a rollout is under way; which pods go could not be chosen")
+        return _keep(workers, Reason.ROLLOUT, "a rollout is under way, and Kubernetes would choose the pods to remove")
     watched = 0.0 if history.watched_since is None else now - history.watched_since
     most_wanted = max(past.desired for past in history.recommendations)
+    # An upper bound that somebody has lowered holds at once; the window is for changes of the demand.
     if workers.staying > policy.max_replicas:
         most_wanted = policy.max_replicas
     elif watched < policy.down_window_seconds or most_wanted >= workers.staying:

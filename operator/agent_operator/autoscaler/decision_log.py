@@ -1,43 +1,43 @@
-"""The decisions as the API keeps them. Those that it could not take are handed in again, with the time they were made.
+"""The log of the autoscaler's decisions, which the API keeps and shows. A decision that the API cannot accept is sent
+again later, with the time at which it was made.
 
-An operator that ends before it could hand them in takes them with it: what they changed stands in Kubernetes' events.
+Decisions that were not sent when the operator ends are lost. The changes that they made are in Kubernetes' events.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from agent_operator.autoscaler.decide import Demand, Plan, Reason, Workers
-from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway, OrchestratorRefused
+from agent_operator.autoscaler.decide import Demand, Plan, Reason, WorkerCount
+from agent_operator.rest.rest_client import RestClient, RestRefused, RestUnavailable
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 
-# As many as the API keeps.
-WAITING = 200
+# The API keeps as many: older ones would be dropped there at once.
+MOST_WAITING = 200
 REPEAT_SECONDS = 30.0
 
 _log = get_logger(__name__)
 
 
-class Decisions:
-    """Of the scaler of one `deployment`, namespace/name."""
+class DecisionLog:
+    """The decisions about one `deployment`, namespace/name, that wait to be sent."""
 
-    def __init__(self, orchestrator: Orchestrator, clock: Clock, deployment: str) -> None:
-        self._orchestrator = orchestrator
+    def __init__(self, rest: RestClient, clock: Clock, deployment: str) -> None:
+        self._rest = rest
         self._clock = clock
         self._deployment = deployment
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING)
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=MOST_WAITING)
         self._last: tuple[int, Reason] | None = None
         self._last_at = float("-inf")
-        self._noted = asyncio.Event()
+        self._recorded = asyncio.Event()
 
-    def note(self, plan: Plan, workers: Workers, demand: Demand | None) -> None:
-        """One that says what the last one did is left out, but for one every now and then."""
-        made, now = (plan.staying, plan.reason), time.monotonic()
+    def record(self, plan: Plan, workers: WorkerCount, demand: Demand | None) -> None:
+        """Records a decision; leaves out one that equals the last, except one every `REPEAT_SECONDS`."""
+        made, now = (plan.staying, plan.reason), self._clock.monotonic()
         if made == self._last and now - self._last_at < REPEAT_SECONDS:
             return
         self._last, self._last_at = made, now
@@ -55,22 +55,22 @@ class Decisions:
                 "inputs": None if demand is None else asdict(demand),
             }
         )
-        self._noted.set()
+        self._recorded.set()
 
-    async def hand_in(self) -> None:
-        """The oldest first, each as soon as the API takes it. Until cancelled."""
+    async def deliver(self) -> None:
+        """Sends the decisions to the API, the oldest first, until it is cancelled."""
         while True:
-            await self._noted.wait()
+            await self._recorded.wait()
             while self._waiting:
                 decision = self._waiting[0]
                 try:
-                    await self._orchestrator.keep_decision(decision)
-                except OrchestratorAway as away:
-                    _log.warning("decisions_wait", code=away.code, waiting=len(self._waiting))
-                    await asyncio.sleep(away.retry_seconds)
+                    await self._rest.record_decision(decision)
+                except RestUnavailable as unavailable:
+                    _log.warning("decisions_wait", error_code=unavailable.code, waiting=len(self._waiting))
+                    await asyncio.sleep(unavailable.retry_seconds)
                     continue
-                except OrchestratorRefused as refusal:
-                    _log.error("decision_refused", code=refusal.code)
-                if self._waiting[0] is decision:  # else there were too many, and it was the oldest
+                except RestRefused as refusal:  # it would be refused again, and hold up all later ones
+                    _log.error("decision_refused", error_code=refusal.code)
+                if self._waiting[0] is decision:  # else the queue was full meanwhile and has dropped it
                     self._waiting.popleft()
-            self._noted.clear()
+            self._recorded.clear()

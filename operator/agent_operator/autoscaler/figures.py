@@ -1,6 +1,7 @@
-"""What Redis tells of the queue, the models and the workers. Read only; nothing here is the truth, all of it is recent.
+"""The figures in Redis about the queue, the models and the workers. This module only reads; the figures are recent, not
+exact.
 
-How old the leader's figures are is told by how long Redis will keep them, so no clock needs to agree with another's.
+The age of the leader's figures follows from the time for which Redis still keeps them. So no clocks need to agree.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from app.domain.worker_state import WorkerPresence
 
 @dataclass(frozen=True)
 class Figures:
-    """`demand` is None while nobody leads, or what leads speaks another language."""
+    """The figures of one moment. `demand` is None if there is no leader, or one of another version."""
 
     demand: Demand | None
     presences: Sequence[WorkerPresence]
 
 
 class FigureReader:
-    """`tickets` is the Redis that holds the list of tickets, and `queue` the list's name."""
+    """The reader of the figures. `tickets` is the Redis that has the list of tickets, `queue` the list's name."""
 
     def __init__(self, redis: Redis, tickets: Redis, *, queue: str) -> None:
         self._redis = redis
@@ -34,7 +35,8 @@ class FigureReader:
         self.queue = queue
 
     async def read(self) -> Figures:
-        """Raises BrokerUnavailable."""
+        """Reads the figures. Raises BrokerUnavailable."""
+        # `tidy=False`: the operator only reads, and leaves the removal of old presences to the API.
         presences = await read_presences(self._redis, tidy=False)
         async with redis_command("read the queue's figures"):
             snapshot = dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
@@ -47,6 +49,7 @@ class FigureReader:
 def _demand(
     snapshot: Mapping[str, str], listed: int, presences: Sequence[WorkerPresence], *, age_seconds: float
 ) -> Demand | None:
+    # Reserved tickets have left the list and wait in a worker, so they count as backlog.
     reserved = sum(len(presence.reserved) for presence in presences)
     try:
         return Demand(

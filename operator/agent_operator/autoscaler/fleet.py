@@ -1,7 +1,7 @@
-"""The workers' Deployment and its pods in Kubernetes: what is there, and the two things that may be changed.
+"""The workers' Deployment and its pods in Kubernetes: a reader, and the two changes that the autoscaler may make.
 
-A scale is changed only where it is still what it was when it was looked at. Which pods go is up to Kubernetes: those
-that are not ready first, then those that cost least to delete.
+A scale is changed only if it is still what it was when the fleet was read. Kubernetes chooses the pods that it removes:
+first those that are not ready, then those with the lowest deletion cost.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from agent_operator.kube.cluster import Cluster, ClusterError, NotThere, Object
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 DRAINED_COST = "-1000"
 SLOTS_VARIABLE = "AGENT_WORKER_CONCURRENCY"
-USUAL_SLOTS = 64
+USUAL_SLOTS = 64  # the default of that variable
 
 
 @dataclass(frozen=True)
 class Pod:
-    """One that is not on its way out. `started`: it runs, or has run. `cheap`: we marked it to go first."""
+    """A pod that is not being deleted. `started`: it runs, or has run. `cheap`: it is marked to be removed first."""
 
     name: str
     ready: bool
@@ -30,14 +30,13 @@ class Pod:
 
 @dataclass(frozen=True)
 class Fleet:
-    """How it stands. `leaving` are the names of pods that are being deleted."""
+    """The state of the Deployment and its pods."""
 
     replicas: int
     rolling_out: bool
     slots_per_pod: int
     annotations: Mapping[str, str]
     pods: Sequence[Pod]
-    leaving: frozenset[str]
     uid: str
 
 
@@ -54,7 +53,7 @@ class Deployment:
         return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
 
     def reference(self, fleet: Fleet) -> dict[str, str]:
-        """How a Kubernetes event names it."""
+        """Returns the reference to the Deployment in a Kubernetes event."""
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -63,14 +62,14 @@ class Deployment:
             "uid": fleet.uid,
         }
 
-    async def look(self) -> Fleet:
-        """Raises ClusterError; NotThere where there is no such Deployment."""
+    async def read(self) -> Fleet:
+        """Reads the Deployment and its pods. Raises ClusterError: NotThere if there is no such Deployment."""
         body = await self.cluster.get(self.path)
         labels = body["spec"]["selector"].get("matchLabels")
         if not labels:
             raise ClusterError("NoMatchLabels", f"Deployment {self.name} selects its pods without matchLabels")
         selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        pods = [pod async for pod in self.cluster.list(self._of("v1", "pods"), labelSelector=selector)]
+        pods = [pod async for pod in self.cluster.list(self._path("v1", "pods"), labelSelector=selector)]
         staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and not _is_over(pod)]
         return Fleet(
             replicas=body["spec"].get("replicas", 1),
@@ -78,12 +77,14 @@ class Deployment:
             slots_per_pod=_slots(body),
             annotations=body["metadata"].get("annotations", {}),
             pods=[_pod(pod) for pod in staying],
-            leaving=frozenset(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" in pod["metadata"]),
             uid=body["metadata"]["uid"],
         )
 
     async def scale(self, *, before: int, after: int) -> None:
-        """Raises HasScaled where there are not so many replicas as before, ClusterError: HasChanged among them."""
+        """Sets the replicas. Raises HasScaled if there are not `before` of them, and ClusterError.
+
+        HasChanged is among the latter: something else has changed the scale in this moment.
+        """
         path = f"{self.path}/scale"
         scale = await self.cluster.get(path)
         if scale["spec"].get("replicas", 0) != before:
@@ -92,16 +93,16 @@ class Deployment:
         await self.cluster.patch(path, {"metadata": metadata, "spec": {"replicas": after}})
 
     async def mark(self, pod: str, *, cheap: bool) -> None:
-        """Whether the pod is to go before others. Raises ClusterError."""
+        """Gives the pod a low deletion cost, or none. Raises ClusterError."""
         annotations = {COST_ANNOTATION: DRAINED_COST if cheap else None}
-        await self.cluster.patch(f"{self._of('v1', 'pods')}/{pod}", {"metadata": {"annotations": annotations}})
+        await self.cluster.patch(f"{self._path('v1', 'pods')}/{pod}", {"metadata": {"annotations": annotations}})
 
     async def other_scaler(self) -> str | None:
-        """What else scales this Deployment. Raises ClusterError."""
+        """Reads which HorizontalPodAutoscaler or ScaledObject scales this Deployment, if any. Raises ClusterError."""
         for kind, api in (("HorizontalPodAutoscaler", "autoscaling/v2"), ("ScaledObject", "keda.sh/v1alpha1")):
             plural = f"{kind.lower()}s"
             try:
-                async for body in self.cluster.list(self._of(api, plural)):
+                async for body in self.cluster.list(self._path(api, plural)):
                     target = body["spec"].get("scaleTargetRef", {})
                     if (target.get("kind", "Deployment"), target.get("name")) == ("Deployment", self.name):
                         return f"{kind} {body['metadata']['name']}"
@@ -109,13 +110,13 @@ class Deployment:
                 continue  # KEDA is not installed
         return None
 
-    def _of(self, api: str, plural: str) -> str:
+    def _path(self, api: str, plural: str) -> str:
         root = "/api" if api == "v1" else "/apis"
         return f"{root}/{api}/namespaces/{self.namespace}/{plural}"
 
 
 class HasScaled(Exception):
-    """Somebody else has changed the number of replicas."""
+    """The number of replicas is not the one that the decision was based on."""
 
 
 def _is_over(pod: Object) -> bool:
@@ -130,20 +131,21 @@ def _pod(pod: Object) -> Pod:
     return Pod(pod["metadata"]["name"], ready, started, annotations.get(COST_ANNOTATION) == DRAINED_COST)
 
 
+# A pod that was ready, or whose container runs or has ended, may have claimed tasks, even if it is not ready now.
 def _has_run(container: Mapping[str, Any]) -> bool:
     state = container.get("state", {})
     return container.get("restartCount", 0) > 0 or "running" in state or "terminated" in state
 
 
 def _is_rolling_out(body: Object) -> bool:
-    """Pods of two versions are there, or will be: Kubernetes has not seen the last change, or not all are updated."""
+    """Checks whether there are pods of two versions, or will be because Kubernetes has not seen the last change."""
     status: Mapping[str, Any] = body.get("status", {})
     seen = status.get("observedGeneration", 0) >= body["metadata"]["generation"]
     return not seen or status.get("updatedReplicas", 0) < status.get("replicas", 0)
 
 
 def _slots(body: Object) -> int:
-    """What the pods' environment says; a worker that runs tells it itself."""
+    """Reads the slots of a worker from the pods' environment, for as long as no worker publishes them."""
     for container in body["spec"]["template"]["spec"]["containers"]:
         for variable in container.get("env") or ():
             if variable["name"] == SLOTS_VARIABLE and str(variable.get("value", "")).isdigit():

@@ -1,4 +1,4 @@
-"""The rules by which workers are scaled: times in seconds, shares from 0 to 1."""
+"""The policy: the settings of the autoscaler. Times are in seconds, shares from 0 to 1."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ ANNOTATION = "autoscaler.agentorchestrator.dev/"
 
 
 class WrongPolicy(Exception):
-    """A setting that does not exist, or whose value is out of range: the text names each."""
+    """A policy with settings that do not exist or are out of range; the text names each of them."""
 
 
 class Policy(BaseModel):
-    """`drain_target_seconds` is how fast a backlog should be worked off; `oldest_age_seconds` how long a task may wait.
+    """The settings of the autoscaler.
 
-    Times are settings, so that a test, or a simulation, can shorten them.
+    A backlog should be done within `drain_target_seconds`, and no task should wait longer than `oldest_age_seconds`.
+    Tests and simulations shorten the times.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +45,7 @@ class Policy(BaseModel):
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Policy:
-        """From names and values as texts. Raises WrongPolicy."""
+        """Parses a policy from names and values as texts. Raises WrongPolicy."""
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
@@ -55,7 +56,10 @@ class Policy(BaseModel):
             raise WrongPolicy("\n".join(problems)) from error
 
     def overridden(self, annotations: Mapping[str, str]) -> Policy:
-        """With what the Deployment's annotations say instead, such as …/max-replicas. Raises WrongPolicy."""
+        """Returns the policy with the settings that the Deployment's annotations override, such as …/max-replicas.
+
+        Raises WrongPolicy.
+        """
         named = {
             name.removeprefix(ANNOTATION).replace("-", "_"): value
             for name, value in annotations.items()
@@ -65,5 +69,5 @@ class Policy(BaseModel):
 
 
 def pairs(text: str) -> dict[str, str]:
-    """`max_replicas=20 down_pods=2` as names and values, as the simulation takes them, too."""
+    """Parses `max_replicas=20 down_pods=2`, the form of the setting and of the simulation, into names and values."""
     return {name: value for name, _, value in (pair.partition("=") for pair in text.split())}

@@ -1,1 +1,1 @@
-"""Liveness: the pulse of each duty, and the probe that reports it."""
+"""The room of liveness: the pulse of each duty, and the probe that reports it over HTTP."""

@@ -1,5 +1,7 @@
-"""`/health` and `/metrics` of the operator, answered by the event loop that does the work: a loop that stands still
-does not answer, and a duty that has died is named.
+"""`/health` and `/metrics` of the operator. The event loop that does the work answers them, so a blocked loop fails the
+probe; `/health` names the duties that are dead.
+
+kopf has a liveness endpoint, too, but a probe of it hangs when its handler raises an ordinary exception.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from app.telemetry.metrics import ProcessMetrics
 
 @asynccontextmanager
 async def serving_probe(host: str, port: int, *, metrics: ProcessMetrics, pulse: Pulse) -> AsyncIterator[None]:
-    """Answers while the block runs. Raises ConfigurationError where the port is taken."""
+    """Answers requests while the body runs. Raises ConfigurationError if the port is in use."""
 
     async def health(_: web.Request) -> web.Response:
         dead = pulse.dead()
@@ -30,6 +32,7 @@ async def serving_probe(host: str, port: int, *, metrics: ProcessMetrics, pulse:
 
     app = web.Application()
     app.add_routes([web.get("/health", health), web.get("/metrics", show_metrics)])
+    # kopf handles SIGTERM and SIGINT; aiohttp must not replace its handlers.
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -1,31 +1,36 @@
-"""Whether the operator's duties are alive: each says so as it goes round, and a probe asks."""
+"""The liveness of the operator's duties: each duty beats as it works, and a probe reads the times of the last beats."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+
+from app.ports import Clock
 
 SILENT_SECONDS = 120.0
 
 
 class Pulse:
-    """`watch` a duty before it runs; one that is silent for longer than its time is dead."""
+    """The last beat of each duty. A duty without a beat for longer than its limit counts as dead."""
 
-    def __init__(self) -> None:
-        self._allowed: dict[str, float] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._limits: dict[str, float] = {}
         self._beaten_at: dict[str, float] = {}
 
     def watch(self, duty: str, *, silent_seconds: float = SILENT_SECONDS) -> None:
-        self._allowed[duty] = silent_seconds
+        """Adds a duty before it starts. It is dead after `silent_seconds` without a beat."""
+        self._limits[duty] = silent_seconds
         self.beat(duty)
 
     def beat(self, duty: str) -> None:
-        self._beaten_at[duty] = time.monotonic()
+        """Records that the duty is alive now."""
+        self._beaten_at[duty] = self._clock.monotonic()
 
     def silent_seconds(self) -> Mapping[str, float]:
-        """Since when each duty has said nothing."""
-        now = time.monotonic()
-        return {duty: now - self._beaten_at[duty] for duty in self._allowed}
+        """Returns the seconds since the last beat of each duty."""
+        now = self._clock.monotonic()
+        return {duty: now - self._beaten_at[duty] for duty in self._limits}
 
     def dead(self) -> list[str]:
-        return [duty for duty, seconds in self.silent_seconds().items() if seconds > self._allowed[duty]]
+        """Returns the duties that have been silent for longer than their limits."""
+        return [duty for duty, seconds in self.silent_seconds().items() if seconds > self._limits[duty]]

@@ -1,1 +1,1 @@
-"""The Kubernetes API: one session, the calls that kopf does not make, and events."""
+"""The room of the Kubernetes API: one HTTP session, the calls that kopf does not make, and Kubernetes events."""

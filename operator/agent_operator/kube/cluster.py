@@ -1,7 +1,7 @@
-"""The calls to the Kubernetes API that kopf does not make for us, over the session that kopf uses, too.
+"""The calls to the Kubernetes API that kopf does not make, over the session that kopf uses, too.
 
-A write may name what it expects to find (the object's uid, its resourceVersion): what has changed meanwhile is left
-alone.
+A write may name the object's uid or resourceVersion that it expects. The API server then refuses it if the object has
+changed meanwhile.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import aiohttp
 
 from agent_operator.kube.access import ClusterAccess
 
+# A page of AgentTasks with the longest texts (32,768 characters) has over 3 MB; the operator has 128 Mi in all.
 PAGE_ITEMS = 100
-# Nobody reads more of the answer than the metadata.
+# The callers use only the metadata of an answer to a patch, so the API server need not send the task's text back.
 PATCH_HEADERS = {
     "Content-Type": "application/merge-patch+json",
     "Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
@@ -26,30 +27,30 @@ Object = Mapping[str, Any]
 
 
 class ClusterError(Exception):
-    """Root of what a call may raise; `reason` is Kubernetes' own word."""
+    """Root of the errors that a call may raise; `reason` is the reason that Kubernetes gave."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-class ClusterAway(ClusterError):
-    """No answer, or not now; trying again helps."""
+class ClusterUnavailable(ClusterError):
+    """The API server did not answer, or cannot do it now; a retry may succeed."""
 
 
 class NotThere(ClusterError):
-    """The object, or its kind, is not there."""
+    """The object, or its kind, does not exist."""
 
 
 class HasChanged(ClusterError):
-    """The object is not as it was expected."""
+    """The object is not in the state that the write expected."""
 
 
 class NotAllowed(ClusterError):
     """The service account may not do this."""
 
 
-# What is not listed passes: 429, a server that starts or stops, a token that is being rotated (401).
+# All other statuses pass with time: 429, a server that starts or stops, a token that is being rotated (401).
 KINDS: Mapping[int, type[ClusterError]] = {
     400: ClusterError,
     403: NotAllowed,
@@ -63,14 +64,15 @@ KINDS: Mapping[int, type[ClusterError]] = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """`access` brings address and credentials."""
+    """One cluster's API. `access` has its address and credentials."""
 
     access: ClusterAccess
 
     async def list(self, path: str, **query: str) -> AsyncIterator[Object]:
-        """The objects under a path, page by page. Raises ClusterError."""
+        """Reads the objects under a path, page by page. Raises ClusterError."""
         token = ""
         while True:
+            # A token of a slow list expires with etcd's compaction (410, HasChanged); callers then read from the start.
             paging = {"limit": str(PAGE_ITEMS), **({"continue": token} if token else {})}
             page = await self._call("GET", path, params={**query, **paging})
             for item in page.get("items", ()):
@@ -80,33 +82,39 @@ class Cluster:
                 return
 
     async def get(self, path: str) -> Object:
-        """Raises ClusterError."""
+        """Reads one object. Raises ClusterError."""
         return await self._call("GET", path)
 
     async def patch(self, path: str, change: Object) -> Object:
-        """A merge patch: lists are replaced, None removes. Gives the object's metadata alone. Raises ClusterError."""
+        """Applies a merge patch: it replaces lists, and None removes a field. Returns the metadata only.
+
+        Raises ClusterError.
+        """
         return await self._call("PATCH", path, data=json.dumps(change), headers=PATCH_HEADERS)
 
     async def create(self, path: str, body: Object) -> Object:
-        """Raises ClusterError."""
+        """Creates an object. Raises ClusterError."""
         return await self._call("POST", path, json=body)
 
     async def delete(self, path: str, *, uid: str) -> None:
-        """Only this very object. Raises ClusterError."""
+        """Deletes the object, unless another one has its name by now. Raises ClusterError."""
         await self._call("DELETE", path, json={"preconditions": {"uid": uid}})
 
     async def _call(self, method: str, path: str, **options: Any) -> Object:
         try:
             async with self.access.session.request(method, f"{self.access.server}{path}", **options) as answer:
+                # A proxy in between answers in HTML or plain text.
                 body = await answer.json(content_type=None) if answer.content_type == "application/json" else {}
                 if answer.ok:
                     return dict(body)
                 raise _failure(answer.status, body or {})
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ClusterAway("Unreachable", f"The API server does not answer ({type(error).__name__}).") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: JSON that was cut off
+            raise ClusterUnavailable(
+                "Unreachable", f"The API server does not answer ({type(error).__name__})."
+            ) from error
 
 
 def _failure(status: int, body: Object) -> ClusterError:
     reason = str(body.get("reason") or f"Http{status}")
     message = str(body.get("message") or f"The API server answered {status}.")
-    return KINDS.get(status, ClusterAway)(reason, message)
+    return KINDS.get(status, ClusterUnavailable)(reason, message)

@@ -1,1 +1,1 @@
-"""The REST API of the orchestrator: its client, and the back-off while it accepts nothing."""
+"""The room of the REST API: its typed client, and the back-off while the API accepts no submissions."""

@@ -1,52 +1,57 @@
-"""Back-pressure of the REST API: while it takes nothing, thousands of objects wait without asking it one by one.
+"""Back-off from the REST API: while the API accepts no submissions, thousands of objects wait without a request each.
 
-An answer that asks for patience closes the gate for the time it names: for all where the API itself is in trouble, for
-one tenant where its own queue is full. When the time is over, one goes through and finds out; the others follow when it
-was taken.
+An answer with a retry time starts a back-off of that length: for all tenants if the API itself is in trouble, for one
+tenant if its own queue is full. When the time is over, one submission goes through as a probe. The others follow when
+the API has accepted it.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-from agent_operator.rest.rest_client import OrchestratorAway
+from agent_operator.rest.rest_client import RestUnavailable
+from app.ports import Clock
 
+# These codes concern the quota of one tenant. All other codes mean that the API accepts nothing from anybody.
 OF_ONE_TENANT = frozenset({"TENANT_QUEUE_FULL", "RATE_LIMITED"})
 ALL = ""
 
 
 @dataclass
-class _Closed:
-    away: OrchestratorAway
+class _BackOff:
+    cause: RestUnavailable
     until: float
 
 
-class Gate:
-    """Times are of the monotonic clock."""
+class Backpressure:
+    """The back-offs that are active, one for each tenant and one for all. Times are of the monotonic clock."""
 
-    def __init__(self) -> None:
-        self._closed: dict[str, _Closed] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._active: dict[str, _BackOff] = {}
 
-    def enter(self, tenant: str) -> None:
-        """Raises the OrchestratorAway for which the gate is closed, with the time that is left of it.
+    def check(self, tenant: str) -> None:
+        """Raises RestUnavailable with the time that is left of the back-off, if there is one for this tenant.
 
-        That one is told to the object, and never closes the gate again: it would shrink with every try.
+        The caller writes this error into the object's status and must never start a back-off with it.
         """
         for whose in (ALL, tenant):
-            closed = self._closed.get(whose)
-            if closed is None:
+            active = self._active.get(whose)
+            if active is None:
                 continue
-            left_seconds = closed.until - time.monotonic()
+            left_seconds = active.until - self._clock.monotonic()
             if left_seconds > 0:
-                raise OrchestratorAway(closed.away.code, str(closed.away), retry_seconds=left_seconds)
-            closed.until = time.monotonic() + closed.away.retry_seconds  # this one finds out, the others wait
+                # A new error, with the time that is left: the cause keeps its full length for the next probe.
+                raise RestUnavailable(active.cause.code, str(active.cause), retry_seconds=left_seconds)
+            # This caller is the probe. The back-off starts again for the others until the probe has its answer.
+            active.until = self._clock.monotonic() + active.cause.retry_seconds
 
-    def taken(self, tenant: str) -> None:
-        """The API took, or finally refused, something of this tenant: it is there, and answers."""
+    def lift(self, tenant: str) -> None:
+        """Ends the back-offs for this tenant and for all: the API has accepted or refused something, so it answers."""
         for whose in (ALL, tenant):
-            self._closed.pop(whose, None)
+            self._active.pop(whose, None)
 
-    def close(self, tenant: str, away: OrchestratorAway) -> None:
-        whose = tenant if away.code in OF_ONE_TENANT else ALL
-        self._closed[whose] = _Closed(away, time.monotonic() + away.retry_seconds)
+    def begin(self, tenant: str, cause: RestUnavailable) -> None:
+        """Starts a back-off for the retry time of `cause`."""
+        whose = tenant if cause.code in OF_ONE_TENANT else ALL
+        self._active[whose] = _BackOff(cause, self._clock.monotonic() + cause.retry_seconds)

@@ -1,6 +1,6 @@
-"""The REST API as the operator uses it: hand a task in once, cancel it, ask where tasks stand, follow what changes.
+"""The client of the REST API: submits a task once, cancels it, reads states of tasks and follows their changes.
 
-Every call says which tenant it is for; the operator's key has the role service.
+A call for one tenant names it in `X-Tenant`; the operator's key has the role service, which may act for all tenants.
 """
 
 from __future__ import annotations
@@ -17,36 +17,42 @@ import aiohttp
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from app.domain.task import TaskStatus
+from app.outbound.key_file import KeyFile
 
 DEFAULT_RETRY_SECONDS = 5.0
+# Retry-After may be longer, but an API that is back shall not wait longer than this for the objects that wait.
 LONGEST_RETRY_SECONDS = 15.0
+# A long poll answers at the end of its wait at the latest; the rest of the time is for the network and a busy API.
 WAIT_MARGIN_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 64
-# Where the API itself says so, waiting does not help; all else may be the trouble of a proxy, a key or an address.
+# If the API itself answers one of these, waiting does not help. Other statuses may come from a proxy, a wrong key or a
+# wrong address, which an operator's user can correct while the objects wait.
 REFUSALS = frozenset({400, 404, 409, 410, 413, 415, 422})
 NOT_THE_API = frozenset({None, "ROUTE_NOT_FOUND"})
-# After other errors of servers, and after no answer, what was asked for may have been done.
+# After a 5xx or without an answer, the API may have done what was requested, or may still do it. These errors of
+# connecting are the exception: the request was never sent.
 NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+# The API checks its intake switch before it writes anything.
 NOTHING_DONE = frozenset({"INTAKE_PAUSED"})
 GONE_CODES = frozenset({"TASK_NOT_FOUND", "TASK_ERASED"})
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
-class OrchestratorError(Exception):
-    """Root of what a call may raise; `code` is stable, the text is for people."""
+class RestError(Exception):
+    """Root of the errors that a call may raise; `code` is stable, the text is for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-class OrchestratorAway(OrchestratorError):
-    """No answer, or not now; trying again helps after `retry_seconds`.
+class RestUnavailable(RestError):
+    """The API did not answer, or cannot do it now; a retry after `retry_seconds` may succeed.
 
-    `uncertain`: what was asked for may be done, or be done yet.
+    `uncertain`: the API may have done what was requested, or may still do it.
     """
 
     def __init__(self, code: str, message: str, *, retry_seconds: float, uncertain: bool = False) -> None:
@@ -55,16 +61,16 @@ class OrchestratorAway(OrchestratorError):
         self.uncertain = uncertain
 
 
-class OrchestratorRefused(OrchestratorError):
-    """The request will never be taken as it is."""
+class RestRefused(RestError):
+    """The API will never accept this request."""
 
 
-class TaskGone(OrchestratorRefused):
-    """The task is not there: unknown, or erased."""
+class TaskGone(RestRefused):
+    """The API does not know the task, or it was erased."""
 
 
-class KeyTaken(OrchestratorRefused):
-    """The idempotency key has made another task: `task_id`."""
+class KeyTaken(RestRefused):
+    """The idempotency key belongs to a task with another body: `task_id`."""
 
     def __init__(self, code: str, message: str, *, task_id: str) -> None:
         super().__init__(code, message)
@@ -72,6 +78,7 @@ class KeyTaken(OrchestratorRefused):
 
 
 class _Part(BaseModel):
+    # Unknown fields are ignored (pydantic's default): a newer API may send more of them.
     model_config = ConfigDict(frozen=True)
 
 
@@ -107,7 +114,7 @@ class TaskProblem(_Part):
 
 
 class TaskState(_Part):
-    """Where a task stands after its revision `rev`."""
+    """The state of a task at its revision `rev`."""
 
     task_id: str
     tenant: str
@@ -139,91 +146,102 @@ class LookupAnswer(_Part):
     next_cursor: str | None = None
 
 
-class Key:
-    """The service key; from a file it is read anew when the file has changed, so that it can be rotated."""
+class ServiceKey:
+    """The service key, from a variable or from a file that may be replaced while the operator runs."""
 
     def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
-        self._path = path
-        self._stamp: tuple[int, int] | None = None
+        self._file = None if path is None else KeyFile(path)
 
     def headers(self) -> dict[str, str]:
-        """Raises OrchestratorAway where the file cannot be read."""
-        if self._path is not None:
-            self._read(self._path)
+        """Returns the header with the current key. Raises RestUnavailable if the file cannot be read."""
+        if self._file is not None:
+            self._refresh(self._file)
         return {"X-API-Key": self._value} if self._value else {}
 
-    def _read(self, path: Path) -> None:
+    def _refresh(self, file: KeyFile) -> None:
         try:
-            found = path.stat()
-            stamp = (found.st_mtime_ns, found.st_ino)
-            if stamp != self._stamp:
-                self._value, self._stamp = path.read_text().strip(), stamp
+            if file.changed():
+                self._value = file.read()
         except OSError as error:
-            message = f"AGENT_OPERATOR_API_KEY_FILE cannot be read ({error.strerror})."
-            raise OrchestratorAway("KEY_UNREADABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS) from error
+            # Retried like an outage: a Secret that is being replaced, or not mounted yet, becomes readable by itself.
+            message = (
+                f"The key file of AGENT_OPERATOR_API_KEY_FILE cannot be read ({error.strerror}). "
+                "Check the path and its permissions."
+            )
+            raise RestUnavailable("KEY_UNREADABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS) from error
 
 
 def open_session(url: str) -> aiohttp.ClientSession:
-    """To be used in this event loop, and closed by who asked for it."""
+    """Opens a session for this event loop. The caller closes it."""
     return aiohttp.ClientSession(
-        base_url=url.rstrip("/") + "/",
+        base_url=url.rstrip("/") + "/",  # without the slash, aiohttp drops the last part of the URL's path
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
     )
 
 
 @dataclass(frozen=True)
-class Orchestrator:
-    """`session` has the base URL."""
+class RestClient:
+    """The client of the REST API. `session` has the base URL."""
 
     session: aiohttp.ClientSession
-    key: Key
+    key: ServiceKey
 
     async def submit(self, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
-        """The id of the task that this key makes, or has made. Raises OrchestratorAway, -Refused, KeyTaken.
+        """Submits a task and returns its id; the same `key` always returns the same task.
 
-        `key` is a UUID; its digits become the id of the task's trace, so that who knows the object finds the trace.
+        Raises RestUnavailable, RestRefused, KeyTaken. `key` is a UUID. Its digits become the id of the task's trace, so
+        anyone who knows the object finds the trace.
         """
         headers = {"Idempotency-Key": key, "traceparent": f"00-{key.replace('-', '')}-{secrets.token_hex(8)}-01"}
         answer = await self._call("POST", "/v1/agent/execute", tenant=tenant, json=body, headers=headers)
         return str(answer["task_id"])
 
     async def cancel(self, task_id: str, *, tenant: str) -> None:
-        """Asks the task to stop; one that has ended stays as it is. Raises OrchestratorAway, TaskGone."""
+        """Requests the end of a task; a task that has ended does not change. Raises RestUnavailable, TaskGone."""
         await self._call("POST", f"/v1/tasks/{task_id}/cancel", tenant=tenant)
 
     async def find(self, task_ids: Sequence[str]) -> Sequence[TaskState]:
-        """Those of the tasks that are there. Raises OrchestratorAway, OrchestratorRefused."""
-        return _read(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json={"ids": list(task_ids)})).items
+        """Reads the states of these tasks; leaves out the unknown ones. Raises RestUnavailable, RestRefused."""
+        return _parsed(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json={"ids": list(task_ids)})).items
 
     async def find_by_key(self, key: str, *, tenant: str) -> TaskState | None:
-        """The task that the key has made. Raises OrchestratorAway, OrchestratorRefused."""
+        """Reads the state of the task that was submitted with this key. Raises RestUnavailable, RestRefused."""
         answer = await self._call("POST", "/v1/tasks/lookup", tenant=tenant, json={"idempotency_keys": [key]})
-        return next(iter(_read(LookupAnswer, answer).items), None)
+        return next(iter(_parsed(LookupAnswer, answer).items), None)
 
-    async def unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
-        """A page of the cluster's tasks that have not ended. Raises OrchestratorAway, OrchestratorRefused."""
+    async def find_unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
+        """Reads a page of the cluster's tasks that have not ended. Raises RestUnavailable, RestRefused."""
         body: dict[str, Any] = {"source": {"cluster": cluster}} | ({} if cursor is None else {"cursor": cursor})
-        return _read(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json=body))
+        return _parsed(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json=body))
 
-    async def changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
-        """What has changed after the cursor; waits for a first change. Raises OrchestratorAway, OrchestratorRefused."""
+    async def read_changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
+        """Reads the changes after the cursor, or waits up to `wait_seconds` for the first one.
+
+        Raises RestUnavailable, RestRefused.
+        """
         query = {"limit": str(limit), "wait_seconds": str(wait_seconds)}
         query |= {} if cursor is None else {"cursor": cursor}
         timeout = aiohttp.ClientTimeout(total=wait_seconds + WAIT_MARGIN_SECONDS, connect=CONNECT_SECONDS)
-        return _read(ChangesAnswer, await self._call("GET", "/v1/tasks/changes", params=query, timeout=timeout))
+        return _parsed(ChangesAnswer, await self._call("GET", "/v1/tasks/changes", params=query, timeout=timeout))
 
     async def drain(self, worker_id: str, *, seconds: int) -> None:
-        """The worker takes no tasks for so long. Raises OrchestratorAway, OrchestratorRefused where it is unknown."""
+        """Has the worker claim no tasks for `seconds`.
+
+        Raises RestUnavailable, and RestRefused if the API does not know the worker.
+        """
         await self._call("POST", f"/v1/system/workers/{worker_id}/drain", json={"seconds": seconds})
 
     async def undrain(self, worker_id: str) -> None:
-        """The worker takes tasks again. Raises OrchestratorAway, OrchestratorRefused where it is unknown."""
+        """Has the worker claim tasks again.
+
+        Raises RestUnavailable, and RestRefused if the API does not know the worker.
+        """
         await self._call("DELETE", f"/v1/system/workers/{worker_id}/drain")
 
-    async def keep_decision(self, decision: Mapping[str, Any]) -> None:
-        """A decision of the autoscaler, for those who ask why. Raises OrchestratorAway, OrchestratorRefused."""
+    async def record_decision(self, decision: Mapping[str, Any]) -> None:
+        """Adds a decision of the autoscaler to the list that the API shows. Raises RestUnavailable, RestRefused."""
         await self._call("POST", "/v1/system/autoscaler", json=decision)
 
     async def _call(
@@ -237,6 +255,7 @@ class Orchestrator:
     ) -> Any:
         named = self.key.headers() | ({} if tenant is None else {"X-Tenant": tenant})
         try:
+            # No redirects: the key must not go to another address, and a redirected POST would become a GET.
             async with self.session.request(
                 method, path.lstrip("/"), headers={**named, **(headers or {})}, allow_redirects=False, **options
             ) as answer:
@@ -244,7 +263,7 @@ class Orchestrator:
         except (aiohttp.ClientError, TimeoutError) as error:
             message = f"The API does not answer ({type(error).__name__})."
             uncertain = not isinstance(error, NEVER_SENT)
-            raise OrchestratorAway(
+            raise RestUnavailable(
                 "API_UNREACHABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS, uncertain=uncertain
             ) from error
         document = _document(body)
@@ -261,7 +280,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -> OrchestratorError:
+def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -> RestError:
     code = str(problem.get("code") or f"HTTP_{status}")
     message = str(problem.get("detail") or f"The API answered {status}.")
     fields = "; ".join(
@@ -276,9 +295,9 @@ def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -
     if code in GONE_CODES:
         return TaskGone(code, message)
     if status in REFUSALS and problem.get("code") not in NOT_THE_API:
-        return OrchestratorRefused(code, message)
+        return RestRefused(code, message)
     uncertain = status >= HTTPStatus.INTERNAL_SERVER_ERROR and code not in NOTHING_DONE
-    return OrchestratorAway(code, message, retry_seconds=_retry_seconds(retry_after), uncertain=uncertain)
+    return RestUnavailable(code, message, retry_seconds=_retry_seconds(retry_after), uncertain=uncertain)
 
 
 def _retry_seconds(retry_after: str | None) -> float:
@@ -289,9 +308,12 @@ def _retry_seconds(retry_after: str | None) -> float:
     return min(max(1.0, seconds), LONGEST_RETRY_SECONDS)
 
 
-def _read(kind: type[Kind], body: Any) -> Kind:
+def _parsed(kind: type[Kind], body: Any) -> Kind:
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        message = f"The API's answer is not understood: {error.error_count()} fields; is it of another version?"
-        raise OrchestratorRefused("ANSWER_NOT_UNDERSTOOD", message) from error
+        message = (
+            f"The API's answer has {error.error_count()} fields that this operator does not understand. "
+            "Run the operator and the API in the same version."
+        )
+        raise RestRefused("ANSWER_NOT_UNDERSTOOD", message) from error

@@ -1,1 +1,4 @@
-"""What a scaling policy would do to a day's load, without a cluster: `python -m agent_operator.simulation`."""
+"""The room of the simulation: it shows what a scaling policy does to a load, without a cluster.
+
+Run it with `python -m agent_operator.simulation`.
+"""

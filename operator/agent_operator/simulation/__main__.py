@@ -1,4 +1,4 @@
-"""`python -m agent_operator.simulation`: plays the traces against a policy and prints what became of the tasks."""
+"""`python -m agent_operator.simulation`: plays traces against a policy, and prints waits, costs and interruptions."""
 
 from __future__ import annotations
 
@@ -46,10 +46,12 @@ def _line(name: str, outcome: Outcome) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agent_operator.simulation", description=__doc__)
     parser.add_argument("policy", nargs="*", metavar="NAME=VALUE", help="settings of the policy, e.g. max_replicas=20")
-    parser.add_argument("--trace", choices=sorted(TRACES), action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--trace", choices=sorted(TRACES), action="append", help="play only this trace; may be repeated"
+    )
     parser.add_argument("--slots", type=int, default=8, help="tasks that a worker runs at once")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--without-drains", action="store_true", help="remove pods at once, as others do")
+    parser.add_argument("--without-drains", action="store_true", help="remove pods at once, as other autoscalers do")
     parser.add_argument("--explain", action="store_true", help="print each new explanation")
     return parser
 

@@ -1,7 +1,7 @@
-"""Pods that work off a queue, scaled by the real `decide`, second by second.
+"""A model of pods that work off a queue, second by second. The real `decide` scales them.
 
-As in the cluster, a pod that is to go is drained first and removed when it is idle. `drains=False` shows what happens
-without: the pod goes at once, and what it runs is interrupted and begins anew.
+As in the cluster, a pod that shall be removed is drained first and removed when it is idle. `drains=False` shows the
+difference: the pod is removed at once, and its tasks are interrupted and begin again.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agent_operator.autoscaler.decide import Demand, History, Plan, Workers, decide
+from agent_operator.autoscaler.decide import Demand, History, Plan, WorkerCount, decide
 from agent_operator.autoscaler.policy import Policy
 from agent_operator.simulation.traces import Trace
 
 RATE_WINDOW_SECONDS = 30
+# A task takes between 0.5 and 1.5 times the mean.
 SPREAD = 0.5
 BREAKER = ("simulated",)
 
@@ -52,7 +53,7 @@ class Outcome:
 
 @dataclass
 class Simulation:
-    """One run of one trace. The same seed gives the same run."""
+    """A run of one trace. The same seed gives the same run."""
 
     trace: Trace
     policy: Policy
@@ -71,6 +72,7 @@ class Simulation:
         self.plans: list[Plan] = []
 
     def run(self) -> Outcome:
+        """Plays the whole trace."""
         for second in range(self.trace.seconds):
             self._arrive(second)
             self._work(second)
@@ -93,6 +95,7 @@ class Simulation:
 
     def _arrive(self, second: int) -> None:
         rate = self.trace.arrivals(second)
+        # The fraction is a chance: 0.2 a second is a task every five seconds on average.
         count = int(rate) + (self._dice.random() < rate % 1)
         self._arrived.append(count)
         self._tasks += count
@@ -130,7 +133,7 @@ class Simulation:
             open_breakers=BREAKER if away else (),
         )
         draining = [pod for pod in self._pods if pod.draining]
-        workers = Workers(replicas=len(self._pods), slots_per_pod=self.slots_per_pod, draining=len(draining))
+        workers = WorkerCount(replicas=len(self._pods), slots_per_pod=self.slots_per_pod, draining=len(draining))
         plan, self._history = decide(demand, workers, self.policy, self._history, now=second)
         if not self.plans or self.plans[-1].explanation != plan.explanation:
             self.plans.append(plan)
@@ -158,7 +161,10 @@ class Simulation:
         self._changes += len(self._pods) < before
 
     def _victims(self) -> list[_Pod]:
-        """The least busy first; without drains whichever, because a Deployment does not know who is busy."""
+        """Returns the candidates for removal, the least busy first.
+
+        Without drains the order is random, because a Deployment does not know which pods are busy.
+        """
         candidates = [pod for pod in self._pods if not pod.draining]
         self._dice.shuffle(candidates)
         return sorted(candidates, key=lambda pod: len(pod.running)) if self.drains else candidates

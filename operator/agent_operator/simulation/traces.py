@@ -1,4 +1,4 @@
-"""Loads to try a policy with: how many tasks come when, how long they take, and what goes wrong meanwhile."""
+"""Loads to try a policy with: arrivals of tasks, the time that they take, and outages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def _no_outage(_: float) -> bool:
 
 @dataclass(frozen=True)
 class Trace:
-    """`arrivals` gives tasks a second at a second; during an outage of the models no task that runs gets any further.
+    """A load. `arrivals` gives the tasks a second at a second of the trace; a new pod works after `start_seconds`.
 
-    `start_seconds` is how long a new pod takes until it works.
+    While `models_away`, running tasks make no progress.
     """
 
     name: str

@@ -21,7 +21,6 @@ from tests.support.tasks import TENANT, claim, claim_repository, dispatch_reposi
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ERROR = TaskError(type="AGENT_FAULT", message="m")
-UPDATE = RunUpdate(steps=[step()])
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,11 @@ class Stored:
 Write = Callable[[Stored], Awaitable[object]]
 
 
+def update() -> RunUpdate:
+    """Makes an update with an id of its own. A write with the id of the last one would count as its repeat."""
+    return RunUpdate(steps=[step()])
+
+
 async def claim_again(stored: Stored) -> None:
     await stored.set(dispatched_at=LONG_AGO)
     await stored.claims.claim(stored.task.id, owner="another", claim_id=uuid.uuid4().hex)
@@ -87,7 +91,7 @@ async def request_cancel(stored: Stored) -> None:
 
 
 def requeue(reason: Requeue) -> Write:
-    return lambda stored: stored.claims.requeue(stored.held, UPDATE, reason=reason, delay_seconds=0, error=ERROR)
+    return lambda stored: stored.claims.requeue(stored.held, update(), reason=reason, delay_seconds=0, error=ERROR)
 
 
 # By the method that each one calls. Where a write has further conditions than the status, they are all met.
@@ -98,10 +102,10 @@ WRITES: dict[str, list[Write]] = {
     "claim": [claim_again],
     "abandon": [lambda stored: stored.claims.abandon(stored.task.id, stored.held.claim_id)],
     "return_ticket": [lambda stored: stored.claims.return_ticket(stored.task.id)],
-    "record": [lambda stored: stored.claims.record(stored.held, UPDATE)],
-    "complete": [lambda stored: stored.claims.complete(stored.held, UPDATE, RESULT)],
-    "fail": [lambda stored: stored.claims.fail(stored.held, UPDATE, ERROR, None)],
-    "cancel": [lambda stored: stored.claims.cancel(stored.held, UPDATE)],
+    "record": [lambda stored: stored.claims.record(stored.held, update())],
+    "complete": [lambda stored: stored.claims.complete(stored.held, update(), RESULT)],
+    "fail": [lambda stored: stored.claims.fail(stored.held, update(), ERROR, None)],
+    "cancel": [lambda stored: stored.claims.cancel(stored.held, update())],
     "requeue": [requeue(reason) for reason in Requeue],
     "heartbeat": [lambda stored: stored.claims.heartbeat([stored.held])],
     "release": [lambda stored: stored.dispatch.release([stored.waiting])],
@@ -140,13 +144,13 @@ async def store(db: Database, status: TaskStatus) -> Stored:
     _, held = await claim(db, accepted.id)
     claims = claim_repository(db)
     if status is TaskStatus.QUEUED:
-        await claims.requeue(held, UPDATE, reason=Requeue.HANDBACK, delay_seconds=0, error=None)
+        await claims.requeue(held, update(), reason=Requeue.HANDBACK, delay_seconds=0, error=None)
     elif status is TaskStatus.COMPLETED:
-        await claims.complete(held, UPDATE, RESULT)
+        await claims.complete(held, update(), RESULT)
     elif status is TaskStatus.FAILED:
-        await claims.fail(held, UPDATE, ERROR, None)
+        await claims.fail(held, update(), ERROR, None)
     elif status is TaskStatus.CANCELLED:
-        await claims.cancel(held, UPDATE)
+        await claims.cancel(held, update())
     task = await task_repository(db).get(TENANT, accepted.id)
     assert task.status is status
     return Stored(db, new, task, held)

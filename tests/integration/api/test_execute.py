@@ -261,7 +261,7 @@ async def test_a_tenant_queues_no_more_than_it_may(limited_api: httpx.AsyncClien
 
     refused = await limited_api.post("/v1/agent/execute", json=body)
 
-    assert "2 tasks" in problem(refused, 429, "TENANT_QUEUE_FULL")["detail"]
+    assert "2 queued tasks" in problem(refused, 429, "TENANT_QUEUE_FULL")["detail"]
     assert int(refused.headers["retry-after"]) > 0
     repeated = await limited_api.post("/v1/agent/execute", json=body, headers=again)
     assert repeated.json()["task_id"] == first.json()["task_id"]

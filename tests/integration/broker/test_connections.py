@@ -1,4 +1,4 @@
-"""Listening on a connection whose other end has disappeared without closing it."""
+"""Subscriptions on a connection whose other end stays silent."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ OK = b"+OK\r\n"
 
 
 @pytest.mark.parametrize("mute", ["from its first byte", "once it has subscribed"])
-async def test_a_connection_that_says_nothing_is_left_for_another(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
+async def test_a_silent_connection_is_replaced(monkeypatch: pytest.MonkeyPatch, mute: str) -> None:
     for name in ("SILENCE_SECONDS", "COMMAND_SECONDS", "RECONNECT_SECONDS"):
         monkeypatch.setattr(f"app.broker.connections.{name}", 0.5)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Sends nothing to the first client, and a message to the second."""
+        """Never sends a message on the first connection, and sends one on the second."""
         nonlocal connections
         connections += 1
         first = connections == 1
         while command := await reader.read(1000):
             if first and mute == "from its first byte":
                 continue
+            # On connecting, the client sends two SETINFO commands and reads a reply to each.
             writer.write(OK * command.count(b"SETINFO"))
             if b"SUBSCRIBE" not in command:
                 continue

@@ -76,12 +76,12 @@ async def test_a_ticket_holds_an_id_and_trace_headers_and_nothing_else(
     assert "secret" not in raw
 
 
-async def test_a_broker_that_is_gone_is_an_error_not_an_empty_queue() -> None:
+async def test_a_stopped_broker_is_an_error_not_an_empty_queue() -> None:
     with broker_server() as server:
         async with open_queue(server.url) as queue:
             assert await queue.length() == 0
             server.stop()
-            for ask in (
+            for command in (
                 queue.length,
                 queue.listed,
                 queue.presences,
@@ -90,14 +90,14 @@ async def test_a_broker_that_is_gone_is_an_error_not_an_empty_queue() -> None:
                 queue.snapshot,
             ):
                 with pytest.raises(BrokerUnavailable):
-                    await ask()
+                    await command()
             with pytest.raises(BrokerUnavailable):
                 await queue.kick(TENANT)
             with pytest.raises(BrokerUnavailable):
                 await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
 
 
-async def test_a_broker_that_stands_still_is_an_error_soon() -> None:
+async def test_a_frozen_broker_is_soon_an_error() -> None:
     with broker_server() as server:
         async with open_queue(server.url) as queue:
             assert await queue.length() == 0
@@ -121,7 +121,7 @@ async def test_an_entry_that_is_no_ticket_does_not_hide_the_others(
     assert await queue.listed() == {task.id}
 
 
-async def test_a_worker_that_speaks_another_language_does_not_hide_the_others(redis_client: Redis) -> None:
+async def test_an_unreadable_presence_does_not_hide_the_others(redis_client: Redis) -> None:
     await publish_presence(redis_client, presence())
     await redis_client.execute_command("SADD", WORKERS_KEY, "w0")
     await redis_client.set(worker_key("w0"), '{"worker_id": 7}')
@@ -146,29 +146,30 @@ async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_clie
 async def test_a_kick_wakes_the_listener_also_after_a_restart_of_the_broker() -> None:
     with broker_server() as server:
         async with open_queue(server.url) as queue:
-            heard: asyncio.Queue[str] = asyncio.Queue()
+            received: asyncio.Queue[str] = asyncio.Queue()
 
             async def listen() -> None:
                 async for text in queue.kicks():
-                    heard.put_nowait(text)
+                    received.put_nowait(text)
 
             listener = asyncio.create_task(listen())
-            await _until_heard(queue, heard)
+            await _kick_until_received(queue, received)
             await asyncio.to_thread(server.restart)
-            await _until_heard(queue, heard)
+            await _kick_until_received(queue, received)
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
 
 
-async def _until_heard(queue: CeleryTaskQueue, heard: asyncio.Queue[str]) -> None:
-    while not heard.empty():
-        heard.get_nowait()
+async def _kick_until_received(queue: CeleryTaskQueue, received: asyncio.Queue[str]) -> None:
+    """Repeats the kick, because a kick that comes before the subscription is lost."""
+    while not received.empty():
+        received.get_nowait()
     async with asyncio.timeout(20):
         while True:
             try:
                 await queue.kick(TENANT)
                 async with asyncio.timeout(0.1):
-                    await heard.get()
+                    await received.get()
                     return
             except (TimeoutError, BrokerUnavailable):
                 continue
@@ -194,6 +195,6 @@ def test_a_ticket_outlives_the_longest_task() -> None:
     assert app.conf.broker_transport_options["visibility_timeout"] == 2 * 7200 + 300
 
 
-def test_a_broker_that_is_no_redis_is_refused_by_name() -> None:
+def test_a_broker_other_than_redis_is_refused_with_the_settings_name() -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         build_celery(BrokerSettings(redis_url=SecretStr("amqp://x")), ExecutionSettings())

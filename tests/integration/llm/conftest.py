@@ -1,4 +1,4 @@
-"""The gateway on real HTTP: the simulator as a process of its own speaks for the providers."""
+"""The gateway on real HTTP: the simulator, a process of its own, answers for the providers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Control:
     http: httpx.AsyncClient
 
     async def calls(self) -> dict[str, Any]:
-        """What the task's calls were, and what the simulator counted for them."""
+        """Reads the calls of the task and the simulator's counts for them."""
         counted: dict[str, Any] = (await self.http.get("/simulator/calls", params={"task_id": TASK})).json()
         return counted
 
@@ -47,7 +47,7 @@ class Control:
 
 @pytest.fixture
 async def control(simulator: str) -> AsyncIterator[Control]:
-    """With nothing called yet and no fault set."""
+    """Returns the control API with no call counted and no fault set."""
     async with httpx.AsyncClient(base_url=simulator) as http:
         await http.delete("/simulator/faults")
         await http.delete("/simulator/calls")
@@ -56,7 +56,7 @@ async def control(simulator: str) -> AsyncIterator[Control]:
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment nor a `.env` may reach these tests."""
+    """Keeps the environment and a `.env` out of these tests."""
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -92,7 +92,7 @@ Ask = Callable[..., Asked]
 
 @pytest.fixture
 async def ask(simulator: str) -> AsyncIterator[Ask]:
-    """`ask("sim-down", fallback="claude-sim-ok")`; further keywords are settings."""
+    """Returns a builder: `ask("sim-down", fallback="claude-sim-ok")`; further keywords are settings."""
     made: list[LLMGateway] = []
 
     def build(

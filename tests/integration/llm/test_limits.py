@@ -22,7 +22,7 @@ LONG = 30.0
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that does not hear from Redis in time sets no limits, which is another test's matter."""
+    """Waits long for Redis: a worker without a reply in time sets no limits, which another test checks."""
     monkeypatch.setattr("app.broker.scripts.PATIENCE_SECONDS", 5.0)
 
 
@@ -32,7 +32,7 @@ def worker(redis: Redis, *, at_once: int | None = None, per_minute: int | None =
 
 
 async def refused(limits: ProviderLimits, provider: Provider = Provider.OPENAI) -> ProviderFault | None:
-    """What somebody hears who does not wait."""
+    """Returns the fault of a call that does not wait."""
     try:
         async with limits.permit(provider, remaining_seconds=0):
             return None
@@ -85,7 +85,7 @@ async def test_the_permit_of_a_dead_worker_expires_and_a_live_ones_is_renewed(re
 
 
 async def _pass(redis: Redis, seconds: float) -> None:
-    """The ends of permits are that much nearer, since a server's clock cannot be moved."""
+    """Moves the ends of permits nearer, since a server's clock cannot be moved."""
     key = _permits(Provider.OPENAI)
     for permit in await redis.zrange(key, 0, -1):
         await redis.zincrby(key, -seconds * 1000, permit)

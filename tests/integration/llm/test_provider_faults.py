@@ -61,7 +61,7 @@ class Place(BaseModel):
 
 
 async def provoke(ask: Ask, model: str, *, way: str) -> tuple[LLMError, int]:
-    """The error, and how many reservations stay open."""
+    """Returns the error and the number of reservations that stay open."""
     asked = ask(model, tries=TRIES, timeout=0.5 if model.endswith(SILENT) else 10.0)
     call = (
         asked.llm.chat(MESSAGES, role=ModelRole.CONTENT)

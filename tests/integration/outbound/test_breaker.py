@@ -1,4 +1,4 @@
-"""The breaker on a real Redis: what workers share, and what they do while it is away."""
+"""The breaker on a real Redis: the state that workers share, and their behaviour while Redis is unavailable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIMES = ("failures_until", "blocked_until", "probe_until")
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that does not hear from Redis in time decides for itself, which is another test's matter."""
+    """Waits long for Redis: a worker without a reply in time decides for itself, which another test checks."""
     monkeypatch.setattr("app.broker.scripts.PATIENCE_SECONDS", 4.0)
 
 
@@ -102,7 +102,7 @@ async def test_while_all_is_well_redis_is_asked_once_a_second(redis_client: Redi
 
 
 async def commands(redis: Redis) -> int:
-    """Scripts that the server has run."""
+    """Counts the scripts that the server has run."""
     statistics = await redis.info("commandstats")
     return int(statistics["cmdstat_evalsha"]["calls"])
 
@@ -160,7 +160,7 @@ EVENTS = st.lists(
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS)
 def test_the_script_does_what_the_functions_do(blocking: BlockingRedis, events: list[tuple[str, int]]) -> None:
-    """Time passes by moving the stored points in time back, since a server's clock cannot be moved."""
+    """Lets time pass by moving the stored times back, since a server's clock cannot be moved."""
     key = KEY_PREFIX + "property"
     blocking.delete(key)
     script = blocking.register_script(breaker_state.SCRIPT)

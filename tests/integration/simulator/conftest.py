@@ -13,7 +13,7 @@ from tests.support.simulators import running_simulator
 
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[str]:
-    """The address of a running simulator."""
+    """Runs a simulator and gives its address."""
     with running_simulator() as server:
         yield server.url
         log = (server.folder / "log").read_text()
@@ -22,7 +22,7 @@ def simulator() -> Iterator[str]:
 
 @pytest.fixture
 def control(simulator: str) -> Iterator[httpx.Client]:
-    """The control API; faults and calls are cleared around the test."""
+    """Opens the control API; clears faults and calls around the test."""
     with httpx.Client(base_url=simulator) as client:
         client.delete("/simulator/faults")
         client.delete("/simulator/calls")
@@ -32,7 +32,7 @@ def control(simulator: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """SDKs read the environment: nothing of it may reach these tests."""
+    """Removes the environment variables that the SDKs would read."""
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "TAVILY_API_KEY"):
         monkeypatch.delenv(name, raising=False)

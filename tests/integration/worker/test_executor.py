@@ -26,7 +26,7 @@ from app.storage.mongo import Database
 from app.system_clock import SystemClock
 from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
-from tests.support.doubles import DrainsDouble
+from tests.support.doubles import MemoryDrains
 from tests.support.tasks import TENANT, claim_repository, new_task, task_repository
 from worker.consumption import Consumption
 from worker.draining import Draining
@@ -73,7 +73,7 @@ class ExecutorHarness:
         self.claims = claim_repository(db)
         self.directory = MongoAgentDirectory(db)
         self.leases = LeaseKeeper(self.claims, lease_seconds=30, clock=SystemClock())
-        self.drains = DrainsDouble()
+        self.drains = MemoryDrains()
         self.consumption = Consumption()
         self.store_watch = StoreWatch(self.claims, self.consumption)
         self.draining = Draining(

@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
     def log_message(self, *_: object) -> None:
-        """A test needs no access log."""
+        """Logs nothing: a test needs no access log."""
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""An operator without its loops: each duty is done once when it is told to, in a world of doubles."""
+"""An operator without its loops: a test calls each duty once, in a world of doubles."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from agent_operator.agenttasks.expiry import Expiry
@@ -16,27 +16,17 @@ from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.backpressure import Gate
-from agent_operator.rest.rest_client import Orchestrator, OrchestratorAway
+from agent_operator.rest.backpressure import Backpressure
+from agent_operator.rest.rest_client import RestClient, RestUnavailable
 from app.telemetry.metrics import OperatorMetrics
-from tests.unit.kubernetes_operator.world import NOW, FakeCluster, FakeOrchestrator, World
+from tests.support.doubles import ManualClock
+from tests.unit.kubernetes_operator.world import FakeCluster, FakeRest, World
 
 CLUSTER = "here"
 
 
-class Clock:
-    def __init__(self, now: datetime = NOW) -> None:
-        self.time = now
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time.timestamp()
-
-
 class Crew:
-    """A fresh operator: what it knows it has from the world."""
+    """A fresh operator, which knows only what it reads from the world."""
 
     def __init__(
         self,
@@ -47,52 +37,62 @@ class Crew:
         cluster: str = CLUSTER,
     ) -> None:
         self.world = world
-        self.clock = Clock()
-        metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(), WorkQueue()
+        self.clock = ManualClock()
+        metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
         objects = AgentTasks(cast("Cluster", FakeCluster(world)))
-        orchestrator = cast("Orchestrator", FakeOrchestrator(world))
-        self.register = Register() if register is None else register
-        events = EventRecorder(objects.cluster, metrics)
+        rest = cast("RestClient", FakeRest(world))
+        self.register = Register(self.clock) if register is None else register
+        events = EventRecorder(objects.cluster, metrics, self.clock)
         writer = StatusWriter(objects, self.clock, metrics)
         self.expiry = Expiry(objects, self.clock, metrics, pulse, horizon=timedelta(hours=1))
         self.mirror = Mirror(
-            orchestrator, self.register, writer, events, self.work, metrics, pulse, cluster,
+            rest, self.register, writer, events, self.work, self.clock, metrics, pulse, cluster,
             lost_after_seconds=lost_after_seconds,
         )  # fmt: skip
-        self.survey = Survey(objects, orchestrator, self.register, self.expiry, self.work, self.clock, pulse, cluster)
+        self.survey = Survey(objects, rest, self.register, self.expiry, self.work, self.clock, pulse, cluster)
         self.reconciler = Reconciler(
-            objects, orchestrator, self.register, writer, events, self.expiry, Gate(), self.clock, metrics, cluster
+            objects,
+            rest,
+            self.register,
+            writer,
+            events,
+            self.expiry,
+            Backpressure(self.clock),
+            self.clock,
+            metrics,
+            cluster,
         )
 
     def see_all(self) -> None:
-        """What a watch tells when it begins: every object that has not the label of the finished."""
+        """Records what a watch shows when it begins: every object without the label of the finished ones."""
         for body in list(self.world.objects.values()):
             if FINISHED_LABEL not in body["metadata"].get("labels", {}):
-                self.register.note(_copy(body))
+                self.register.record(_copy(body))
 
     def miss(self, uid: str) -> None:
-        """The watch says that an object is gone."""
+        """Marks an object as one that the watch no longer shows."""
         entry = self.register.get(uid)
         if entry is not None:
             entry.gone = True
 
     async def reconcile_all(self) -> None:
-        """Every object once; what cannot be done now is left for the next time."""
+        """Reconciles every object once, and leaves those that fail for the next time."""
         for entry in self.register:
             try:
                 await self.reconciler.reconcile(entry)
             except NotThere:
                 self.register.forget(entry)
-            except (OrchestratorAway, ClusterError):
+            except (RestUnavailable, ClusterError):
                 continue
 
     async def mirror_all(self) -> None:
-        """One look at the tasks, and what it shows written down."""
-        await self.mirror.look_at_all()
+        """Compares all tasks once, and writes their states."""
+        await self.mirror.check_all()
         for entry in self.register:
             await self.mirror._write(entry.uid)
 
     async def go_round(self, times: int = 1) -> None:
+        """Runs the duties of reconciler and mirror, `times` times."""
         for _ in range(times):
             self.see_all()
             await self.reconcile_all()

@@ -1,4 +1,4 @@
-"""docs/agenttask.md says what the CRD says."""
+"""The page docs/agenttask.md is generated from the CRD of this version."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Story = Callable[[World], Awaitable[None]]
 
 
 async def completes(world: World) -> None:
-    """An object is created, its task runs and ends."""
+    """Creates an object, whose task runs and ends."""
     crew = Crew(world)
     if "poem" not in world.objects:
         world.add("poem")
@@ -47,7 +47,7 @@ async def is_deleted(world: World) -> None:
 
 
 async def is_cancelled_between_two_lives(world: World) -> None:
-    """The first operator may die before it has written the task's id; the task ends before the second one comes."""
+    """Cancels the object between two operators. The first may die before it has written the task's id."""
     crew = Crew(world)
     if "poem" not in world.objects:
         world.add("poem")
@@ -70,13 +70,13 @@ async def test_one_that_never_learned_its_tasks_id_ends_right_when_it_is_cancell
 
 
 def settled(body: dict[str, Any]) -> tuple[str, bool, bool]:
-    """Phase, whether it is watched no more, whether nothing holds it."""
+    """Returns the phase, whether the watch leaves the object out, and whether it has no finalizer."""
     metadata = body["metadata"]
     return body["status"]["phase"], FINISHED_LABEL in metadata.get("labels", {}), not metadata.get("finalizers")
 
 
 async def live_through(story: Story, fate: Fate) -> tuple[World, bool]:
-    """The world after the story, told until the operator dies, and then once more by another one."""
+    """Plays the story until the operator dies, and then once more with another operator; returns the world."""
     world = World(fate)
     try:
         await story(world)

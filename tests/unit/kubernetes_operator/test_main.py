@@ -1,4 +1,4 @@
-"""How the operator's parts are put together."""
+"""The composition root of the operator."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.kube.access import ClusterAccess
 from agent_operator.kube.cluster import Cluster
 from agent_operator.main import assemble
-from agent_operator.rest.rest_client import Orchestrator
-from tests.unit.kubernetes_operator.world import FakeCluster, FakeOrchestrator, World
+from agent_operator.rest.rest_client import RestClient
+from tests.support.doubles import ManualClock
+from tests.unit.kubernetes_operator.world import FakeCluster, FakeRest, World
 
 ONLY_FOR_PEOPLE = {"events"}
 
 
-async def test_the_probe_knows_of_every_duty_on_which_something_depends() -> None:
+async def test_the_probe_watches_every_duty_on_which_something_depends() -> None:
     world = World()
     objects = AgentTasks(cast("Cluster", FakeCluster(world)))
-    orchestrator = cast("Orchestrator", FakeOrchestrator(world))
-    operation = assemble(cast("ClusterAccess", None), objects, orchestrator, cluster_name="here")
+    rest = cast("RestClient", FakeRest(world))
+    assembly = assemble(cast("ClusterAccess", None), objects, rest, clock=ManualClock(), cluster_name="here")
 
-    assert set(operation.pulse.silent_seconds()) == set(operation.duties) - ONLY_FOR_PEOPLE
+    assert set(assembly.pulse.silent_seconds()) == set(assembly.duties) - ONLY_FOR_PEOPLE

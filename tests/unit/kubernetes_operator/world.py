@@ -1,7 +1,7 @@
 """A small world for the operator: objects as the Kubernetes API keeps them, and tasks as the REST API does.
 
-Every call may be the one in which the operator is killed: before it takes effect, or just after. Real servers answer in
-`tests/cluster`; here it is the order of things that counts.
+The operator may be killed in any call: before the call takes effect, or just after. `tests/cluster` runs it with real
+servers; here the order of the calls counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import copy
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from agent_operator.kube.cluster import HasChanged, NotThere
@@ -18,31 +17,32 @@ from agent_operator.rest.rest_client import (
     ChangesAnswer,
     KeyTaken,
     LookupAnswer,
-    OrchestratorAway,
-    OrchestratorRefused,
+    RestRefused,
+    RestUnavailable,
     TaskSource,
     TaskState,
 )
 from app.domain.task import TERMINAL, TaskStatus
+from tests.support.doubles import ManualClock
 
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW = ManualClock().now()
 NAMESPACE = "team"
 
 
 class Killed(BaseException):
-    """SIGKILL: nothing of the operator runs any more."""
+    """The effect of SIGKILL: no code of the operator runs any more."""
 
 
 @dataclass
 class Fate:
-    """The operator is killed in its `call`th call, before or after it takes effect; None: it lives."""
+    """The call in which the operator is killed, before or after it takes effect; None: the operator lives."""
 
     call: int | None = None
     after: bool = False
     _calls: itertools.count[int] = field(default_factory=itertools.count)
 
     def strike(self) -> bool:
-        """Whether to die after this call. Raises Killed where it is to die before."""
+        """Returns whether the operator dies after this call. Raises Killed if it dies before."""
         mine = next(self._calls) == self.call
         if mine and not self.after:
             raise Killed
@@ -51,15 +51,15 @@ class Fate:
 
 @dataclass
 class World:
-    """`objects` by name, `tasks` by idempotency key."""
+    """The state of all servers: `objects` by name, `tasks` by idempotency key."""
 
     fate: Fate = field(default_factory=Fate)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     submissions: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    away: OrchestratorAway | None = None
-    refusal: OrchestratorRefused | None = None
+    unavailable: RestUnavailable | None = None
+    refusal: RestRefused | None = None
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, name: str, **spec: Any) -> dict[str, Any]:
@@ -83,8 +83,12 @@ class World:
         body["metadata"]["generation"] += 1
         self._touch(body)
 
+    def key_of(self, name: str) -> str:
+        """Returns the uid of the object, which is its task's idempotency key."""
+        return str(self.objects[name]["metadata"]["uid"])
+
     def ask_to_delete(self, name: str) -> None:
-        """As the API server does: at once, or when the last finalizer is gone."""
+        """Deletes the object as the API server does: at once, or when the last finalizer is gone."""
         metadata = self.objects[name]["metadata"]
         if metadata.get("finalizers"):
             metadata["deletionTimestamp"] = NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -93,13 +97,13 @@ class World:
             del self.objects[name]
 
     def end(self, key: str, status: TaskStatus = TaskStatus.COMPLETED) -> None:
-        """A worker has done its part, unless the task has ended already."""
+        """Ends the task as a worker does, unless it has ended already."""
         task = self.tasks[key]
         if task.status not in TERMINAL:
             self._move(key, status=status, completed_at=NOW, attempts=1, selected_agent="ContentAgent")
 
     def arrive(self, body: Mapping[str, Any]) -> None:
-        """A submission of the object that was on its way for long has made its task."""
+        """Makes the task of an object, as a submission does that was under way for a long time."""
         metadata = body["metadata"]
         source = TaskSource(cluster="here", namespace=NAMESPACE, name=metadata["name"], uid=metadata["uid"])
         self.tasks[metadata["uid"]] = _queued(metadata["uid"], NAMESPACE, source)
@@ -114,7 +118,7 @@ class World:
 
 @dataclass(frozen=True)
 class FakeCluster:
-    """In place of `agent_operator.kube.cluster.Cluster`, for AgentTasks of one namespace."""
+    """A double of `agent_operator.kube.cluster.Cluster`, for AgentTasks of one namespace."""
 
     world: World
 
@@ -167,8 +171,8 @@ class FakeCluster:
 
 
 @dataclass(frozen=True)
-class FakeOrchestrator:
-    """In place of `agent_operator.rest.rest_client.Orchestrator`."""
+class FakeRest:
+    """A double of `agent_operator.rest.rest_client.RestClient`."""
 
     world: World
 
@@ -200,17 +204,17 @@ class FakeOrchestrator:
         found = self._answer([task for task in self.world.tasks.values() if task.idempotency_key == key])
         return next(iter(found), None)
 
-    async def unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
+    async def find_unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
         open_ones = [task for task in self.world.tasks.values() if task.status not in TERMINAL]
         return LookupAnswer(items=tuple(self._answer(open_ones)))
 
-    async def changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
+    async def read_changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
         return ChangesAnswer(items=tuple(self._answer(list(self.world.tasks.values()))), cursor="c", more=False)
 
     def _call(self) -> bool:
         dies = self.world.fate.strike()
-        if self.world.away is not None:
-            raise self.world.away
+        if self.world.unavailable is not None:
+            raise self.world.unavailable
         return dies
 
     def _answer(self, tasks: Sequence[TaskState]) -> Sequence[TaskState]:
@@ -232,7 +236,7 @@ def _queued(key: str, tenant: str, source: TaskSource) -> TaskState:
 
 
 def _merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON merge patch."""
+    """Applies a JSON merge patch."""
     after = dict(before)
     for name, value in change.items():
         if value is None:

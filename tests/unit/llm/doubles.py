@@ -31,7 +31,7 @@ def answer(text: str = "Hello.") -> ProviderAnswer:
 
 @dataclass
 class ScriptedAdapter:
-    """Gives or raises the next of `script`; the last one for ever. A callable is called with the request."""
+    """An adapter that returns or raises the next of `script`, the last one for ever. A callable gets the request."""
 
     script: list[ProviderAnswer | BaseException | Callable[[ProviderRequest], None]]
     requests: list[ProviderRequest] = field(default_factory=list)
@@ -47,12 +47,12 @@ class ScriptedAdapter:
         return answer()
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: there is nothing to close."""
 
 
 @dataclass
 class MemoryAdapters:
-    """In place of `ProviderAdapters`: adapters that are there already."""
+    """Adapters that exist already, in place of `ProviderAdapters`."""
 
     adapters: dict[Provider, ScriptedAdapter]
     closed: bool = False
@@ -71,7 +71,7 @@ class MemoryAdapters:
 
 
 class FullLimits(ProviderLimits):
-    """Every provider named here is full."""
+    """Limits under which every provider named here is full."""
 
     def __init__(self, *full: Provider) -> None:
         super().__init__(LLMSettings(), redis=None, clock=ManualClock())
@@ -86,7 +86,7 @@ class FullLimits(ProviderLimits):
 
 @dataclass
 class RecordingAllowance:
-    """Permits everything until `refusal` is set."""
+    """An allowance that permits everything until `refusal` is set."""
 
     reserved: list[Usage] = field(default_factory=list)
     settled: list[tuple[Usage, Usage]] = field(default_factory=list)
@@ -107,7 +107,7 @@ class RecordingAllowance:
 
 @dataclass
 class Bench:
-    """Everything a call needs, on one manual clock; sleeping moves the clock."""
+    """The parts of a call, on one manual clock; sleeping moves the clock."""
 
     adapters: dict[Provider, ScriptedAdapter]
     settings: LLMSettings = field(default_factory=lambda: LLMSettings(http_max_retries=3, breaker_failures=100))

@@ -47,7 +47,7 @@ def bench(first: list[Step], second: list[Step] | None = None, *, breaker_failur
 
 
 class SilentAdapter(ScriptedAdapter):
-    """Never answers."""
+    """An adapter that never answers."""
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         await asyncio.Event().wait()

@@ -25,7 +25,7 @@ MESSAGES = [ChatMessage("user", SECRET)]
 
 
 class RecordedTracing(Tracing):
-    """Keeps spans in memory."""
+    """A tracing that keeps spans in memory."""
 
     def __init__(self) -> None:
         super().__init__(ProcessSettings(otlp_endpoint=None), process="worker", version="test")

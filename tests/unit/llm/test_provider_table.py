@@ -31,7 +31,7 @@ def read(path: str) -> str:
 
 
 def sdk_of(spec: ProviderSpec) -> str:
-    """The SDK's package: the module of `app.llm.providers` that uses it bears its name."""
+    """Returns the SDK's package, after which the module of `app.llm.providers` is named."""
     return spec.load().__module__.rpartition(".")[2]
 
 

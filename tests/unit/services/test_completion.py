@@ -63,7 +63,7 @@ async def test_a_published_end_wakes_the_waiter(monkeypatch: pytest.MonkeyPatch)
     waiting = asyncio.create_task(harness.wait())
     await asyncio.sleep(0)
     harness.store.end(TaskStatus.COMPLETED)
-    harness.queue.heard = [harness.store.task.id]
+    harness.queue.messages = [harness.store.task.id]
 
     await harness.watch.run()
 

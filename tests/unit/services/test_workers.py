@@ -6,11 +6,11 @@ import pytest
 
 from app.errors import WorkerNotFound
 from app.services.workers import WorkerService
-from tests.support.doubles import DrainsDouble, MemoryQueue, presence
+from tests.support.doubles import MemoryDrains, MemoryQueue, presence
 
 
 async def test_a_present_worker_is_drained_and_undrained() -> None:
-    queue, drains = MemoryQueue(), DrainsDouble()
+    queue, drains = MemoryQueue(), MemoryDrains()
     queue.workers = [presence()]
     service = WorkerService(queue, drains)
 
@@ -22,7 +22,7 @@ async def test_a_present_worker_is_drained_and_undrained() -> None:
 
 
 async def test_a_worker_that_is_not_present_cannot_be_drained() -> None:
-    service = WorkerService(MemoryQueue(), DrainsDouble())
+    service = WorkerService(MemoryQueue(), MemoryDrains())
 
     with pytest.raises(WorkerNotFound, match="no worker w1"):
         await service.drain("w1", seconds=60)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from app.domain.identity import TaskId
 from app.ports import Claim, Heartbeat
-from tests.support.doubles import DrainsDouble, ManualClock
+from tests.support.doubles import ManualClock, MemoryDrains
 from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -27,7 +27,7 @@ class Consumer:
         self.paused = False
 
 
-class CountedDrains(DrainsDouble):
+class CountedDrains(MemoryDrains):
     """Drain leases that count how often they are checked."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from app.domain.agent import AgentCard
 from app.domain.identity import ClaimId, TaskId
 from app.errors import StoreUnavailable
 from app.ports import Claim
-from tests.support.doubles import DrainsDouble, IdleClaims, ManualClock
+from tests.support.doubles import IdleClaims, ManualClock, MemoryDrains
 from worker.consumption import Consumption, PauseReason
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -32,7 +32,7 @@ class ReportHarness:
         self.leases = LeaseKeeper(IdleClaims(), lease_seconds=LEASE_SECONDS, clock=self.clock)
         self.consumption = Consumption()
         self.draining = Draining(
-            DrainsDouble(),
+            MemoryDrains(),
             IdleClaims(),
             self.leases,
             self.consumption,

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as ConnectionBroken
 
 from app.domain.identity import TaskId
-from tests.support.doubles import DrainsDouble, IdleClaims, ManualClock
+from tests.support.doubles import IdleClaims, ManualClock, MemoryDrains
 from worker.consumption import Consumption, PauseReason
 from worker.draining import Draining
 from worker.leases import LeaseKeeper
@@ -42,7 +42,7 @@ class SelfCheckHarness:
         self.consumption = Consumption()
         leases = LeaseKeeper(IdleClaims(), lease_seconds=30, clock=self.clock)
         self.draining = Draining(
-            DrainsDouble(), IdleClaims(), leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
+            MemoryDrains(), IdleClaims(), leases, self.consumption, worker_id="w1", fetched=lambda: self.fetched
         )
         self.self_check = SelfCheck(
             cast("Any", self.redis),

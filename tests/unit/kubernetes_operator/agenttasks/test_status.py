@@ -1,4 +1,4 @@
-"""An AgentTask's status: what people and `kubectl wait` read from it, and that nothing is written for nothing."""
+"""The status of an AgentTask: the fields that people and `kubectl wait` read, and no change without a reason."""
 
 from __future__ import annotations
 

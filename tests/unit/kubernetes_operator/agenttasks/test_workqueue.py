@@ -1,4 +1,4 @@
-"""The work queue: once however often asked for, never two at a time, and nothing missed."""
+"""The work queue: a key comes once, is never worked on twice at the same time, and is never missed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Workers in pods, for the autoscaler: Kubernetes takes pods as its ReplicaSet controller ranks them, and a worker
-takes tasks unless it is drained. Whoever goes while he runs a task, or could take one, is `wronged`.
+"""A world of workers in pods, for the autoscaler.
+
+Kubernetes removes pods in the order of its ReplicaSet controller, and a worker claims tasks unless it is drained. A
+worker whose pod is removed while it runs a task, or could claim one, is `wronged`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from agent_operator.autoscaler.decide import Demand
 from agent_operator.autoscaler.figures import Figures
 from agent_operator.autoscaler.fleet import COST_ANNOTATION
 from agent_operator.kube.cluster import HasChanged
-from agent_operator.rest.rest_client import OrchestratorRefused
+from agent_operator.rest.rest_client import RestRefused
 from app.domain.worker_state import WorkerPresence
 from tests.unit.kubernetes_operator.world import Fate, Killed
 
@@ -24,7 +26,7 @@ SLOTS = 4
 
 @dataclass
 class Worker:
-    """In the pod of its name. `speaks`: it tells of itself; `ready`: its probe answers."""
+    """A worker in the pod of its name. `speaks`: it publishes its presence; `ready`: its probe answers."""
 
     worker_id: str
     running: int = 0
@@ -35,7 +37,7 @@ class Worker:
 
 @dataclass
 class FleetWorld:
-    """`workers` by pod; None in a pod that has not started."""
+    """The state of all servers: `workers` by pod, None in a pod that has not started."""
 
     fate: Fate = field(default_factory=Fate)
     workers: dict[str, Worker | None] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class FleetWorld:
 
 @dataclass(frozen=True)
 class FakeFigures:
-    """In place of `FigureReader`."""
+    """A double of `FigureReader`."""
 
     world: FleetWorld
     queue: str = "agent_tasks"
@@ -110,7 +112,7 @@ class FakeFigures:
 
 @dataclass(frozen=True)
 class FakeKubernetes:
-    """In place of `Cluster`, for one Deployment and its pods."""
+    """A double of `Cluster`, for one Deployment and its pods."""
 
     world: FleetWorld
 
@@ -167,7 +169,7 @@ class FakeKubernetes:
 
 @dataclass(frozen=True)
 class FakeDrains:
-    """In place of `Orchestrator`: a drained worker takes no task."""
+    """A double of `RestClient`: a drained worker claims no task."""
 
     world: FleetWorld
 
@@ -181,7 +183,7 @@ class FakeDrains:
         dies = self.world.fate.strike()
         found = [worker for worker in self.world.workers.values() if worker and worker.worker_id == worker_id]
         if not found:
-            raise OrchestratorRefused("WORKER_NOT_FOUND", worker_id)
+            raise RestRefused("WORKER_NOT_FOUND", worker_id)
         found[0].drained = drained
         if dies:
             raise Killed

@@ -1,4 +1,4 @@
-"""The autoscaler's rules: what holds for any demand, and the figures of some."""
+"""The decision about the number of workers: rules for any demand, and the figures of some."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, Workers, decide
+from agent_operator.autoscaler.decide import Demand, History, Plan, Reason, WorkerCount, decide
 from agent_operator.autoscaler.policy import Policy
 
 POLICY = Policy(min_replicas=1, max_replicas=20)
@@ -37,7 +36,7 @@ policies = st.builds(
 )
 deployments = st.integers(0, 60).flatmap(
     lambda replicas: st.builds(
-        Workers,
+        WorkerCount,
         replicas=st.just(replicas),
         slots_per_pod=st.integers(1, 128),
         draining=st.integers(0, replicas),
@@ -47,8 +46,8 @@ deployments = st.integers(0, 60).flatmap(
 )
 
 
-def plans(demand: Demand, workers: Workers, policy: Policy = POLICY, *, seconds: int = 1) -> list[Plan]:
-    """One decision a second about workers that stay as they are."""
+def plans(demand: Demand, workers: WorkerCount, policy: Policy = POLICY, *, seconds: int = 1) -> list[Plan]:
+    """Makes one decision a second about workers that stay as they are."""
     history, made = History(), []
     for now in range(seconds):
         plan, history = decide(demand, workers, policy, history, now=float(now))
@@ -57,7 +56,7 @@ def plans(demand: Demand, workers: Workers, policy: Policy = POLICY, *, seconds:
 
 
 @given(demand=st.none() | demands, workers=deployments, policy=policies, seconds=st.integers(1, 300))
-def test_any_plan_keeps_the_rules(demand: Demand | None, workers: Workers, policy: Policy, seconds: int) -> None:
+def test_any_plan_keeps_the_rules(demand: Demand | None, workers: WorkerCount, policy: Policy, seconds: int) -> None:
     history = History()
     for now in (0.0, float(seconds)):
         plan, history = decide(demand, workers, policy, history, now=now)
@@ -81,7 +80,7 @@ def test_any_plan_keeps_the_rules(demand: Demand | None, workers: Workers, polic
 
 
 @given(demand=demands, workers=deployments, policy=policies)
-def test_from_none_there_is_always_a_first_one(demand: Demand, workers: Workers, policy: Policy) -> None:
+def test_from_none_there_is_always_a_first_one(demand: Demand, workers: WorkerCount, policy: Policy) -> None:
     fresh = replace(demand, age_seconds=0, backlog=max(1, demand.backlog))
     none = replace(workers, replicas=0, draining=0, other_scaler=None)
 
@@ -93,7 +92,7 @@ def test_from_none_there_is_always_a_first_one(demand: Demand, workers: Workers,
 @given(demand=demands, policy=policies, slots=st.integers(1, 64))
 def test_under_constant_demand_the_number_comes_to_rest(demand: Demand, policy: Policy, slots: int) -> None:
     steady = replace(demand, age_seconds=0, oldest_age_seconds=0, rate_limited_share=0, open_breakers=())
-    workers, history = Workers(replicas=policy.min_replicas, slots_per_pod=slots), History()
+    workers, history = WorkerCount(replicas=policy.min_replicas, slots_per_pod=slots), History()
     for second in range(120):
         plan, history = decide(steady, workers, policy, history, now=float(second))
         workers = replace(workers, replicas=plan.staying)
@@ -102,10 +101,10 @@ def test_under_constant_demand_the_number_comes_to_rest(demand: Demand, policy: 
 
 
 def test_the_formula() -> None:
-    """100 wait, each slot does 3 of them in a minute: 34 slots, beside 6 in flight, at 80 % of 8 slots a worker."""
+    """Checks 100 tasks that wait, of which a slot does 3 in a minute: 34 slots, and 6 in flight, at 80 % of 8 slots."""
     demand = replace(IDLE, backlog=100, in_flight=6)
 
-    (plan,) = plans(demand, Workers(replicas=5, slots_per_pod=8))
+    (plan,) = plans(demand, WorkerCount(replicas=5, slots_per_pod=8))
 
     assert (plan.desired, plan.staying, plan.reason) == (7, 7, Reason.BACKLOG)
     assert "100 wait and 6 are in flight" in plan.explanation
@@ -114,7 +113,7 @@ def test_the_formula() -> None:
 def test_arrivals_ask_for_their_share_before_a_backlog_is_there() -> None:
     demand = replace(IDLE, arrival_rate=2)
 
-    (plan,) = plans(demand, Workers(replicas=5, slots_per_pod=8))
+    (plan,) = plans(demand, WorkerCount(replicas=5, slots_per_pod=8))
 
     assert (plan.desired, plan.reason) == (8, Reason.ARRIVALS)  # 2 x 20 s x 1.2 = 48 slots
 
@@ -122,14 +121,14 @@ def test_arrivals_ask_for_their_share_before_a_backlog_is_there() -> None:
 def test_tasks_that_wait_too_long_bring_one_more() -> None:
     demand = replace(IDLE, backlog=1, oldest_age_seconds=301)
 
-    (plan,) = plans(demand, Workers(replicas=3, slots_per_pod=8))
+    (plan,) = plans(demand, WorkerCount(replicas=3, slots_per_pod=8))
 
     assert (plan.staying, plan.reason) == (4, Reason.OLD_TASKS)
 
 
 def test_up_goes_by_doubling_or_four_in_a_period() -> None:
     demand = replace(IDLE, backlog=10_000)
-    workers, history, seen = Workers(replicas=1, slots_per_pod=8), History(), []
+    workers, history, seen = WorkerCount(replicas=1, slots_per_pod=8), History(), []
     for second in range(12):
         plan, history = decide(demand, workers, POLICY, history, now=float(second))
         workers = replace(workers, replicas=plan.staying)
@@ -138,7 +137,7 @@ def test_up_goes_by_doubling_or_four_in_a_period() -> None:
 
 
 def test_down_waits_for_a_whole_window_and_goes_in_steps() -> None:
-    workers, history, seen = Workers(replicas=10, slots_per_pod=8), History(), {}
+    workers, history, seen = WorkerCount(replicas=10, slots_per_pod=8), History(), {}
     for second in range(360):
         plan, history = decide(IDLE, workers, POLICY, history, now=float(second))
         if plan.staying != workers.replicas:
@@ -149,8 +148,8 @@ def test_down_waits_for_a_whole_window_and_goes_in_steps() -> None:
     assert workers.replicas == 1
 
 
-def test_a_short_lull_takes_nobody_away() -> None:
-    workers, history = Workers(replicas=7, slots_per_pod=8), History()
+def test_a_short_lull_removes_no_worker() -> None:
+    workers, history = WorkerCount(replicas=7, slots_per_pod=8), History()
     busy = replace(IDLE, backlog=100, in_flight=6)
     for second in range(600):
         demand = busy if second % 100 == 0 else IDLE
@@ -164,8 +163,8 @@ def test_a_short_lull_takes_nobody_away() -> None:
 def test_models_in_trouble_freeze_what_is_there(trouble: dict[str, object]) -> None:
     demand = replace(IDLE, backlog=1_000, **trouble)  # type: ignore[arg-type]  # fields of Demand by name
 
-    (plan,) = plans(demand, Workers(replicas=2, slots_per_pod=8))
-    (first,) = plans(demand, Workers(replicas=0, slots_per_pod=8), Policy(min_replicas=0))
+    (plan,) = plans(demand, WorkerCount(replicas=2, slots_per_pod=8))
+    (first,) = plans(demand, WorkerCount(replicas=0, slots_per_pod=8), Policy(min_replicas=0))
 
     assert (plan.staying, plan.reason) == (2, Reason.MODELS_IN_TROUBLE)
     assert first.staying >= 1
@@ -174,14 +173,14 @@ def test_models_in_trouble_freeze_what_is_there(trouble: dict[str, object]) -> N
 @pytest.mark.parametrize(
     ("workers", "demand", "reason", "words"),
     [
-        (Workers(3, 8, other_scaler="HorizontalPodAutoscaler w"), IDLE, Reason.OTHER_SCALER, "two would fight"),
-        (Workers(3, 8), None, Reason.NO_DATA, "no figures"),
-        (Workers(3, 8), replace(IDLE, age_seconds=11), Reason.STALE_DATA, "11 s old"),
-        (Workers(3, 8, rolling_out=True), IDLE, Reason.ROLLOUT, "rollout"),
+        (WorkerCount(3, 8, other_scaler="HorizontalPodAutoscaler w"), IDLE, Reason.OTHER_SCALER, "two would fight"),
+        (WorkerCount(3, 8), None, Reason.NO_DATA, "no figures"),
+        (WorkerCount(3, 8), replace(IDLE, age_seconds=11), Reason.STALE_DATA, "11 s old"),
+        (WorkerCount(3, 8, rolling_out=True), IDLE, Reason.ROLLOUT, "rollout"),
     ],
 )
-def test_where_it_must_not_act_it_holds_and_says_why(
-    workers: Workers, demand: Demand | None, reason: Reason, words: str
+def test_if_it_must_not_act_the_number_stays_and_the_plan_has_the_reason(
+    workers: WorkerCount, demand: Demand | None, reason: Reason, words: str
 ) -> None:
     plan = plans(demand, workers, seconds=300)[-1]  # type: ignore[arg-type]  # None: no figures
 
@@ -191,7 +190,7 @@ def test_where_it_must_not_act_it_holds_and_says_why(
 
 def test_missing_figures_begin_the_window_anew() -> None:
     history = History()
-    workers = Workers(replicas=5, slots_per_pod=8)
+    workers = WorkerCount(replicas=5, slots_per_pod=8)
     for second in range(240):
         demand = None if second == 110 else IDLE
         plan, history = decide(demand, workers, POLICY, history, now=float(second))
@@ -203,11 +202,6 @@ def test_missing_figures_begin_the_window_anew() -> None:
 def test_the_drained_are_called_back_before_others_are_added() -> None:
     demand = replace(IDLE, backlog=100, in_flight=6)
 
-    (plan,) = plans(demand, Workers(replicas=6, slots_per_pod=8, draining=2))
+    (plan,) = plans(demand, WorkerCount(replicas=6, slots_per_pod=8, draining=2))
 
     assert (plan.desired, plan.staying, plan.reason) == (7, 6, Reason.DEMAND_RETURNED)
-
-
-def test_a_policy_whose_bounds_cross_is_refused() -> None:
-    with pytest.raises(ValidationError, match="max_replicas must not be less"):
-        Policy(min_replicas=3, max_replicas=2)

@@ -1,4 +1,4 @@
-"""The autoscaler's steps: nobody goes who runs a task or could take one, whatever happens in between."""
+"""The autoscaler's steps: no worker is removed that runs a task or could claim one, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -7,84 +7,74 @@ from typing import Any, cast
 
 import pytest
 
-from agent_operator.autoscaler import drains as drains_module
-from agent_operator.autoscaler import loop as loop_module
-from agent_operator.autoscaler.decision_log import Decisions
+from agent_operator.autoscaler.decision_log import DecisionLog
 from agent_operator.autoscaler.figures import FigureReader
 from agent_operator.autoscaler.fleet import Deployment
 from agent_operator.autoscaler.loop import Autoscaler
 from agent_operator.autoscaler.policy import Policy
 from agent_operator.health.pulse import Pulse
-from agent_operator.kube.cluster import Cluster, ClusterAway
+from agent_operator.kube.cluster import Cluster, ClusterUnavailable
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.rest_client import Orchestrator
+from agent_operator.rest.rest_client import RestClient
 from app.telemetry.metrics import OperatorMetrics
+from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.autoscaler.fleet_world import FakeDrains, FakeFigures, FakeKubernetes, FleetWorld
-from tests.unit.kubernetes_operator.crew import Clock
 from tests.unit.kubernetes_operator.world import Fate, Killed
 
 MOST_CALLS = 200
 QUICK = Policy(min_replicas=1, max_replicas=10, down_window_seconds=0, down_pods=10, up_period_seconds=0.001)
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    time = Time()
-    monkeypatch.setattr(loop_module, "time", time)
-    monkeypatch.setattr(drains_module, "time", time)
-    return time
+def clock() -> ManualClock:
+    return ManualClock()
 
 
-def autoscaler(world: FleetWorld, policy: Policy = QUICK, metrics: OperatorMetrics | None = None) -> Autoscaler:
+def autoscaler(
+    world: FleetWorld, clock: ManualClock, policy: Policy = QUICK, metrics: OperatorMetrics | None = None
+) -> Autoscaler:
     metrics = metrics or OperatorMetrics(version="test")
     cluster = cast("Cluster", FakeKubernetes(world))
     return Autoscaler(
         Deployment(cluster, "agents", "worker"),
         cast("FigureReader", FakeFigures(world)),
-        cast("Orchestrator", FakeDrains(world)),
-        EventRecorder(cluster, metrics.agenttasks),
-        Decisions(cast("Orchestrator", FakeDrains(world)), Clock(), "agents/worker"),
+        cast("RestClient", FakeDrains(world)),
+        EventRecorder(cluster, metrics.agenttasks, clock),
+        DecisionLog(cast("RestClient", FakeDrains(world)), clock, "agents/worker"),
         policy=policy,
+        clock=clock,
         metrics=metrics.autoscaler,
-        pulse=Pulse(),
+        pulse=Pulse(clock),
     )
 
 
-async def run(scaler: Autoscaler, time: Time, ticks: int) -> None:
+async def run(scaler: Autoscaler, clock: ManualClock, ticks: int) -> None:
     for _ in range(ticks):
         await scaler.tick()
-        time.now += 1
+        clock.advance(1)
 
 
 def pods(**workers: Any) -> FleetWorld:
-    """Pods by name: so many running tasks, or None for one that has not started."""
+    """Makes a world with these pods: each has this number of running tasks, or None if it has not started."""
     world = FleetWorld()
     for name, running in workers.items():
         world.add(name, None if running is None else world.start(running))
     return world
 
 
-async def test_idle_workers_go_and_the_busy_one_stays(time: Time) -> None:
+async def test_idle_workers_go_and_the_busy_one_stays(clock: ManualClock) -> None:
     world = pods(a=0, b=2, c=0)
 
-    await run(autoscaler(world), time, 6)
+    await run(autoscaler(world, clock), clock, 6)
 
     assert (sorted(world.taken), world.wronged, list(world.workers)) == (["a", "c"], [], ["b"])
 
 
-async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
-    time: Time, monkeypatch: pytest.MonkeyPatch
+async def test_the_gauges_of_the_queue_are_nan_without_figures(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, metrics = pods(a=1), OperatorMetrics(version="test")
-    scaler = autoscaler(world, metrics=metrics)
+    scaler = autoscaler(world, clock, metrics=metrics)
 
     def shown(name: str) -> float | None:
         return metrics.registry.get_sample_value(name, {"queue": "agent_tasks"})
@@ -94,12 +84,12 @@ async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
     assert (shown("agents_queue_depth"), shown("agents_queue_oldest_age_seconds")) == (12, 34.5)
 
     async def refuse(_: Deployment) -> None:
-        raise ClusterAway("ServiceUnavailable", "no answer")
+        raise ClusterUnavailable("ServiceUnavailable", "no answer")
 
     world.oldest_age_seconds = 99.0
-    with monkeypatch.context() as away:
-        away.setattr(Deployment, "look", refuse)
-        with pytest.raises(ClusterAway):
+    with monkeypatch.context() as outage:
+        outage.setattr(Deployment, "read", refuse)
+        with pytest.raises(ClusterUnavailable):
             await scaler.tick()
     assert shown("agents_queue_oldest_age_seconds") == 99, "also while Kubernetes does not answer"
 
@@ -109,90 +99,90 @@ async def test_the_queue_is_shown_and_is_not_a_number_while_nobody_tells_of_it(
     assert math.isnan(shown("agents_queue_oldest_age_seconds") or 0)
 
 
-async def test_a_worker_that_is_drained_goes_when_its_last_task_has_ended(time: Time) -> None:
+async def test_a_worker_that_is_drained_goes_when_its_last_task_has_ended(clock: ManualClock) -> None:
     world = pods(a=1, b=1)
-    scaler = autoscaler(world, QUICK.model_copy(update={"utilisation": 0.5}))
-    await run(scaler, time, 3)
+    scaler = autoscaler(world, clock, QUICK.model_copy(update={"utilisation": 0.5}))
+    await run(scaler, clock, 3)
     assert world.taken == []
 
     for worker in world.workers.values():
         assert worker is not None
         worker.running = 0 if worker.drained else 1
-    await run(scaler, time, 4)
+    await run(scaler, clock, 4)
 
     assert (len(world.taken), world.wronged) == (1, [])
 
 
-async def test_pods_that_cannot_start_go_first_however_many(time: Time) -> None:
-    """They would go before any worker anyway: as long as they are there, nobody else can."""
+async def test_pods_that_cannot_start_go_first_however_many(clock: ManualClock) -> None:
+    """Checks the order in which Kubernetes removes pods: while there are any that cannot start, no worker goes."""
     world = pods(a=1, b=0, c=None, d=None, e=None, f=None)
 
-    await run(autoscaler(world, QUICK.model_copy(update={"down_pods": 2, "down_share": 0.01})), time, 12)
+    await run(autoscaler(world, clock, QUICK.model_copy(update={"down_pods": 2, "down_share": 0.01})), clock, 12)
 
     assert (set(world.taken[:4]), world.wronged) == ({"c", "d", "e", "f"}, [])
     assert list(world.workers) == ["a"]
 
 
-async def test_a_pod_that_starts_while_it_is_drained_is_told_then(time: Time) -> None:
+async def test_a_worker_that_starts_in_a_drained_pod_is_drained_then(clock: ManualClock) -> None:
     world = pods(a=1, b=None)
-    world.add("sick", world.start(0, ready=False, speaks=False))  # holds up every removal but that of unstarted pods
-    scaler = autoscaler(world)
+    world.add("sick", world.start(0, ready=False, speaks=False))  # holds up every removal except that of unstarted pods
+    scaler = autoscaler(world, clock)
     world.lags = True
-    await run(scaler, time, 1)
+    await run(scaler, clock, 1)
     world.workers["b"] = world.start(0)
 
-    await run(scaler, time, 20)
+    await run(scaler, clock, 20)
     world.controller()
 
     assert world.wronged == []
 
 
-async def test_a_worker_that_is_silent_is_left_alone(time: Time) -> None:
-    """It may hang, and hold tasks."""
+async def test_a_worker_that_is_silent_is_left_alone(clock: ManualClock) -> None:
+    """Checks that a worker without a presence stays: it may hang, and have tasks."""
     world = pods(a=1)
     world.add("silent", world.start(3, ready=False, speaks=False))
 
-    await run(autoscaler(world), time, 5)
+    await run(autoscaler(world, clock), clock, 5)
 
     assert world.taken == []
 
 
-async def test_a_controller_that_is_slow_changes_nothing(time: Time) -> None:
+async def test_a_controller_that_is_slow_changes_nothing(clock: ManualClock) -> None:
     world = pods(a=0, b=1)
     world.lags = True
-    scaler = autoscaler(world)
+    scaler = autoscaler(world, clock)
 
     for _ in range(8):
-        await run(scaler, time, 1)
+        await run(scaler, clock, 1)
         if world.replicas < 2:
             break
-    await run(scaler, time, 3)
+    await run(scaler, clock, 3)
     world.controller()
-    await run(scaler, time, 3)
+    await run(scaler, clock, 3)
 
     assert (world.taken, world.wronged) == (["a"], [])
 
 
-async def test_demand_that_returns_calls_drained_workers_back_before_pods_are_added(time: Time) -> None:
+async def test_demand_that_returns_calls_drained_workers_back_before_pods_are_added(clock: ManualClock) -> None:
     world = pods(a=1, b=1)
-    scaler = autoscaler(world, QUICK.model_copy(update={"utilisation": 0.5}))
-    await run(scaler, time, 2)
+    scaler = autoscaler(world, clock, QUICK.model_copy(update={"utilisation": 0.5}))
+    await run(scaler, clock, 2)
     assert [worker.drained for worker in world.workers.values() if worker].count(True) == 1
 
     world.backlog = 300
-    await run(scaler, time, 1)
+    await run(scaler, clock, 1)
 
     assert [worker.drained for worker in world.workers.values() if worker] == [False, False]
     assert world.replicas == 2
 
 
 @pytest.mark.parametrize("trouble", ["stale", "other"])
-async def test_nothing_goes_and_nobody_is_kept_from_working_on_old_figures_or_beside_another_scaler(
-    time: Time, trouble: str
+async def test_no_worker_goes_or_stays_drained_with_old_figures_or_beside_another_scaler(
+    clock: ManualClock, trouble: str
 ) -> None:
     world = pods(a=0, b=1)
     world.lags = True
-    scaler = autoscaler(world)
+    scaler = autoscaler(world, clock)
     await scaler.tick()
     assert any(worker.drained for worker in world.workers.values() if worker)
 
@@ -200,30 +190,30 @@ async def test_nothing_goes_and_nobody_is_kept_from_working_on_old_figures_or_be
         world.age_seconds = 60
     else:
         world.other_scaler = "theirs"
-        time.now += 60
-    await run(scaler, time, 3)
+        clock.advance(60)
+    await run(scaler, clock, 3)
 
     assert world.replicas == 2
     assert not any(worker.drained for worker in world.workers.values() if worker)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_one_that_is_killed_in_any_call_wrongs_nobody_and_the_next_one_ends_right(
-    time: Time, after: bool
+async def test_an_operator_killed_in_any_call_wrongs_no_worker_and_the_next_one_ends_right(
+    clock: ManualClock, after: bool
 ) -> None:
     died = 0
     for call in range(MOST_CALLS):
         world = pods(a=0, b=1, c=0)
         world.fate = Fate(call, after=after)
         try:
-            await run(autoscaler(world), time, 6)
+            await run(autoscaler(world, clock), clock, 6)
         except Killed:
             died += 1
             world.fate = Fate()
             for worker in world.workers.values():  # the leases of the one that died run out
                 if worker is not None:
                     worker.drained = False
-            await run(autoscaler(world), time, 8)
+            await run(autoscaler(world, clock), clock, 8)
         assert (world.wronged, list(world.workers), world.costs) == ([], ["b"], {})
         if died < call + 1:
             break

@@ -1,16 +1,18 @@
-"""What the operator makes of the API's answers: whether something was done, was not, or may be done yet."""
+"""The client of the REST API: it distinguishes requests that were done, were not done, and may still be done."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent_operator.rest.rest_client import Key, Orchestrator, OrchestratorAway, open_session
+from agent_operator.rest.rest_client import RestClient, RestUnavailable, ServiceKey, open_session
 from tests.support.servers import HOST, free_port
 
+KEY = "00000000-0000-4000-8000-000000000001"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -31,10 +33,12 @@ async def stand_in_between(_: web.Request) -> web.StreamResponse:
     return web.Response(status=502, text="Bad Gateway")
 
 
-async def submit_to(url: str) -> OrchestratorAway:
+async def submit_to(url: str) -> RestUnavailable:
     async with open_session(url) as session:
-        with pytest.raises(OrchestratorAway) as caught:
-            await Orchestrator(session, Key("")).submit({}, tenant="team", key="00000000-0000-4000-8000-000000000001")
+        with pytest.raises(RestUnavailable) as caught:
+            await RestClient(session, ServiceKey("")).submit(
+                {}, tenant="team", key="00000000-0000-4000-8000-000000000001"
+            )
     return caught.value
 
 
@@ -55,10 +59,23 @@ async def test_after_errors_of_servers_it_is_uncertain_what_was_done(
     app = web.Application()
     app.router.add_post("/v1/agent/execute", handler)
     async with TestServer(app) as server:
-        away = await submit_to(str(server.make_url("/")))
-    assert (away.code, away.uncertain) == (code, uncertain)
+        error = await submit_to(str(server.make_url("/")))
+    assert (error.code, error.uncertain) == (code, uncertain)
 
 
 async def test_what_was_never_sent_was_not_done() -> None:
-    away = await submit_to(f"http://{HOST}:{free_port()}")
-    assert (away.code, away.uncertain) == ("API_UNREACHABLE", False)
+    error = await submit_to(f"http://{HOST}:{free_port()}")
+    assert (error.code, error.uncertain) == ("API_UNREACHABLE", False)
+
+
+def test_a_key_that_is_replaced_in_its_file_is_sent_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    key = ServiceKey("", path)
+    with pytest.raises(RestUnavailable, match="AGENT_OPERATOR_API_KEY_FILE"):
+        key.headers()
+
+    path.write_text("first\n")
+    assert key.headers() == {"X-API-Key": "first"}
+    (tmp_path / "new").write_text("second")
+    (tmp_path / "new").rename(path)
+    assert key.headers() == {"X-API-Key": "second"}

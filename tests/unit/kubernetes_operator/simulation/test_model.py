@@ -1,4 +1,4 @@
-"""Policies played against loads: drained pods interrupt nothing, and the tables say what others would."""
+"""The simulation: with drains no task is interrupted, without them some are, and the tables show the costs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_quiet_system_shrinks_to_none_and_comes_back() -> None:
     assert outcome.pod_seconds < TRACES["quiet"].seconds / 2
 
 
-def test_models_that_are_away_do_not_have_pods_added() -> None:
+def test_an_outage_of_the_models_adds_no_pods() -> None:
     trace = TRACES["llm-outage"]
     simulation = Simulation(trace, POLICY)
     simulation.run()

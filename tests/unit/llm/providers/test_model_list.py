@@ -1,4 +1,4 @@
-"""When models end, out of what providers answer."""
+"""The dates on which models end, in the answers of providers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ REQUEST = httpx2.Request("POST", "http://test/v1/chat/completions")
 
 
 def exported_exceptions(package: ModuleType) -> set[type[Exception]]:
-    """The public exception classes of a module. By name, because the SDKs load some of themselves while one looks."""
+    """Lists the public exception classes of a module. By name, because the SDKs load some of themselves on access."""
     items: list[object] = [getattr(package, name) for name in dir(package) if not name.startswith("_")]
     return {item for item in items if isinstance(item, type) and issubclass(item, Exception)}
 
@@ -29,7 +29,7 @@ def test_every_exception_that_the_sdk_exports_is_mapped() -> None:
 
 
 def test_every_exception_inside_the_sdk_has_a_mapped_base() -> None:
-    """Errors of features that we do not use (agents, websockets, webhooks) fall under the SDK's root."""
+    """Checks that errors of unused features (agents, websockets, webhooks) fall under the SDK's root."""
     module = importlib.import_module("openai._exceptions")
     for error in exported_exceptions(module):
         assert any(base in FAULT_OF for base in error.__mro__), error

@@ -1,0 +1,208 @@
+"""The steps of the reconciler: submissions, cancels and deletions, also while the API does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from agent_operator.agenttasks.reconcile import DELETION_WAIT_SECONDS, LATE_SECONDS
+from agent_operator.agenttasks.register import FINALIZER
+from agent_operator.kube.events import EventRecorder
+from agent_operator.rest.rest_client import RestRefused, RestUnavailable
+from app.domain.task import TaskStatus
+from tests.unit.kubernetes_operator.crew import Crew
+from tests.unit.kubernetes_operator.world import FakeRest, World
+
+UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
+
+
+@pytest.fixture
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects the reasons of the events that the operator emits."""
+    reasons: list[str] = []
+    monkeypatch.setattr(EventRecorder, "emit", lambda *_, reason, **__: reasons.append(reason))
+    return reasons
+
+
+def interfere(monkeypatch: pytest.MonkeyPatch, after_submission: Callable[[str], Awaitable[None]]) -> None:
+    """Calls `after_submission` with the task's key, before the operator has the answer to its submission."""
+    submit = FakeRest.submit
+
+    async def submit_late(self: FakeRest, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
+        task_id = await submit(self, body, tenant=tenant, key=key)
+        await after_submission(key)
+        return task_id
+
+    monkeypatch.setattr(FakeRest, "submit", submit_late)
+
+
+async def test_a_submission_has_its_event_even_if_the_feed_shows_its_task_first(
+    world: World, emitted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("poem")
+    crew = Crew(world)
+
+    async def mirror(key: str) -> None:
+        crew.mirror.record(world.tasks[key])
+        await crew.mirror._write(key)
+
+    interfere(monkeypatch, mirror)
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Queued"
+    assert emitted == ["Submitted"]
+
+
+async def test_an_object_that_went_while_it_was_submitted_has_no_event(
+    world: World, emitted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("poem")
+    crew = Crew(world)
+
+    async def lose_the_object(_: str) -> None:
+        world.objects.clear()
+
+    interfere(monkeypatch, lose_the_object)
+    crew.see_all()
+    await crew.reconcile_all()
+
+    assert len(world.submissions) == 1
+    assert emitted == []
+
+
+async def test_an_object_that_vanishes_takes_its_task_with_it(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    gone = world.key_of("poem")
+    del world.objects["poem"]
+    crew.miss(gone)
+
+    await crew.reconcile_all()
+
+    assert world.tasks[gone].status is TaskStatus.CANCELLED
+    assert len(crew.register) == 0
+
+
+async def test_deletion_waits_for_the_api_and_then_goes_without_it(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world.ask_to_delete("poem")
+    world.unavailable = UNAVAILABLE
+    crew.see_all()
+
+    await crew.reconcile_all()
+    assert FINALIZER in world.objects["poem"]["metadata"]["finalizers"]
+    crew.clock.advance(DELETION_WAIT_SECONDS + 1)
+    await crew.reconcile_all()
+    assert world.objects == {}
+
+    world.unavailable = None
+    crew.clock.advance(600)
+    await crew.survey.check_all()
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+
+
+async def test_during_an_outage_of_the_api_each_status_is_written_once(world: World) -> None:
+    for number in range(3):
+        world.add(f"poem-{number}")
+    world.unavailable = UNAVAILABLE
+    crew = Crew(world)
+    crew.see_all()
+    await crew.reconcile_all()
+    versions = [body["metadata"]["resourceVersion"] for body in world.objects.values()]
+    await crew.reconcile_all()
+
+    assert {body["status"]["phase"] for body in world.objects.values()} == {"Pending"}
+    assert [body["metadata"]["resourceVersion"] for body in world.objects.values()] == versions
+
+
+async def submit_without_success(world: World, unavailable: RestUnavailable = UNAVAILABLE) -> Crew:
+    """Returns an operator that has submitted a new object without success; the API answers again."""
+    world.add("poem")
+    world.unavailable = unavailable
+    crew = Crew(world)
+    crew.see_all()
+    await crew.reconcile_all()
+    world.unavailable = None
+    return crew
+
+
+async def test_a_submission_that_arrives_after_its_cancel_is_cancelled(world: World) -> None:
+    crew = await submit_without_success(world)
+    world.change("poem", cancel=True)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    world.arrive(world.objects["poem"])
+
+    await crew.go_round(2)
+
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+    assert "taskId" in world.objects["poem"]["status"]
+
+
+async def test_a_submission_that_never_arrives_holds_up_its_cancel_for_a_while_only(world: World) -> None:
+    crew = await submit_without_success(world)
+    world.change("poem", cancel=True)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    crew.clock.advance(LATE_SECONDS)
+
+    await crew.go_round()
+
+    assert world.tasks == {}
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+
+
+async def test_a_submission_that_was_surely_not_taken_holds_up_no_cancel(world: World) -> None:
+    crew = await submit_without_success(world, RestUnavailable("INTAKE_PAUSED", "Not now.", retry_seconds=5))
+    world.change("poem", cancel=True)
+
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+
+
+async def test_a_submission_that_arrives_during_a_deletion_is_cancelled(world: World) -> None:
+    crew = await submit_without_success(world)
+    world.ask_to_delete("poem")
+    await crew.go_round()
+    world.arrive(world.objects["poem"])
+
+    await crew.go_round(2)
+
+    assert world.objects == {}
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+
+
+async def test_a_submission_that_arrives_after_its_object_has_gone_is_cancelled(world: World) -> None:
+    crew = await submit_without_success(world)
+    crew.miss(world.key_of("poem"))
+    gone = world.objects.pop("poem")
+    await crew.reconcile_all()
+    world.arrive(gone)
+
+    await crew.reconcile_all()
+
+    assert [task.status for task in world.tasks.values()] == [TaskStatus.CANCELLED]
+    assert len(crew.register) == 0
+
+
+async def test_a_refusal_counts_only_when_no_earlier_submission_can_arrive(world: World) -> None:
+    crew = await submit_without_success(
+        world, RestUnavailable("HTTP_502", "Bad Gateway", retry_seconds=0, uncertain=True)
+    )
+    world.refusal = RestRefused("UNKNOWN_AGENT", "There is no such agent.")
+    crew.clock.advance(LATE_SECONDS - 1)
+    await crew.go_round()
+    assert world.objects["poem"]["status"]["phase"] == "Pending"
+    assert not crew.reconciler.backpressure._active  # an API that refuses is available: no object waits for it
+    crew.clock.advance(1)
+
+    await crew.go_round()
+
+    assert world.objects["poem"]["status"]["phase"] == "Failed"
