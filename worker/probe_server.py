@@ -16,14 +16,21 @@ from app.errors import ConfigurationError
 from app.telemetry.metrics import ProcessMetrics
 from worker.vitals import Signs, judge
 
-SHUTDOWN_POLL_SECONDS = 0.02  # `close` waits for the next poll; with http.server's 0.5 s it delays every stop
+POLL_SECONDS = 0.5  # `close` waits for the next poll; each poll wakes a thread that competes with the event loop
 
 
 class ProbeServer:
     """The server and its threads. Serves until closed, also while the event loop of the runs is stalled."""
 
     def __init__(
-        self, host: str, port: int, *, metrics: ProcessMetrics, signs: Callable[[], Signs], ready: Callable[[], bool]
+        self,
+        host: str,
+        port: int,
+        *,
+        metrics: ProcessMetrics,
+        signs: Callable[[], Signs],
+        ready: Callable[[], bool],
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """Starts the server. Raises ConfigurationError if the port is taken."""
         try:
@@ -33,7 +40,7 @@ class ProbeServer:
             raise ConfigurationError(message) from error
         self._server.daemon_threads = True  # a scraper that keeps its connection open must not delay the end
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=[SHUTDOWN_POLL_SECONDS], name="probe", daemon=True
+            target=self._server.serve_forever, args=[poll_seconds], name="probe", daemon=True
         )
         self._thread.start()
 

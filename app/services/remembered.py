@@ -63,7 +63,8 @@ class Remembered(Generic[Key, Value]):
             try:
                 return await self.read_again(key)
             except self._stale_on_error:
-                return known[0]
+                # A slow reading may fail after a younger one has succeeded: then the younger value counts.
+                return self._values.get(key, known)[0]
 
     async def read_again(self, key: Key) -> Value:
         """Reads the value, however young the remembered one is. Raises the errors of `read`."""

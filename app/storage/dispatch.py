@@ -45,14 +45,12 @@ _log = get_logger(__name__)
 class MongoDispatchRepository:
     """Implements `app.ports.DispatchRepository`, `TaskUpkeep` and `QueueCounter` on the collection `tasks`.
 
-    `expiry_seconds` is the age at which tasks expire, for the error's text: each task stores its own time of expiry.
     Lifecycle events stay in `logs` for `log_retention_seconds`; they are checked every ten minutes.
     """
 
-    def __init__(self, db: Database, *, expiry_seconds: int, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
         self._db = db
         self._tasks = db["tasks"]
-        self._expiry_seconds = expiry_seconds
         self._log_retention = timedelta(seconds=log_retention_seconds)
         self._logs_due_at: datetime | None = None
 
@@ -216,9 +214,10 @@ class MongoDispatchRepository:
 
     async def _fail_overdue(self, now: datetime) -> int:
         overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
+        # The message names no number of seconds: the setting may have changed since the task was stored.
         message = (
-            f"The task was still queued {self._expiry_seconds:,} s after its due time (AGENT_TASK_EXPIRY_SECONDS) "
-            "and expired. Submit it again."
+            "The task expired: it was still queued when the time that AGENT_TASK_EXPIRY_SECONDS allows was over. "
+            "Submit it again."
         )
         error = TaskError(type=Expired.code, message=message)
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}

@@ -32,11 +32,7 @@ class Stores:
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
         self.scaling = MongoScalingLog(self._db)
-        self.dispatch = MongoDispatchRepository(
-            self._db,
-            expiry_seconds=execution.expiry_seconds,
-            log_retention_seconds=execution.log_retention_seconds,
-        )
+        self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
         self.leadership = MongoLeaderLock(self._db)
         # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)

@@ -59,10 +59,8 @@ def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRe
     return MongoClaimRepository(db, lease_seconds=lease_seconds)
 
 
-def dispatch_repository(
-    db: Database, *, expiry_seconds: int = 86_400, log_retention_seconds: int = 604_800
-) -> MongoDispatchRepository:
-    return MongoDispatchRepository(db, expiry_seconds=expiry_seconds, log_retention_seconds=log_retention_seconds)
+def dispatch_repository(db: Database, *, log_retention_seconds: int = 604_800) -> MongoDispatchRepository:
+    return MongoDispatchRepository(db, log_retention_seconds=log_retention_seconds)
 
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:

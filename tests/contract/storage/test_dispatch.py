@@ -145,7 +145,7 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
     assert reaped.failed == {"EXPIRED": 1}
     assert expired.error is not None
     assert expired.error.type == "EXPIRED"
-    assert "86,400 s after its due time (AGENT_TASK_EXPIRY_SECONDS)" in expired.error.message
+    assert "AGENT_TASK_EXPIRY_SECONDS" in expired.error.message
     assert (await tasks.get(TENANT, delayed.id)).status is TaskStatus.QUEUED
 
 

@@ -102,6 +102,21 @@ async def test_while_one_caller_reads_the_others_get_the_old_value() -> None:
     assert await values.get("a") == 1
 
 
+async def test_a_reading_that_fails_late_leaves_the_younger_value() -> None:
+    source, clock = Source(), ManualClock()
+    values = Remembered(source.read, seconds=3, clock=clock, stale_on_error=(StoreUnavailable,))
+    values.put_stale("a", 0)
+    source.down = True
+    source.go_on.clear()
+
+    slow = asyncio.create_task(values.get("a"))
+    await source.reading.wait()
+    values.put("a", 7)
+    source.go_on.set()
+
+    assert await slow == 7
+
+
 async def test_a_known_value_is_put_and_all_can_be_forgotten() -> None:
     source = Source()
     values = Remembered(source.read, seconds=3, clock=ManualClock())

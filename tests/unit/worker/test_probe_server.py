@@ -37,6 +37,7 @@ def loop(port: int) -> Iterator[EventLoopSigns]:
         metrics=WorkerMetrics(version="test"),
         signs=loop.signs,
         ready=lambda: loop.started,
+        poll_seconds=0.02,
     )
     yield loop
     server.close()
