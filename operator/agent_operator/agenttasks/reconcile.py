@@ -34,7 +34,7 @@ from app.telemetry.metrics import AgentTaskMetrics
 
 # A deletion waits this long for an API that does not answer: an outage must not block deletions for ever.
 DELETION_WAIT_SECONDS = 60.0
-# How long a submission without an answer may still arrive. The API makes at most five calls to its database for it, of
+# A submission without an answer may still arrive this much later. The API makes at most five calls to its database for it, of
 # 5 s each by default. Shorter than DELETION_WAIT_SECONDS, so a deletion still finds a task that arrives late.
 LATE_SECONDS = 45.0
 LATE_RETRY_SECONDS = 5.0
@@ -181,7 +181,7 @@ class Reconciler:
         await self._finish(entry)
 
     async def _cancel_task(self, entry: Entry) -> bool:
-        """Cancels the object's task once, also a task whose id the operator never learned.
+        """Cancels the object's task once, also a task whose id the operator does not know.
 
         Returns whether there is a task.
         """

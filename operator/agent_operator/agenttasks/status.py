@@ -201,7 +201,7 @@ def _changed(
 
 def _success(task: TaskState) -> tuple[str, str, str]:
     if task.status is TaskStatus.COMPLETED:
-        return "True", "Completed", "The task is done; status.result says where its answer is."
+        return "True", "Completed", "The task is done; status.result names the place of its answer."
     if task.status is TaskStatus.CANCELLED:
         return "False", "Cancelled", "The task was cancelled."
     if task.status is TaskStatus.FAILED:

@@ -52,7 +52,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class WorkerCount:
-    """The number of workers: the Deployment's `replicas`, of which `draining` shall be removed. Starting pods count.
+    """The number of workers: the Deployment's `replicas`, of which `draining` are on their way out. Starting pods count.
 
     `other_scaler` names the other program that scales the Deployment, if there is one.
     """
@@ -88,7 +88,7 @@ class History:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan: `staying` workers shall stay. `desired` is the result of the formula, None if it was not evaluated.
+    """The plan: `staying` workers stay. `desired` is the result of the formula, None if it was not evaluated.
 
     `explanation` is a sentence with the figures, for people.
     """
@@ -105,7 +105,7 @@ def decide(
     """Returns the plan for this moment (`now`: monotonic seconds), and the history for the next decision."""
     held = _hold(demand, workers, policy)
     if held is not None or demand is None:
-        # The window begins again: what was wanted while nothing was known cannot be told afterwards.
+        # The window begins again: nobody knows how many workers were wanted while there were no figures.
         return held or _keep(workers, Reason.NO_DATA, "no figures"), replace(
             history, recommendations=(), watched_since=None
         )
@@ -143,7 +143,7 @@ def _hold(demand: Demand | None, workers: WorkerCount, policy: Policy) -> Plan |
 def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int, Reason, str]:
     """Returns the number of workers that would suffice, the reason for it, and its figures in words."""
     service = max(demand.mean_service_seconds, 0.001)
-    # A slot works off this many tasks, one after the other, within the time in which the backlog shall be done.
+    # A slot works off this many tasks, one after the other, within the time that the policy allows for the backlog.
     rounds = max(1, math.ceil(policy.drain_target_seconds / service))
     for_backlog = demand.in_flight + demand.backlog / rounds
     for_arrivals = demand.arrival_rate * service * policy.arrival_headroom

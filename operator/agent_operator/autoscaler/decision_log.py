@@ -36,7 +36,7 @@ class DecisionLog:
         self._recorded = asyncio.Event()
 
     def record(self, plan: Plan, workers: WorkerCount, demand: Demand | None) -> None:
-        """Records a decision; leaves out one that equals the last, except one every `REPEAT_SECONDS`."""
+        """Records a decision. A decision equal to the last one is recorded only once per `REPEAT_SECONDS`."""
         made, now = (plan.staying, plan.reason), self._clock.monotonic()
         if made == self._last and now - self._last_at < REPEAT_SECONDS:
             return

@@ -17,7 +17,7 @@ from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics
 
 COMPONENT = "agent-operator"
-# A token bucket: this many events at once, and then so many a second. docs/operator.md promises these two numbers.
+# A token bucket: this many events at once, then this many a second. docs/operator.md promises these two numbers.
 BURST = 50
 PER_SECOND = 5.0
 MESSAGE_CHARACTERS = 1_024  # the limit for the note of an event in events.k8s.io/v1
