@@ -1,4 +1,4 @@
-"""The keys and channels in Redis. None of them is the truth: all of it can be rebuilt from MongoDB."""
+"""The keys and channels in Redis. None of them is the truth: each forms anew or expires."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Allowance(Protocol):
     """Permission for a model call, read before each: it unites the lease, the cancel flag and the budget."""
 
     async def reserve(self, upper_bound: Usage) -> None:
-        """Reserves the highest possible cost of the call. Raises BudgetExceeded, DeadlineExceeded or ClaimLost."""
+        """Reserves the highest possible cost of the call. Raises BudgetExceeded, ClaimLost or Postponed."""
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
         """Replaces the reservation by the actual usage."""

@@ -1,8 +1,9 @@
 """The writes of the worker that runs a task: claim, fenced writes, heartbeat.
 
-Only due tasks are dispatched, so a claim does not check the time. A claim raises the epoch. Every later write filters
+Only due tasks are dispatched, so a claim does not check the time. A claim raises the epoch. Every fenced write filters
 on that epoch and on the status `processing`, and has an id of its own: a write that is repeated after a lost reply
-changes nothing and is still recognized as done.
+changes nothing and is still recognized as done. The heartbeat and `abandon` find the claim by its id, `return_ticket`
+finds the task by its status.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ from app.telemetry.metrics import AgentTaskMetrics
 
 # A deletion waits this long for an API that does not answer: an outage must not block deletions for ever.
 DELETION_WAIT_SECONDS = 60.0
-# A submission without an answer may still arrive this much later. The API makes at most five calls to its database for it, of
-# 5 s each by default. Shorter than DELETION_WAIT_SECONDS, so a deletion still finds a task that arrives late.
+# A submission without an answer may still arrive this much later: the API makes at most five calls to its database
+# for it, of 5 s each by default. It is shorter than DELETION_WAIT_SECONDS, so a deletion still finds a late task.
 LATE_SECONDS = 45.0
 LATE_RETRY_SECONDS = 5.0
 Spec = Mapping[str, Any]

@@ -1,6 +1,6 @@
 """A queue of keys that need work: each key once, however often it was added, and never in the hands of two workers.
 
-A key that is added while it is being reconciled comes again afterwards. So an event that arrives meanwhile is not missed.
+A key that is added while it is being reconciled comes again afterwards, so that an event in between is not missed.
 """
 
 from __future__ import annotations

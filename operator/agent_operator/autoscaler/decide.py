@@ -52,7 +52,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class WorkerCount:
-    """The number of workers: the Deployment's `replicas`, of which `draining` are on their way out. Starting pods count.
+    """The number of workers: the Deployment's `replicas`, of which `draining` leave. Starting pods count.
 
     `other_scaler` names the other program that scales the Deployment, if there is one.
     """

@@ -1,4 +1,4 @@
-"""The drains of workers whose pods are to be removed. A pod is removed only after its worker has proved that it is idle:
+"""The drains of workers whose pods will be removed. A pod is removed only after its worker has proved that it is idle:
 the worker was drained, and a later presence shows no task. A pod that has never started needs no proof. A pod that has
 started and whose worker publishes no presence is left alone, because it may run tasks.
 
