@@ -62,7 +62,7 @@ class DispatchRepository(Protocol):
         """Finds the tenant's waiting and due tasks, by priority and age, without the quarantined ones."""
 
     async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
-        """Finds waiting and due tasks that crashed their workers so often that one of them runs at a time, oldest first."""
+        """Finds waiting and due tasks that crashed their workers so often that one runs at a time, oldest first."""
 
     async def in_flight(self) -> InFlight:
         """Counts the tasks that workers hold, and those that are dispatched and on their way to one."""
