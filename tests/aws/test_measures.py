@@ -13,13 +13,18 @@ import pytest
 import yaml
 
 from agent_operator.autoscaler.loop import Autoscaler
-from app.telemetry.metrics import OperatorMetrics
+from app.telemetry.metrics import ApiMetrics, OperatorMetrics, ProcessMetrics, WorkerMetrics
 from tests.aws.metric_filters import matches
 from tests.aws.template import of_type
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import wait_for
 
 AGENT = Path(__file__).parents[2] / "k8s" / "k3s" / "cloudwatch-agent"
+PROCESSES: tuple[ProcessMetrics, ...] = (
+    ApiMetrics(version="test"),
+    WorkerMetrics(version="test"),
+    OperatorMetrics(version="test"),
+)
 NAMESPACE = "AgentOrchestrator"
 SERVER = {"Ref": "Server"}
 
@@ -145,13 +150,9 @@ def job() -> dict[str, Any]:
 
 
 def test_the_agent_declares_metrics_that_it_can_read() -> None:
-    registry = OperatorMetrics(version="test").registry
-    there = {family.name + ("_total" if family.type == "counter" else ""): family.type for family in registry.collect()}
-    labels = {
-        name + ("_total" if there.get(name + "_total") else ""): set(getattr(collector, "_labelnames", ()))
-        for collector, names in registry._collector_to_names.items()
-        for name in names
-    }
+    families = [family for process in PROCESSES for family in process.families]
+    there = {family.name: family.kind for family in families}
+    labels = {family.name: set(family.labels) for family in families}
     for name, dimensions in declarations():
         assert there[name] in ("gauge", "counter"), "the agent drops histograms"
         assert dimensions <= {"job"} | labels[name], name
@@ -160,8 +161,8 @@ def test_the_agent_declares_metrics_that_it_can_read() -> None:
 def test_the_agent_keeps_only_the_metrics_that_it_declares() -> None:
     (keep,) = [rule for rule in job()["metric_relabel_configs"] if rule["action"] == "keep"]
     declared = {name for name, _ in declarations()}
-    registry = OperatorMetrics(version="test").registry
-    names = {sample.name for family in registry.collect() for sample in family.samples} | declared
+    collected = [family for process in PROCESSES for family in process.registry.collect()]
+    names = {sample.name for family in collected for sample in family.samples} | declared
     kept = [
         name
         for component in ("api", "worker", "operator")

@@ -123,7 +123,7 @@ def test_a_missing_crd_ends_the_operator_with_advice(
     [
         ("AGENT_OPERATOR_API_URL", "localhost", "AGENT_OPERATOR_API_URL"),
         ("AGENT_AUTOSCALER_POLICY", "max_pods=3", "AGENT_AUTOSCALER_POLICY: max_pods"),
-        ("KUBECONFIG", "/nowhere", "KUBECONFIG: cannot be used"),
+        ("KUBECONFIG", "/nowhere", "KUBECONFIG: the credentials cannot be used"),
     ],
 )
 def test_a_wrong_setting_ends_the_operator_with_its_name(

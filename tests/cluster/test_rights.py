@@ -74,7 +74,9 @@ def test_a_second_release_for_a_namespace_is_refused(control_plane: ControlPlane
     with pytest.raises(CalledProcessError) as refusal:
         install("default")
 
-    assert f"{granted} is already served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
+    assert (
+        f"operator.namespaces: {granted} is already served by the operator {granted}/{ACCOUNT}" in refusal.value.stderr
+    )
 
 
 def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = False) -> str:

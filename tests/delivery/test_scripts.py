@@ -240,7 +240,7 @@ def test_an_image_without_a_signature_of_the_workflow_is_refused(host: Host) -> 
     done = host.hook("before_install.sh")
     assert done.returncode == 1
     assert "worker@sha256:" in done.stderr
-    assert "must have signed it for this commit" in done.stderr
+    assert "release.yml of owner/name must have signed it for this commit" in done.stderr
     identity = "https://github.com/owner/name/.github/workflows/release.yml@refs/heads/main"
     assert all(f"--certificate-identity {identity} " in call for call in host.calls)
 

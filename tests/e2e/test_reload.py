@@ -36,7 +36,7 @@ def test_a_changed_file_in_the_container_restarts_the_process(installation: Inst
 
     wait_for(lambda: starts() >= 1, what="its first start")
     installation.kubectl.run(
-        "cp", str(ROOT / "app" / "clock.py"), f"{installation.namespace}/{pod}:/src/app/system_clock.py"
+        "cp", str(ROOT / "app" / "system_clock.py"), f"{installation.namespace}/{pod}:/src/app/system_clock.py"
     )  # fmt: skip
     wait_for(lambda: starts() >= 2, what="its second start")
     wait_for(lambda: installation.ready("api") == [pod], what="the API")

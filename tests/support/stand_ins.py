@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LONGEST_SECONDS = 300  # a hang; one script creates a virtual environment, which takes 40 s on a busy machine
+# A hang. One script creates a virtual environment, which takes 40 s on a busy machine. After 300 s pytest would end the
+# test without the name of the script.
+LONGEST_SECONDS = 150
 
 STAND_IN = """#!/bin/sh
 # Records its arguments and its standard input, then runs the commands that the test has prepared for it.

@@ -83,7 +83,9 @@ async def test_a_lost_message_and_an_outage_only_delay_the_answer() -> None:
 
 async def test_a_shutdown_ends_the_waiting() -> None:
     harness = WatchHarness()
+    waiting = asyncio.create_task(harness.wait())
+    await asyncio.sleep(0)
     harness.shutdown.begin()
 
-    assert (await harness.wait()).status is TaskStatus.QUEUED
-    assert harness.store.reads == 0
+    assert (await waiting).status is TaskStatus.QUEUED
+    assert harness.store.reads == 1

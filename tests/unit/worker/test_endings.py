@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from app.domain.agent import AgentOutput
-from app.domain.identity import ClaimId
-from app.domain.task import RESULT_BYTES_LIMIT, Requeue, Task, TaskStatus, other_version_delay
+from app.domain.identity import ClaimId, SessionId, TaskId, Tenant
+from app.domain.message import Message
+from app.domain.task import (
+    RESULT_BYTES_LIMIT,
+    Requeue,
+    Task,
+    TaskError,
+    TaskResult,
+    TaskStatus,
+    other_version_delay,
+)
 from app.errors import ClaimLost, LLMUnavailable, Postponed, ResultTooLarge, UnknownTaskType
-from app.ports import Claim
+from app.ports import Claim, RunUpdate
 from app.settings import ExecutionSettings
-from tests.support.doubles import ManualClock
+from tests.support.doubles import IdleClaims, ManualClock
 from tests.support.tasks import new_task, step
 from worker.allowance import TaskAllowance
 from worker.endings import REQUEUED, completed, handed_back, interrupted, retried_or_failed
@@ -26,18 +36,38 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = ExecutionSettings()
 
 
-class RecordingClaims:
-    """A claim repository that stores every fenced write, and remembers it."""
+class RecordingClaims(IdleClaims):
+    """A claim repository that accepts every ending, and records it with its arguments."""
 
     def __init__(self) -> None:
         self.writes: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        async def write(*arguments: Any, **options: Any) -> bool:
-            self.writes.append((name, arguments, options))
-            return True
+    async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
+        raise AssertionError("no task is claimed here")
 
-        return write
+    async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
+        raise AssertionError("no history is read here")
+
+    async def record(self, claim: Claim, update: RunUpdate) -> bool:
+        raise AssertionError("no step is written alone here")
+
+    async def complete(self, claim: Claim, update: RunUpdate, result: TaskResult) -> bool:
+        return self._record("complete", claim, update, result)
+
+    async def fail(self, claim: Claim, update: RunUpdate, error: TaskError, partial: TaskResult | None) -> bool:
+        return self._record("fail", claim, update, error, partial)
+
+    async def cancel(self, claim: Claim, update: RunUpdate) -> bool:
+        return self._record("cancel", claim, update)
+
+    async def requeue(
+        self, claim: Claim, update: RunUpdate, *, reason: Requeue, delay_seconds: float, error: TaskError | None
+    ) -> bool:
+        return self._record("requeue", claim, update, reason=reason, delay_seconds=delay_seconds, error=error)
+
+    def _record(self, name: str, *arguments: Any, **options: Any) -> bool:
+        self.writes.append((name, arguments, options))
+        return True
 
 
 class RunHarness:
@@ -56,13 +86,13 @@ class RunHarness:
             lease_seconds=30,
             clock=ManualClock(),
         )
-        self.journal = TaskJournal(task, self.held, cast("Any", self.claims))
+        self.journal = TaskJournal(task, self.held, self.claims)
         self.context = RunContext(
             task=task,
             held=self.held,
             journal=self.journal,
             allowance=TaskAllowance(task, self.held, self.journal),
-            claims=cast("Any", self.claims),
+            claims=self.claims,
             ends_at=0,
         )
 
@@ -78,7 +108,8 @@ async def test_a_repeated_ending_is_the_same_write() -> None:
     await ending.write()
     await ending.write()
 
-    (_, first, _), (_, second, _) = harness.claims.writes
+    (name, first, _), (repeated, second, _) = harness.claims.writes
+    assert name == repeated == "complete"
     assert first[1].write_id == second[1].write_id
     assert [recorded.output for recorded in first[1].steps] == [{"content": {"$result": True}}]
 
@@ -123,7 +154,8 @@ async def test_a_task_of_another_version_waits_and_one_of_a_stopping_worker_does
 
     await handed_back(harness.context, Postponed("later")).write()
 
-    ((_, _, options),) = harness.claims.writes
+    ((name, _, options),) = harness.claims.writes
+    assert name == "requeue"
     assert options == {"reason": Requeue.HANDBACK, "delay_seconds": delay_seconds, "error": None}
 
 

@@ -83,7 +83,7 @@ async def test_a_presence_reports_a_stop_and_a_pause() -> None:
     assert (presence.draining, presence.paused) == (True, True)
 
 
-class SlowDirectory:
+class ShortlyUnavailableDirectory:
     """A directory that is unavailable the first time."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class SlowDirectory:
 
 async def test_agents_are_published_again_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.presence.PRESENCE_INTERVAL_SECONDS", 0)
-    directory = SlowDirectory()
+    directory = ShortlyUnavailableDirectory()
     cards = [AgentCard(name="CodeAgent", agent_type="code", description="c", version="1")]
     publisher = AgentPublisher(directory, cards)
     assert not publisher.published.is_set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -42,9 +44,11 @@ async def test_an_article_cites_pages_that_the_search_returned(agent: ContentAge
 async def test_the_writer_gets_plan_and_sources_and_no_rendered_prompt_is_recorded(agent: ContentAgent) -> None:
     llm = ScriptedLLM(drawn("moon"), "The moon [1].")
     journal = MemoryJournal()
-    await agent.run(build_context(llm, task="Tides", search=ScriptedSearch({"moon": [ONE]}), journal=journal))
+    context = build_context(llm, task="Tides", search=ScriptedSearch({"moon": [ONE]}), journal=journal)
+    accepted_at = datetime(2026, 3, 14, tzinfo=UTC)
+    await agent.run(replace(context, task=context.task.model_copy(update={"created_at": accepted_at})))
     prompt = llm.calls[1].prompt
-    assert "Today is 2026-01-01" in prompt
+    assert "Today is 2026-03-14" in prompt
     assert "Title: Tides\n- Causes\n- Uses" in prompt
     assert "Sources:\n[1]:\n<<<data" in prompt
     assert "An excerpt." in prompt

@@ -53,6 +53,9 @@ async def test_a_fault_in_one_object_stops_no_other_and_close_waits_for_the_work
         assert [entry.failures for entry in register] == [1, 0]
 
         closing = asyncio.create_task(loop.close(grace_seconds=10))
+        await asyncio.sleep(0)  # lets the closing begin: there is no event to wait for
+        work.add("later")
+        assert not closing.done()
         steps.go_on.set()
         await closing
         assert (steps.finished, len(work)) == (["second"], 0)

@@ -173,8 +173,9 @@ def test_a_task_that_was_held_back_and_resumed_shows_it() -> None:
         lambda held: s.mirrored(held, task(TaskStatus.COMPLETED), LATER),
         lambda held: s.refused(held, LATER, reason="UNKNOWN_AGENT", message="There is no such agent."),
         lambda held: s.cancelled_unsubmitted(held, LATER),
+        lambda held: s.lost(held, LATER),
     ],
-    ids=["ended", "refused", "cancelled"],
+    ids=["ended", "refused", "cancelled", "lost"],
 )
 def test_no_ended_task_is_shown_as_held_back(after: Callable[[s.Status], s.Status]) -> None:
     suspended = s.condition_of(after(s.suspended({}, MOMENT)), Condition.SUSPENDED)

@@ -36,9 +36,7 @@ async def stand_in_between(_: web.Request) -> web.StreamResponse:
 async def submit_to(url: str) -> RestUnavailable:
     async with open_session(url) as session:
         with pytest.raises(RestUnavailable) as caught:
-            await RestClient(session, ServiceKey("")).submit(
-                {}, tenant="team", key="00000000-0000-4000-8000-000000000001"
-            )
+            await RestClient(session, ServiceKey("")).submit({}, tenant="team", key=KEY)
     return caught.value
 
 
