@@ -54,7 +54,7 @@ types: setup ## mypy, strict
 unit: setup ## The tests that need no server (half a minute)
 	@$(PYTHON) -m pytest -q tests/unit
 
-test: setup ## Lint, types and every test that needs no cluster, except the long ones of `make chaos` (half an hour)
+test: setup ## Lint, types and every test except `make e2e` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
 	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
