@@ -99,6 +99,7 @@ class AgentRunner:
                 remaining_seconds=run.remaining_seconds,
                 on_attempt=record_attempt,
                 step=run.journal.current_step,
+                earlier_runs=run.task.retries,
             )
         )
 

@@ -34,7 +34,7 @@ from app.storage.mongo import Database, connect, database
 from app.storage.projections import MongoProjectionRepository
 from app.telemetry.metrics import OutboundMetrics, WorkerMetrics
 from app.telemetry.tracing import Tracing
-from app.tools.web_search import WebSearch
+from app.tools.web_search import DEFAULT_URL, WebSearch
 from worker.consumption import Consumption
 from worker.draining import Draining
 from worker.executor import Executor
@@ -145,7 +145,9 @@ async def opened_clients(
         stack.push_async_callback(tickets_redis.aclose)
         listening = connect_for_listening(broker.redis_url)
         stack.push_async_callback(listening.aclose)
-        web = build_web_client(HttpTimeouts(settings.search.timeout_seconds))
+        web = build_web_client(
+            HttpTimeouts(settings.search.timeout_seconds), settings.search.tavily_base_url or DEFAULT_URL
+        )
         stack.push_async_callback(web.aclose)
         gateway = make_gateway(
             settings, redis=redis, metrics=process.metrics.outbound, tracing=process.tracing, clock=process.clock

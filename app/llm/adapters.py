@@ -1,8 +1,4 @@
-"""The adapters of one process, one for each provider: built when first needed, closed together.
-
-Importing an SDK costs half a second to a second of CPU. So it happens in a thread, while the event loop goes on, and
-only for providers that are really asked.
-"""
+"""The adapters of one process, one for each provider: built when first needed, closed together."""
 
 from __future__ import annotations
 
@@ -10,15 +6,19 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_shutdown_dates
-from app.outbound.http import HttpTimeouts, build_web_client
+from app.outbound.http import HttpTimeouts, build_model_client, build_web_client
 from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
 from app.telemetry.metrics import OutboundMetrics
+
+if TYPE_CHECKING:
+    from app.llm.provider_table import ChooseFormat
 
 
 class ProviderAdapters:
@@ -26,7 +26,6 @@ class ProviderAdapters:
 
     def __init__(self, settings: LLMSettings, *, metrics: OutboundMetrics) -> None:
         self._settings = settings
-        self._timeouts = HttpTimeouts(read_seconds=settings.timeout_seconds)
         self._connections = {provider: self._connect(provider, metrics) for provider in Provider}
         self._adapters: dict[Provider, ProviderAdapter] = {}
         self._building = asyncio.Lock()
@@ -46,15 +45,22 @@ class ProviderAdapters:
             return ready
         async with self._building:
             if provider not in self._adapters:
-                build = await asyncio.to_thread(PROVIDERS[provider].load)
-                # Here and not in the thread: the HTTP client inside belongs to this event loop.
-                self._adapters[provider] = build(self._connections[provider], self._settings)
+                choose_format = await asyncio.to_thread(PROVIDERS[provider].load, self._settings)
+                # Here and not in the thread: the session belongs to this event loop.
+                self._adapters[provider] = await self._open(provider, choose_format)
         return self._adapters[provider]
+
+    async def _open(self, provider: Provider, choose_format: ChooseFormat) -> ProviderAdapter:
+        # The HTTP client takes a tenth of a second to import, which a worker without model calls need not spend.
+        from app.llm.providers.http_adapter import HttpAdapter
+
+        return HttpAdapter(build_model_client(), self._connections[provider], choose_format)
 
     async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
         """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
-        async with build_web_client(self._timeouts) as client:
-            return await read_shutdown_dates(self._connections[provider], client=client)
+        connection = self._connections[provider]
+        async with build_web_client(HttpTimeouts(self._settings.timeout_seconds), connection.url) as client:
+            return await read_shutdown_dates(connection, client=client)
 
     async def aclose(self) -> None:
         """Closes all adapters, also if closing one of them fails."""
@@ -66,4 +72,4 @@ class ProviderAdapters:
     def _connect(self, provider: Provider, metrics: OutboundMetrics) -> Connection:
         own = self._settings.of_provider(provider)
         key = ProviderKey(provider.value, value=own.api_key, path=own.api_key_file, metrics=metrics)
-        return Connection(PROVIDERS[provider].endpoint, key, own.base_url, self._timeouts)
+        return Connection(PROVIDERS[provider].endpoint, key, own.base_url, PROVIDERS[provider].address_variable)

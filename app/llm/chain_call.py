@@ -17,13 +17,17 @@ from typing import Generic, Protocol
 from app.domain.usage import ModelAttempt
 from app.errors import LLMAuthFailed, LLMError
 from app.llm.chains import Hop
+from app.llm.dialect import Dialect, output_limit, refused_feature
+from app.llm.dialect_book import DialectBook
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error
+from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, Completion, Parsed
+from app.llm.joining import join
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
 from app.llm.provider_table import PROVIDERS, Provider
-from app.llm.providers.adapter import ProviderAdapter, ProviderAnswer, ProviderRequest
+from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
 from app.outbound.breaker import CircuitBreaker
 from app.outbound.breaker_state import BreakerState
@@ -33,6 +37,10 @@ from app.telemetry.metrics import OutboundMetrics
 
 # uvloop's timers fire up to a millisecond early: the breaker that was paused for this wait would still refuse.
 _TIMER_MARGIN_SECONDS = 0.005
+# The kinds of refusals after which the same model may accept the same request in another form.
+_ABOUT_THE_REQUEST = frozenset(
+    {FaultKind.BAD_REQUEST, FaultKind.CONTEXT_OVERFLOW, FaultKind.MODEL_NOT_FOUND, FaultKind.WRONG_ENDPOINT}
+)
 _log = get_logger(__name__)
 
 
@@ -50,6 +58,8 @@ class CallParts:
     settings: LLMSettings
     adapters: AdapterSource
     breaker: CircuitBreaker
+    dialects: DialectBook
+    requests: HopRequests
     limits: ProviderLimits
     meter: Meter
     metrics: OutboundMetrics
@@ -85,7 +95,8 @@ class ChainCall(Generic[Parsed]):
         for at, hop in enumerate(self._hops):
             outcome = await self._call_hop(hop)
             if not isinstance(outcome, ProviderFault):
-                return self._to_completion(*outcome)
+                answer, parsed = outcome
+                return self._to_completion(await self._finish(hop, answer), parsed)
             faults.append(outcome)
             if outcome.consequence.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
                 break
@@ -94,28 +105,70 @@ class ChainCall(Generic[Parsed]):
 
     async def _call_hop(self, hop: Hop) -> tuple[ProviderAnswer, Parsed | None] | ProviderFault:
         """Calls one model until it answers. Returns the answer, or the last fault of this hop."""
-        request: ProviderRequest | None = self._on_hop(self._plan.first, hop)
+        wanted: ProviderRequest | None = self._plan.first
+        dialect = await self._parts.dialects.of(hop.name)
         fault: ProviderFault | None = None
         failed = invalid = 0
-        while request is not None:
+        while wanted is not None:
             if self._scope.remaining_seconds() <= 0:
                 return fault or ProviderFault(FaultKind.DEADLINE)
             if not await self._parts.breaker.allow(hop.name):
                 return fault or self._skip(hop)
+            request = self._fit(wanted, hop, dialect)
             try:
                 return await self._attempt(hop, request)
             except InvalidOutput as error:
                 fault, invalid = error, invalid + 1
-                another = self._plan.next(error, invalid=invalid)
-                request = self._on_hop(another, hop) if another is not None else None
+                wanted = self._plan.next(error, invalid=invalid, mode=request.schema_mode)
             except ProviderFault as error:
-                fault, failed = error, failed + 1
+                fault = error
+                taught = await self._learn(hop, request, error)
+                if taught is not None:
+                    dialect = taught
+                    continue
+                failed += 1
                 if not await self._may_retry(hop, error, failed=failed):
                     return error
         return fault or ProviderFault(FaultKind.INVALID)
 
-    def _on_hop(self, request: ProviderRequest, hop: Hop) -> ProviderRequest:
-        return replace(request, model=hop.model, headers=self._headers)
+    def _fit(self, wanted: ProviderRequest, hop: Hop, dialect: Dialect) -> ProviderRequest:
+        runs = self._scope.earlier_runs
+        return self._parts.requests.fit(wanted, hop, dialect=dialect, headers=self._headers, earlier_runs=runs)
+
+    async def _learn(self, hop: Hop, request: ProviderRequest, fault: ProviderFault) -> Dialect | None:
+        """Finds the dialect in which the server may accept the request after all; None if that is not what is wrong.
+
+        Each time the dialect loses a feature or the limit becomes smaller, so this comes to an end.
+        """
+        if fault.refusal is None or fault.kind not in _ABOUT_THE_REQUEST:
+            return None
+        limit = output_limit(fault.refusal, asked=request.max_tokens)
+        if limit is not None:
+            taught = replace(request.dialect, max_output_tokens=limit.tokens)
+            if not limit.lasting:  # it depends on the length of this prompt
+                return taught
+        else:
+            feature = refused_feature(fault.refusal, request.features())
+            if feature is None:
+                return None
+            taught = request.dialect.without(feature)
+        await self._parts.dialects.learn(hop.name, taught)
+        return taught
+
+    async def _finish(self, hop: Hop, answer: ProviderAnswer) -> ProviderAnswer:
+        """Lets the same model go on with an answer that was cut off. What cannot be continued stays as it is."""
+        for _ in range(self._parts.settings.max_continuations):
+            following = self._plan.go_on(answer) if answer.finish is Finish.LENGTH else None
+            if following is None or self._scope.remaining_seconds() <= 0:
+                break
+            try:
+                request = self._fit(following, hop, await self._parts.dialects.of(hop.name))
+                rest, _parsed = await self._attempt(hop, request)
+            except ProviderFault as fault:
+                _log.info("continuation_failed", model=hop.name, reason=fault.kind.value)
+                break
+            answer = replace(rest, text=join(answer.text, rest.text))
+        return answer
 
     def _skip(self, hop: Hop) -> ProviderFault:
         cooling = self._parts.breaker.state(hop.name) is BreakerState.COOLING
@@ -219,6 +272,7 @@ class ChainCall(Generic[Parsed]):
             attempts=tuple(self.attempts),
             parsed=parsed,
             tool_calls=answer.tool_calls,
+            truncated=answer.finish is Finish.LENGTH,
         )
 
     def _to_error(self, faults: Sequence[ProviderFault]) -> LLMError:

@@ -1,7 +1,7 @@
 """The faults of a model call and their consequences: one table for all providers.
 
-A `ProviderFault` never leaves `app.llm`: `choose_error` turns the faults of a chain into one LLMError. Its `detail`
-holds codes and statuses only, because the messages of providers may repeat prompts and keys.
+A `ProviderFault` never leaves `app.llm`: `choose_error` turns the faults of a chain into one LLMError. Its `detail` may
+be stored and logged, so what a provider says is in it only without keys and without quotations from the prompt.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from app.errors import (
     LLMUnavailable,
 )
 from app.llm.pricing import TokenCounts
+from app.llm.vendor_error import VendorError, without_quotes
 
 
 class Action(Enum):
@@ -65,6 +66,7 @@ class FaultKind(StrEnum):
     CONTEXT_OVERFLOW = "context_overflow"
     EMPTY = "empty"
     BAD_REQUEST = "bad_request"
+    WRONG_ENDPOINT = "wrong_endpoint"
     INVALID = "invalid"
     REFUSED = "refused"
     TRUNCATED = "truncated"
@@ -85,7 +87,8 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
     FaultKind.UNREACHABLE: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
     FaultKind.SERVER: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
     FaultKind.BROKEN_ANSWER: Consequence(LLMUnavailable, _ERROR, Action.RETRY, Verdict.ILL),
-    FaultKind.TIMEOUT: Consequence(LLMTimeout, _TIMEOUT, Action.RETRY, Verdict.ILL),
+    # Not the same model again: it would take as long as before, and every wait may be billed.
+    FaultKind.TIMEOUT: Consequence(LLMTimeout, _TIMEOUT, Action.NEXT_HOP, Verdict.ILL),
     FaultKind.DEADLINE: Consequence(LLMTimeout, _TIMEOUT, Action.NEXT_HOP, Verdict.NONE),
     FaultKind.RATE_LIMITED: Consequence(LLMRateLimited, AttemptStatus.RATE_LIMITED, Action.RETRY, Verdict.BUSY),
     FaultKind.BREAKER_OPEN: Consequence(LLMUnavailable, AttemptStatus.SKIPPED, Action.NEXT_HOP, Verdict.NONE),
@@ -96,10 +99,12 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
     FaultKind.MODEL_NOT_FOUND: Consequence(LLMModelNotFound, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
     FaultKind.CONTEXT_OVERFLOW: Consequence(LLMContextOverflow, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
     FaultKind.EMPTY: Consequence(LLMOutputEmpty, _INVALID, Action.NEXT_HOP, Verdict.ALIVE),
-    FaultKind.BAD_REQUEST: Consequence(LLMBadRequest, _ERROR, Action.FATAL, Verdict.ALIVE),
-    FaultKind.INVALID: Consequence(LLMOutputInvalid, _INVALID, Action.FATAL, Verdict.ALIVE),
+    # What one model refuses, or cannot do, another one may do. Only what is wrong with the content is final.
+    FaultKind.BAD_REQUEST: Consequence(LLMBadRequest, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.WRONG_ENDPOINT: Consequence(LLMBadRequest, _ERROR, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.INVALID: Consequence(LLMOutputInvalid, _INVALID, Action.NEXT_HOP, Verdict.ALIVE),
+    FaultKind.TRUNCATED: Consequence(LLMOutputTruncated, _INVALID, Action.NEXT_HOP, Verdict.ALIVE),
     FaultKind.REFUSED: Consequence(LLMRefused, _INVALID, Action.FATAL, Verdict.ALIVE),
-    FaultKind.TRUNCATED: Consequence(LLMOutputTruncated, _INVALID, Action.FATAL, Verdict.ALIVE),
 }
 
 
@@ -107,7 +112,8 @@ class ProviderFault(Exception):
     """One failed attempt.
 
     `tokens` are the provider's own count. `maybe_billed`: the request was sent and its cost is unknown, so its
-    reservation stays open. `retry_after` is the wait in seconds that the provider requested.
+    reservation stays open. `retry_after` is the wait in seconds that the provider requested. `refusal` is what the
+    provider said, in full: `detail` is the part of it that may be shown.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class ProviderFault(Exception):
         served_model: str | None = None,
         retry_after: float | None = None,
         maybe_billed: bool = False,
+        refusal: VendorError | None = None,
     ) -> None:
         super().__init__(f"{kind.value} {detail}".strip())
         self.kind = kind
@@ -127,6 +134,7 @@ class ProviderFault(Exception):
         self.served_model = served_model
         self.retry_after = retry_after
         self.maybe_billed = maybe_billed
+        self.refusal = refusal
 
     @property
     def consequence(self) -> Consequence:
@@ -137,74 +145,143 @@ class ProviderFault(Exception):
 class InvalidOutput(ProviderFault):
     """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""
 
-    def __init__(self, *, text: str, problems: str, tokens: TokenCounts, served_model: str) -> None:
+    def __init__(self, *, text: str, problems: str, tokens: TokenCounts | None, served_model: str) -> None:
         super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model)
         self.text = text
         self.problems = problems
 
 
-_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _BY_CODE: dict[str, FaultKind] = {
     "insufficient_quota": FaultKind.QUOTA,
     "billing_hard_limit_reached": FaultKind.QUOTA,
     "billing_not_active": FaultKind.QUOTA,
     "billing_error": FaultKind.QUOTA,
+    # Anthropic: a spent limit comes as a 402 or 429, and waiting does not help.
+    "contract_spend_limit_reached": FaultKind.QUOTA,
+    "enforced_spend_limit_reached": FaultKind.QUOTA,
+    "linked_organization_spend_limit_reached": FaultKind.QUOTA,
+    "linked_organization_billing_unavailable": FaultKind.QUOTA,
     "model_not_found": FaultKind.MODEL_NOT_FOUND,
+    "model_not_available": FaultKind.MODEL_NOT_FOUND,
+    "DeploymentNotFound": FaultKind.MODEL_NOT_FOUND,
+    "not_found_error": FaultKind.MODEL_NOT_FOUND,
     "context_length_exceeded": FaultKind.CONTEXT_OVERFLOW,
     "string_above_max_length": FaultKind.CONTEXT_OVERFLOW,
     "request_too_large": FaultKind.CONTEXT_OVERFLOW,
+    "request_body_too_large_after_decoding": FaultKind.CONTEXT_OVERFLOW,
+    "exceed_context_size_error": FaultKind.CONTEXT_OVERFLOW,
     "content_filter": FaultKind.REFUSED,
     "content_policy_violation": FaultKind.REFUSED,
     "invalid_prompt": FaultKind.REFUSED,
+    "bio_policy": FaultKind.REFUSED,
+    "cyber_policy": FaultKind.REFUSED,
+    "misalignment_policy_violation": FaultKind.REFUSED,
+    "moderation_blocked": FaultKind.REFUSED,
     "rate_limit_exceeded": FaultKind.RATE_LIMITED,
     "rate_limit_error": FaultKind.RATE_LIMITED,
-    "tokens": FaultKind.RATE_LIMITED,  # the type of OpenAI's 429 for tokens a minute
+    "RESOURCE_EXHAUSTED": FaultKind.RATE_LIMITED,
+    "too_many_requests": FaultKind.RATE_LIMITED,
+    "requests": FaultKind.RATE_LIMITED,  # the types of OpenAI's 429 for requests and for tokens a minute
+    "tokens": FaultKind.RATE_LIMITED,
     "authentication_error": FaultKind.AUTH,
     "invalid_api_key": FaultKind.AUTH,
     "permission_error": FaultKind.AUTH,
-    "not_found_error": FaultKind.MODEL_NOT_FOUND,
+    "PERMISSION_DENIED": FaultKind.AUTH,
+    "UNAUTHENTICATED": FaultKind.AUTH,
+    # Anthropic: an account without permission comes as a 400, and another provider may answer.
+    "organization_on_hold": FaultKind.AUTH,
+    "organization_type_not_supported": FaultKind.AUTH,
+    "parent_organization_required": FaultKind.AUTH,
+    "cmek_key_disabled": FaultKind.AUTH,
+    "cmek_key_network_blocked": FaultKind.AUTH,
     "overloaded_error": FaultKind.SERVER,
     "server_error": FaultKind.SERVER,
+    "internal_server_error": FaultKind.SERVER,
     "api_error": FaultKind.SERVER,
+    "engine_overloaded": FaultKind.SERVER,
+    "UNAVAILABLE": FaultKind.SERVER,
     "timeout_error": FaultKind.TIMEOUT,
+    "timeout": FaultKind.TIMEOUT,
 }
 _BY_STATUS: dict[int, FaultKind] = {
     401: FaultKind.AUTH,
     402: FaultKind.QUOTA,
     403: FaultKind.AUTH,
-    404: FaultKind.MODEL_NOT_FOUND,
+    404: FaultKind.WRONG_ENDPOINT,
+    405: FaultKind.WRONG_ENDPOINT,
     408: FaultKind.TIMEOUT,
-    409: FaultKind.SERVER,  # a lock that timed out at the provider: both SDKs treat it as worth a retry
+    409: FaultKind.SERVER,  # a lock that timed out at the provider: its SDK treats it as worth a retry
     410: FaultKind.MODEL_NOT_FOUND,
     413: FaultKind.CONTEXT_OVERFLOW,
+    425: FaultKind.SERVER,
     429: FaultKind.RATE_LIMITED,
+    499: FaultKind.UNREACHABLE,
 }
-# Some providers give the reason in prose only, under a less exact code. The text is searched here and not kept.
+# Some servers give the reason in prose only, under a less exact code or none. Only refusals (4xx) are searched.
 _BY_PROSE = (
-    (FaultKind.CONTEXT_OVERFLOW, re.compile(r"prompt is too long|maximum context length|context window", re.I)),
-    (FaultKind.QUOTA, re.compile(r"credit balance is too low|exceeded your current quota", re.I)),
+    (
+        FaultKind.CONTEXT_OVERFLOW,
+        re.compile(
+            r"prompt is too long|maximum context length|context (window|length|size)|max_model_len|too many tokens"
+            r"|request too large|input is too long|exceeds? the (maximum|model)('s)? .{0,30}tokens",
+            re.I,
+        ),
+    ),
+    (
+        FaultKind.QUOTA,
+        re.compile(r"credit balance is too low|exceeded your current quota|insufficient (credits|balance|quota)", re.I),
+    ),
+    (
+        FaultKind.REFUSED,
+        re.compile(
+            r"content (management )?policy|content filter|safety (system|policy)|flagged (as|for)|usage polic", re.I
+        ),
+    ),
+    (
+        FaultKind.MODEL_NOT_FOUND,
+        re.compile(
+            r"(unknown|invalid|unsupported|no such) model\b|invalid model name|not a valid model"
+            r"|model\b.{0,120}\b(not found|not exist|not available|unavailable|is not supported|not loaded"
+            r"|decommissioned|deprecated)"
+            r"|no (endpoints|healthy deployments|deployments).{0,40}(found|available)",
+            re.I | re.S,
+        ),
+    ),
+    (
+        FaultKind.AUTH,
+        re.compile(r"(invalid|incorrect|missing|no) (api[ _-]?key|credentials|bearer token|authentication)", re.I),
+    ),
 )
 
 
-def classify(status: int | None, *, codes: Sequence[object], message: str = "") -> FaultKind:
-    """Finds the kind of a provider's error from its HTTP status, its codes and types, and its text."""
-    if status in (400, 422, 429):
-        for kind, pattern in _BY_PROSE:
-            if pattern.search(message):
-                return kind
+def classify(error: VendorError) -> FaultKind:
+    """Finds the kind of a provider's error from its codes and types, its text, and its HTTP status."""
     # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
-    for code in codes:
-        if isinstance(code, str) and code in _BY_CODE:
-            return _BY_CODE[code]
-    if status is None or status >= 500:
+    by_code = next((_BY_CODE[code] for code in error.codes if code in _BY_CODE), None)
+    refusal = error.status is None or error.status < 500
+    if refusal and by_code in (None, FaultKind.RATE_LIMITED):
+        for kind, pattern in _BY_PROSE:
+            if pattern.search(error.message):
+                return kind
+    if by_code is not None:
+        return by_code
+    if error.status is None:
+        # An error inside a stream without a known code: one that names no fault of the server is about the request.
+        return FaultKind.BAD_REQUEST if error.codes else FaultKind.SERVER
+    if error.status >= 500:
         return FaultKind.SERVER
-    return _BY_STATUS.get(status, FaultKind.BAD_REQUEST)
+    return _BY_STATUS.get(error.status, FaultKind.BAD_REQUEST)
 
 
-def describe(status: int | None, codes: Sequence[object]) -> str:
-    """Joins status and codes (`429 rate_limit_exceeded`), without anything that could hold a text."""
-    present = dict.fromkeys(code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))
-    return " ".join([*([str(status)] if status is not None else []), *present])
+def describe(error: VendorError, *, prompt: Sequence[str]) -> str:
+    """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`."""
+    parts = [str(error.status)] if error.status is not None else []
+    parts += [code for code in error.codes if code != str(error.status)]
+    if error.param:
+        parts.append(f"param={without_quotes(error.param, prompt)}")
+    shown = without_quotes(error.message, prompt)
+    told = " ".join(parts) + (f': "{shown}"' if shown else "")
+    return f"{told} (request {error.request_id})" if error.request_id else told
 
 
 _LATER_HELPS = (LLMUnavailable, LLMTimeout, LLMRateLimited)

@@ -18,13 +18,15 @@ from app.llm import spans
 from app.llm.adapters import ProviderAdapters
 from app.llm.chain_call import AdapterSource, CallParts, ChainCall
 from app.llm.chains import build_chains
+from app.llm.dialect_book import DialectBook
 from app.llm.faults import ProviderFault
+from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
-from app.llm.provider_table import Provider
+from app.llm.provider_table import Provider, asked_elsewhere
 from app.llm.providers.adapter import ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
@@ -62,6 +64,7 @@ class LLMGateway:
         *,
         adapters: ClosableAdapters,
         breaker: CircuitBreaker,
+        dialects: DialectBook,
         limits: ProviderLimits,
         prices: PriceTable,
         metrics: OutboundMetrics,
@@ -80,6 +83,8 @@ class LLMGateway:
             settings=settings,
             adapters=adapters,
             breaker=breaker,
+            dialects=dialects,
+            requests=HopRequests(settings, elsewhere=asked_elsewhere(settings)),
             limits=limits,
             meter=Meter(prices=prices, metrics=metrics, clock=clock),
             metrics=metrics,
@@ -116,33 +121,39 @@ class GatewayLLM:
         self._gateway = gateway
         self._scope = scope
         self._max_tokens = gateway.settings.max_tokens
+        self._efforts: Mapping[ModelRole, str] = {
+            ModelRole.PEER: gateway.settings.peer_effort,
+            ModelRole.CONTENT: gateway.settings.content_effort,
+            ModelRole.CODE: gateway.settings.code_effort,
+            ModelRole.PRIMARY: gateway.settings.primary_effort,
+        }
 
     async def complete(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
     ) -> Completion[Parsed]:
-        """Asks for a short answer, not streamed."""
+        """Asks for a short answer."""
+        request = self._request(messages, role)
         if schema is not None:
-            return await self._run(StructuredPlan(messages, schema, max_tokens=self._max_tokens), role=role)
-        return await self._run(PlainPlan[Parsed](self._request(messages)), role=role)
+            return await self._run(StructuredPlan(request, schema), role=role)
+        return await self._run(PlainPlan[Parsed](request), role=role)
 
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
     ) -> Completion[BaseModel]:
-        """Asks for a long answer, streamed."""
-        # AGENT_LLM_TIMEOUT_SECONDS limits a silence: a whole answer of 4,000 tokens would time out after it was billed.
-        return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, on_text=on_text)), role=role)
+        """Asks for a long answer."""
+        return await self._run(PlainPlan[BaseModel](self._request(messages, role, on_text=on_text)), role=role)
 
     async def with_tools(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
     ) -> Completion[BaseModel]:
-        """Asks for one turn of a tool loop. It is streamed, because the last turn is often a long text."""
-        return await self._run(PlainPlan[BaseModel](self._request(messages, stream=True, tools=tools)), role=role)
+        """Asks for one turn of a tool loop."""
+        return await self._run(PlainPlan[BaseModel](self._request(messages, role, tools=tools)), role=role)
 
     def _request(
         self,
         messages: Sequence[ChatMessage],
+        role: ModelRole,
         *,
-        stream: bool = False,
         on_text: Callable[[str], None] | None = None,
         tools: Sequence[ToolSpec] = (),
     ) -> ProviderRequest:
@@ -150,9 +161,9 @@ class GatewayLLM:
             model="",  # each hop of the chain fills in its own
             messages=tuple(messages),
             max_tokens=self._max_tokens,
-            stream=stream,
             on_text=on_text,
             tools=tuple(tools),
+            effort=self._efforts[role],
         )
 
     async def _run(self, plan: Plan[Parsed], *, role: ModelRole) -> Completion[Parsed]:
@@ -190,6 +201,7 @@ def build_gateway(
         settings.agents,
         adapters=ProviderAdapters(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
+        dialects=DialectBook(redis=redis, clock=clock),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides),
         metrics=metrics,

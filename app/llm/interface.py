@@ -56,7 +56,10 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class Completion(Generic[Parsed]):
-    """A usable answer. `usage` sums all attempts, failed ones too; `parsed` is set if a schema was given."""
+    """A usable answer. `usage` sums all attempts, failed ones too; `parsed` is set if a schema was given.
+
+    `truncated`: the text stops at the limit of tokens, and could not be continued to its end.
+    """
 
     text: str
     served_model: str
@@ -64,6 +67,7 @@ class Completion(Generic[Parsed]):
     attempts: tuple[ModelAttempt, ...]
     parsed: Parsed | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    truncated: bool = False
 
 
 class Allowance(Protocol):
@@ -81,7 +85,7 @@ class CallScope:
     """The task for which calls are made. `remaining_seconds` is the time until its deadline, read at every use.
 
     `workflow_type` names the agent's kind on spans; `step` is the key of the current step, empty outside of one;
-    `on_attempt` gets every attempt as it ends, failed ones too.
+    `on_attempt` gets every attempt as it ends, failed ones too; `earlier_runs` is how often the task was tried before.
     """
 
     task_id: str
@@ -92,6 +96,7 @@ class CallScope:
     remaining_seconds: Callable[[], float]
     on_attempt: Callable[[ModelAttempt], None]
     step: Callable[[], str] = str
+    earlier_runs: int = 0
 
 
 class BoundLLM(Protocol):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
+
+Effort = Literal["", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
+_EFFORTS = "none, minimal, low, medium, high, xhigh or max, as far as the model knows it; empty: the model's default"
 
 
 class ProviderSettings(BaseModel):
@@ -55,14 +60,67 @@ class LLMSettings(SettingsGroup):
         ge=0.5,
         le=30,
         validation_alias="AGENT_LLM_TIMEOUT_SECONDS",
-        description="Longest wait for the first byte of an answer and between two chunks, in seconds.",
+        description="Longest wait for the first byte of an answer and between two chunks, in seconds, of models that "
+        "do not think, at their provider's own address.",
+    )
+    silence_seconds: float = Field(
+        default=60.0,
+        ge=5,
+        le=900,
+        validation_alias="AGENT_LLM_SILENCE_SECONDS",
+        description="The same for thinking models, and for every model at a base URL of your own, in seconds.",
+    )
+    thinking_models: CommaList = Field(
+        default=(
+            "gpt-5*",
+            "gpt-6*",
+            "o1*",
+            "o3*",
+            "o4*",
+            "claude-*-5*",
+            "*thinking*",
+            "*reason*",
+            "deepseek-r*",
+            "qwq*",
+            "magistral*",
+        ),
+        validation_alias="AGENT_THINKING_MODELS",
+        description="Patterns of models that think before they answer.",
+    )
+    thinking_tokens: int = Field(
+        default=8_000,
+        ge=0,
+        le=100_000,
+        validation_alias="AGENT_THINKING_TOKENS",
+        description="Tokens that a thinking model may use beside AGENT_MAX_TOKENS: providers count both together.",
+    )
+    peer_effort: Effort = Field(
+        default="low", validation_alias="LLM_PEER_EFFORT", description=f"How much the router may think: {_EFFORTS}."
+    )
+    content_effort: Effort = Field(
+        default="", validation_alias="LLM_CONTENT_EFFORT", description=f"How much ContentAgent may think: {_EFFORTS}."
+    )
+    code_effort: Effort = Field(
+        default="", validation_alias="LLM_CODE_EFFORT", description=f"How much CodeAgent may think: {_EFFORTS}."
+    )
+    primary_effort: Effort = Field(
+        default="",
+        validation_alias="AGENT_PRIMARY_EFFORT",
+        description=f"How much every other agent may think: {_EFFORTS}.",
     )
     max_tokens: int = Field(
         default=4_000,
         ge=100,
         le=32_000,
         validation_alias="AGENT_MAX_TOKENS",
-        description="Maximum tokens of one answer.",
+        description="Maximum tokens of one answer; a longer one is continued.",
+    )
+    max_continuations: int = Field(
+        default=4,
+        ge=0,
+        le=20,
+        validation_alias="AGENT_MAX_CONTINUATIONS",
+        description="How often the same model is asked to go on with an answer that stopped at its maximum.",
     )
     openai_calls_at_once: int | None = Field(
         default=None,
@@ -148,7 +206,21 @@ class LLMSettings(SettingsGroup):
         description="JSON file {model: {input_usd_per_million, output_usd_per_million}} over the price table.",
     )
 
-    _split_lists = field_validator("responses_models", mode="before")(split)
+    _split_lists = field_validator("responses_models", "thinking_models", mode="before")(split)
+
+    @field_validator("openai_base_url", "anthropic_base_url")
+    @classmethod
+    def _check_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url.strip())
+            complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            complete = False
+        if not complete or any(character.isspace() for character in url.strip()):
+            raise ValueError("write an address such as http://127.0.0.1:4000/v1")
+        return url.strip()
 
     def of_provider(self, provider: str) -> ProviderSettings:
         """Collects the fields `<provider>_…`. Raises AttributeError for a provider that lacks one of them."""

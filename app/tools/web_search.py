@@ -29,6 +29,7 @@ from app.tools.untrusted import clean
 
 TOOL_NAME = "web_search"
 PROVIDER = "tavily"
+DEFAULT_URL = "https://api.tavily.com"
 MAX_RESULTS = 5
 TITLE_CHARACTERS = 200
 EXCERPT_CHARACTERS = 2_500

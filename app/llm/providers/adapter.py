@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Protocol
 
 from pydantic import JsonValue
 
+from app.llm.dialect import FULL, Dialect, Feature
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.pricing import TokenCounts
@@ -16,11 +17,12 @@ from app.llm.pricing import TokenCounts
 JsonObject = dict[str, JsonValue]
 
 
-class SchemaMode(Enum):
-    """The way to request structured output: the provider's own feature, or the arguments of a function."""
+class SchemaMode(IntEnum):
+    """The way to request structured output: the provider's own feature, a function's arguments, or words alone."""
 
-    NATIVE = auto()
-    FUNCTION = auto()
+    NATIVE = 1
+    FUNCTION = 2
+    PROMPT = 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ class OutputSchema:
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """The request for one answer. With `stream`, `on_text` gets the text as it comes."""
+    """The request for one answer. With `stream`, `on_text` gets the text as it comes.
+
+    `silence_seconds` is the longest wait for the next sign of life, the first one included. `effort` is how much a
+    thinking model shall think (a word of its vendor), empty for its default.
+    """
 
     model: str
     messages: Sequence[ChatMessage]
@@ -42,8 +48,25 @@ class ProviderRequest:
     output: OutputSchema | None = None
     schema_mode: SchemaMode = SchemaMode.NATIVE
     tools: Sequence[ToolSpec] = ()
-    stream: bool = False
+    stream: bool = True
     on_text: Callable[[str], None] | None = None
+    silence_seconds: float = 60.0
+    effort: str = ""
+    dialect: Dialect = FULL
+
+    def features(self) -> frozenset[Feature]:
+        """Returns the features that the request uses, so that a server can refuse them."""
+        used = {
+            Feature.STREAMING: self.stream,
+            Feature.STREAM_OPTIONS: self.stream,
+            Feature.TOKEN_LIMIT_NAME: True,
+            Feature.JSON_SCHEMA: self.output is not None and self.schema_mode is SchemaMode.NATIVE,
+            Feature.FUNCTION: self.output is not None and self.schema_mode is SchemaMode.FUNCTION,
+            Feature.SYSTEM_ROLE: any(message.role == "system" for message in self.messages),
+            Feature.EFFORT: bool(self.effort),
+            Feature.SUMMARY: bool(self.effort),
+        }
+        return frozenset(feature for feature, present in used.items() if present and self.dialect.has(feature))
 
 
 class Finish(Enum):
@@ -57,27 +80,27 @@ class Finish(Enum):
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """The answer of one attempt. `text` is the raw JSON if a schema was requested, in either mode."""
+    """The answer of one attempt. `text` is the raw JSON if a schema was requested, in any mode.
+
+    `tokens` is None if the provider gave no count.
+    """
 
     text: str
-    tokens: TokenCounts
+    tokens: TokenCounts | None
     served_model: str
     finish: Finish = Finish.DONE
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-_FINISH_FAULTS = {
-    Finish.LENGTH: FaultKind.TRUNCATED,
-    Finish.REFUSED: FaultKind.REFUSED,
-    Finish.CONTEXT_OVERFLOW: FaultKind.CONTEXT_OVERFLOW,
-}
+_FINISH_FAULTS = {Finish.REFUSED: FaultKind.REFUSED, Finish.CONTEXT_OVERFLOW: FaultKind.CONTEXT_OVERFLOW}
 
 
 def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
-    """Returns the answer itself. Raises ProviderFault, with its tokens, if it is cut off, refused or empty."""
+    """Returns the answer itself, also one that is cut off. Raises ProviderFault if it is refused or empty."""
     kind = _FINISH_FAULTS.get(answer.finish)
     if kind is None and not answer.text.strip() and not answer.tool_calls:
-        kind = FaultKind.EMPTY
+        # Cut off without a word: thinking has used up all tokens.
+        kind = FaultKind.TRUNCATED if answer.finish is Finish.LENGTH else FaultKind.EMPTY
     if kind is not None:
         raise ProviderFault(kind, "finish", tokens=answer.tokens, served_model=answer.served_model)
     return answer

@@ -6,23 +6,32 @@ requires.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.llm.dialect import Feature
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
-from app.llm.providers.sse import TextCollector
-from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
+from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
+from app.llm.providers.sse import TextCollector, without_thoughts
+from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
 
 _FINISH = {
     "max_tokens": Finish.LENGTH,
     "refusal": Finish.REFUSED,
+    "content_filter": Finish.REFUSED,
     "model_context_window_exceeded": Finish.CONTEXT_OVERFLOW,
 }
 # In words, because the newest models refuse a request that forces a tool.
 _CALL_THE_TOOL = "Give your whole answer by calling the tool {name}; write nothing else."
+COUNTS = CountNames(
+    input="input_tokens",
+    output="output_tokens",
+    cache_read="cache_read_input_tokens",
+    cache_write="cache_creation_input_tokens",
+    cached_beside=True,
+)
 
 
 class Messages:
@@ -40,9 +49,13 @@ class Messages:
         }
         if request.stream:
             body["stream"] = True
-        if output is not None and request.schema_mode is SchemaMode.NATIVE:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": output.schema}}
-        elif output is not None:
+        config = _output_config(request)
+        if config:
+            body["output_config"] = config
+        if request.effort and request.dialect.has(Feature.SUMMARY):
+            # Without a summary the model thinks in silence.
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        if output is not None and request.schema_mode is SchemaMode.FUNCTION:
             system.append(_CALL_THE_TOOL.format(name=output.name))
             body["tools"] = [_to_tool(output.name, "Gives the answer.", output.schema)]
         elif request.tools:
@@ -52,18 +65,19 @@ class Messages:
         return body
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
-        blocks = body["content"]
+        if body.get("error") or not isinstance(body.get("content"), list | str):
+            raise answered_fault(body, request)
         calls = [
-            RawCall(call_id=block["id"], name=block["name"], arguments=json.dumps(block["input"], ensure_ascii=False))
-            for block in blocks
-            if block["type"] == "tool_use"
+            RawCall(to_text(block.get("id")), to_text(block.get("name")), to_arguments(block.get("input")))
+            for block in each_mapping(body["content"])
+            if block.get("type") == "tool_use"
         ]
         return assemble(
-            text="".join(block["text"] for block in blocks if block["type"] == "text"),
+            text=without_thoughts(_text_of(body["content"])),
             calls=calls,
-            finish=_FINISH.get(body["stop_reason"], Finish.DONE),
-            tokens=to_tokens(body["usage"]),
-            served_model=body.get("model") or request.model,
+            finish=_to_finish(body.get("stop_reason")),
+            tokens=read_counts(body.get("usage"), COUNTS),
+            served_model=to_text(body.get("model")) or request.model,
             request=request,
         )
 
@@ -79,56 +93,78 @@ class MessageStream:
         self._collector = collector
         self._served_model = request.model
         self._usage: dict[str, Any] = {}
-        self._stop_reason: str | None = None
-        self._blocks: dict[int, RawCall] = {}
+        self._stop_reason: object = None
+        self._stopped = False
+        self._blocks: dict[object, RawCall] = {}
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        match event["type"]:
+        match event.get("type"):
             case "content_block_delta":
-                delta = event["delta"]
-                if delta["type"] == "text_delta":
-                    self._collector.add(delta["text"])
-                elif delta["type"] == "input_json_delta":
-                    self._blocks[event["index"]].arguments += delta["partial_json"]
+                delta = to_mapping(event.get("delta"))
+                if text := delta.get("text"):
+                    self._collector.add(to_text(text))
+                elif part := delta.get("partial_json"):
+                    self._blocks.setdefault(event.get("index"), RawCall()).arguments += to_text(part)
             case "content_block_start":
-                block = event["content_block"]
-                if block["type"] == "tool_use":
-                    self._blocks[event["index"]] = RawCall(call_id=block["id"], name=block["name"])
+                self._start_block(event.get("index"), to_mapping(event.get("content_block")))
             case "message_start":
-                self._served_model = event["message"].get("model") or self._served_model
-                self._usage.update(event["message"]["usage"])
+                message = to_mapping(event.get("message"))
+                self._served_model = to_text(message.get("model")) or self._served_model
+                self._count(message.get("usage"))
             case "message_delta":
-                self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
-                # The last counts are the valid ones; a count that has not changed may be null.
-                self._usage.update({name: value for name, value in event["usage"].items() if value is not None})
+                self._stop_reason = to_mapping(event.get("delta")).get("stop_reason") or self._stop_reason
+                self._count(event.get("usage"))
+            case "message_stop":
+                self._stopped = True
             case "error":
-                raise stream_fault(event.get("error") or {})
+                raise answered_fault(event, self._request)
+            case None if event.get("error"):
+                raise answered_fault(event, self._request)
 
-    def finish(self) -> ProviderAnswer:
+    def _start_block(self, index: object, block: Mapping[str, Any]) -> None:
+        if block.get("type") == "tool_use":
+            # Some servers send the whole input here, and no deltas.
+            whole = block.get("input")
+            arguments = to_arguments(whole) if whole else ""
+            self._blocks[index] = RawCall(to_text(block.get("id")), to_text(block.get("name")), arguments)
+        elif text := to_text(block.get("text")):
+            self._collector.add(text)
+
+    def _count(self, usage: object) -> None:
+        # The last counts are the valid ones; a count that has not changed may be null.
+        self._usage.update({name: value for name, value in to_mapping(usage).items() if value is not None})
+
+    def finish(self, *, ended: bool) -> ProviderAnswer:
         text = self._collector.finish()
-        if self._stop_reason is None:  # the output tokens come with the reason to stop, so their number is unknown
-            raise cut_off()
+        if self._stop_reason is None and not (ended or self._stopped):
+            raise cut_off()  # the count of output tokens comes with the reason to stop, so it is unknown
         return assemble(
             text=text,
             calls=list(self._blocks.values()),
-            finish=_FINISH.get(self._stop_reason, Finish.DONE),
-            tokens=to_tokens(self._usage),
+            finish=_to_finish(self._stop_reason),
+            tokens=read_counts(self._usage, COUNTS),
             served_model=self._served_model,
             request=self._request,
         )
 
 
-def to_tokens(usage: Mapping[str, Any]) -> TokenCounts:
-    """Converts the counts."""
-    # Anthropic counts cached tokens beside `input_tokens`, OpenAI within.
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    return TokenCounts(
-        input=(usage.get("input_tokens") or 0) + read + written,
-        output=usage.get("output_tokens") or 0,
-        cache_read=read,
-        cache_write=written,
-    )
+def _text_of(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(to_text(block.get("text")) for block in each_mapping(content) if block.get("type") == "text")
+
+
+def _to_finish(reason: object) -> Finish:
+    return _FINISH.get(reason, Finish.DONE) if isinstance(reason, str) else Finish.DONE
+
+
+def _output_config(request: ProviderRequest) -> JsonObject:
+    config: JsonObject = {}
+    if request.output is not None and request.schema_mode is SchemaMode.NATIVE:
+        config["format"] = {"type": "json_schema", "schema": request.output.schema}
+    if request.effort:
+        config["effort"] = request.effort
+    return config
 
 
 def _to_turns(messages: Sequence[ChatMessage]) -> list[JsonObject]:

@@ -1,29 +1,27 @@
-"""The HTTP addresses of the providers: base URL, key header and list of models. Needs no SDK."""
+"""The HTTP addresses of the providers: base URL, headers and list of models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from app.outbound.http import HttpTimeouts
     from app.outbound.provider_key import ProviderKey
-
-# A server of one's own often needs no key, but both SDKs insist on one.
-NO_KEY = "none"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The HTTP interface of one provider. `shutdown_field` of a listed model holds the date on which the model ends."""
+    """The HTTP interface of one provider. `shutdown_field` of a listed model holds the date on which the model ends.
+
+    `fixed_headers` go with every request.
+    """
 
     default_base_url: str
-    to_key_header: Callable[[str], Mapping[str, str]]
     models_path: str
     shutdown_field: str
-    models_headers: Mapping[str, str] = field(default_factory=dict)
+    fixed_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base_path(self) -> str:
@@ -38,18 +36,13 @@ class Connection:
     endpoint: Endpoint
     key: ProviderKey
     base_url: str | None
-    timeouts: HttpTimeouts
+    address_variable: str
 
     @property
     def url(self) -> str:
-        return self.base_url or self.endpoint.default_base_url
+        return (self.base_url or self.endpoint.default_base_url).rstrip("/")
 
-
-def bearer(key: str) -> Mapping[str, str]:
-    """Builds the header that OpenAI's protocol sends a key in."""
-    return {"Authorization": f"Bearer {key}"}
-
-
-def x_api_key(key: str) -> Mapping[str, str]:
-    """Builds the header that Anthropic's protocol sends a key in."""
-    return {"X-Api-Key": key}
+    def headers(self, key: str | None) -> Mapping[str, str]:
+        """Builds the headers of a request: one credential in the form of the provider's SDK, or none without a key."""
+        credential = {"Authorization": f"Bearer {key}"} if key else {}
+        return {"Content-Type": "application/json", **self.endpoint.fixed_headers, **credential}

@@ -1,7 +1,4 @@
-"""The dates on which models end, read from the provider's list of models by plain HTTP.
-
-No SDK is imported for it: that takes some 40 MB and a second of CPU, too much for a provider that is only a fallback.
-"""
+"""The dates on which models end, read from the provider's list of models."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from typing import Any
 import httpx
 
 from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.providers.endpoints import NO_KEY, Connection
+from app.llm.providers.endpoints import Connection
+from app.llm.vendor_error import VendorError
 
 
 async def read_shutdown_dates(connection: Connection, *, client: httpx.AsyncClient) -> Mapping[str, datetime]:
     """Reads the dates by the model's id. Raises ProviderFault."""
     endpoint = connection.endpoint
-    url = connection.url.rstrip("/") + endpoint.models_path
-    headers = {**endpoint.models_headers, **endpoint.to_key_header(connection.key.current() or NO_KEY)}
+    url = connection.url + endpoint.models_path
     try:
-        response = await client.get(url, headers=headers)
+        response = await client.get(url, headers=connection.headers(connection.key.current()))
         if response.status_code != httpx.codes.OK:
-            status = response.status_code
-            raise ProviderFault(classify(status, codes=()), describe(status, ()))
+            error = VendorError(status=response.status_code)
+            raise ProviderFault(classify(error), describe(error, prompt=()))
         return {
             model["id"]: _to_moment(model[endpoint.shutdown_field])
             for model in response.json()["data"]

@@ -1,4 +1,7 @@
-"""OpenAI's chat completions, the protocol that most other servers have too."""
+"""OpenAI's chat completions, the protocol that most other servers have too.
+
+Only OpenAI itself fills in every field, so none is taken for granted here.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,34 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.llm.dialect import Feature
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
-from app.llm.providers.sse import TextCollector
-from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
+from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
+from app.llm.providers.sse import TextCollector, without_thoughts
+from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
 
-_FINISH = {"length": Finish.LENGTH, "content_filter": Finish.REFUSED}
+_FINISH = {
+    "length": Finish.LENGTH,
+    "max_tokens": Finish.LENGTH,
+    "model_length": Finish.LENGTH,
+    "content_filter": Finish.REFUSED,
+    "refusal": Finish.REFUSED,
+    "safety": Finish.REFUSED,
+    "SAFETY": Finish.REFUSED,
+    "model_context_window_exceeded": Finish.CONTEXT_OVERFLOW,
+}
+
+# The server stopped by itself: DeepSeek when it is overloaded, OpenRouter when the vendor behind it failed.
+_FAILED = frozenset({"error", "insufficient_system_resource"})
+COUNTS = CountNames(
+    input="prompt_tokens",
+    output="completion_tokens",
+    details="prompt_tokens_details",
+    cache_read="cached_tokens",
+    cache_write="cache_write_tokens",
+)
 
 
 class ChatCompletions:
@@ -22,38 +46,35 @@ class ChatCompletions:
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         # No temperature: reasoning models refuse it. For the same reason not `max_tokens` but its successor.
+        limit = "max_completion_tokens" if request.dialect.has(Feature.TOKEN_LIMIT_NAME) else "max_tokens"
         body: JsonObject = {
             "model": request.model,
             "messages": [_to_message(message) for message in request.messages],
-            "max_completion_tokens": request.max_tokens,
+            limit: request.max_tokens,
         }
         if request.stream:
             body["stream"] = True
-            # Without it the stream ends without the count of tokens.
-            body["stream_options"] = {"include_usage": True}
-        if request.output is not None and request.schema_mode is SchemaMode.NATIVE:
-            named: JsonObject = {"name": request.output.name, "strict": True, "schema": request.output.schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-        elif request.output is not None:
-            body["tools"] = [_to_function(request.output.name, "Gives the answer.", request.output.schema)]
-            body["tool_choice"] = {"type": "function", "function": {"name": request.output.name}}
-        elif request.tools:
-            body["tools"] = [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]
-        return body
+            if request.dialect.has(Feature.STREAM_OPTIONS):
+                # Without it the stream ends without the count of tokens.
+                body["stream_options"] = {"include_usage": True}
+        if request.effort:
+            body["reasoning_effort"] = request.effort
+        return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
-        choice = body["choices"][0]
-        message = choice["message"]
-        calls = [
-            RawCall(call["id"], call["function"]["name"], call["function"]["arguments"])
-            for call in message.get("tool_calls") or ()
-        ]
+        choice = next(each_mapping(body.get("choices")), None)
+        if choice is None or choice.get("error") or choice.get("finish_reason") in _FAILED:
+            raise answered_fault(choice or body, request)
+        message = to_mapping(choice.get("message") or choice.get("delta"))
+        calls = [_to_call(call) for call in each_mapping(message.get("tool_calls"))]
+        if old := to_mapping(message.get("function_call")):
+            calls.append(_to_call({"function": old}))
         return assemble(
-            text=message.get("content") or "",
+            text=without_thoughts(to_text(message.get("content")) or to_text(choice.get("text"))),
             calls=calls,
-            finish=Finish.REFUSED if message.get("refusal") else _FINISH.get(choice["finish_reason"], Finish.DONE),
-            tokens=to_tokens(body.get("usage")),
-            served_model=body.get("model") or request.model,
+            finish=Finish.REFUSED if message.get("refusal") else _to_finish(choice.get("finish_reason")),
+            tokens=read_counts(body.get("usage"), COUNTS),
+            served_model=to_text(body.get("model")) or request.model,
             request=request,
         )
 
@@ -67,63 +88,94 @@ class ChatStream:
     def __init__(self, request: ProviderRequest, collector: TextCollector) -> None:
         self._request = request
         self._collector = collector
-        self._finish_reason: str | None = None
+        self._finish_reason: object = None
         self._refused = False
-        self._usage: Mapping[str, Any] | None = None
+        self._usage: object = None
         self._served_model = request.model
-        self._calls: dict[int, RawCall] = {}
+        self._calls: dict[object, RawCall] = {}
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        if error := event.get("error"):
-            raise stream_fault(error if isinstance(error, dict) else {})
+        if event.get("error"):
+            raise answered_fault(event, self._request)
         if usage := event.get("usage"):
             self._usage = usage
-        for choice in event["choices"]:
-            delta = choice["delta"]
-            if text := delta.get("content"):
+        for choice in event.get("choices") or ():
+            # Some servers close with a message, or with bare text, in place of a delta.
+            delta = choice.get("delta") or choice.get("message")
+            if delta:
+                self._add(delta)
+            elif text := choice.get("text"):
                 self._collector.add(text)
-            if delta.get("refusal"):
-                self._refused = True
-            for piece in delta.get("tool_calls") or ():
-                self._add_call(piece)
             if reason := choice.get("finish_reason"):
-                self._finish_reason = reason
-                self._served_model = event.get("model") or self._served_model
+                self._end(event, choice, reason)
+
+    def _add(self, delta: Mapping[str, Any]) -> None:
+        content = delta.get("content")
+        if content:
+            self._collector.add(content if isinstance(content, str) else to_text(content))
+        if delta.get("refusal"):
+            self._refused = True
+        for piece in each_mapping(delta.get("tool_calls")):
+            self._add_call(piece)
+        if old := delta.get("function_call"):
+            self._add_call({"index": "function_call", "function": old})
+
+    def _end(self, event: Mapping[str, Any], choice: Mapping[str, Any], reason: object) -> None:
+        if choice.get("error") or reason in _FAILED:
+            raise answered_fault(choice, self._request)
+        self._finish_reason = reason
+        self._served_model = to_text(event.get("model")) or self._served_model
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
-        # Only the first piece of a call has its id and name; `index` connects the rest with it.
-        call = self._calls.setdefault(piece.get("index", 0), RawCall())
-        function = piece.get("function") or {}
-        call.call_id += piece.get("id") or ""
-        call.name += function.get("name") or ""
-        call.arguments += function.get("arguments") or ""
+        # Only the first piece of a call has its id and name; `index` connects the rest with it. Servers that leave the
+        # index out send each call in one piece, or an id with each piece.
+        key = piece.get("index")
+        if key is None:
+            key = piece.get("id") or next(reversed(self._calls), 0)
+        call = self._calls.setdefault(key, RawCall())
+        function = to_mapping(piece.get("function"))
+        call.call_id = call.call_id or to_text(piece.get("id"))
+        call.name = call.name or to_text(function.get("name"))
+        call.arguments += to_arguments(function.get("arguments"))
 
-    def finish(self) -> ProviderAnswer:
+    def finish(self, *, ended: bool) -> ProviderAnswer:
         text = self._collector.finish()
-        tokens = to_tokens(self._usage)
-        if self._finish_reason is None:
-            raise cut_off(tokens if self._usage else None)
+        tokens = read_counts(self._usage, COUNTS)
+        if self._finish_reason is None and not ended:
+            raise cut_off(tokens)
         return assemble(
             text=text,
             calls=list(self._calls.values()),
-            finish=Finish.REFUSED if self._refused else _FINISH.get(self._finish_reason, Finish.DONE),
+            finish=Finish.REFUSED if self._refused else _to_finish(self._finish_reason),
             tokens=tokens,
             served_model=self._served_model,
             request=self._request,
         )
 
 
-def to_tokens(usage: Mapping[str, Any] | None) -> TokenCounts:
-    """Converts the counts; they are optional in answers of other servers."""
-    if not usage:
-        return TokenCounts()
-    details = usage.get("prompt_tokens_details") or {}
-    return TokenCounts(
-        input=usage.get("prompt_tokens") or 0,
-        output=usage.get("completion_tokens") or 0,
-        cache_read=details.get("cached_tokens") or 0,
-        cache_write=details.get("cache_write_tokens") or 0,
-    )
+def _to_finish(reason: object) -> Finish:
+    return _FINISH.get(reason, Finish.DONE) if isinstance(reason, str) else Finish.DONE
+
+
+def _to_call(call: Mapping[str, Any]) -> RawCall:
+    function = to_mapping(call.get("function"))
+    return RawCall(to_text(call.get("id")), to_text(function.get("name")), to_arguments(function.get("arguments")))
+
+
+def _output_fields(request: ProviderRequest) -> JsonObject:
+    """Builds the fields that ask for structured output, or offer tools."""
+    output = request.output
+    if output is not None and request.schema_mode is SchemaMode.NATIVE:
+        named: JsonObject = {"name": output.name, "strict": True, "schema": output.schema}
+        return {"response_format": {"type": "json_schema", "json_schema": named}}
+    if output is not None and request.schema_mode is SchemaMode.FUNCTION:
+        return {
+            "tools": [_to_function(output.name, "Gives the answer.", output.schema)],
+            "tool_choice": {"type": "function", "function": {"name": output.name}},
+        }
+    if request.tools:
+        return {"tools": [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]}
+    return {}
 
 
 def _to_message(message: ChatMessage) -> JsonObject:

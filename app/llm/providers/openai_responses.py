@@ -9,14 +9,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.llm.dialect import Feature
+from app.llm.faults import ProviderFault
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
-from app.llm.providers.sse import TextCollector
-from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
+from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
+from app.llm.providers.sse import TextCollector, without_thoughts
+from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
 
-_INCOMPLETE = {"max_output_tokens": Finish.LENGTH, "content_filter": Finish.REFUSED}
-_LAST_EVENTS = frozenset({"response.completed", "response.incomplete"})
+_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.done"})
+# A response in one of these states is not an answer yet, or will never be one.
+_UNFINISHED = frozenset({"in_progress", "queued", "cancelled"})
+COUNTS = CountNames(
+    input="input_tokens",
+    output="output_tokens",
+    details="input_tokens_details",
+    cache_read="cached_tokens",
+    cache_write="cache_write_tokens",
+)
 
 
 class Responses:
@@ -36,36 +47,40 @@ class Responses:
         }
         if request.stream:
             body["stream"] = True
-        output = request.output
-        if output is not None and request.schema_mode is SchemaMode.NATIVE:
-            body["text"] = {
-                "format": {"type": "json_schema", "name": output.name, "strict": True, "schema": output.schema}
-            }
-        elif output is not None:
-            body["tools"] = [_to_function(output.name, "Gives the answer.", output.schema)]
-            body["tool_choice"] = {"type": "function", "name": output.name}
-        elif request.tools:
-            body["tools"] = [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]
-        return body
+        if request.effort:
+            body["reasoning"] = {"effort": request.effort}
+            if request.dialect.has(Feature.SUMMARY):
+                # While it thinks, a model sends nothing but its summaries.
+                body["reasoning"] = {"effort": request.effort, "summary": "auto"}
+        return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
-        if error := body.get("error"):
-            raise stream_fault(error)
-        parts = [part for item in body["output"] if item["type"] == "message" for part in item["content"]]
-        calls = [
-            RawCall(item["call_id"], item["name"], item["arguments"])
-            for item in body["output"]
-            if item["type"] == "function_call"
-        ]
-        finish = _INCOMPLETE.get((body.get("incomplete_details") or {}).get("reason", ""), Finish.DONE)
-        if any(part["type"] == "refusal" for part in parts):
-            finish = Finish.REFUSED
+        _require_finished(body, request)
+        if not isinstance(body.get("output"), list):
+            raise answered_fault(body, request)
+        return self.assemble(body, list(each_mapping(body["output"])), request)
+
+    def assemble(
+        self, body: Mapping[str, Any], items: list[Mapping[str, Any]], request: ProviderRequest, *, streamed: str = ""
+    ) -> ProviderAnswer:
+        """Builds the answer from its items; `streamed` is the text that came before them, for want of any."""
+        parts = [part for item in items if item.get("type") == "message" for part in each_mapping(item.get("content"))]
+        text = "".join(to_text(part.get("text")) for part in parts if part.get("type") in ("output_text", "text"))
+        refused = any(part.get("type") == "refusal" for part in parts)
         return assemble(
-            text="".join(part["text"] for part in parts if part["type"] == "output_text"),
-            calls=calls,
-            finish=finish,
-            tokens=_to_tokens(body.get("usage")),
-            served_model=body.get("model") or request.model,
+            text=without_thoughts(text or streamed),
+            calls=[
+                RawCall(
+                    to_text(item.get("call_id") or item.get("id")),
+                    to_text(item.get("name")),
+                    to_arguments(item.get("arguments")),
+                )
+                for item in items
+                if item.get("type") == "function_call"
+            ],
+            finish=Finish.REFUSED if refused else _to_finish(body),
+            tokens=read_counts(body.get("usage"), COUNTS),
+            served_model=to_text(body.get("model")) or request.model,
             request=request,
         )
 
@@ -74,42 +89,74 @@ class Responses:
 
 
 class ResponsesStream:
-    """A streamed response. Implements `AnswerStream`: the last event has the whole answer, deltas are for progress."""
+    """A streamed response. Implements `AnswerStream`.
+
+    The last event should have the whole answer. Where it has none, the items and pieces that came before are used.
+    """
 
     def __init__(self, responses: Responses, request: ProviderRequest, collector: TextCollector) -> None:
         self._responses = responses
         self._request = request
         self._collector = collector
+        self._items: list[Mapping[str, Any]] = []
         self._last: Mapping[str, Any] | None = None
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        kind = event["type"]
+        kind = event.get("type")
         if kind == "response.output_text.delta":
-            self._collector.add(event["delta"])
+            self._collector.add(to_text(event.get("delta")))
+        elif kind == "response.output_item.done":
+            self._items.append(to_mapping(event.get("item")))
         elif kind in _LAST_EVENTS:
-            self._last = event["response"]
+            self._last = to_mapping(event.get("response"))
         elif kind == "response.failed":
-            raise stream_fault(event["response"].get("error") or {})
-        elif kind == "error":
-            raise stream_fault(event.get("error") or event)
+            raise answered_fault(to_mapping(event.get("response")), self._request)
+        elif kind == "error" or (kind is None and event.get("error")):
+            raise answered_fault(event, self._request)
 
-    def finish(self) -> ProviderAnswer:
-        self._collector.finish()
-        if self._last is None:
+    def finish(self, *, ended: bool) -> ProviderAnswer:
+        streamed = self._collector.finish()
+        if self._last is None and not (ended and (streamed or self._items)):
             raise cut_off()
-        return self._responses.to_answer(self._last, self._request)
+        body = self._last or {}
+        _require_finished(body, self._request)
+        items = list(each_mapping(body.get("output"))) or self._items
+        return self._responses.assemble(body, items, self._request, streamed=streamed)
 
 
-def _to_tokens(usage: Mapping[str, Any] | None) -> TokenCounts:
-    if not usage:
-        return TokenCounts()
-    details = usage.get("input_tokens_details") or {}
-    return TokenCounts(
-        input=usage.get("input_tokens") or 0,
-        output=usage.get("output_tokens") or 0,
-        cache_read=details.get("cached_tokens") or 0,
-        cache_write=details.get("cache_write_tokens") or 0,
-    )
+def _require_finished(body: Mapping[str, Any], request: ProviderRequest) -> None:
+    if body.get("error") or body.get("status") == "failed":
+        raise answered_fault(body, request)
+    if body.get("status") in _UNFINISHED:
+        raise _unfinished(body)
+
+
+def _unfinished(body: Mapping[str, Any]) -> ProviderFault:
+    return cut_off(read_counts(body.get("usage"), COUNTS))
+
+
+def _to_finish(body: Mapping[str, Any]) -> Finish:
+    if body.get("status") != "incomplete" and not body.get("incomplete_details"):
+        return Finish.DONE
+    # Whatever else the reason is: there is more that was not written.
+    refused = to_mapping(body.get("incomplete_details")).get("reason") == "content_filter"
+    return Finish.REFUSED if refused else Finish.LENGTH
+
+
+def _output_fields(request: ProviderRequest) -> JsonObject:
+    """Builds the fields that ask for structured output, or offer tools."""
+    output = request.output
+    if output is not None and request.schema_mode is SchemaMode.NATIVE:
+        named: JsonObject = {"type": "json_schema", "name": output.name, "strict": True, "schema": output.schema}
+        return {"text": {"format": named}}
+    if output is not None and request.schema_mode is SchemaMode.FUNCTION:
+        return {
+            "tools": [_to_function(output.name, "Gives the answer.", output.schema)],
+            "tool_choice": {"type": "function", "name": output.name},
+        }
+    if request.tools:
+        return {"tools": [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]}
+    return {}
 
 
 def _to_items(message: ChatMessage) -> list[JsonObject]:
@@ -117,7 +164,8 @@ def _to_items(message: ChatMessage) -> list[JsonObject]:
         return [{"type": "function_call_output", "call_id": message.tool_call_id or "", "output": message.content}]
     items: list[JsonObject] = []
     if message.content:
-        items.append({"role": message.role, "content": message.content})
+        # OpenAI infers the type where it is left out; other servers do not.
+        items.append({"type": "message", "role": message.role, "content": message.content})
     for call in message.tool_calls:
         arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
         items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments})

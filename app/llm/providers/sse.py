@@ -1,10 +1,13 @@
-"""Server-sent events of model providers: each event is one `data:` line of JSON; everything else is skipped.
+"""Server-sent events of model providers: each event is a JSON object; names of events and comments are skipped.
 
-The reader works on bytes and only splits and decodes, because long answers have thousands of chunks.
+The reader works on bytes and only splits and decodes, because long answers have thousands of chunks. It follows the
+standard (lines may end with CR, LF or both, the data of an event may take several lines, the last event may lack its
+empty line), and it also accepts events that no empty line separates.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,62 +15,149 @@ from typing import Any
 # A callback per chunk, each of about one token, would cost more CPU than reading the chunk.
 COALESCE_CHARACTERS = 240
 COALESCE_SECONDS = 0.1
+# The longest answers take some hundred kilobytes; without a limit a broken server could fill the memory.
+MAX_EVENT_BYTES = 8_000_000
+_END_MARK = b"[DONE]"  # of OpenAI's protocol
 
 
 class EventReader:
-    """The parser of a body that arrives in pieces."""
+    """The parser of a body that arrives in pieces. `ended` is set once the server's end mark has come."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self._data = b""
+        self._name = b""
+        self._begun = False
+        self.ended = False
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         """Parses the events that end in this piece. Raises ValueError for one that is not a JSON object."""
         # An event may be cut anywhere, also inside a character: the rest stays in bytes until its line is complete.
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        body = self._rest + piece
+        if not self._begun:
+            if codecs.BOM_UTF8.startswith(body):
+                self._rest = body
+                return
+            self._begun = True
+            body = body.removeprefix(codecs.BOM_UTF8)
+        half = b""
+        if b"\r" in body:
+            # A CR at the very end may be half of a CRLF, so it waits for the next piece.
+            half = b"\r" if body.endswith(b"\r") else b""
+            body = body.removesuffix(half).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = body.split(b"\n")
+        self._rest = rest + half
+        if len(self._rest) + len(self._data) > MAX_EVENT_BYTES:
+            raise ValueError("an event is too long")
         for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            data = line[5:].strip()
-            if not data or data == b"[DONE]":  # the end mark of OpenAI's protocol
-                continue
-            event = json.loads(data)
-            if not isinstance(event, dict):
-                raise ValueError("an event is not a JSON object")
-            yield event
+            event = self._read_line(line)
+            if event is not None:
+                yield event
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """Parses what is left when the body ends: the last line need not be complete."""
+        for line in (*self._rest.split(b"\r"), b""):
+            event = self._read_line(line)
+            if event is not None:
+                yield event
+
+    def _read_line(self, line: bytes) -> dict[str, Any] | None:
+        if line.startswith(b"data:"):
+            return self._read_data(line[5:].strip())
+        if not line:
+            if self._data:
+                raise ValueError("an event is not JSON")
+            self._name = b""
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip()
+        return None
+
+    def _read_data(self, data: bytes) -> dict[str, Any] | None:
+        if data == _END_MARK:
+            self.ended = True
+            return None
+        whole = self._data + b"\n" + data if self._data else data
+        try:
+            event = json.loads(whole)
+        except ValueError:
+            self._data = whole  # perhaps it goes on in the next line
+            return None
+        self._data = b""
+        if not isinstance(event, dict):
+            raise ValueError("an event is not a JSON object")
+        return {"type": "error", "error": event} if self._name == b"error" and "error" not in event else event
+
+
+_OPENING = ("<think>", "<thinking>", "<reasoning>", "<thought>")
+_CLOSING = {opening: opening.replace("<", "</") for opening in _OPENING}
+
+
+def without_thoughts(text: str) -> str:
+    """Removes the thinking that some models write before their answer, also if only its end is marked."""
+    begun = text.lstrip()
+    for opening, closing in _CLOSING.items():
+        if begun.startswith(opening):
+            return begun.partition(closing)[2].lstrip()
+        # Some servers take the opening mark into the prompt, so the answer only has the closing one.
+        before, mark, after = text.partition(f"{closing}\n")
+        if mark and opening not in before and "```" not in before:
+            return after.lstrip()
+    return text
 
 
 class TextCollector:
     """The text of an answer, passed to `on_text` in pieces: one every tenth of a second, or as soon as it is long.
 
     Passed text cannot be taken back: the next attempt after a failed one starts from its beginning, and only the text
-    of the Completion counts.
+    of the Completion counts. Marked thinking at the beginning is not passed on.
     """
 
     def __init__(self, on_text: Callable[[str], None] | None, monotonic: Callable[[], float]) -> None:
         self._on_text = on_text
         self._monotonic = monotonic
         self._parts: list[str] = []
-        self._passed = 0
-        self._waiting = 0
+        self._waiting: list[str] = []
+        self._waiting_characters = 0
         self._passed_at = monotonic()
+        self._answering = False
 
     def add(self, text: str) -> None:
         """Adds text, and passes it on if enough has gathered."""
         self._parts.append(text)
         if self._on_text is None:
             return
-        self._waiting += len(text)
-        if self._waiting >= COALESCE_CHARACTERS or self._monotonic() - self._passed_at >= COALESCE_SECONDS:
+        self._waiting.append(text)
+        self._waiting_characters += len(text)
+        now = self._monotonic()
+        if self._waiting_characters >= COALESCE_CHARACTERS or now - self._passed_at >= COALESCE_SECONDS:
+            self._passed_at = now
             self._pass_on(self._on_text)
 
     def finish(self) -> str:
-        """Passes on the rest. Returns the whole text."""
+        """Passes on the rest. Returns the whole text, without marked thinking."""
         if self._on_text is not None and self._waiting:
-            self._pass_on(self._on_text)
-        return "".join(self._parts)
+            self._pass_on(self._on_text, last=True)
+        return without_thoughts("".join(self._parts))
 
-    def _pass_on(self, on_text: Callable[[str], None]) -> None:
-        on_text("".join(self._parts[self._passed :]))
-        self._passed = len(self._parts)
-        self._waiting = 0
-        self._passed_at = self._monotonic()
+    def _pass_on(self, on_text: Callable[[str], None], *, last: bool = False) -> None:
+        text = "".join(self._waiting)
+        if not self._answering:
+            if _thinking(text) or (not last and _may_begin_to_think(text)):
+                self._waiting, self._waiting_characters = [text], 0
+                return
+            self._answering = True
+            text = without_thoughts(text)
+        on_text(text)
+        self._waiting.clear()
+        self._waiting_characters = 0
+
+
+def _thinking(text: str) -> bool:
+    """Checks whether the text so far is thinking that has not ended."""
+    begun = text.lstrip()
+    return any(begun.startswith(opening) and closing not in begun for opening, closing in _CLOSING.items())
+
+
+def _may_begin_to_think(text: str) -> bool:
+    begun = text.lstrip()
+    return any(opening.startswith(begun) for opening in _OPENING)

@@ -1,7 +1,6 @@
 """The seam between a provider's protocol (bodies and events, as pure functions) and the client that carries it.
 
-Answers are read with plain indexing: a body of another shape raises KeyError, TypeError and the like, which the carrier
-turns into one fault.
+A body of a shape that no reader expects raises KeyError, TypeError and the like, which the carrier makes one fault.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.sse import TextCollector
+from app.llm.vendor_error import read_error
 
 
 class AnswerStream(Protocol):
@@ -24,8 +24,11 @@ class AnswerStream(Protocol):
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Adds one event. Raises ProviderFault for an error that comes inside the stream."""
 
-    def finish(self) -> ProviderAnswer:
-        """Returns the whole answer. Raises ProviderFault if the stream ended before the answer did."""
+    def finish(self, *, ended: bool) -> ProviderAnswer:
+        """Returns the whole answer. Raises ProviderFault if the stream ended before the answer did.
+
+        `ended`: the server marked the end of the stream, whether or not it gave the reason why the model stopped.
+        """
 
 
 class WireFormat(Protocol):
@@ -39,7 +42,7 @@ class WireFormat(Protocol):
         """Converts the request to the body of the HTTP call."""
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
-        """Converts the body of an answer that was not streamed."""
+        """Converts the body of an answer that was not streamed. Raises ProviderFault for an error inside it."""
 
     def open_stream(self, request: ProviderRequest, collector: TextCollector) -> AnswerStream:
         """Starts to assemble a streamed answer."""
@@ -59,7 +62,7 @@ def assemble(
     text: str,
     calls: Sequence[RawCall],
     finish: Finish,
-    tokens: TokenCounts,
+    tokens: TokenCounts | None,
     served_model: str,
     request: ProviderRequest,
 ) -> ProviderAnswer:
@@ -68,12 +71,13 @@ def assemble(
     if request.output is not None:
         text = calls[0].arguments if calls else text  # some models answer in text although a function was offered
     elif finish is Finish.DONE:  # the arguments of a cut-off answer are cut off too, which is a fault of its own
-        for call in calls:
+        for at, call in enumerate(calls):
             arguments = _to_object(call.arguments)
             if arguments is None:
                 problems = f"The arguments of {call.name} were not a JSON object."
                 raise InvalidOutput(text=call.arguments, problems=problems, tokens=tokens, served_model=served_model)
-            tool_calls.append(ToolCall(id=call.call_id, name=call.name, arguments=arguments))
+            # A result refers to its call by the id, so a call without one gets it here.
+            tool_calls.append(ToolCall(id=call.call_id or f"call_{at}", name=call.name, arguments=arguments))
     return ProviderAnswer(
         text=_storable(text), tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
     )
@@ -92,10 +96,16 @@ def _to_object(arguments: str) -> JsonObject | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def stream_fault(error: Mapping[str, Any]) -> ProviderFault:
-    """Builds the fault for an error after the answer had begun: its cost is unknown."""
-    codes = (error.get("code"), error.get("type"))
-    return ProviderFault(classify(None, codes=codes), describe(None, codes), maybe_billed=True)
+def answered_fault(body: Mapping[str, Any], request: ProviderRequest) -> ProviderFault:
+    """Builds the fault for an error inside an answer of status 200, or in a stream.
+
+    It is read like the status that it names. If it names a refusal nothing was billed; otherwise the cost is unknown.
+    """
+    error = read_error(body)
+    kind = classify(error)
+    prompt = [message.content for message in request.messages]
+    billed = kind in (FaultKind.SERVER, FaultKind.TIMEOUT, FaultKind.REFUSED)
+    return ProviderFault(kind, describe(error, prompt=prompt), maybe_billed=billed, refusal=error)
 
 
 def cut_off(tokens: TokenCounts | None = None) -> ProviderFault:

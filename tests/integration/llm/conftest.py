@@ -109,10 +109,9 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
             openai_api_key=SecretStr("sk-test"),
             openai_api_key_file=key_file,
             anthropic_api_key=SecretStr("sk-ant-test"),
-            timeout_seconds=timeout,
             http_max_retries=tries,
             http_base_backoff_seconds=0.05,
-        )
+        ).model_copy(update={"silence_seconds": timeout})  # shorter than anybody may set it
         metrics = WorkerMetrics(version="test")
         process = ProcessSettings(otlp_endpoint=None)
         gateway = build_gateway(

@@ -13,7 +13,6 @@ from app.errors import (
     LLMModelNotFound,
     LLMOutputEmpty,
     LLMOutputInvalid,
-    LLMOutputTruncated,
     LLMQuotaExceeded,
     LLMRateLimited,
     LLMRefused,
@@ -32,8 +31,8 @@ ANY_ANSWER: dict[str, tuple[type[LLMError], int]] = {
     "error": (LLMUnavailable, TRIES),
     "overloaded": (LLMUnavailable, TRIES),
     "reset": (LLMUnavailable, TRIES),
-    "hang": (LLMTimeout, TRIES),
-    "stall": (LLMTimeout, TRIES),
+    "hang": (LLMTimeout, 1),
+    "stall": (LLMTimeout, 1),
     "429": (LLMRateLimited, TRIES),
     "429-long": (LLMRateLimited, 1),
     "quota": (LLMQuotaExceeded, 1),
@@ -44,7 +43,6 @@ ANY_ANSWER: dict[str, tuple[type[LLMError], int]] = {
     "context-overflow": (LLMContextOverflow, 1),
     "empty": (LLMOutputEmpty, 1),
     "refusal": (LLMRefused, 1),
-    "length": (LLMOutputTruncated, 1),
 }
 STRUCTURED: dict[str, tuple[type[LLMError], int]] = {
     "broken-json": (LLMOutputInvalid, 3),

@@ -15,7 +15,7 @@ from app.settings import LLMSettings, SearchSettings
 from app.simulator.injections import PAGES
 from app.system_clock import SystemClock
 from app.telemetry.metrics import WorkerMetrics
-from app.tools.web_search import WebSearch
+from app.tools.web_search import DEFAULT_URL, WebSearch
 from tests.support.simulators import running_simulator
 
 
@@ -37,7 +37,9 @@ async def search(simulator: str) -> AsyncIterator[WebSearch]:
     metrics = WorkerMetrics(version="test").outbound
     settings = SearchSettings(tavily_api_key=SecretStr("k"), tavily_base_url=simulator, timeout_seconds=0.5)
     breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=metrics, clock=SystemClock())
-    async with build_web_client(HttpTimeouts(settings.timeout_seconds)) as client:
+    async with build_web_client(
+        HttpTimeouts(settings.timeout_seconds), settings.tavily_base_url or DEFAULT_URL
+    ) as client:
         yield WebSearch(settings, client=client, breaker=breaker, metrics=metrics)
 
 

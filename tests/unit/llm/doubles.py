@@ -10,7 +10,9 @@ from datetime import datetime
 
 from app.domain.usage import ModelAttempt, Usage
 from app.llm.chain_call import CallParts
+from app.llm.dialect_book import DialectBook
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
@@ -122,6 +124,7 @@ class Bench:
         self.breaker = CircuitBreaker(
             self.settings, redis=None, metrics=self.metrics.outbound, clock=self.clock, rng=random.Random(1)
         )
+        self.dialects = DialectBook(redis=None, clock=self.clock)
         self.limits = ProviderLimits(self.settings, redis=None, clock=self.clock)
         self.deadline = self.clock.monotonic() + self.remaining
 
@@ -142,6 +145,8 @@ class Bench:
             settings=self.settings,
             adapters=MemoryAdapters(self.adapters),
             breaker=self.breaker,
+            dialects=self.dialects,
+            requests=HopRequests(self.settings, elsewhere=()),
             limits=self.limits,
             meter=Meter(prices=PriceTable(), metrics=self.metrics.outbound, clock=self.clock),
             metrics=self.metrics.outbound,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -15,17 +16,20 @@ from app.errors import (
     LLMOutputInvalid,
     LLMOutputTruncated,
     LLMRateLimited,
+    LLMRefused,
     LLMTimeout,
     LLMUnavailable,
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import FaultKind, ProviderFault
+from app.llm.dialect import Feature
+from app.llm.faults import FaultKind, ProviderFault, classify
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
-from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import Finish, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.vendor_error import VendorError
 from app.settings import LLMSettings
 from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses
 
@@ -54,13 +58,15 @@ class SilentAdapter(ScriptedAdapter):
         return await super().answer(request)
 
 
-async def run(made: Bench, *, schema: bool = False, hops: tuple[Hop, ...] | None = None) -> Completion[City]:
-    messages = [ChatMessage("user", "Name a city.")]
-    plan: StructuredPlan[City] | PlainPlan[City] = (
-        StructuredPlan(messages, City, max_tokens=100)
-        if schema
-        else PlainPlan[City](ProviderRequest(model="", messages=messages, max_tokens=100))
-    )
+def cut(text: str) -> ProviderAnswer:
+    return replace(answer(text), finish=Finish.LENGTH)
+
+
+async def run(
+    made: Bench, *, schema: bool = False, hops: tuple[Hop, ...] | None = None, max_tokens: int = 100
+) -> Completion[City]:
+    request = ProviderRequest(model="", messages=(ChatMessage("user", "Name a city."),), max_tokens=max_tokens)
+    plan: StructuredPlan[City] | PlainPlan[City] = StructuredPlan(request, City) if schema else PlainPlan[City](request)
     chain = hops if hops is not None else (FIRST, SECOND)[: len(made.adapters)]
     return await ChainCall(made.parts(), made.scope(), hops=chain, plan=plan, headers={"X-Task-Id": "task-1"}).run()
 
@@ -105,7 +111,17 @@ async def test_tries_are_limited_and_then_the_next_model_is_asked() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [FaultKind.AUTH, FaultKind.QUOTA, FaultKind.MODEL_NOT_FOUND, FaultKind.CONTEXT_OVERFLOW, FaultKind.EMPTY],
+    [
+        FaultKind.AUTH,
+        FaultKind.QUOTA,
+        FaultKind.MODEL_NOT_FOUND,
+        FaultKind.CONTEXT_OVERFLOW,
+        FaultKind.EMPTY,
+        FaultKind.BAD_REQUEST,
+        FaultKind.WRONG_ENDPOINT,
+        FaultKind.TRUNCATED,
+        FaultKind.TIMEOUT,
+    ],
 )
 async def test_what_this_model_cannot_another_may(kind: FaultKind) -> None:
     made = bench([ProviderFault(kind)], [answer()])
@@ -114,11 +130,88 @@ async def test_what_this_model_cannot_another_may(kind: FaultKind) -> None:
     assert made.slept == []
 
 
-async def test_a_fault_of_the_request_ends_the_call() -> None:
-    made = bench([ProviderFault(FaultKind.BAD_REQUEST, "400")], [answer()])
-    error = await fails(made, LLMBadRequest)
-    assert statuses(error.attempts) == ["gpt-4.1-mini error"]
+async def test_refused_content_ends_the_call() -> None:
+    made = bench([ProviderFault(FaultKind.REFUSED, "400")], [answer()])
+    error = await fails(made, LLMRefused)
+    assert statuses(error.attempts) == ["gpt-4.1-mini invalid_output"]
     assert made.adapters[Provider.ANTHROPIC].requests == []
+
+
+def refusal(message: str, *, param: str = "", status: int = 400) -> ProviderFault:
+    error = VendorError(status=status, param=param, message=message)
+    return ProviderFault(classify(error), "400", refusal=error)
+
+
+async def test_what_a_server_refuses_is_left_out_from_then_on() -> None:
+    made = bench([refusal("Unrecognized request argument supplied: stream_options"), answer(), answer()])
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error", "gpt-4.1-mini ok"]
+    await run(made)
+    has = [request.dialect.has(Feature.STREAM_OPTIONS) for request in made.adapters[Provider.OPENAI].requests]
+    assert has == [True, False, False]
+    assert made.slept == []
+
+
+async def test_structured_output_is_asked_for_in_every_way_before_the_next_model() -> None:
+    made = bench(
+        [
+            refusal("This response_format type is unavailable now"),
+            refusal("`tools` is not supported"),
+            answer('Here it is: {"name": "Oslo"}'),
+        ]
+    )
+    completion = await run(made, schema=True)
+    assert completion.parsed == City(name="Oslo")
+    requests = made.adapters[Provider.OPENAI].requests
+    assert [request.schema_mode for request in requests] == [
+        SchemaMode.NATIVE,
+        SchemaMode.FUNCTION,
+        SchemaMode.PROMPT,
+    ]
+    assert "JSON schema" in requests[2].messages[0].content
+
+
+async def test_a_refusal_that_names_no_part_of_the_request_is_the_next_models_turn() -> None:
+    made = bench([refusal("temperature is not supported")], [answer()])
+    assert statuses((await run(made)).attempts) == ["gpt-4.1-mini error", "claude-sonnet-5 ok"]
+
+
+async def test_a_limit_that_a_server_names_is_kept_but_one_for_this_prompt_is_not() -> None:
+    with_context = (
+        "This model's maximum context length is 1000 tokens. However, you requested 8010 tokens "
+        "(10 in the messages, 8000 in the completion)."
+    )
+    lasting = bench([refusal("max_tokens: 8000 > 4000, which is the maximum"), answer(), answer()])
+    await run(lasting, max_tokens=8000)
+    await run(lasting, max_tokens=8000)
+    assert [request.max_tokens for request in lasting.adapters[Provider.OPENAI].requests] == [8000, 4000, 4000]
+    passing = bench([refusal(with_context), answer(), answer()])
+    await run(passing, max_tokens=8000)
+    await run(passing, max_tokens=8000)
+    assert [request.max_tokens for request in passing.adapters[Provider.OPENAI].requests] == [8000, 958, 8000]
+
+
+async def test_an_answer_that_stops_at_the_limit_is_continued() -> None:
+    made = bench([cut("Once upon a ti"), cut("me there was a "), answer("fox.")])
+    completion = await run(made)
+    assert (completion.text, completion.truncated) == ("Once upon a time there was a fox.", False)
+    assert completion.usage.total_tokens == 45
+    last = made.adapters[Provider.OPENAI].requests[-1]
+    assert [message.content for message in last.messages][:2] == ["Name a city.", "Once upon a time there was a "]
+
+
+async def test_continuing_ends_at_its_maximum_or_at_a_fault_and_keeps_the_text() -> None:
+    made = bench([cut("la ")])
+    completion = await run(made)
+    assert completion.truncated
+    assert len(completion.attempts) == 1 + made.settings.max_continuations
+    broken = await run(bench([cut("Once"), SERVER]))
+    assert (broken.text, broken.truncated) == ("Once", True)
+
+
+async def test_thinking_that_used_up_all_tokens_is_the_next_models_turn() -> None:
+    made = bench([ProviderFault(FaultKind.TRUNCATED, tokens=TokenCounts(100, 50))], [answer("Oslo")])
+    assert (await run(made)).text == "Oslo"
 
 
 async def test_a_cut_off_answer_was_paid_for() -> None:
@@ -220,7 +313,7 @@ async def test_nothing_is_asked_when_the_allowance_refuses_and_a_probe_is_given_
 
 
 async def test_a_try_of_unknown_cost_is_not_settled() -> None:
-    made = bench([ProviderFault(FaultKind.TIMEOUT, maybe_billed=True), answer()])
+    made = bench([ProviderFault(FaultKind.TIMEOUT, maybe_billed=True)], [answer()])
     await run(made)
     assert made.allowance.open == 1
 
@@ -262,10 +355,17 @@ async def test_structured_output_is_repaired_then_asked_for_as_a_function() -> N
 
 
 async def test_output_that_stays_invalid_fails_with_all_its_tokens() -> None:
-    made = bench([answer("{}")], [answer('{"name": "Oslo"}')])
+    made = bench([answer("{}")], [answer("{}")])
     error = await fails(made, LLMOutputInvalid, schema=True)
-    assert sum(attempt.usage.total_tokens for attempt in error.attempts) == 45
+    assert sum(attempt.usage.total_tokens for attempt in error.attempts) == 90
     assert made.allowance.open == 0
+
+
+async def test_output_that_stays_invalid_is_the_next_models_turn() -> None:
+    made = bench([answer("{}")], [answer('{"name": "Oslo"}')])
+    completion = await run(made, schema=True)
+    assert completion.parsed == City(name="Oslo")
+    assert completion.usage.total_tokens == 60
 
 
 async def test_an_outage_between_two_repairs_does_not_start_them_again() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app import errors
 from app.errors import LLMAuthFailed, LLMModelNotFound, LLMQuotaExceeded, LLMRateLimited, LLMTimeout, LLMUnavailable
 from app.llm.faults import CONSEQUENCES, Action, FaultKind, ProviderFault, Verdict, choose_error, classify, describe
+from app.llm.vendor_error import VendorError
 
 
 def test_every_kind_has_a_consequence() -> None:
@@ -45,7 +46,7 @@ def test_only_an_ill_provider_counts_against_its_breaker() -> None:
         (401, ("invalid_api_key",), "", FaultKind.AUTH),
         (402, (), "", FaultKind.QUOTA),
         (403, (None, None), "", FaultKind.AUTH),
-        (404, (), "", FaultKind.MODEL_NOT_FOUND),
+        (404, (), "", FaultKind.WRONG_ENDPOINT),
         (403, ("model_not_found",), "", FaultKind.MODEL_NOT_FOUND),
         (408, (), "", FaultKind.TIMEOUT),
         (409, (), "", FaultKind.SERVER),
@@ -56,21 +57,43 @@ def test_only_an_ill_provider_counts_against_its_breaker() -> None:
         (599, (), "", FaultKind.SERVER),
         (None, (), "", FaultKind.SERVER),
         (None, ("rate_limit_exceeded",), "", FaultKind.RATE_LIMITED),
+        (None, ("bio_policy",), "", FaultKind.REFUSED),
+        (None, ("some_new_policy",), "", FaultKind.BAD_REQUEST),
+        (400, ("400",), "Invalid model name passed in model=x.", FaultKind.MODEL_NOT_FOUND),
+        (404, (), "model 'x' not found, try pulling it first", FaultKind.MODEL_NOT_FOUND),
+        (404, (), "No endpoints found for x/y.", FaultKind.MODEL_NOT_FOUND),
+        (400, (), "The response was filtered due to Azure's content management policy.", FaultKind.REFUSED),
+        (400, (), "This model's maximum context length is 8192 tokens.", FaultKind.CONTEXT_OVERFLOW),
+        (401, (), "No auth credentials found", FaultKind.AUTH),
+        (429, ("429",), "", FaultKind.RATE_LIMITED),
+        (429, ("tokens", "rate_limit_exceeded"), "Request too large for gpt-4.1", FaultKind.CONTEXT_OVERFLOW),
     ],
 )
 def test_status_codes_and_prose_are_told_apart(
-    status: int | None, codes: tuple[object, ...], message: str, kind: FaultKind
+    status: int | None, codes: tuple[str | None, ...], message: str, kind: FaultKind
 ) -> None:
-    assert classify(status, codes=codes, message=message) is kind
+    present = tuple(code for code in codes if code is not None)
+    assert classify(VendorError(status=status, codes=present, message=message)) is kind
 
 
-@given(status=st.integers(400, 599), code=st.text(max_size=40))
-def test_any_answer_gets_some_kind(status: int, code: str) -> None:
-    assert classify(status, codes=(code, None, 3)) in CONSEQUENCES
+@given(status=st.integers(400, 599), code=st.text(max_size=40), message=st.text(max_size=80))
+def test_any_answer_gets_some_kind(status: int, code: str, message: str) -> None:
+    assert classify(VendorError(status=status, codes=(code,), message=message)) in CONSEQUENCES
 
 
-def test_a_code_that_could_be_a_text_is_not_kept() -> None:
-    assert describe(400, ("invalid value: my secret prompt", None, "bad_request", "x" * 65)) == "400 bad_request"
+def test_the_description_says_all_but_what_is_quoted_from_the_prompt() -> None:
+    error = VendorError(
+        status=400,
+        codes=("unsupported_value", "400"),
+        param="messages[0].role",
+        message="Unsupported value: 'my secret prompt' in the first message",
+        request_id="req_1",
+    )
+    told = describe(error, prompt=["Please keep my secret prompt to yourself."])
+    assert told.startswith("400 unsupported_value param=messages[0].role: ")
+    assert told.endswith("(request req_1)")
+    assert "secret" not in told
+    assert "in the first message" in told
 
 
 @pytest.mark.parametrize(

@@ -35,18 +35,27 @@ class RecordedTracing(Tracing):
         self._tracer = provider.get_tracer("test")
 
 
+TWO_MODELS = LLMSettings(peer_model="gpt-4.1-mini", content_model="gpt-4.1", http_max_retries=1)
+FIRST_HOP_ONLY = AgentSettings(llm_fallback=False)
+
+
 class Made:
-    def __init__(self, adapter: ScriptedAdapter) -> None:
-        settings = LLMSettings(peer_model="gpt-4.1-mini", content_model="gpt-4.1", http_max_retries=1)
+    def __init__(
+        self,
+        adapter: ScriptedAdapter,
+        settings: LLMSettings = TWO_MODELS,
+        agents: AgentSettings = FIRST_HOP_ONLY,
+    ) -> None:
         self.bench = Bench({Provider.OPENAI: adapter}, settings=settings)
         self.adapter = adapter
         self.tracing = RecordedTracing()
         self.source = MemoryAdapters(self.bench.adapters)
         self.gateway = LLMGateway(
             settings,
-            AgentSettings(llm_fallback=False),
+            agents,
             adapters=self.source,
             breaker=self.bench.breaker,
+            dialects=self.bench.dialects,
             limits=self.bench.limits,
             prices=PriceTable(),
             metrics=self.bench.metrics.outbound,
@@ -99,14 +108,27 @@ async def test_the_role_chooses_the_model() -> None:
     assert [request.model for request in made.adapter.requests] == ["gpt-4.1-mini", "gpt-4.1"]
 
 
-async def test_short_answers_are_whole_and_long_ones_streamed() -> None:
+async def test_every_answer_is_streamed_so_that_a_slow_one_shows_that_it_lives() -> None:
     made = Made(ScriptedAdapter([answer()]))
     tool = ToolSpec(name="search", description="", parameters={})
     await made.llm.complete(MESSAGES, role=ModelRole.PEER)
     await made.llm.chat(MESSAGES, role=ModelRole.PEER)
     await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool])
-    assert [request.stream for request in made.adapter.requests] == [False, True, True]
+    assert [request.stream for request in made.adapter.requests] == [True] * 3
     assert made.adapter.requests[2].tools == (tool,)
+
+
+async def test_the_role_sets_the_effort_of_models_that_think() -> None:
+    settings = LLMSettings(peer_model="gpt-6", content_model="gpt-6,gpt-4.1", peer_effort="low", content_effort="high")
+    adapter = ScriptedAdapter([answer(), ProviderFault(FaultKind.EMPTY), answer()])
+    made = Made(adapter, settings, AgentSettings())
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    await made.llm.chat(MESSAGES, role=ModelRole.CONTENT)
+    assert [(request.model, request.effort) for request in adapter.requests] == [
+        ("gpt-6", "low"),
+        ("gpt-6", "high"),
+        ("gpt-4.1", ""),
+    ]
 
 
 async def test_closing_the_gateway_closes_its_clients() -> None:

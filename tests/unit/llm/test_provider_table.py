@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from app.llm.provider_table import PROVIDERS, Provider, ProviderSpec, owner_of
+from app.llm.provider_table import PROVIDERS, Provider, owner_of
+from app.llm.providers.openai_chat import ChatCompletions as ChatEndpoint
+from app.llm.providers.openai_responses import Responses
 from app.settings import LLMSettings, ProviderSettings
 from app.settings.catalogue import PROVIDER_KEYS
 from app.simulator.chat import ChatCompletions
 from app.simulator.control import PROVIDERS as SIMULATED
 from app.simulator.messages import Messages
-from app.telemetry.logs import NOISY
 
 ROOT = Path(__file__).parents[3]
 CHART = "charts/agent-orchestrator"
 SEARCH_KEY = "TAVILY_API_KEY"
-# By SDK, the simulator's dialect of its protocol: the simulator shares no code with the product, so it has no table.
-DIALECTS: dict[str, type[ChatCompletions | Messages]] = {"openai": ChatCompletions, "anthropic": Messages}
+# By path, the simulator's dialect of a protocol: the simulator shares no code with the product, so it has no table.
+DIALECTS: dict[str, type[ChatCompletions | Messages]] = {"/chat/completions": ChatCompletions, "/v1/messages": Messages}
 each_provider = pytest.mark.parametrize("provider", Provider, ids=str)
 
 
@@ -30,19 +31,13 @@ def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-def sdk_of(spec: ProviderSpec) -> str:
-    """Returns the SDK's package, after which the module of `app.llm.providers` is named."""
-    return spec.load().__module__.rpartition(".")[2]
-
-
 def test_every_provider_has_an_entry() -> None:
     assert set(PROVIDERS) == set(Provider), "add the provider to PROVIDERS in app/llm/provider_table.py"
 
 
-def test_reading_the_table_imports_no_sdk() -> None:
-    check = (
-        "import sys, app.llm.provider_table; print([n for n in ('openai', 'anthropic', 'aiohttp') if n in sys.modules])"
-    )
+def test_reading_the_table_imports_no_http_client() -> None:
+    listing = "[name for name in ('openai', 'anthropic', 'aiohttp', 'httpx') if name in sys.modules]"
+    check = f"import sys, app.llm.provider_table; print({listing})"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S603  this interpreter
     assert done.stdout.strip() == "[]"
 
@@ -73,9 +68,9 @@ def test_keys_of_the_settings_are_those_of_the_table_and_of_the_search() -> None
 
 @each_provider
 def test_provider_has_its_protocol_in_the_simulator(provider: Provider) -> None:
-    sdk = sdk_of(PROVIDERS[provider])
-    assert sdk in DIALECTS, f"write a dialect for {sdk} in app/simulator, route it in server.py, and name it here"
-    assert DIALECTS[sdk].provider in SIMULATED, f"add {sdk} to PROVIDERS in app/simulator/control.py"
+    path = PROVIDERS[provider].load(LLMSettings())("any-model").path
+    assert path in DIALECTS, f"write a dialect for {path} in app/simulator, route it in server.py, and name it here"
+    assert DIALECTS[path].provider in SIMULATED, "add the provider to PROVIDERS in app/simulator/control.py"
 
 
 @each_provider
@@ -85,12 +80,36 @@ def test_provider_is_in_the_files_for_its_users(provider: Provider) -> None:
     assert f"`{key}`" in read("docs/config-reference.md"), "run `make docs`: docs/config-reference.md is out of date"
 
 
-@each_provider
-def test_sdk_is_installed_gated_and_quiet(provider: Provider) -> None:
-    sdk = sdk_of(PROVIDERS[provider])
-    assert re.search(rf'"{sdk}[\[>=<]', read("pyproject.toml")), f"add {sdk} to the extra `worker` in pyproject.toml"
-    assert f"app.llm.** -> {sdk}" in read(".importlinter"), f"add {sdk} to the contract gate-langchain in .importlinter"
-    assert sdk in NOISY, f"add {sdk} to NOISY in app/telemetry/logs.py: at info its logger repeats every request"
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-4.1-mini", ChatEndpoint),
+        ("sim-ok", ChatEndpoint),
+        ("gpt-5.4", ChatEndpoint),
+        ("gpt-6.1-terra", Responses),
+        ("gpt-5.3-codex", Responses),
+        ("gpt-5.5-pro", Responses),
+        ("gpt-5.5-pro-2026-04-23", Responses),
+    ],
+)
+def test_models_that_answer_over_responses_are_a_setting(model: str, expected: type) -> None:
+    assert isinstance(PROVIDERS[Provider.OPENAI].load(LLMSettings())(model), expected)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "own"),
+    [
+        (None, True),
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com./v1", True),
+        ("https://api.openai.com.evil.test/v1", False),
+        ("https://xapi.openai.com/v1", False),
+        ("http://127.0.0.1:4000/v1", False),
+        ("http://[half", False),
+    ],
+)
+def test_regional_hosts_are_the_providers_own(base_url: str | None, own: bool) -> None:
+    assert PROVIDERS[Provider.OPENAI].owns(base_url) is own
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from app.llm.faults import FaultKind, ProviderFault
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_shutdown_dates
-from app.outbound.http import HttpTimeouts
 from app.outbound.provider_key import ProviderKey
 from app.telemetry.metrics import WorkerMetrics
 
@@ -29,7 +28,7 @@ async def _read(provider: Provider, answer: httpx.Response | Exception) -> tuple
     metrics = WorkerMetrics(version="0").outbound
     key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
     async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
-        connection = Connection(PROVIDERS[provider].endpoint, key, "http://provider/", HttpTimeouts(read_seconds=1.0))
+        connection = Connection(PROVIDERS[provider].endpoint, key, "http://provider/", "OPENAI_BASE_URL")
         dates = await read_shutdown_dates(connection, client=client)
     return dict(dates), asked[0]
 
@@ -43,7 +42,7 @@ async def test_dates_are_read_as_each_provider_names_them() -> None:
     dates, request = await _read(Provider.ANTHROPIC, httpx.Response(200, json={"data": models}))
     assert dates == {"old": datetime(2027, 1, 14, 12, tzinfo=UTC)}
     assert request.url.path == "/v1/models"
-    assert request.headers["X-Api-Key"] == "sk-1"
+    assert request.headers["Authorization"] == "Bearer sk-1"
     assert "anthropic-version" in request.headers
 
 

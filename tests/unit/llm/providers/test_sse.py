@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.providers.sse import COALESCE_CHARACTERS, COALESCE_SECONDS, EventReader, TextCollector
+from app.llm.providers.sse import COALESCE_CHARACTERS, COALESCE_SECONDS, EventReader, TextCollector, without_thoughts
 from tests.support.doubles import ManualClock
 
 EVENTS = st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3), max_size=6)
@@ -25,12 +26,43 @@ def test_events_are_the_same_however_the_body_is_cut(events: list[dict[str, str]
     body = "".join([f": hello{end}{end}", *lines, f"data: [DONE]{end}{end}"]).encode()
     reader = EventReader()
     assert [event for piece in split(body, cuts) for event in reader.feed(piece)] == events
+    assert reader.ended
 
 
-@pytest.mark.parametrize("line", [b"data: {\n", b"data: 3\n", b"data: [1]\n"])
-def test_an_event_that_is_no_object_is_an_error(line: bytes) -> None:
+@given(cuts=st.lists(st.integers(0, 10_000), max_size=12), end=st.sampled_from(["\n", "\r\n", "\r"]))
+@pytest.mark.parametrize(
+    ("body", "events"),
+    [
+        ('\ufeffdata: {"a": 1}\n\n', [{"a": 1}]),
+        ('data: {"a":\ndata:  [1,\ndata: 2]}\n\n', [{"a": [1, 2]}]),
+        ('data: {"a": 1}', [{"a": 1}]),
+        ('data: {"a": 1}\ndata: {"a": 2}\n', [{"a": 1}, {"a": 2}]),
+        ('id: 7\nretry: 10\n: ping\ndata:{"a": 1}\n\n\n', [{"a": 1}]),
+        ('data\n\ndata:\n\ndata: {"a": 1}\n\n', [{"a": 1}]),
+        ('event: error\ndata: {"message": "x"}\n\n', [{"type": "error", "error": {"message": "x"}}]),
+    ],
+    ids=["mark", "lines", "last", "close", "fields", "empty", "error"],
+)
+def test_everything_that_the_standard_allows_is_read(
+    body: str, events: list[dict[str, object]], cuts: list[int], end: str
+) -> None:
+    reader = EventReader()
+    read = [event for piece in split(body.replace("\n", end).encode(), cuts) for event in reader.feed(piece)]
+    assert [*read, *reader.finish()] == events
+
+
+@pytest.mark.parametrize("body", [b"data: {\n", b"data: 3\n", b"data: [1]\n", b"data: {\n\n", b'data: {"a": '])
+def test_an_event_that_is_no_object_is_an_error(body: bytes) -> None:
+    reader = EventReader()
     with pytest.raises(ValueError, match=r".+"):
-        list(EventReader().feed(line))
+        list(itertools.chain(reader.feed(body), reader.finish()))
+
+
+def test_an_event_without_an_end_does_not_fill_the_memory() -> None:
+    reader = EventReader()
+    pieces = itertools.repeat(b"x" * 1_000_000, times=100)
+    with pytest.raises(ValueError, match="too long"):
+        list(itertools.chain.from_iterable(map(reader.feed, pieces)))
 
 
 @given(st.lists(st.text(max_size=50), max_size=60), st.floats(0, 0.2))
@@ -59,3 +91,39 @@ def test_nobody_has_to_listen() -> None:
     collector = TextCollector(None, ManualClock().monotonic)
     collector.add("a")
     assert collector.finish() == "a"
+
+
+THOUGHT = "<think>\nThe user wants a city.\n</think>\n\n"
+
+
+@given(cuts=st.lists(st.integers(0, 10_000), max_size=12))
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (f"{THOUGHT}Oslo.", "Oslo."),
+        (f"\n{THOUGHT.replace('think', 'thinking')}Oslo.", "Oslo."),
+        ("<think></think>Oslo.", "Oslo."),
+        ("<b>Oslo</b> <think>", "<b>Oslo</b> <think>"),
+        ("<", "<"),
+    ],
+)
+def test_marked_thinking_is_neither_told_nor_kept(text: str, answer: str, cuts: list[int]) -> None:
+    clock, received = ManualClock(), list[str]()
+    collector = TextCollector(received.append, clock.monotonic)
+    for piece in split(text.encode(), cuts):
+        collector.add(piece.decode())
+        clock.advance(COALESCE_SECONDS)
+    assert collector.finish() == answer
+    assert not any("The user" in piece for piece in received)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The user wants a city.\n</think>\nOslo.", "Oslo."),
+        ("<think>never ends", ""),
+        ("```html\n</think>\n```", "```html\n</think>\n```"),
+    ],
+)
+def test_half_marked_thinking_is_taken_off(text: str, answer: str) -> None:
+    assert without_thoughts(text) == answer

@@ -1,0 +1,119 @@
+"""What a model's server cannot do, as far as it has said so: learned from its refusals, once for each model.
+
+A server that imitates a vendor's protocol may lack any part of it. The first request uses all of it; a refusal that
+names a part is answered by the same request without that part, and all later requests of that model leave it out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from app.llm.vendor_error import VendorError
+
+
+class Feature(StrEnum):
+    """A part of a request that a server may refuse. The value is the name under which it is stored."""
+
+    SUMMARY = "summary"
+    STREAM_OPTIONS = "stream_options"
+    TOKEN_LIMIT_NAME = "max_completion_tokens"  # noqa: S105  the name of a parameter
+    JSON_SCHEMA = "json_schema"
+    SYSTEM_ROLE = "system_role"
+    EFFORT = "effort"
+    FUNCTION = "function"
+    STREAMING = "streaming"
+
+
+# In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`.
+_NAMED_BY: dict[Feature, re.Pattern[str]] = {
+    Feature.SUMMARY: re.compile(r"summar(y|ies)|thinking\.display", re.I),
+    Feature.STREAM_OPTIONS: re.compile(r"stream_options|include_usage", re.I),
+    Feature.TOKEN_LIMIT_NAME: re.compile(r"max_completion_tokens", re.I),
+    Feature.JSON_SCHEMA: re.compile(
+        r"response_format|json_schema|json schema|text\.format|output_config(?!\.effort)|output_format"
+        r"|structured[ _-]?outputs?|grammar|guided|json[ _-]?mode",
+        re.I,
+    ),
+    Feature.SYSTEM_ROLE: re.compile(
+        r"(system|developer)['\"` ]*(role|messages?|prompt|instruction)|role['\"`: ]*(system|developer)"
+        r"|messages\[0\]\.role",
+        re.I,
+    ),
+    Feature.EFFORT: re.compile(r"reasoning|effort|thinking", re.I),
+    Feature.FUNCTION: re.compile(r"\btools?\b|tool_choice|function", re.I),
+    Feature.STREAMING: re.compile(r"\bstream(ing|ed)?\b", re.I),
+}
+# A refusal of the content, or of the caller, says nothing about the protocol, whatever its words are.
+_STATUSES = frozenset({400, 404, 405, 415, 422, 501})
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The features that a model's server has refused, and the most tokens that it writes, if it has said so."""
+
+    refused: frozenset[Feature] = frozenset()
+    max_output_tokens: int | None = None
+
+    def has(self, feature: Feature) -> bool:
+        """Checks whether requests may use the feature."""
+        return feature not in self.refused
+
+    def without(self, feature: Feature) -> Dialect:
+        """Returns the dialect without a feature."""
+        return replace(self, refused=self.refused | {feature})
+
+
+FULL = Dialect()
+
+
+def refused_feature(error: VendorError, used: Collection[Feature]) -> Feature | None:
+    """Finds the feature that a refusal names, among those that the request used."""
+    if error.status not in _STATUSES:
+        return None
+    told = f"{error.param} {error.message} {' '.join(error.codes)}"
+    return next((feature for feature, words in _NAMED_BY.items() if feature in used and words.search(told)), None)
+
+
+_NUMBER = r"([\d,_ ]*\d)"
+_AT_MOST = re.compile(
+    r"(?:at most|maximum(?: allowed)?(?: value| number)?(?: of)?|up to|less than or equal to|<=)"
+    rf"\D{{0,40}}?{_NUMBER}"
+    rf"|{_NUMBER}\s*,? which is the maximum",
+    re.I,
+)
+_NAMES_LIMIT = re.compile(r"max_(completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I)
+_CONTEXT = re.compile(rf"(?:maximum )?context (?:length|window|size)\D{{0,30}}?{_NUMBER}", re.I)
+_INPUT = re.compile(
+    rf"{_NUMBER}(?: tokens)? in (?:the|your) (?:messages|prompt|input)|{_NUMBER} (?:input|prompt) tokens", re.I
+)
+# Servers count the frame of a conversation differently from one request to the next.
+_MARGIN_TOKENS = 32
+# With less room an answer would be cut off in its first sentences.
+_USEFUL_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class OutputLimit:
+    """The most output tokens that a server accepts: always (`lasting`), or beside a prompt as long as this one."""
+
+    tokens: int
+    lasting: bool
+
+
+def output_limit(error: VendorError, *, asked: int) -> OutputLimit | None:
+    """Reads from a refusal how many output tokens would be accepted instead of `asked`; None if it does not say."""
+    if error.status not in _STATUSES or not _NAMES_LIMIT.search(f"{error.param} {error.message}"):
+        return None
+    context, prompt = _number(_CONTEXT, error.message), _number(_INPUT, error.message)
+    lasting = context is None or prompt is None
+    tokens = _number(_AT_MOST, error.message) if lasting else (context or 0) - (prompt or 0) - _MARGIN_TOKENS
+    return OutputLimit(tokens, lasting) if tokens is not None and _USEFUL_TOKENS <= tokens < asked else None
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int | None:
+    match = pattern.search(text)
+    digits = next((group for group in match.groups() if group), None) if match else None
+    return int(re.sub(r"\D", "", digits)) if digits else None

@@ -1,0 +1,104 @@
+"""The request of a plan, made to fit one hop: its model and dialect, its patience, its effort and its limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from app.llm.chains import Hop
+from app.llm.dialect import Dialect, Feature
+from app.llm.interface import ChatMessage
+from app.llm.provider_table import Provider
+from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.settings import LLMSettings
+
+_MODE_OF = {Feature.JSON_SCHEMA: SchemaMode.NATIVE, Feature.FUNCTION: SchemaMode.FUNCTION}
+_IN_WORDS = (
+    "Answer with one JSON object that fits this JSON schema. Write nothing before it, nothing after it, and no code "
+    "fence:\n{schema}"
+)
+LONGEST_SILENCE_SECONDS = 900.0
+# Beyond this a later attempt waits no longer than the one before: 2⁴ times as long as the first.
+_MOST_DOUBLINGS = 4
+
+
+class HopRequests:
+    """Fits requests to hops. `elsewhere` names the providers that are asked at an address that is not their own."""
+
+    def __init__(self, settings: LLMSettings, *, elsewhere: Collection[Provider]) -> None:
+        self._settings = settings
+        self._elsewhere = frozenset(elsewhere)
+
+    def fit(
+        self, request: ProviderRequest, hop: Hop, *, dialect: Dialect, headers: Mapping[str, str], earlier_runs: int
+    ) -> ProviderRequest:
+        """Returns the request for this hop; `earlier_runs` is how often the task was tried before."""
+        thinks = self.thinks(hop)
+        mode = _usable_mode(request, dialect)
+        return replace(
+            request,
+            model=hop.model,
+            headers=headers,
+            dialect=dialect,
+            schema_mode=mode,
+            messages=_in_dialect(request.messages, dialect, request.output if mode is SchemaMode.PROMPT else None),
+            max_tokens=self._limit(request, dialect, thinks=thinks),
+            stream=request.stream and dialect.has(Feature.STREAMING),
+            effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
+            silence_seconds=self._patience(hop, thinks=thinks, earlier_runs=earlier_runs),
+        )
+
+    def thinks(self, hop: Hop) -> bool:
+        """Checks whether the model thinks before it answers."""
+        return any(fnmatchcase(hop.model, pattern) for pattern in self._settings.thinking_models)
+
+    def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
+        # Vendors count thinking as output, so it has an allowance beside that of the answer.
+        limit = request.max_tokens + (self._settings.thinking_tokens if thinks else 0)
+        return limit if dialect.max_output_tokens is None else min(limit, dialect.max_output_tokens)
+
+    def _patience(self, hop: Hop, *, thinks: bool, earlier_runs: int) -> float:
+        """Computes the longest silence in seconds. In each later run of a task a slow model gets twice as long."""
+        settings = self._settings
+        patient = thinks or hop.provider in self._elsewhere
+        first = settings.silence_seconds if patient else settings.timeout_seconds
+        most = LONGEST_SILENCE_SECONDS if patient else max(settings.silence_seconds, first)
+        return float(min(first * 2 ** min(earlier_runs, _MOST_DOUBLINGS), most))
+
+
+def _usable_mode(request: ProviderRequest, dialect: Dialect) -> SchemaMode:
+    mode = request.schema_mode
+    for feature, its_mode in _MODE_OF.items():
+        if mode is its_mode and not dialect.has(feature):
+            mode = SchemaMode(mode + 1)
+    return mode
+
+
+def _in_dialect(
+    messages: Sequence[ChatMessage], dialect: Dialect, in_words: OutputSchema | None
+) -> Sequence[ChatMessage]:
+    if in_words is not None:
+        schema = json.dumps(in_words.schema, ensure_ascii=False)
+        messages = (*messages, ChatMessage("system", _IN_WORDS.format(schema=schema)))
+        messages = _system_first(messages)
+    return messages if dialect.has(Feature.SYSTEM_ROLE) else _without_system(messages)
+
+
+def _system_first(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """Joins all system messages to one at the beginning, the only place where every server accepts it."""
+    system = "\n\n".join(message.content for message in messages if message.role == "system")
+    return (ChatMessage("system", system), *(message for message in messages if message.role != "system"))
+
+
+def _without_system(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """Puts the system's text before the first message of the user."""
+    if all(message.role != "system" for message in messages):
+        return messages
+    system, *others = _system_first(messages)
+    at = next((at for at, message in enumerate(others) if message.role == "user"), None)
+    if at is None:
+        return (ChatMessage("user", system.content), *others)
+    joined = replace(others[at], content=f"{system.content}\n\n{others[at].content}")
+    return (*others[:at], joined, *others[at + 1 :])

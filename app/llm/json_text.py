@@ -1,0 +1,125 @@
+"""JSON out of what a model wrote, before another answer is paid for.
+
+Models think aloud before their JSON, put it into a fence, explain it, add a key, write null for an empty list, or 95
+for 0.95. None of that changes what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from app.llm.interface import Parsed
+from app.llm.providers.sse import without_thoughts
+
+_DECODER = json.JSONDecoder()
+# More opening braces than any prose has; each may start an object, and is tried.
+_MOST_STARTS = 50
+# One mended mistake may uncover another one.
+_ROUNDS = 3
+
+
+def read_json(text: str, schema: type[Parsed]) -> Parsed:
+    """Reads the object that fits the schema. Raises ValidationError for the object that comes nearest: the first."""
+    first: ValidationError | None = None
+    for candidate in json_objects(text):
+        try:
+            return validate_leniently(candidate, schema)
+        except ValidationError as error:
+            first = first or error
+    if first is not None:
+        raise first
+    return schema.model_validate_json(text.strip() or "null")
+
+
+def json_objects(text: str) -> Iterator[dict[str, Any]]:
+    """Yields the JSON objects in a text in the order of their beginnings; not those within another one."""
+    rest = without_thoughts(text)
+    at = rest.find("{")
+    for _ in range(_MOST_STARTS):
+        if at < 0:
+            return
+        try:
+            value, end = _DECODER.raw_decode(rest, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = rest.find("{", end)
+
+
+def validate_leniently(value: dict[str, Any], schema: type[Parsed]) -> Parsed:
+    """Validates the object after mending what has only one meaning. Raises ValidationError for what is left."""
+    mended: Any = value
+    for _ in range(_ROUNDS):
+        try:
+            return schema.model_validate(mended)
+        except ValidationError as error:
+            mended = json.loads(json.dumps(value)) if mended is value else mended
+            problems = error.errors(include_url=False)
+            if sum(_mend(mended, problem) for problem in problems) == 0:
+                raise
+    return schema.model_validate(mended)
+
+
+def _mend(value: Any, problem: ErrorDetails) -> bool:
+    """Mends one problem in place. Returns False if its meaning is not clear."""
+    *path, key = problem["loc"] or ("",)
+    holder = _follow(value, path)
+    if holder is None or not _has(holder, key):
+        return False
+    if problem["type"] == "extra_forbidden" or holder[key] is None:
+        # Without a default the field is missing then, which is the true problem.
+        return holder.pop(key, ...) is not ... if isinstance(holder, dict) else False
+    better = _nearest(holder[key], problem)
+    if better is None:
+        return False
+    holder[key] = better
+    return True
+
+
+def _follow(value: Any, path: list[int | str]) -> Any:
+    for key in path:
+        if not _has(value, key):
+            return None  # a step of the path that names a type of a union, not a field
+        value = value[key]
+    return value
+
+
+def _has(holder: Any, key: int | str) -> bool:
+    if isinstance(holder, dict):
+        return key in holder
+    return isinstance(holder, list) and isinstance(key, int) and key < len(holder)
+
+
+def _nearest(found: Any, problem: ErrorDetails) -> JsonValue:
+    limits = problem.get("ctx", {})
+    match problem["type"]:
+        case "less_than_equal" if limits["le"] == 1:
+            return _share(found)
+        case "string_too_long" | "too_long":
+            return found[: int(limits["max_length"])] if isinstance(found, str | list) else None
+        case "float_parsing" | "float_type" if isinstance(found, str) and found.strip().endswith("%"):
+            return _percent(found.strip()[:-1])
+        case "string_type" if isinstance(found, int | float) and not isinstance(found, bool):
+            return str(found)
+        case "list_type" if isinstance(found, str):
+            return [found]
+    return None
+
+
+def _share(found: Any) -> float | None:
+    """Reads a share of the whole that is written in percent."""
+    number = float(found)
+    return number / 100 if number <= 100 else None
+
+
+def _percent(text: str) -> float | None:
+    try:
+        return float(text) / 100
+    except ValueError:
+        return None

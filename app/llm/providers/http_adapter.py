@@ -1,0 +1,161 @@
+"""The carrier of requests: one POST per attempt, answered whole or as a stream of events.
+
+No SDK is between us and the wire: the bodies are built and read here anyway, and the SDKs read headers, addresses and
+credentials from the environment on their own. It never retries or waits; the caller limits the total time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import aiohttp
+
+from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderRequest, require_usable
+from app.llm.providers.endpoints import Connection
+from app.llm.providers.sse import EventReader, TextCollector
+from app.llm.providers.transport import classify_transport
+from app.llm.providers.wire import WireFormat
+from app.llm.retry import parse_retry_after
+from app.llm.vendor_error import VendorError, read_error
+from app.outbound.http import MAX_CONNECT_SECONDS
+from app.outbound.proxy import proxy_for
+
+# Some ten times the longest answer; without a limit a broken server could fill the memory.
+MAX_BODY_BYTES = 16_000_000
+MAX_ERROR_BYTES = 64_000
+# A body of a shape that no reader expects raises one of these where it is read.
+_WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+
+
+class HttpAdapter:
+    """One provider over HTTP. Implements `ProviderAdapter`. Owns the session, and closes it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        connection: Connection,
+        choose_format: Callable[[str], WireFormat],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._connection = connection
+        self._choose_format = choose_format
+        self._monotonic = monotonic
+        self._proxy = proxy_for(connection.url)
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        wire = self._choose_format(request.model)
+        key = self._connection.key.current()
+        try:
+            return await self._ask(wire, request, key)
+        except ProviderFault as fault:
+            # The key may have been rotated since it was read: one more attempt, but only with another key.
+            refused = fault.kind is FaultKind.AUTH and not fault.maybe_billed
+            if not refused or not self._connection.key.replaced(key):
+                raise
+        return await self._ask(wire, request, self._connection.key.current())
+
+    async def _ask(self, wire: WireFormat, request: ProviderRequest, key: str | None) -> ProviderAnswer:
+        headers = {**request.headers, **self._connection.headers(key)}
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=min(MAX_CONNECT_SECONDS, request.silence_seconds),
+            sock_read=request.silence_seconds,
+        )
+        url = self._connection.url + wire.path
+        try:
+            body = wire.to_body(request)
+            async with self._session.post(
+                url, data=_dump(body), headers=headers, timeout=timeout, proxy=self._proxy, allow_redirects=False
+            ) as response:
+                return require_usable(await self._read(response, wire, request))
+        except aiohttp.ClientError as error:
+            raise classify_transport(error) from None  # its text may repeat what the server sent
+        except TimeoutError as error:
+            # aiohttp's own: the one of a cancelled call is raised outside of this block.
+            raise ProviderFault(FaultKind.TIMEOUT, type(error).__name__, maybe_billed=True) from None
+        except _WRONG_SHAPE as error:
+            raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None  # as above
+
+    async def _read(
+        self, response: aiohttp.ClientResponse, wire: WireFormat, request: ProviderRequest
+    ) -> ProviderAnswer:
+        if response.status >= 300:
+            raise await self._refusal(response, request)
+        kind = response.content_type
+        if kind == "text/html":
+            raise self._wrong_endpoint(f"{response.status} {kind}")
+        if kind == "text/event-stream" or (request.stream and kind != "application/json"):
+            return await self._read_stream(response, wire, request)
+        return wire.to_answer(_load(await _read_body(response, MAX_BODY_BYTES)), request)
+
+    async def _read_stream(
+        self, response: aiohttp.ClientResponse, wire: WireFormat, request: ProviderRequest
+    ) -> ProviderAnswer:
+        reader = EventReader()
+        stream = wire.open_stream(request, TextCollector(request.on_text, self._monotonic))
+        try:
+            async for piece in response.content.iter_any():
+                for event in reader.feed(piece):
+                    stream.on_event(event)
+        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
+            # The answer may be whole although the end of the body is missing.
+            if not reader.ended:
+                raise
+        for event in reader.finish():
+            stream.on_event(event)
+        return stream.finish(ended=reader.ended)
+
+    async def _refusal(self, response: aiohttp.ClientResponse, request: ProviderRequest) -> ProviderFault:
+        """Reads why the server refused. Nothing of the text that it quotes from the prompt is kept."""
+        status = response.status
+        if status < 400:
+            return self._wrong_endpoint(f"{status} redirect")
+        content = await _read_body(response, MAX_ERROR_BYTES)
+        try:
+            body: object = json.loads(content)
+        except ValueError:
+            # A page of a proxy says nothing; a plain text may.
+            body = None if response.content_type == "text/html" else content.decode(errors="replace")
+        error = read_error(body, status=status, headers=response.headers)
+        kind = classify(error)
+        detail = describe(error, prompt=[message.content for message in request.messages])
+        if kind is FaultKind.WRONG_ENDPOINT:
+            return self._wrong_endpoint(detail, error)
+        retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
+        return ProviderFault(kind, detail, retry_after=retry_after, refusal=error)
+
+    def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
+        variable = self._connection.address_variable
+        return ProviderFault(FaultKind.WRONG_ENDPOINT, f"{seen} (is {variable} right?)", refusal=error)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+
+def _dump(body: JsonObject) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
+def _load(content: bytes) -> Mapping[str, object]:
+    body = json.loads(content)
+    if not isinstance(body, dict):
+        raise TypeError("the answer is not a JSON object")
+    return body
+
+
+async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Reads the body up to the limit. Raises ValueError if an answer goes on after it."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            if response.status >= 400:
+                break
+            raise ValueError("the answer is too long")
+    return bytes(body)

@@ -1,0 +1,283 @@
+"""The carrier over real sockets: what it sends, and what it makes of everything that a server may answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+from pydantic import SecretStr
+
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.interface import ChatMessage
+from app.llm.provider_table import PROVIDERS, Provider
+from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
+from app.llm.providers.endpoints import Connection
+from app.llm.providers.http_adapter import MAX_BODY_BYTES, HttpAdapter
+from app.outbound.http import build_model_client
+from app.outbound.provider_key import ProviderKey
+from app.settings import LLMSettings
+from app.telemetry.metrics import WorkerMetrics
+from tests.support.servers import free_port
+
+PROMPT = "an unmistakable prompt"
+CHAT = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "model": "m-1"}'
+STREAM = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+# What may differ from one request to the next, or belongs to the client library.
+CREDENTIALS = ("authorization", "x-api-key", "api-key")
+
+Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def response(
+    body: bytes, *, status: str = "200 OK", kind: str = "application/json", headers: Mapping[str, str] | None = None
+) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@dataclass
+class WireServer:
+    """A server that answers each request with the next of `replies` (the last one for ever) and keeps the requests."""
+
+    replies: list[bytes | Reply]
+    heads: list[dict[str, str]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.split("\r\n")
+        fields = dict(line.lower().split(": ", 1) for line in lines if line)
+        await reader.readexactly(int(fields.get("content-length", "0")))
+        self.lines.append(first)
+        self.heads.append(fields)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, bytes):
+            writer.write(reply)
+        else:
+            await reply(reader, writer)
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(*replies: bytes | Reply) -> AsyncIterator[WireServer]:
+    server = WireServer(list(replies))
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield server
+
+
+@asynccontextmanager
+async def adapting(
+    url: str, *, provider: Provider = Provider.OPENAI, key: str | None = "sk-1", key_file: Path | None = None
+) -> AsyncIterator[HttpAdapter]:
+    secret = SecretStr(key) if key is not None else None
+    connection = Connection(
+        PROVIDERS[provider].endpoint,
+        ProviderKey(provider.value, value=secret, path=key_file, metrics=WorkerMetrics(version="0").outbound),
+        url,
+        PROVIDERS[provider].address_variable,
+    )
+    adapter = HttpAdapter(build_model_client(), connection, PROVIDERS[provider].load(LLMSettings()))
+    try:
+        yield adapter
+    finally:
+        await adapter.aclose()
+
+
+def request(*, stream: bool = False, silence_seconds: float = 5.0) -> ProviderRequest:
+    messages = (ChatMessage("user", PROMPT),)
+    return ProviderRequest(model="m", messages=messages, max_tokens=100, stream=stream, silence_seconds=silence_seconds)
+
+
+async def ask(*replies: bytes | Reply, stream: bool = False, silence_seconds: float = 5.0) -> ProviderAnswer:
+    async with serving(*replies) as server, adapting(server.url) as adapter:
+        return await adapter.answer(request(stream=stream, silence_seconds=silence_seconds))
+
+
+async def fault_of(*replies: bytes | Reply, stream: bool = False, silence_seconds: float = 5.0) -> ProviderFault:
+    with pytest.raises(ProviderFault) as caught:
+        await ask(*replies, stream=stream, silence_seconds=silence_seconds)
+    assert PROMPT not in str(caught.value)
+    return caught.value
+
+
+async def sent_by_sdk(provider: Provider, url: str, key: str) -> None:
+    """Makes the same call with the provider's own SDK, as its users do."""
+    if provider is Provider.OPENAI:
+        async with openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0) as client:
+            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": PROMPT}])
+    else:
+        async with anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0) as other:
+            await other.messages.create(model="m", max_tokens=10, messages=[{"role": "user", "content": PROMPT}])
+
+
+ANSWERS = {
+    Provider.OPENAI: CHAT,
+    Provider.ANTHROPIC: b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}], '
+    b'"stop_reason": "end_turn", "model": "m", "id": "1", "usage": {"input_tokens": 1, "output_tokens": 1}}',
+}
+
+
+@pytest.mark.parametrize("provider", Provider, ids=str)
+async def test_credential_and_version_are_those_of_the_providers_own_sdk(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    async with serving(response(ANSWERS[provider])) as server:
+        async with adapting(server.url, provider=provider, key="sk-secret") as adapter:
+            assert (await adapter.answer(request())).text == "Hi"
+        await sent_by_sdk(provider, server.url, "sk-secret")
+    ours, theirs = server.heads
+    kept = (*CREDENTIALS, "anthropic-version", "content-type")
+    assert {name: ours[name] for name in kept if name in ours} == {
+        name: theirs[name] for name in kept if name in theirs
+    }
+    assert sum(name in ours for name in CREDENTIALS) == 1
+    assert server.lines[0] == server.lines[1]
+
+
+@pytest.mark.parametrize("provider", Provider, ids=str)
+async def test_nothing_of_the_environment_is_sent(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: leaked")
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Secret: leaked")
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "leaked")
+    async with serving(response(ANSWERS[provider])) as server, adapting(server.url, provider=provider) as adapter:
+        await adapter.answer(request())
+    assert "leaked" not in str(server.heads)
+
+
+async def test_a_server_of_ones_own_without_a_key_gets_no_credential() -> None:
+    async with serving(response(CHAT)) as server, adapting(server.url, key=None) as adapter:
+        await adapter.answer(request())
+    assert not any(name in server.heads[0] for name in CREDENTIALS)
+
+
+async def test_a_refused_key_is_read_once_more_if_it_was_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk-old")
+    refusal = response(b'{"error": {"code": "invalid_api_key"}}', status="401 Unauthorized")
+    async with serving(refusal, response(CHAT), refusal) as server:
+        async with adapting(server.url, key=None, key_file=file) as adapter:
+
+            async def replace(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                file.write_text("sk-new")
+                writer.write(refusal)
+
+            server.replies[0] = replace
+            assert (await adapter.answer(request())).text == "Hi"
+            with pytest.raises(ProviderFault) as caught:
+                await adapter.answer(request())
+    assert caught.value.kind is FaultKind.AUTH
+    assert [head["authorization"] for head in server.heads] == ["bearer sk-old", "bearer sk-new", "bearer sk-new"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        response(CHAT),
+        response(CHAT, kind="application/json; charset=utf-8"),
+        response(STREAM, kind="text/event-stream; charset=utf-8"),
+    ],
+    ids=["json", "json with a charset", "events"],
+)
+async def test_the_answer_is_read_as_what_it_is_whatever_was_asked_for(reply: bytes, stream: bool) -> None:
+    assert (await ask(reply, stream=stream)).text == "Hi"
+
+
+async def test_a_stream_may_have_any_type_but_that_of_a_page() -> None:
+    assert (await ask(response(STREAM, kind="text/plain"), stream=True)).text == "Hi"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (response(b"<html>Sign in</html>", kind="text/html"), "200 text/html"),
+        (response(b"", status="308 Permanent Redirect", headers={"Location": "http://other.test/"}), "308 redirect"),
+        (response(b'{"detail": "Not Found"}', status="404 Not Found"), '404: "Not Found"'),
+        (response(b"<html>no</html>", status="404 Not Found", kind="text/html"), "404"),
+        (response(b"", status="405 Method Not Allowed"), "405"),
+    ],
+    ids=["page", "redirect", "no such path", "page of 404", "method"],
+)
+async def test_a_wrong_address_names_its_variable(reply: bytes, said: str, stream: bool) -> None:
+    fault = await fault_of(reply, stream=stream)
+    assert fault.kind is FaultKind.WRONG_ENDPOINT
+    assert fault.detail == f"{said} (is OPENAI_BASE_URL right?)"
+    assert not fault.maybe_billed
+
+
+async def test_a_refusal_says_why_without_quoting_the_prompt() -> None:
+    body = f'{{"error": {{"message": "bad value in: {PROMPT}", "code": "invalid_value", "param": "messages"}}}}'
+    fault = await fault_of(response(body.encode(), status="400 Bad Request", headers={"x-request-id": "req_7"}))
+    assert fault.kind is FaultKind.BAD_REQUEST
+    assert fault.detail == '400 invalid_value param=messages: "bad value in: …" (request req_7)'
+
+
+async def test_a_pause_that_the_server_asks_for_is_read() -> None:
+    fault = await fault_of(response(b"{}", status="429 Too Many Requests", headers={"Retry-After": "7"}))
+    assert (fault.kind, fault.retry_after) == (FaultKind.RATE_LIMITED, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (b"", FaultKind.UNREACHABLE),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\nhalf",
+            FaultKind.UNREACHABLE,
+        ),
+        (b"this is not HTTP\r\n\r\n", FaultKind.BROKEN_ANSWER),
+        (response(b""), FaultKind.BROKEN_ANSWER),
+        (response(b"[1]"), FaultKind.BROKEN_ANSWER),
+        (response(b"not json"), FaultKind.BROKEN_ANSWER),
+        (response(b'{"a":' * 5000), FaultKind.BROKEN_ANSWER),
+    ],
+    ids=["closed", "half", "no HTTP", "nothing", "list", "text", "deep"],
+)
+async def test_a_broken_answer_may_have_been_billed(reply: bytes, kind: FaultKind) -> None:
+    fault = await fault_of(reply)
+    assert (fault.kind, fault.maybe_billed) == (kind, True)
+
+
+async def test_an_answer_that_never_ends_does_not_fill_the_memory() -> None:
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        for _ in range(MAX_BODY_BYTES // 1_000_000 + 2):
+            writer.write(b" " * 1_000_000)
+            try:
+                await writer.drain()
+            except ConnectionError:
+                return  # the client has had enough
+
+    assert (await fault_of(flood)).kind is FaultKind.BROKEN_ANSWER
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_silence_is_a_timeout_and_signs_of_life_prolong_it(stream: bool) -> None:
+    over = asyncio.Event()
+
+    async def stay_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    fault = await fault_of(stay_silent, stream=stream, silence_seconds=0.05)
+    over.set()
+    assert (fault.kind, fault.maybe_billed) == (FaultKind.TIMEOUT, True)
+
+
+async def test_nobody_listening_was_not_billed() -> None:
+    async with adapting(f"http://127.0.0.1:{free_port()}") as adapter:
+        with pytest.raises(ProviderFault) as caught:
+            await adapter.answer(request())
+    assert (caught.value.kind, caught.value.maybe_billed) == (FaultKind.UNREACHABLE, False)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from app.llm.dialect import FULL, Feature, OutputLimit, output_limit, refused_feature
+from app.llm.vendor_error import VendorError
+
+ALL = frozenset(Feature)
+
+
+@pytest.mark.parametrize(
+    ("message", "feature"),
+    [
+        ("This response_format type is unavailable now", Feature.JSON_SCHEMA),
+        (
+            "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+            Feature.JSON_SCHEMA,
+        ),
+        ("output_config: Extra inputs are not permitted", Feature.JSON_SCHEMA),
+        ("Failed to parse grammar", Feature.JSON_SCHEMA),
+        ("output_config.effort: Extra inputs are not permitted", Feature.EFFORT),
+        ("Unsupported parameter: 'reasoning_effort' is not supported with this model.", Feature.EFFORT),
+        ("Your organization must be verified to generate reasoning summaries.", Feature.SUMMARY),
+        ("Unrecognized request argument supplied: stream_options", Feature.STREAM_OPTIONS),
+        ("Unsupported parameter: 'max_completion_tokens'", Feature.TOKEN_LIMIT_NAME),
+        ("System role not supported", Feature.SYSTEM_ROLE),
+        ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", Feature.SYSTEM_ROLE),
+        ("registry.ollama.ai/library/x does not support tools", Feature.FUNCTION),
+        ("No endpoints found that support tool use", Feature.FUNCTION),
+        ("Your organization must be verified to stream this model.", Feature.STREAMING),
+        ("temperature is not supported", None),
+        ("Something is wrong", None),
+    ],
+)
+def test_the_words_of_a_refusal_name_the_feature(message: str, feature: Feature | None) -> None:
+    assert refused_feature(VendorError(400, message=message), ALL) is feature
+
+
+def test_the_parameter_counts_like_the_words() -> None:
+    error = VendorError(422, param="body.stream_options", message="Extra inputs are not permitted")
+    assert refused_feature(error, ALL) is Feature.STREAM_OPTIONS
+
+
+def test_only_what_the_request_used_can_have_been_refused() -> None:
+    error = VendorError(400, message="response_format is not supported")
+    assert refused_feature(error, ALL - {Feature.JSON_SCHEMA}) is None
+
+
+@pytest.mark.parametrize("status", [None, 200, 401, 403, 429, 500, 503])
+def test_other_errors_teach_nothing(status: int | None) -> None:
+    error = VendorError(status, message="response_format is not supported, max_tokens is at most 500")
+    assert refused_feature(error, ALL) is None
+    assert output_limit(error, asked=4000) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        (
+            "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.",
+            OutputLimit(16384, lasting=True),
+        ),
+        (
+            "max_tokens: 32000 > 8192, which is the maximum allowed number of output tokens for claude-3",
+            OutputLimit(8192, lasting=True),
+        ),
+        ("Invalid max_tokens value, the valid range of max_tokens is up to 8,192", OutputLimit(8192, lasting=True)),
+        (
+            "This model's maximum context length is 4096 tokens. However, you requested 4100 tokens (100 in the messages, "
+            "4000 in the completion).",
+            OutputLimit(3964, lasting=False),
+        ),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 tokens "
+            "and your request has 150 input tokens (4000 > 4096 - 150).",
+            OutputLimit(3914, lasting=False),
+        ),
+        ("This model's maximum context length is 4096 tokens, your prompt has 5000 input tokens; max_tokens", None),
+        ("max_tokens must be at least 1", None),
+        ("at most 5 images", None),
+    ],
+)
+def test_the_number_of_tokens_that_a_server_accepts_is_read(message: str, limit: OutputLimit | None) -> None:
+    assert output_limit(VendorError(400, message=message), asked=32_000) == limit
+
+
+def test_a_limit_that_is_no_smaller_teaches_nothing() -> None:
+    error = VendorError(400, message="at most 16384 completion tokens")
+    assert output_limit(error, asked=16384) is None
+
+
+def test_a_dialect_loses_features_one_by_one() -> None:
+    learned = FULL.without(Feature.STREAMING).without(Feature.EFFORT)
+    assert [learned.has(feature) for feature in (Feature.STREAMING, Feature.EFFORT, Feature.FUNCTION)] == [
+        False,
+        False,
+        True,
+    ]
