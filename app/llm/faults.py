@@ -106,8 +106,9 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
 class ProviderFault(Exception):
     """One failed attempt.
 
-    `tokens` are the provider's own count. `maybe_billed`: the request was sent and its cost is unknown, so its
-    reservation stays open. `retry_after` is the wait in seconds that the provider requested.
+    `tokens` are the provider's own count, None if it gave none. `text` is the text of an answer that came and cannot be
+    used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
+    `retry_after` is the wait in seconds that the provider requested.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class ProviderFault(Exception):
         served_model: str | None = None,
         retry_after: float | None = None,
         maybe_billed: bool = False,
+        text: str | None = None,
     ) -> None:
         super().__init__(f"{kind.value} {detail}".strip())
         self.kind = kind
@@ -127,6 +129,7 @@ class ProviderFault(Exception):
         self.served_model = served_model
         self.retry_after = retry_after
         self.maybe_billed = maybe_billed
+        self.text = text
 
     @property
     def consequence(self) -> Consequence:
@@ -137,9 +140,10 @@ class ProviderFault(Exception):
 class InvalidOutput(ProviderFault):
     """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""
 
-    def __init__(self, *, text: str, problems: str, tokens: TokenCounts, served_model: str) -> None:
-        super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model)
-        self.text = text
+    text: str
+
+    def __init__(self, *, text: str, problems: str, tokens: TokenCounts | None, served_model: str) -> None:
+        super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model, text=text)
         self.problems = problems
 
 
@@ -179,6 +183,8 @@ _BY_STATUS: dict[int, FaultKind] = {
     413: FaultKind.CONTEXT_OVERFLOW,
     429: FaultKind.RATE_LIMITED,
 }
+# A gateway that gave up waiting: the server behind it has the request, and may answer and charge.
+MAYBE_BILLED_STATUSES = frozenset({504, 524})
 # Some providers give the reason in prose only, under a less exact code. The text is searched here and not kept.
 _BY_PROSE = (
     (FaultKind.CONTEXT_OVERFLOW, re.compile(r"prompt is too long|maximum context length|context window", re.I)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
-from app.llm.provider_table import Provider
+from app.llm.provider_table import Provider, asked_elsewhere
 from app.llm.providers.adapter import ProviderRequest
 from app.outbound.breaker import CircuitBreaker
 from app.ports import Clock
@@ -118,12 +119,18 @@ class GatewayLLM:
         self._max_tokens = gateway.settings.max_tokens
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        role: ModelRole,
+        schema: type[Parsed] | None = None,
+        max_tokens: int | None = None,
     ) -> Completion[Parsed]:
         """Asks for a short answer, not streamed."""
+        limit = self._max_tokens if max_tokens is None else min(max_tokens, self._max_tokens)
         if schema is not None:
-            return await self._run(StructuredPlan(messages, schema, max_tokens=self._max_tokens), role=role)
-        return await self._run(PlainPlan[Parsed](self._request(messages)), role=role)
+            return await self._run(StructuredPlan(messages, schema, max_tokens=limit), role=role)
+        return await self._run(PlainPlan[Parsed](replace(self._request(messages), max_tokens=limit)), role=role)
 
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None
@@ -191,7 +198,7 @@ def build_gateway(
         adapters=ProviderAdapters(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
-        prices=PriceTable(settings.llm.price_overrides),
+        prices=PriceTable(settings.llm.price_overrides, elsewhere=asked_elsewhere(settings.llm)),
         metrics=metrics,
         tracing=tracing,
         clock=clock,

@@ -1,13 +1,14 @@
 """The prices of tokens: the override file, then the data that comes with the package genai-prices, else unknown.
 
-Amounts are Decimal until the last step, then integer micro-USD. Every price names the table that it comes from. Nothing
-is fetched at run time.
+The package knows what a provider charges at its own address. The same name at another address is another model, or
+another bill: its price is unknown unless the override file has it. Amounts are Decimal until the last step, then
+integer micro-USD. Every price names the table that it comes from. Nothing is fetched at run time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -18,11 +19,13 @@ import genai_prices
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
+from app.llm.simulated_models import SIMULATED_MODELS
 
-# The simulator's models have a declared price, so that a demo shows costs. `claude-sim-…`: the prefix of a protocol.
-_SIMULATED = re.compile(r"(?:^|-)sim-")
 SIMULATOR_VERSION = "simulator-1"
 Dollars = Annotated[Decimal, Field(ge=0, lt=1_000_000)]
+# Ten times the largest context of any model: a greater count is a mistake of the server.
+MOST_TOKENS = 100_000_000
+_LONGEST_NUMBER = 32
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,59 @@ class TokenCounts:
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+
+
+@dataclass(frozen=True)
+class CountNames:
+    """The names of the counts in a provider's usage object.
+
+    `details` is the object within it that holds the counts of cached tokens. `cached_beside`: the provider counts
+    cached tokens beside `input`, not within.
+    """
+
+    input: str
+    output: str
+    cache_read: str
+    cache_write: str
+    details: str | None = None
+    cached_beside: bool = False
+
+
+def read_counts(usage: object, names: CountNames) -> TokenCounts | None:
+    """Reads the counts of a usage object, whatever JSON the provider sent.
+
+    Returns None, for unknown, unless input and output are whole numbers from 0 to `MOST_TOKENS`. Cached counts that are
+    no such numbers, or that contradict the input, are left out: all tokens then count as not cached.
+    """
+    counts = _to_fields(usage)
+    details = counts if names.details is None else _to_fields(counts.get(names.details))
+    whole, output = read_count(counts.get(names.input)), read_count(counts.get(names.output))
+    if whole is None or output is None:
+        return None
+    read, written = (read_count(details.get(name)) or 0 for name in (names.cache_read, names.cache_write))
+    if names.cached_beside:
+        whole += read + written
+    elif read + written > whole:
+        read = written = 0
+    return TokenCounts(whole, output, cache_read=read, cache_write=written)
+
+
+def read_count(value: object) -> int | None:
+    """Reads one count: 12, 12.0 or "12". Returns None for everything else and for numbers out of bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    # NaN fails the comparison.
+    return int(number) if 0 <= number <= MOST_TOKENS and number.is_integer() else None
+
+
+def _to_fields(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True)
@@ -69,12 +125,17 @@ def _to_integer(microusd: Decimal) -> int:
 
 
 class PriceTable:
-    """All prices of one process. Raises ConfigurationError for an override file that is no price table."""
+    """All prices of one process. Raises ConfigurationError for an override file that is no price table.
 
-    def __init__(self, overrides: Path | None = None) -> None:
+    `elsewhere` names the providers that are asked at an address that is not their own. There, apart from the override
+    file, only the simulator's models have a price.
+    """
+
+    def __init__(self, overrides: Path | None = None, *, elsewhere: Collection[str] = ()) -> None:
         self._overrides: dict[str, Rate] = {}
         self._overrides_version = ""
         self._version = f"genai-prices-{genai_prices.__version__}"
+        self._elsewhere = frozenset(elsewhere)
         if overrides is not None:
             self._load(overrides)
 
@@ -91,11 +152,24 @@ class PriceTable:
 
     def price(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> Price:
         """Computes the cost of one call made at `at` (prices change with time)."""
-        rate = self._overrides.get(model) or self._overrides.get(f"{provider}:{model}")
+        rate = self._overrides.get(f"{provider}:{model}") or self._overrides.get(model)
         if rate is not None:
             return Price(rate.microusd(tokens), self._overrides_version)
-        if _SIMULATED.search(model):
+        if provider not in self._elsewhere:
+            return self._listed_price(provider, model, tokens, at=at)
+        if model in SIMULATED_MODELS:
             return Price(SIMULATOR_RATE.microusd(tokens), SIMULATOR_VERSION)
+        return UNKNOWN
+
+    def highest_cost(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> int | None:
+        """Computes the most in micro-USD that `tokens` can cost, however many the provider takes from its cache."""
+        # Some providers charge more than the price of the input for what they write to their cache, unasked.
+        written = TokenCounts(tokens.input, tokens.output, cache_write=tokens.input)
+        costs = [self.price(provider, model, counts, at=at).microusd for counts in (tokens, written)]
+        known = [cost for cost in costs if cost is not None]
+        return max(known) if len(known) == len(costs) else None
+
+    def _listed_price(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> Price:
         usage = genai_prices.Usage(
             input_tokens=tokens.input,
             output_tokens=tokens.output,

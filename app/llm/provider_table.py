@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from app.llm.providers.endpoints import Connection, Endpoint, bearer, x_api_key
 from app.settings import LLMSettings
@@ -35,15 +36,27 @@ class Provider(StrEnum):
 class ProviderSpec:
     """One provider.
 
-    `model_names` matches, at the start, the names of models that belong to it. `key_variable` is the setting that a
-    person sets to use it. `load` imports the SDK, which takes up to a second of CPU, and returns the adapter's builder.
+    `model_names` matches, at the start, the names of models that belong to it. Its published prices hold only at its
+    own `hosts` and at those below them (`eu.api.openai.com`). `key_variable` is the setting that a person sets to use
+    it. `load` imports the SDK, which takes up to a second of CPU, and returns the adapter's builder.
     """
 
     display_name: str
     key_variable: str
     model_names: re.Pattern[str]
+    hosts: tuple[str, ...]
     endpoint: Endpoint
     load: Callable[[], BuildAdapter]
+
+    def owns(self, base_url: str | None) -> bool:
+        """Checks whether the address is the provider's own; None is."""
+        if not base_url:
+            return True
+        try:
+            host = (urlsplit(base_url).hostname or "").removesuffix(".")
+        except ValueError:  # not an address: the client will refuse it
+            return False
+        return any(host == own or host.endswith(f".{own}") for own in self.hosts)
 
 
 def _load_openai() -> BuildAdapter:
@@ -65,6 +78,7 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
             key_variable="OPENAI_API_KEY",
             # `sim-…` are the simulator's models; it answers them over OpenAI's protocol.
             model_names=re.compile(r"(gpt-|chatgpt-|codex-|ft:|sim-|o\d)"),
+            hosts=("api.openai.com",),
             endpoint=Endpoint("https://api.openai.com/v1", bearer, "/models", "shutdown_date"),
             load=_load_openai,
         ),
@@ -72,6 +86,7 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
             display_name="Anthropic",
             key_variable="ANTHROPIC_API_KEY",
             model_names=re.compile(r"claude-"),
+            hosts=("api.anthropic.com",),
             endpoint=Endpoint(
                 "https://api.anthropic.com",
                 x_api_key,
@@ -84,6 +99,13 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
         ),
     }
 )
+
+
+def asked_elsewhere(settings: LLMSettings) -> frozenset[Provider]:
+    """Returns the providers whose base URL is not their own: a proxy, a compatible server or the simulator."""
+    return frozenset(
+        provider for provider, spec in PROVIDERS.items() if not spec.owns(settings.of_provider(provider).base_url)
+    )
 
 
 def owner_of(model: str) -> Provider | None:

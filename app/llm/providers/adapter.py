@@ -33,7 +33,10 @@ class OutputSchema:
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """The request for one answer. With `stream`, `on_text` gets the text as it comes."""
+    """The request for one answer. With `stream`, `on_text` gets the text as it comes.
+
+    `cut_to_budget`: the task's budget left less than the answer may take, so `max_tokens` is what it left.
+    """
 
     model: str
     messages: Sequence[ChatMessage]
@@ -44,6 +47,7 @@ class ProviderRequest:
     tools: Sequence[ToolSpec] = ()
     stream: bool = False
     on_text: Callable[[str], None] | None = None
+    cut_to_budget: bool = False
 
 
 class Finish(Enum):
@@ -57,10 +61,13 @@ class Finish(Enum):
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """The answer of one attempt. `text` is the raw JSON if a schema was requested, in either mode."""
+    """The answer of one attempt. `text` is the raw JSON if a schema was requested, in either mode.
+
+    `tokens` is None if the provider gave no count.
+    """
 
     text: str
-    tokens: TokenCounts
+    tokens: TokenCounts | None
     served_model: str
     finish: Finish = Finish.DONE
     tool_calls: tuple[ToolCall, ...] = ()
@@ -79,7 +86,7 @@ def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
     if kind is None and not answer.text.strip() and not answer.tool_calls:
         kind = FaultKind.EMPTY
     if kind is not None:
-        raise ProviderFault(kind, "finish", tokens=answer.tokens, served_model=answer.served_model)
+        raise ProviderFault(kind, "finish", tokens=answer.tokens, served_model=answer.served_model, text=answer.text)
     return answer
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import anthropic
 
-from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
 from app.llm.providers.anthropic_messages import Messages
 from app.llm.providers.endpoints import NO_KEY, Connection
 from app.llm.providers.sdk import SdkAdapter, SdkParts
@@ -83,6 +83,7 @@ def classify_anthropic(error: Exception) -> ProviderFault:
             classify(error.status_code, codes=codes, message=error.api_message or ""),
             describe(error.status_code, codes),
             retry_after=parse_retry_after(error.response.headers, now=datetime.now(UTC)),
+            maybe_billed=error.status_code in MAYBE_BILLED_STATUSES,
         )
     if isinstance(error, anthropic.APIConnectionError):
         cause = error.__cause__

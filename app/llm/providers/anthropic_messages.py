@@ -11,11 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
 
+# Cached tokens are counted beside `input_tokens`.
+_COUNTS = CountNames(
+    input="input_tokens",
+    output="output_tokens",
+    cache_read="cache_read_input_tokens",
+    cache_write="cache_creation_input_tokens",
+    cached_beside=True,
+)
 _FINISH = {
     "max_tokens": Finish.LENGTH,
     "refusal": Finish.REFUSED,
@@ -62,7 +70,7 @@ class Messages:
             text="".join(block["text"] for block in blocks if block["type"] == "text"),
             calls=calls,
             finish=_FINISH.get(body["stop_reason"], Finish.DONE),
-            tokens=to_tokens(body["usage"]),
+            tokens=read_counts(body.get("usage"), _COUNTS),
             served_model=body.get("model") or request.model,
             request=request,
         )
@@ -96,13 +104,18 @@ class MessageStream:
                     self._blocks[event["index"]] = RawCall(call_id=block["id"], name=block["name"])
             case "message_start":
                 self._served_model = event["message"].get("model") or self._served_model
-                self._usage.update(event["message"]["usage"])
+                self._add_counts(event["message"].get("usage"))
+                self._usage.pop("output_tokens", None)  # so far the count of the first tokens only
             case "message_delta":
                 self._stop_reason = event["delta"].get("stop_reason") or self._stop_reason
-                # The last counts are the valid ones; a count that has not changed may be null.
-                self._usage.update({name: value for name, value in event["usage"].items() if value is not None})
+                self._add_counts(event.get("usage"))
             case "error":
                 raise stream_fault(event.get("error") or {})
+
+    def _add_counts(self, usage: object) -> None:
+        # The last counts are the valid ones; a count that has not changed may be null.
+        if isinstance(usage, dict):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def finish(self) -> ProviderAnswer:
         text = self._collector.finish()
@@ -112,23 +125,10 @@ class MessageStream:
             text=text,
             calls=list(self._blocks.values()),
             finish=_FINISH.get(self._stop_reason, Finish.DONE),
-            tokens=to_tokens(self._usage),
+            tokens=read_counts(self._usage, _COUNTS),
             served_model=self._served_model,
             request=self._request,
         )
-
-
-def to_tokens(usage: Mapping[str, Any]) -> TokenCounts:
-    """Converts the counts."""
-    # Anthropic counts cached tokens beside `input_tokens`, OpenAI within.
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    return TokenCounts(
-        input=(usage.get("input_tokens") or 0) + read + written,
-        output=usage.get("output_tokens") or 0,
-        cache_read=read,
-        cache_write=written,
-    )
 
 
 def _to_turns(messages: Sequence[ChatMessage]) -> list[JsonObject]:

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 
 import openai
 
-from app.llm.faults import FaultKind, ProviderFault, classify, describe
-from app.llm.pricing import TokenCounts
+from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
+from app.llm.pricing import TokenCounts, read_counts
 from app.llm.providers.endpoints import NO_KEY, Connection
-from app.llm.providers.openai_chat import ChatCompletions, to_tokens
+from app.llm.providers.openai_chat import COUNTS, ChatCompletions
 from app.llm.providers.openai_responses import Responses
 from app.llm.providers.sdk import SdkAdapter, SdkParts
 from app.llm.providers.transport import classify_transport
@@ -56,6 +56,7 @@ def classify_openai(error: Exception) -> ProviderFault:
             classify(error.status_code, codes=codes, message=error.message),
             describe(error.status_code, codes),
             retry_after=parse_retry_after(error.response.headers, now=datetime.now(UTC)),
+            maybe_billed=error.status_code in MAYBE_BILLED_STATUSES,
         )
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__
@@ -72,7 +73,7 @@ def _tokens_of(error: Exception) -> TokenCounts | None:
     """Reads the usage from the exception of a cut-off answer, which was paid for."""
     if isinstance(error, openai.LengthFinishReasonError | openai.ContentFilterFinishReasonError):
         usage = error.completion.usage if error.completion is not None else None
-        return to_tokens(usage.to_dict()) if usage is not None else None
+        return read_counts(usage.to_dict(), COUNTS) if usage is not None else None
     return None
 
 

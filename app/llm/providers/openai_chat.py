@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
 
+COUNTS = CountNames(
+    input="prompt_tokens",
+    output="completion_tokens",
+    details="prompt_tokens_details",
+    cache_read="cached_tokens",
+    cache_write="cache_write_tokens",
+)
 _FINISH = {"length": Finish.LENGTH, "content_filter": Finish.REFUSED}
 
 
@@ -52,7 +59,7 @@ class ChatCompletions:
             text=message.get("content") or "",
             calls=calls,
             finish=Finish.REFUSED if message.get("refusal") else _FINISH.get(choice["finish_reason"], Finish.DONE),
-            tokens=to_tokens(body.get("usage")),
+            tokens=read_counts(body.get("usage"), COUNTS),
             served_model=body.get("model") or request.model,
             request=request,
         )
@@ -69,7 +76,7 @@ class ChatStream:
         self._collector = collector
         self._finish_reason: str | None = None
         self._refused = False
-        self._usage: Mapping[str, Any] | None = None
+        self._usage: object = None
         self._served_model = request.model
         self._calls: dict[int, RawCall] = {}
 
@@ -100,9 +107,9 @@ class ChatStream:
 
     def finish(self) -> ProviderAnswer:
         text = self._collector.finish()
-        tokens = to_tokens(self._usage)
+        tokens = read_counts(self._usage, COUNTS)
         if self._finish_reason is None:
-            raise cut_off(tokens if self._usage else None)
+            raise cut_off(tokens)
         return assemble(
             text=text,
             calls=list(self._calls.values()),
@@ -111,19 +118,6 @@ class ChatStream:
             served_model=self._served_model,
             request=self._request,
         )
-
-
-def to_tokens(usage: Mapping[str, Any] | None) -> TokenCounts:
-    """Converts the counts; they are optional in answers of other servers."""
-    if not usage:
-        return TokenCounts()
-    details = usage.get("prompt_tokens_details") or {}
-    return TokenCounts(
-        input=usage.get("prompt_tokens") or 0,
-        output=usage.get("completion_tokens") or 0,
-        cache_read=details.get("cached_tokens") or 0,
-        cache_write=details.get("cache_write_tokens") or 0,
-    )
 
 
 def _to_message(message: ChatMessage) -> JsonObject:

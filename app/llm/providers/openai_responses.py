@@ -10,11 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.llm.interface import ChatMessage
-from app.llm.pricing import TokenCounts
+from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import RawCall, assemble, cut_off, stream_fault
 
+_COUNTS = CountNames(
+    input="input_tokens",
+    output="output_tokens",
+    details="input_tokens_details",
+    cache_read="cached_tokens",
+    cache_write="cache_write_tokens",
+)
 _INCOMPLETE = {"max_output_tokens": Finish.LENGTH, "content_filter": Finish.REFUSED}
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete"})
 
@@ -64,7 +71,7 @@ class Responses:
             text="".join(part["text"] for part in parts if part["type"] == "output_text"),
             calls=calls,
             finish=finish,
-            tokens=_to_tokens(body.get("usage")),
+            tokens=read_counts(body.get("usage"), _COUNTS),
             served_model=body.get("model") or request.model,
             request=request,
         )
@@ -98,18 +105,6 @@ class ResponsesStream:
         if self._last is None:
             raise cut_off()
         return self._responses.to_answer(self._last, self._request)
-
-
-def _to_tokens(usage: Mapping[str, Any] | None) -> TokenCounts:
-    if not usage:
-        return TokenCounts()
-    details = usage.get("input_tokens_details") or {}
-    return TokenCounts(
-        input=usage.get("input_tokens") or 0,
-        output=usage.get("output_tokens") or 0,
-        cache_read=details.get("cached_tokens") or 0,
-        cache_write=details.get("cache_write_tokens") or 0,
-    )
 
 
 def _to_items(message: ChatMessage) -> list[JsonObject]:

@@ -59,7 +59,7 @@ def assemble(
     text: str,
     calls: Sequence[RawCall],
     finish: Finish,
-    tokens: TokenCounts,
+    tokens: TokenCounts | None,
     served_model: str,
     request: ProviderRequest,
 ) -> ProviderAnswer:

@@ -1,18 +1,99 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ConfigurationError
-from app.llm.pricing import SIMULATOR_VERSION, UNKNOWN, PriceTable, TokenCounts
+from app.llm.pricing import (
+    MOST_TOKENS,
+    SIMULATOR_VERSION,
+    UNKNOWN,
+    CountNames,
+    PriceTable,
+    TokenCounts,
+    read_count,
+    read_counts,
+)
+from app.llm.simulated_models import SIMULATED_MODELS
 from app.settings import LLMSettings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 COUNTS = st.integers(0, 2_000_000)
+NAMES = CountNames(input="in", output="out", details="cached", cache_read="read", cache_write="written")
+BESIDE = CountNames(input="in", output="out", cache_read="read", cache_write="written", cached_beside=True)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["in", "out", "cached", "read", "written"]), inner),
+)
+
+
+@pytest.mark.parametrize(("sent", "read"), [(12, 12), (12.0, 12), ("12", 12), (" 12 ", 12), (0, 0), (-0.0, 0)])
+def test_whole_numbers_are_read_in_every_form(sent: object, read: int) -> None:
+    assert read_count(sent) == read
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        True,
+        False,
+        -1,
+        -0.5,
+        12.5,
+        "12.5",
+        "",
+        "many",
+        "NaN",
+        math.nan,
+        math.inf,
+        1e30,
+        10**400,
+        MOST_TOKENS + 1,
+        [],
+        [12],
+        {},
+        {"value": 12},
+        "9" * 100_000,
+    ],
+    ids=lambda sent: str(sent)[:12],
+)
+def test_everything_else_is_unknown(sent: object) -> None:
+    assert read_count(sent) is None
+
+
+@pytest.mark.parametrize("usage", [None, [], "12", 12, True, {}, {"in": 1}, {"out": 1}, {"in": None, "out": 1}])
+def test_usage_without_input_and_output_is_unknown(usage: object) -> None:
+    assert read_counts(usage, NAMES) is None
+
+
+def test_cached_tokens_are_part_of_the_input_or_beside_it() -> None:
+    within = {"in": 100, "out": 5, "cached": {"read": 60, "written": 20}}
+    assert read_counts(within, NAMES) == TokenCounts(100, 5, cache_read=60, cache_write=20)
+    beside = {"in": 20, "out": 5, "read": 60, "written": 20}
+    assert read_counts(beside, BESIDE) == TokenCounts(100, 5, cache_read=60, cache_write=20)
+
+
+@pytest.mark.parametrize("cached", [None, [], "60", {"read": 101}, {"read": 60, "written": 60}, {"read": -1}])
+def test_cached_counts_that_make_no_sense_leave_the_others(cached: object) -> None:
+    assert read_counts({"in": 100, "out": 5, "cached": cached}, NAMES) == TokenCounts(100, 5)
+
+
+@given(usage=JSON, names=st.sampled_from([NAMES, BESIDE]))
+def test_whatever_comes_is_counts_that_have_a_price_or_unknown(
+    table: PriceTable, usage: object, names: CountNames
+) -> None:
+    counts = read_counts(usage, names)
+    if counts is not None:
+        assert all(type(count) is int and count >= 0 for count in vars(counts).values())
+        assert counts.cache_read + counts.cache_write <= counts.input <= 3 * MOST_TOKENS
+        assert table.price("anthropic", "claude-sonnet-5-5", counts, at=NOW).microusd is not None
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +124,41 @@ def test_an_unknown_model_has_no_price_rather_than_zero(table: PriceTable) -> No
     assert table.price("openai", "nobody-knows", TokenCounts(input=1), at=NOW) == UNKNOWN
 
 
-@pytest.mark.parametrize("model", ["sim-ok", "sim-down", "gpt-sim-429", "claude-sim-slow-200", "gpt-6-sim-ok"])
-def test_the_simulator_has_a_declared_price(table: PriceTable, model: str) -> None:
-    price = table.price("openai", model, TokenCounts(input=1_000_000, output=1_000_000), at=NOW)
+@pytest.mark.parametrize("model", sorted(SIMULATED_MODELS))
+def test_the_simulator_has_a_declared_price(model: str) -> None:
+    tokens = TokenCounts(input=1_000_000, output=1_000_000)
+    price = PriceTable(elsewhere=["openai"]).price("openai", model, tokens, at=NOW)
     assert (price.microusd, price.version) == (2_000_000, SIMULATOR_VERSION)
+    assert PriceTable().price("openai", model, tokens, at=NOW) == UNKNOWN, "no vendor has such a model"
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4.1", "gpt-4.1-mini", "my-sim-model", "sim-ok-7b", "my/sim-ok", "SIM-OK", "sim-"]
+)
+def test_another_address_has_no_price_but_that_of_the_override_file(tmp_path: Path, model: str) -> None:
+    tokens = TokenCounts(input=1_000_000, output=1_000_000)
+    assert PriceTable(elsewhere=["openai"]).price("openai", model, tokens, at=NOW) == UNKNOWN
+    path = tmp_path / "prices.json"
+    for name in (model, f"openai:{model}"):
+        path.write_text(f'{{"{name}": {{"input_usd_per_million": 1, "output_usd_per_million": 2}}}}')
+        assert PriceTable(path, elsewhere=["openai"]).price("openai", model, tokens, at=NOW).microusd == 3_000_000
+
+
+def test_an_address_of_one_provider_leaves_the_prices_of_the_others() -> None:
+    table = PriceTable(elsewhere=["openai"])
+    assert table.price("anthropic", "claude-sonnet-5-5", TokenCounts(1, 1), at=NOW) != UNKNOWN
+
+
+def test_a_price_for_one_provider_precedes_that_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    rates = [
+        '"input_usd_per_million": 1, "output_usd_per_million": 1',
+        '"input_usd_per_million": 5, "output_usd_per_million": 5',
+    ]
+    path.write_text(f'{{"m": {{{rates[0]}}}, "openai:m": {{{rates[1]}}}}}')
+    table = PriceTable(path)
+    assert table.price("openai", "m", TokenCounts(input=1_000_000), at=NOW).microusd == 5_000_000
+    assert table.price("anthropic", "m", TokenCounts(input=1_000_000), at=NOW).microusd == 1_000_000
 
 
 def test_every_default_model_has_a_price(table: PriceTable) -> None:
@@ -82,3 +194,21 @@ def test_more_tokens_never_cost_less(table: PriceTable, inputs: int, outputs: in
     assert few is not None
     assert many is not None
     assert 0 <= few <= many
+
+
+@given(inputs=COUNTS, outputs=COUNTS, read=COUNTS, written=COUNTS)
+@pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-4.1"])
+def test_no_mixture_of_cached_tokens_costs_more_than_the_highest(
+    table: PriceTable, model: str, inputs: int, outputs: int, read: int, written: int
+) -> None:
+    read = min(read, inputs)
+    counts = TokenCounts(inputs, outputs, cache_read=read, cache_write=min(written, inputs - read))
+    cost = table.price("openai", model, counts, at=NOW).microusd
+    highest = table.highest_cost("openai", model, TokenCounts(inputs, outputs), at=NOW)
+    assert cost is not None
+    assert highest is not None
+    assert cost <= highest
+
+
+def test_the_highest_cost_of_an_unknown_price_is_unknown(table: PriceTable) -> None:
+    assert table.highest_cost("openai", "nobody-knows", TokenCounts(1, 1), at=NOW) is None
