@@ -18,7 +18,7 @@ CHAINS: Mapping[str, str] = MappingProxyType(
         "LLM_CONTENT_MODEL": "sim-writer",
         "LLM_CODE_MODEL": "gpt-6-sim-coder",
         "AGENT_PRIMARY_MODEL": "sim-primary",
-        "AGENT_FALLBACK_MODEL": "gpt-6-sim-fallback,claude-sim-fallback",
+        "AGENT_FALLBACK_MODEL": "gpt-6-sim-next,claude-sim-next",
     }
 )
 # For tests: a model of each protocol whose name asks for no fault.

@@ -78,7 +78,7 @@ LLM_PEER_MODEL: sim-router
 LLM_CONTENT_MODEL: sim-writer
 LLM_CODE_MODEL: gpt-6-sim-coder
 AGENT_PRIMARY_MODEL: sim-primary
-AGENT_FALLBACK_MODEL: gpt-6-sim-fallback,claude-sim-fallback
+AGENT_FALLBACK_MODEL: gpt-6-sim-next,claude-sim-next
 TAVILY_API_KEY: simulated
 TAVILY_BASE_URL: {{ $simulator }}
 {{- end -}}

@@ -14,7 +14,6 @@ from app.storage.mongo import Database
 from tests.integration.api.callers import submit
 from tests.support.tasks import claim_once_dispatched, claim_repository, step
 
-
 PAID = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
 BROKEN_OFF = Usage(input_tokens=10, cost_microusd=None, estimated=True)
 

@@ -259,7 +259,7 @@ def test_a_stream_adds_up_to_the_same_answer(wire: WireFormat, events: list[dict
     assert "".join(pieces) == "Hi"
 
 
-ODD_USAGE = [None, [], "many", 7, {}, {"prompt_tokens": "ten", "input_tokens": -1, "output_tokens": 1e30}]
+ODD_USAGE: list[Any] = [None, [], "many", 7, {}, {"prompt_tokens": "ten", "input_tokens": -1, "output_tokens": 1e30}]
 
 
 @pytest.mark.parametrize("usage", ODD_USAGE, ids=str)
