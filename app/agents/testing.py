@@ -60,12 +60,13 @@ NOW = ManualClock().now()
 
 @dataclass(frozen=True)
 class ModelCall:
-    """One call that a node made: the messages, the role, and the schema or the tools that it gave."""
+    """One call that a node made: the messages, the role, and the schema, the tools or the limit that it gave."""
 
     messages: Sequence[ChatMessage]
     role: ModelRole
     schema: type[BaseModel] | None
     tools: Sequence[ToolSpec] = ()
+    max_tokens: int | None = None
 
     @property
     def prompt(self) -> str:
@@ -87,10 +88,15 @@ class ScriptedLLM:
         self.calls: list[ModelCall] = []
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        role: ModelRole,
+        schema: type[Parsed] | None = None,
+        max_tokens: int | None = None,
     ) -> Completion[Parsed]:
         """Gives the next reply; with `schema` it is validated as a real answer is, and raises ValidationError."""
-        reply = self._next(ModelCall(messages, role, schema))
+        reply = self._next(ModelCall(messages, role, schema, max_tokens=max_tokens))
         parsed = schema.model_validate(reply) if schema is not None else None
         return self._completion(json.dumps(reply), parsed)
 

@@ -42,16 +42,24 @@ def seconds_of(task: Mapping[str, Any]) -> float | None:
     return (ended - began).total_seconds()
 
 
-def cost_text(cost_usd: float | None) -> str:
-    # A model without a known price has no cost in the answer. 0 would read as free of charge.
-    return "unknown" if cost_usd is None else f"${cost_usd:.6f}"
+def cost_text(usage: Mapping[str, Any]) -> str:
+    """Writes the cost, or the part of it that is known; an estimate is called so."""
+    if usage["cost_usd"] is not None:
+        return f"{_about(usage)}${usage['cost_usd']:.6f}"
+    # 0 would read as free of charge. An older API does not send the known part.
+    known_usd = usage.get("known_cost_usd")
+    return f"at least ${known_usd:.6f}" if known_usd else "unknown"
+
+
+def _about(usage: Mapping[str, Any]) -> str:
+    return "about " if usage.get("estimated") else ""
 
 
 def attempt_lines(task: Mapping[str, Any]) -> list[str]:
     """Writes one line per model attempt: the model, the outcome, the cost."""
     return [
         f"{attempt['model']:<16} {attempt['status']:<12} {attempt['error_type'] or '':<22} "
-        f"{attempt['usage']['total_tokens']:>6} tokens  {cost_text(attempt['usage']['cost_usd'])}"
+        f"{attempt['usage']['total_tokens']:>6} tokens  {cost_text(attempt['usage'])}"
         for step in task["steps"]
         for attempt in step["attempts"]
     ]
@@ -91,7 +99,8 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     seconds = seconds_of(task)
     if seconds is not None:
         usage = task["usage"]
-        facts.append(("cost", f"{seconds:.1f} s, {usage['total_tokens']} tokens, {cost_text(usage['cost_usd'])}"))
+        tokens = f"{_about(usage)}{usage['total_tokens']} tokens"
+        facts.append(("cost", f"{seconds:.1f} s, {tokens}, {cost_text(usage)}"))
     return facts
 
 

@@ -93,6 +93,25 @@ class Budget(_Part):
     max_tokens: int | None = None
     max_cost_microusd: int | None = None
 
+    def covers(self, usage: Usage) -> bool:
+        """Checks whether the usage stays within the limits. An unknown cost is within no limit of money."""
+        if self.max_tokens is not None and usage.total_tokens > self.max_tokens:
+            return False
+        if self.max_cost_microusd is None:
+            return True
+        return usage.cost_microusd is not None and usage.cost_microusd <= self.max_cost_microusd
+
+    def after(self, spent: Usage) -> Budget:
+        """Returns the limits that are left after `spent`, of which an unknown cost counts as far as it is known."""
+        return Budget(
+            max_tokens=_less(self.max_tokens, spent.total_tokens),
+            max_cost_microusd=_less(self.max_cost_microusd, spent.known_cost_microusd),
+        )
+
+
+def _less(limit: int | None, spent: int) -> int | None:
+    return None if limit is None else max(0, limit - spent)
+
 
 class Spending(_Part):
     """The amounts that count against the budget: settled by recorded steps, and reserved for calls under way.

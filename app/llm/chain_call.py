@@ -2,7 +2,8 @@
 
 For each hop: breaker allows it → reserve → attempt → classify → same model again, next model, or give up. Every attempt
 is metered, reported to the breaker and settled exactly once. An attempt of unknown cost (cut off, timed out, cancelled)
-is not settled: its reservation stays open, and a budget counts it as spent.
+is not settled: its reservation stays open, and a budget counts it as spent. If the budget has less left than the answer
+may take, the answer is limited to the rest.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol
 
-from app.domain.usage import ModelAttempt
+from app.domain.usage import ModelAttempt, Usage
 from app.errors import LLMAuthFailed, LLMError
 from app.llm.chains import Hop
 from app.llm.dialect import Dialect, output_limit, refused_feature
@@ -179,7 +181,7 @@ class ChainCall(Generic[Parsed]):
         return fault
 
     def _record_skip(self, hop: Hop, fault: ProviderFault) -> None:
-        self._parts.meter.failed(self._parts.meter.begin(hop, self._scope, self.attempts), fault)
+        self._parts.meter.skipped(hop, self._scope, self.attempts, fault)
 
     async def _may_retry(self, hop: Hop, fault: ProviderFault, *, failed: int) -> bool:
         """Waits before the next attempt of the same model. Returns False, without a wait, if there should be none."""
@@ -207,20 +209,23 @@ class ChainCall(Generic[Parsed]):
             # If the call ends without a verdict (cancelled, no budget, full), the probe must not stay taken.
             without_verdict.push_async_callback(breaker.abandoned, hop.name)
             await self._enter_limits(held, hop)
-            bound = meter.upper_bound(hop, request)
-            await allowance.reserve(bound)
-            attempt = meter.begin(hop, self._scope, self.attempts)
+            bound = await allowance.reserve(
+                meter.upper_bound(hop, request), model=hop.name, cut=partial(meter.shortened_bound, hop, request)
+            )
+            request = within(bound, request)
+            attempt = meter.begin(hop, self._scope, self.attempts, request)
             without_verdict.callback(meter.cancelled, attempt)
             try:
                 answer, parsed = await self._answer(hop, request)
-            except ProviderFault as fault:
+            except ProviderFault as reported:
                 without_verdict.pop_all()  # the fault is the verdict: neither cancelled nor abandoned
+                fault = with_limit(reported, request)
                 done = meter.failed(attempt, fault)
                 # If the cost is unknown, the reservation stays open: a budget must not allow more than its limit.
                 if not fault.maybe_billed:
                     allowance.settle(bound, done.usage)
                 await self._report(hop, fault.consequence.verdict)
-                raise
+                raise fault from None
             without_verdict.pop_all()
             allowance.settle(bound, meter.succeeded(attempt, answer).usage)
             await breaker.succeeded(hop.name)
@@ -287,3 +292,23 @@ class ChainCall(Generic[Parsed]):
             attempts=self.attempts,
             retry_after_seconds=min(waits) if waits and error.retryable else None,
         )
+
+
+def within(bound: Usage, request: ProviderRequest) -> ProviderRequest:
+    """Limits the answer to what was reserved for it."""
+    if bound.output_tokens == request.max_tokens:
+        return request
+    return replace(request, max_tokens=bound.output_tokens, cut_to_budget=True)
+
+
+def with_limit(fault: ProviderFault, request: ProviderRequest) -> ProviderFault:
+    """Names the budget in the fault of an answer that was cut off because the budget left no more."""
+    if fault.kind is not FaultKind.TRUNCATED or not request.cut_to_budget:
+        return fault
+    return ProviderFault(
+        fault.kind,
+        f"{fault.detail} at the {request.max_tokens} tokens that the budget left",
+        tokens=fault.tokens,
+        served_model=fault.served_model,
+        text=fault.text,
+    )

@@ -111,9 +111,10 @@ CONSEQUENCES: dict[FaultKind, Consequence] = {
 class ProviderFault(Exception):
     """One failed attempt.
 
-    `tokens` are the provider's own count. `maybe_billed`: the request was sent and its cost is unknown, so its
-    reservation stays open. `retry_after` is the wait in seconds that the provider requested. `refusal` is what the
-    provider said, in full: `detail` is the part of it that may be shown.
+    `tokens` are the provider's own count, None if it gave none. `text` is the text of an answer that came and cannot be
+    used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
+    `retry_after` is the wait in seconds that the provider requested. `refusal` is what the provider said, in full:
+    `detail` is the part of it that may be shown.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class ProviderFault(Exception):
         served_model: str | None = None,
         retry_after: float | None = None,
         maybe_billed: bool = False,
+        text: str | None = None,
         refusal: VendorError | None = None,
     ) -> None:
         super().__init__(f"{kind.value} {detail}".strip())
@@ -134,6 +136,7 @@ class ProviderFault(Exception):
         self.served_model = served_model
         self.retry_after = retry_after
         self.maybe_billed = maybe_billed
+        self.text = text
         self.refusal = refusal
 
     @property
@@ -145,9 +148,10 @@ class ProviderFault(Exception):
 class InvalidOutput(ProviderFault):
     """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""
 
+    text: str
+
     def __init__(self, *, text: str, problems: str, tokens: TokenCounts | None, served_model: str) -> None:
-        super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model)
-        self.text = text
+        super().__init__(FaultKind.INVALID, "schema", tokens=tokens, served_model=served_model, text=text)
         self.problems = problems
 
 
@@ -217,6 +221,8 @@ _BY_STATUS: dict[int, FaultKind] = {
     429: FaultKind.RATE_LIMITED,
     499: FaultKind.UNREACHABLE,
 }
+# A gateway that gave up waiting: the server behind it has the request, and may answer and charge.
+MAYBE_BILLED_STATUSES = frozenset({504, 524})
 # Some servers give the reason in prose only, under a less exact code or none. Only refusals (4xx) are searched.
 _BY_PROSE = (
     (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -129,10 +130,16 @@ class GatewayLLM:
         }
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        role: ModelRole,
+        schema: type[Parsed] | None = None,
+        max_tokens: int | None = None,
     ) -> Completion[Parsed]:
         """Asks for a short answer."""
-        request = self._request(messages, role)
+        limit = self._max_tokens if max_tokens is None else min(max_tokens, self._max_tokens)
+        request = replace(self._request(messages, role), max_tokens=limit)
         if schema is not None:
             return await self._run(StructuredPlan(request, schema), role=role)
         return await self._run(PlainPlan[Parsed](request), role=role)
@@ -203,7 +210,7 @@ def build_gateway(
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
         dialects=DialectBook(redis=redis, clock=clock),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
-        prices=PriceTable(settings.llm.price_overrides),
+        prices=PriceTable(settings.llm.price_overrides, elsewhere=asked_elsewhere(settings.llm)),
         metrics=metrics,
         tracing=tracing,
         clock=clock,

@@ -12,6 +12,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from app.domain.task import Budget
 from app.domain.usage import ModelAttempt, Usage
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
@@ -73,8 +74,14 @@ class Completion(Generic[Parsed]):
 class Allowance(Protocol):
     """Permission for a model call, read before each: it unites the lease, the cancel flag and the budget."""
 
-    async def reserve(self, upper_bound: Usage) -> None:
-        """Reserves the highest possible cost of the call. Raises BudgetExceeded, ClaimLost or Postponed."""
+    async def reserve(
+        self, upper_bound: Usage, *, model: str = "the model", cut: Callable[[Budget], Usage] | None = None
+    ) -> Usage:
+        """Reserves the highest possible cost of the call and returns it. Raises BudgetExceeded, ClaimLost or Postponed.
+
+        If `upper_bound` does not fit in the budget, `cut` makes a smaller bound, one with a shorter answer, for the
+        limits that are left. `model` is named in the error.
+        """
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
         """Replaces the reservation by the actual usage."""
@@ -103,9 +110,17 @@ class BoundLLM(Protocol):
     """The gateway, bound to one task. Methods raise subclasses of LLMError, or an error of `Allowance.reserve`."""
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Parsed] | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        role: ModelRole,
+        schema: type[Parsed] | None = None,
+        max_tokens: int | None = None,
     ) -> Completion[Parsed]:
-        """Asks for one short answer, not streamed. With `schema` it is validated, repaired once and set as `parsed`."""
+        """Asks for one short answer, not streamed. With `schema` it is validated, repaired once and set as `parsed`.
+
+        `max_tokens` limits the answer below AGENT_MAX_TOKENS. A budget reserves no more than that for the call.
+        """
 
     async def chat(
         self, messages: Sequence[ChatMessage], *, role: ModelRole, on_text: Callable[[str], None] | None = None

@@ -115,13 +115,13 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
 )
 
 
-def owner_of(model: str) -> Provider | None:
-    """Finds the provider whose names this model's name fits."""
-    return next((provider for provider, spec in PROVIDERS.items() if spec.model_names.match(model)), None)
-
-
 def asked_elsewhere(settings: LLMSettings) -> frozenset[Provider]:
     """Returns the providers whose base URL is not their own: a proxy, a compatible server or the simulator."""
     return frozenset(
         provider for provider, spec in PROVIDERS.items() if not spec.owns(settings.of_provider(provider).base_url)
     )
+
+
+def owner_of(model: str) -> Provider | None:
+    """Finds the provider whose names this model's name fits."""
+    return next((provider for provider, spec in PROVIDERS.items() if spec.model_names.match(model)), None)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# By setting. `gpt-6-…` is asked over the responses endpoint and `claude-…` over Anthropic's protocol, as the real models
-# of these roles are.
+# By setting. `gpt-6-…` is asked over the responses endpoint and `claude-…` over Anthropic's protocol, as the real
+# models of these roles are.
 CHAINS: Mapping[str, str] = MappingProxyType(
     {
         "LLM_PEER_MODEL": "sim-router",
         "LLM_CONTENT_MODEL": "sim-writer",
         "LLM_CODE_MODEL": "gpt-6-sim-coder",
         "AGENT_PRIMARY_MODEL": "sim-primary",
-        "AGENT_FALLBACK_MODEL": "gpt-6-sim-fallback,claude-sim-fallback",
+        "AGENT_FALLBACK_MODEL": "gpt-6-sim-next,claude-sim-next",
     }
 )
 # For tests: a model of each protocol whose name asks for no fault.

@@ -203,7 +203,8 @@ class LLMSettings(SettingsGroup):
     price_overrides: Path | None = Field(
         default=None,
         validation_alias="AGENT_PRICES_FILE",
-        description="JSON file {model: {input_usd_per_million, output_usd_per_million}} over the price table.",
+        description="JSON file {model or provider:model: {input_usd_per_million, output_usd_per_million}} over the "
+        "price table, which holds only at the providers' own addresses.",
     )
 
     _split_lists = field_validator("responses_models", "thinking_models", mode="before")(split)

@@ -127,7 +127,16 @@ class OutboundMetrics:
         self.llm_tokens = process.counter("agents_llm_tokens", "Tokens of model calls.", ["type"])
         self.llm_model_tokens = process.counter("agents_llm_model_tokens", "Tokens by model.", [*model, "type"])
         self.llm_cost = process.counter("agents_llm_cost_usd", "Cost of model calls with a known price.", model)
-        self.llm_unpriced = process.counter("agents_llm_unpriced_calls", "Model calls without a known price.", model)
+        self.llm_unpriced = process.counter(
+            "agents_llm_unpriced_calls",
+            "Model calls of unknown cost: without a known price, or broken off and perhaps billed.",
+            model,
+        )
+        self.llm_estimated = process.counter(
+            "agents_llm_estimated_calls",
+            "Model calls whose tokens are estimated, because the provider sent no count.",
+            model,
+        )
         self.llm_seconds = process.histogram(
             "agents_llm_request_duration_seconds", "Duration of model calls.", model, buckets=_CALL_SECONDS
         )
@@ -157,6 +166,8 @@ class OutboundMetrics:
         for token_type, count in (("input", attempt.usage.input_tokens), ("output", attempt.usage.output_tokens)):
             self.llm_tokens.labels(type=token_type).inc(count)
             self.llm_model_tokens.labels(provider=provider, model=model, type=token_type).inc(count)
+        if attempt.usage.estimated:
+            self.llm_estimated.labels(provider=provider, model=model).inc()
         if attempt.usage.cost_microusd is None:
             self.llm_unpriced.labels(provider=provider, model=model).inc()
         else:

@@ -34,7 +34,12 @@ class InstantLLM:
         self._scope = scope
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, schema: type[Any] | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        role: ModelRole,
+        schema: type[Any] | None = None,
+        max_tokens: int | None = None,
     ) -> Completion[Any]:
         parsed = None
         if schema is not None:

@@ -17,6 +17,7 @@ from app.agents.base import Agent
 from app.broker import connections
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
+from app.domain.usage import Usage
 from app.errors import StoreUnavailable
 from app.ports import IdempotencyRecord, UpkeepCounts
 from app.services import window
@@ -199,8 +200,9 @@ def _quarantine() -> None:
 
 
 def _reservations() -> None:
-    async def reserve(self: TaskAllowance, upper_bound: Any) -> None:
+    async def reserve(self: TaskAllowance, upper_bound: Usage, **_: Any) -> Usage:
         await self._held.check()
+        return upper_bound
 
     _replace(TaskAllowance, "reserve", reserve)
 

@@ -17,6 +17,7 @@ from app.domain.run import EventName
 from app.domain.task import TERMINAL, Requeue
 from app.errors import AttemptsExhausted
 from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.provider_table import Provider
 from app.storage.writes import EVENTS_KEPT
 
 Document = dict[str, Any]
@@ -24,7 +25,7 @@ BATCH = 500
 STORED_PRECISION_SECONDS = 0.001  # BSON stores whole milliseconds
 MOST_TRIES = 8  # model calls of one step that a run may have made before it was interrupted, all of them unrecorded
 SEARCH = "search"
-PRICES = PriceTable()
+PRICES = PriceTable(elsewhere=tuple(Provider))
 REQUEUE_COUNTERS = {
     Requeue.CRASH: "crashes",
     Requeue.RETRY: "retries",
@@ -151,14 +152,17 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
 
 
 def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
-    """Checks that settled ≤ counted and, if a budget requires reservations, that counted ≤ settled plus reserved."""
+    """Checks that settled ≤ counted and, if a budget requires reservations, that counted ≤ settled plus reserved.
+
+    The tokens of a call that broke off are estimated, and may be more than were counted. Its cost is not settled.
+    """
     tokens = sum(call["input_tokens"] + call["output_tokens"] for call in calls)
     cost = sum(_microusd_of_call(call) for call in calls)
     settled = _tokens(task.get("usage"))
     recorded = sum(_tokens(attempt["usage"]) for step in task["steps"].values() for attempt in step["attempts"])
     if task["status"] == "completed" and settled != recorded:
         yield f"{settled} tokens settled, {recorded} in the journal: an answer that was recorded was replaced"
-    if settled > tokens:
+    if settled > tokens and not task["usage"].get("estimated"):
         yield f"{settled} tokens settled, {tokens} counted"
     if _microusd(task.get("usage")) > cost:
         yield f"{_microusd(task['usage'])} micro-USD settled, {cost} counted"
@@ -199,7 +203,11 @@ def _tokens(usage: Document | None) -> int:
 
 
 def _microusd(usage: Document | None) -> int:
-    return 0 if usage is None else usage["cost_microusd"]
+    if usage is None:
+        return 0
+    whole = usage["cost_microusd"]
+    known: int = usage.get("partial_cost_microusd", 0) if whole is None else whole
+    return known
 
 
 def _microusd_of_call(call: Document) -> int:

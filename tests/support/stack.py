@@ -25,6 +25,7 @@ import httpx
 from pymongo import MongoClient
 
 from app.domain.task import TERMINAL
+from app.llm.simulated_models import CHAINS
 from app.settings import StoreSettings
 from tests.support.child_process import start_process, stop_process
 from tests.support.proxy import TcpProxy, running_proxy
@@ -245,6 +246,7 @@ def _build(folder: Path, store: Server, broker: Server, plan: Plan) -> Stack:
         "ANTHROPIC_BASE_URL": simulator_url,
         "TAVILY_API_KEY": "simulated",
         "TAVILY_BASE_URL": simulator_url,
+        **CHAINS,
         "LOG_FORMAT": "json",
         "AGENT_LEASE_SECONDS": "3",  # not 30, so that a lost run is requeued within a test's time
         "AGENT_TASK_RETRY_BASE_SECONDS": "0.1",

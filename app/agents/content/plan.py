@@ -16,6 +16,8 @@ from app.llm.interface import ChatMessage, ModelRole
 
 MAX_QUERIES = 4
 QUERY_CHARACTERS = 200
+# A title, some twenty headings and four queries.
+PLAN_TOKENS = 800
 
 
 class ArticlePlan(BaseModel):
@@ -33,7 +35,9 @@ async def plan(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str,
         *to_chat(state["history"]),
         ChatMessage("user", state["task"]),
     ]
-    completion = await runtime.context.llm.complete(messages, role=ModelRole.CONTENT, schema=ArticlePlan)
+    completion = await runtime.context.llm.complete(
+        messages, role=ModelRole.CONTENT, schema=ArticlePlan, max_tokens=PLAN_TOKENS
+    )
     if completion.parsed is None:
         raise LLMOutputInvalid("The model gave no structured plan.", attempts=completion.attempts)
     drawn = completion.parsed

@@ -24,6 +24,8 @@ TASK_HEAD_CHARACTERS = 6_000
 TASK_TAIL_CHARACTERS = 2_000
 TURN_CHARACTERS = 400
 TURNS = 6
+# Two sentences and some names: in the languages that take the most tokens, three times what an answer needs.
+ANSWER_TOKENS = 500
 
 
 class AlternativeChoice(BaseModel):
@@ -66,7 +68,9 @@ def choice_schema(names: tuple[str, ...]) -> type[Choice]:
 async def classify_task(state: PeerState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     cards = [card for card in runtime.context.cards if card.routable]
     schema = choice_schema(tuple(card.name for card in cards))
-    completion = await runtime.context.llm.complete(build_messages(state, cards), role=ModelRole.PEER, schema=schema)
+    completion = await runtime.context.llm.complete(
+        build_messages(state, cards), role=ModelRole.PEER, schema=schema, max_tokens=ANSWER_TOKENS
+    )
     if completion.parsed is None:
         raise LLMOutputInvalid("The router's model gave no structured answer.", attempts=completion.attempts)
     return {"classification": to_state(completion.parsed)}

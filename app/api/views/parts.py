@@ -1,7 +1,7 @@
 """Parts of answers: usage, model attempts, steps, routing, results, errors, events and messages.
 
 Views read the objects of `app.domain` by attribute. The owner of a claim and other internal facts are left out. Costs
-are in USD, rounded to the millionth, and null if the price of some call is unknown.
+are in USD, rounded to the millionth, and null if the cost of some call is unknown.
 """
 
 from __future__ import annotations
@@ -47,12 +47,18 @@ class Answer(View):
 
 
 class UsageView(View):
-    """Tokens and cost of the model calls."""
+    """Tokens and cost of the model calls.
+
+    `cost_usd` is null if a model has no known price, or if a call broke off and may have been billed; `known_cost_usd`
+    is the cost of the other calls. `estimated`: some of the tokens were not counted by the provider.
+    """
 
     input_tokens: int
     output_tokens: int
     total_tokens: int
     cost_usd: Usd = Field(validation_alias="cost_microusd")
+    known_cost_usd: Usd = Field(validation_alias="known_cost_microusd")
+    estimated: bool
 
 
 class AttemptView(View):

@@ -108,7 +108,7 @@ class Stage:
                 status_text(task["status"]),
                 "-" if seconds is None else f"{seconds:.2f}",
                 str(task["usage"]["total_tokens"]),
-                cost_text(task["usage"]["cost_usd"]),
+                cost_text(task["usage"]),
             )
         self._console.print(table)
 

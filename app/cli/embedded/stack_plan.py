@@ -15,6 +15,7 @@ from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
 from app.llm.provider_table import PROVIDERS, Provider
+from app.llm.simulated_models import CHAINS
 from app.settings import Settings, SettingsGroup
 
 SIMULATOR_KEY = "simulator-needs-no-key"
@@ -42,7 +43,7 @@ class ConfiguredParts:
             broker="redis_url" in settings.broker.model_fields_set,
             models=any(settings.llm.names_provider(provider) for provider in Provider),
             search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
-            variables=_set_variables(settings.worker) | _set_variables(settings.api),
+            variables=frozenset().union(*map(_set_variables, (settings.worker, settings.api, settings.llm))),
         )
 
     @property
@@ -80,6 +81,7 @@ def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, worker
         embedded.append(simulator_spec(next(ports)))
         simulator_url = embedded[-1].url
         environment |= simulator_environment(simulator_url, named.simulated)
+        environment |= {name: chain for name, chain in CHAINS.items() if name not in named.variables}
     needs = [spec.name for spec in embedded]
     api = api_spec(port, environment, needs)
     numbers = range(1, workers + 1)

@@ -38,7 +38,8 @@ class ProviderRequest:
     """The request for one answer. With `stream`, `on_text` gets the text as it comes.
 
     `silence_seconds` is the longest wait for the next sign of life, the first one included. `effort` is how much a
-    thinking model shall think (a word of its vendor), empty for its default.
+    thinking model shall think (a word of its vendor), empty for its default. `cut_to_budget`: the task's budget left
+    less than the answer may take, so `max_tokens` is what it left.
     """
 
     model: str
@@ -53,6 +54,7 @@ class ProviderRequest:
     silence_seconds: float = 60.0
     effort: str = ""
     dialect: Dialect = FULL
+    cut_to_budget: bool = False
 
     def features(self) -> frozenset[Feature]:
         """Returns the features that the request uses, so that a server can refuse them."""
@@ -102,7 +104,7 @@ def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
         # Cut off without a word: thinking has used up all tokens.
         kind = FaultKind.TRUNCATED if answer.finish is Finish.LENGTH else FaultKind.EMPTY
     if kind is not None:
-        raise ProviderFault(kind, "finish", tokens=answer.tokens, served_model=answer.served_model)
+        raise ProviderFault(kind, "finish", tokens=answer.tokens, served_model=answer.served_model, text=answer.text)
     return answer
 
 

@@ -111,6 +111,7 @@ class MessageStream:
                 message = to_mapping(event.get("message"))
                 self._served_model = to_text(message.get("model")) or self._served_model
                 self._count(message.get("usage"))
+                self._usage.pop("output_tokens", None)  # so far the count of the first tokens only
             case "message_delta":
                 self._stop_reason = to_mapping(event.get("delta")).get("stop_reason") or self._stop_reason
                 self._count(event.get("usage"))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
 from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.sse import EventReader, TextCollector
@@ -128,7 +128,8 @@ class HttpAdapter:
         if kind is FaultKind.WRONG_ENDPOINT:
             return self._wrong_endpoint(detail, error)
         retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
-        return ProviderFault(kind, detail, retry_after=retry_after, refusal=error)
+        maybe_billed = status in MAYBE_BILLED_STATUSES
+        return ProviderFault(kind, detail, retry_after=retry_after, maybe_billed=maybe_billed, refusal=error)
 
     def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
         variable = self._connection.address_variable

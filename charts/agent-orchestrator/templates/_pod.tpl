@@ -74,6 +74,11 @@ AGENT_TASK_DEADLINE_SECONDS: {{ include "ao.text" .Values.tasks.deadlineSeconds 
 {{- $simulator := printf "http://%s:%v" (include "ao.name" (merge (dict "component" "simulator") .)) $port -}}
 OPENAI_API_KEY: simulated
 OPENAI_BASE_URL: {{ $simulator }}/v1
+LLM_PEER_MODEL: sim-router
+LLM_CONTENT_MODEL: sim-writer
+LLM_CODE_MODEL: gpt-6-sim-coder
+AGENT_PRIMARY_MODEL: sim-primary
+AGENT_FALLBACK_MODEL: gpt-6-sim-next,claude-sim-next
 TAVILY_API_KEY: simulated
 TAVILY_BASE_URL: {{ $simulator }}
 {{- end -}}

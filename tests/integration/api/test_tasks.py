@@ -8,23 +8,28 @@ import httpx
 
 from app.domain.identity import TaskId
 from app.domain.task import Routing, TaskResult
-from app.domain.usage import AttemptStatus, ModelAttempt, Usage
+from app.domain.usage import NO_USAGE, AttemptStatus, ModelAttempt, Usage
 from app.ports import RunUpdate
 from app.storage.mongo import Database
 from tests.integration.api.callers import submit
 from tests.support.tasks import claim_once_dispatched, claim_repository, step
 
+PAID = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
+BROKEN_OFF = Usage(input_tokens=10, cost_microusd=None, estimated=True)
 
-async def finish(database: Database, task_id: str) -> None:
-    """Runs the task as a worker would: one paid step, a route, a result."""
+
+async def finish(database: Database, task_id: str, *calls: Usage) -> None:
+    """Runs the task as a worker would: one step of these calls, or of one, a route, a result."""
     _, held = await claim_once_dispatched(database, TaskId(task_id))
-    usage = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
+    usages = calls or (PAID,)
+    usage = sum(usages, NO_USAGE)
     made = step(usage=usage)
-    attempt = ModelAttempt(
-        provider="openai", model="gpt-4.1", status=AttemptStatus.OK, usage=usage, started_at=made.started_at
-    )
+    attempts = [
+        ModelAttempt(provider="openai", model="gpt-4.1", status=AttemptStatus.OK, usage=own, started_at=made.started_at)
+        for own in usages
+    ]
     update = RunUpdate(
-        steps=[made.model_copy(update={"attempts": (attempt,)})],
+        steps=[made.model_copy(update={"attempts": tuple(attempts)})],
         usage=usage,
         routing=Routing(agent_name="CodeAgent", confidence=0.9, reasoning="it is code"),
         agent_type="code",
@@ -51,10 +56,30 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
     assert task["peer_routing_reason"] == "it is code"
     assert task["result"] == {"summary": "s", "raw_output": "print()", "code_language": None, "citations": []}
     assert task["error"] is None
-    assert task["usage"] == {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "cost_usd": 1.234567}
+    assert task["usage"] == {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "total_tokens": 15,
+        "cost_usd": 1.234567,
+        "known_cost_usd": 1.234567,
+        "estimated": False,
+    }
     assert [(item["node"], item["agent_name"]) for item in task["steps"]] == [("generate", "CodeAgent")]
     assert task["steps"][0]["attempts"][0]["model"] == "gpt-4.1"
     assert task["attempts"] == 1
+
+
+async def test_a_call_of_unknown_cost_leaves_the_known_part_visible(api: httpx.AsyncClient, database: Database) -> None:
+    accepted = await submit(api)
+    await finish(database, accepted["task_id"], PAID, BROKEN_OFF)
+
+    task: dict[str, Any] = (await api.get(f"/v1/tasks/{accepted['task_id']}")).json()
+
+    for usage in (task["usage"], task["steps"][0]["usage"]):
+        shown = (usage["total_tokens"], usage["cost_usd"], usage["known_cost_usd"], usage["estimated"])
+        assert shown == (25, None, 1.234567, True)
+    marks = [attempt["usage"]["estimated"] for attempt in task["steps"][0]["attempts"]]
+    assert marks == [False, True]
 
 
 async def test_internal_fields_are_not_shown(api: httpx.AsyncClient, database: Database) -> None:

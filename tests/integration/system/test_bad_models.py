@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from app.llm.simulated_models import CHAINS
 from app.simulator.injections import FOREIGN_HOSTS
 from tests.support.stack import Plan, Stack, running_stack
 
@@ -17,7 +18,7 @@ ONE_TRY = {
     "AGENT_LLM_TIMEOUT_SECONDS": "3",
     "AGENT_TASK_RETRY_BASE_SECONDS": "0.05",
 }
-ROUTER, CODER, WRITER = "gpt-4.1-mini", "gpt-6.1-terra", "gpt-4.1"
+ROUTER, CODER, WRITER = (CHAINS[f"LLM_{role}_MODEL"] for role in ("PEER", "CODE", "CONTENT"))
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,13 @@ import uuid
 from pathlib import Path
 
 import httpx
+import pytest
 
+from app.llm.simulated_models import CHAINS
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
+
+ROUTER = CHAINS["LLM_PEER_MODEL"]
 
 
 def test_a_tasks_life_is_read_from_all_logs_by_its_request_id(stack: Stack) -> None:
@@ -96,8 +100,27 @@ def test_one_idempotency_key_runs_once(stack: Stack) -> None:
     assert stack.calls(first["task_id"])["calls"] == recorded
 
 
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("Write a Python function that squares.", {"max_tokens": 4_500}),
+        ("Write a Python function that squares.", {"max_tokens": 1_500}),
+        ("Write an article about tidal energy.", {"max_cost_usd": 0.01}),
+        ("Write an article about tidal energy.", {"max_cost_usd": 0.003}),
+    ],
+)
+def test_a_task_that_fits_its_budget_completes_within_it(stack: Stack, text: str, budget: dict[str, float]) -> None:
+    task = stack.wait(stack.submit(text, budget=budget)["task_id"])
+
+    assert task["status"] == "completed", task["error"]
+    counted = stack.calls(task["task_id"])
+    assert task["usage"]["total_tokens"] == counted["input_tokens"] + counted["output_tokens"]
+    assert 0 < task["usage"]["total_tokens"] <= budget.get("max_tokens", 10**6)
+    assert 0 < task["usage"]["cost_usd"] <= budget.get("max_cost_usd", 10**6)
+
+
 def test_a_running_task_is_cancelled_within_a_second(stack: Stack) -> None:
-    fault = {"model": "gpt-4.1-mini", "fault": "hang", "times": 1}
+    fault = {"model": ROUTER, "fault": "hang", "times": 1}
     httpx.post(f"{stack.simulator_url}/simulator/faults", json=fault, timeout=10).raise_for_status()
     accepted = stack.submit("Write a Python function that waits.")
     stack.wait_until(lambda: stack.get(accepted["task_id"])["status"] != "queued", seconds=20)
@@ -113,5 +136,5 @@ def test_metrics_of_both_processes_have_the_tasks_in_them(stack: Stack) -> None:
     worker = httpx.get(stack.parts["worker"].probe.replace("/health", "/metrics"), timeout=10).text
 
     assert 'http_requests_total{method="POST",route="/v1/agent/execute",status="202"}' in api
-    assert 'agents_llm_calls_total{model="gpt-4.1-mini",provider="openai",status="ok"}' in worker
+    assert f'agents_llm_calls_total{{model="{ROUTER}",provider="openai",status="ok"}}' in worker
     assert 'agents_tasks_total{agent="CodeAgent",status="completed"}' in worker

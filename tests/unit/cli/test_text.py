@@ -26,8 +26,23 @@ def test_long_text_becomes_one_line_with_a_mark() -> None:
 
 
 def test_unknown_cost_is_never_zero() -> None:
-    assert cost_text(None) == "unknown"
-    assert cost_text(0.001234) == "$0.001234"
+    assert cost_text({"cost_usd": None}) == "unknown"
+    assert cost_text({"cost_usd": None, "known_cost_usd": 0, "estimated": True}) == "unknown"
+    assert cost_text({"cost_usd": 0.001234}) == "$0.001234"
+
+
+def test_a_cost_that_is_not_exact_is_called_so() -> None:
+    assert cost_text({"cost_usd": 0.001234, "known_cost_usd": 0.001234, "estimated": True}) == "about $0.001234"
+    assert cost_text({"cost_usd": None, "known_cost_usd": 0.001234, "estimated": True}) == "at least $0.001234"
+
+
+def test_estimated_tokens_of_a_task_are_called_so() -> None:
+    usage = {"total_tokens": 881, "cost_usd": 0.001, "known_cost_usd": 0.001, "estimated": True}
+    times = {"created_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:02Z"}
+    fields = {"task": "Ask", "session_id": "s", "selected_agent": None, "peer_routing_reason": None}
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_task(console, rendered_task(task_id="t", usage=usage, **fields | times | {"result": None}))
+    assert "2.0 s, about 881 tokens, about $0.001000" in console.export_text()
 
 
 def test_seconds_run_from_acceptance_to_the_end() -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from app.domain.task import TERMINAL, TRANSITIONS, TaskStatus
-from app.domain.usage import Usage
+from app.domain.task import TERMINAL, TRANSITIONS, Budget, TaskStatus
+from app.domain.usage import NO_USAGE, Usage
 from app.storage.documents import read_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-costs = st.none() | st.integers(0, 10**12)
-usages = st.builds(Usage, input_tokens=st.integers(0, 10**9), output_tokens=st.integers(0, 10**9), cost_microusd=costs)
 
 
 def test_every_status_has_its_transitions_and_three_are_final() -> None:
@@ -47,12 +44,28 @@ def test_a_document_of_an_older_and_of_a_newer_version_is_read() -> None:
     assert task.lease.model_dump()["zone"] == "b"
 
 
-@given(first=usages, second=usages)
-def test_sums_of_usage_are_exact_and_an_unknown_cost_stays_unknown(first: Usage, second: Usage) -> None:
-    total = first + second
+@pytest.mark.parametrize(
+    ("budget", "covered"),
+    [
+        (Budget(), True),
+        (Budget(max_tokens=10, max_cost_microusd=5), True),
+        (Budget(max_tokens=9), False),
+        (Budget(max_cost_microusd=4), False),
+    ],
+)
+def test_a_budget_covers_what_is_within_all_its_limits(budget: Budget, covered: bool) -> None:
+    assert budget.covers(Usage(input_tokens=4, output_tokens=6, cost_microusd=5)) is covered
 
-    assert total.total_tokens == first.total_tokens + second.total_tokens
-    if first.cost_microusd is None or second.cost_microusd is None:
-        assert total.cost_microusd is None
-    else:
-        assert total.cost_microusd == first.cost_microusd + second.cost_microusd
+
+def test_a_budget_in_money_covers_no_unknown_cost() -> None:
+    unknown = Usage(input_tokens=1, cost_microusd=None)
+    assert Budget(max_tokens=1).covers(unknown)
+    assert not Budget(max_cost_microusd=10**9).covers(unknown)
+
+
+def test_what_is_left_of_a_budget_is_never_negative() -> None:
+    budget = Budget(max_tokens=10, max_cost_microusd=5)
+    assert budget.after(Usage(input_tokens=4, cost_microusd=1)) == Budget(max_tokens=6, max_cost_microusd=4)
+    assert budget.after(Usage(input_tokens=40, cost_microusd=10)) == Budget(max_tokens=0, max_cost_microusd=0)
+    assert Budget().after(Usage(input_tokens=40)) == Budget()
+    assert budget.after(NO_USAGE) == budget

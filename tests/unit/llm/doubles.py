@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from app.domain.task import Budget
 from app.domain.usage import ModelAttempt, Usage
 from app.llm.chain_call import CallParts
 from app.llm.dialect_book import DialectBook
@@ -88,16 +89,24 @@ class FullLimits(ProviderLimits):
 
 @dataclass
 class RecordingAllowance:
-    """An allowance that permits everything until `refusal` is set."""
+    """An allowance that permits everything until `refusal` is set; calls are cut to what is `left`."""
 
+    left: Budget | None = None
     reserved: list[Usage] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     settled: list[tuple[Usage, Usage]] = field(default_factory=list)
     refusal: Exception | None = None
 
-    async def reserve(self, upper_bound: Usage) -> None:
+    async def reserve(
+        self, upper_bound: Usage, *, model: str = "", cut: Callable[[Budget], Usage] | None = None
+    ) -> Usage:
         if self.refusal is not None:
             raise self.refusal
+        self.models.append(model)
+        if self.left is not None and cut is not None and not self.left.covers(upper_bound):
+            upper_bound = cut(self.left)
         self.reserved.append(upper_bound)
+        return upper_bound
 
     def settle(self, upper_bound: Usage, actual: Usage) -> None:
         self.settled.append((upper_bound, actual))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
+from app.domain.task import Budget
 from app.domain.usage import AttemptStatus
 from app.errors import (
     BudgetExceeded,
@@ -316,6 +317,60 @@ async def test_a_try_of_unknown_cost_is_not_settled() -> None:
     made = bench([ProviderFault(FaultKind.TIMEOUT, maybe_billed=True)], [answer()])
     await run(made)
     assert made.allowance.open == 1
+
+
+async def test_an_answer_without_a_count_is_settled_at_an_estimate() -> None:
+    made = bench([replace(answer("Oslo"), tokens=None)])
+    completion = await run(made)
+    assert completion.usage.estimated
+    assert completion.usage.cost_microusd
+    assert made.allowance.settled[0][1] == completion.usage
+
+
+async def test_a_try_that_may_have_been_billed_leaves_the_known_cost_known() -> None:
+    made = bench([ProviderFault(FaultKind.TIMEOUT, maybe_billed=True)], [answer()])
+    completion = await run(made)
+    broken, answered = (attempt.usage for attempt in completion.attempts)
+    assert broken.cost_microusd is None
+    assert broken.input_tokens > 0
+    assert completion.usage.cost_microusd is None
+    assert completion.usage.known_cost_microusd == answered.cost_microusd
+    assert completion.usage.estimated
+
+
+async def test_an_answer_is_limited_to_what_the_budget_has_left() -> None:
+    made = bench([answer()])
+    made.allowance.left = Budget(max_tokens=400)
+    await run(made, max_tokens=4_000)
+    (request,) = made.adapters[Provider.OPENAI].requests
+    assert 256 <= request.max_tokens < 400
+    assert request.cut_to_budget
+    assert made.allowance.settled[0][0].output_tokens == request.max_tokens
+
+
+async def test_an_answer_that_fits_is_not_limited() -> None:
+    made = bench([answer()])
+    made.allowance.left = Budget(max_tokens=5_000)
+    await run(made, max_tokens=4_000)
+    (request,) = made.adapters[Provider.OPENAI].requests
+    assert (request.max_tokens, request.cut_to_budget) == (4_000, False)
+
+
+async def test_an_answer_that_the_budget_cut_off_names_the_budget() -> None:
+    cut = ProviderFault(FaultKind.TRUNCATED, "finish", tokens=TokenCounts(100, 300), text="Half")
+    made = bench([cut])
+    made.allowance.left = Budget(max_tokens=400)
+    with pytest.raises(LLMOutputTruncated, match=r"at the \d+ tokens that the budget left"):
+        await run(made, max_tokens=4_000)
+    assert made.recorded[0].usage.total_tokens == 400
+    with pytest.raises(LLMOutputTruncated, match=r"truncated finish\)"):
+        await run(bench([cut]))
+
+
+async def test_the_allowance_gets_the_name_of_the_model() -> None:
+    made = bench([answer()])
+    await run(made)
+    assert made.allowance.models == [FIRST.name]
 
 
 async def test_the_deadline_ends_waiting_and_asking() -> None:

@@ -57,7 +57,7 @@ def test_other_errors_teach_nothing(status: int | None) -> None:
     ("message", "limit"),
     [
         (
-            "max_tokens is too large: 32000. This model supports at most 16384 completion tokens, whereas you provided 32000.",
+            "max_tokens is too large: 32000. This model supports at most 16384 completion tokens.",
             OutputLimit(16384, lasting=True),
         ),
         (
@@ -66,13 +66,13 @@ def test_other_errors_teach_nothing(status: int | None) -> None:
         ),
         ("Invalid max_tokens value, the valid range of max_tokens is up to 8,192", OutputLimit(8192, lasting=True)),
         (
-            "This model's maximum context length is 4096 tokens. However, you requested 4100 tokens (100 in the messages, "
-            "4000 in the completion).",
+            "This model's maximum context length is 4096 tokens. However, you requested 4100 tokens "
+            "(100 in the messages, 4000 in the completion).",
             OutputLimit(3964, lasting=False),
         ),
         (
-            "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 tokens "
-            "and your request has 150 input tokens (4000 > 4096 - 150).",
+            "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is "
+            "4096 tokens and your request has 150 input tokens (4000 > 4096 - 150).",
             OutputLimit(3914, lasting=False),
         ),
         ("This model's maximum context length is 4096 tokens, your prompt has 5000 input tokens; max_tokens", None),

@@ -6,14 +6,17 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel
 
 from app.errors import ConfigurationError, LLMUnavailable
 from app.llm import spans
+from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.gateway import LLMGateway, build_gateway
 from app.llm.interface import ChatMessage, ModelRole, ToolSpec
 from app.llm.pricing import PriceTable
 from app.llm.provider_table import Provider
+from app.llm.providers.adapter import ProviderRequest
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
 from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
@@ -129,6 +132,35 @@ async def test_the_role_sets_the_effort_of_models_that_think() -> None:
         ("gpt-6", "high"),
         ("gpt-4.1", ""),
     ]
+
+
+@pytest.mark.parametrize(("asked", "limit"), [(None, 4_000), (500, 500), (9_000, 4_000)])
+async def test_a_short_answer_has_its_own_limit_below_that_of_all(asked: int | None, limit: int) -> None:
+    class City(BaseModel):
+        name: str
+
+    made = Made(ScriptedAdapter([answer('{"name": "Oslo"}')]))
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER, max_tokens=asked)
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER, schema=City, max_tokens=asked)
+    await made.llm.chat(MESSAGES, role=ModelRole.PEER)
+    assert [request.max_tokens for request in made.adapter.requests] == [limit, limit, 4_000]
+
+
+@pytest.mark.parametrize(
+    ("url", "priced"),
+    [(None, True), ("https://eu.api.openai.com/v1", True), ("http://127.0.0.1:1/v1", False)],
+)
+async def test_prices_hold_at_the_providers_own_address(url: str | None, priced: bool) -> None:
+    gateway = build_gateway(
+        Settings(llm=LLMSettings(openai_base_url=url)),
+        redis=None,
+        metrics=WorkerMetrics(version="test").outbound,
+        tracing=RecordedTracing(),
+        clock=ManualClock(),
+    )
+    request = ProviderRequest("", MESSAGES, max_tokens=100)
+    bound = gateway.parts.meter.upper_bound(Hop(Provider.OPENAI, "gpt-4.1"), request)
+    assert (bound.cost_microusd is not None) is priced
 
 
 async def test_closing_the_gateway_closes_its_clients() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.llm.provider_table import PROVIDERS, Provider, owner_of
+from app.llm.provider_table import PROVIDERS, Provider, asked_elsewhere, owner_of
 from app.llm.providers.openai_chat import ChatCompletions as ChatEndpoint
 from app.llm.providers.openai_responses import Responses
 from app.settings import LLMSettings, ProviderSettings
@@ -118,3 +118,46 @@ def test_regional_hosts_are_the_providers_own(base_url: str | None, own: bool) -
 )
 def test_name_of_a_model_shows_its_provider(model: str, owner: Provider | None) -> None:
     assert owner_of(model) is owner
+
+
+@each_provider
+def test_default_address_is_the_providers_own(provider: Provider) -> None:
+    spec = PROVIDERS[provider]
+    assert spec.owns(None)
+    assert spec.owns(spec.endpoint.default_base_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://eu.api.openai.com/v1",
+        "https://API.OpenAI.com:443/v1/",
+        "https://api.openai.com.",
+        "http://u:p@api.openai.com",
+    ],
+)
+def test_regions_and_spellings_of_the_providers_host_are_its_own(url: str) -> None:
+    assert PROVIDERS[Provider.OPENAI].owns(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:4000/v1",
+        "https://openrouter.ai/api/v1",
+        "https://api.openai.com.evil.example/v1",
+        "https://api.openai.com@evil.example/v1",
+        "https://evil.example/api.openai.com/v1",
+        "https://notapi.openai.com/v1",
+        "https://api.anthropic.com",
+        "http://[::1/v1",
+        "api.openai.com",
+    ],
+)
+def test_other_hosts_are_not(url: str) -> None:
+    assert not PROVIDERS[Provider.OPENAI].owns(url)
+
+
+def test_providers_with_an_address_of_ones_own_are_asked_elsewhere() -> None:
+    assert asked_elsewhere(LLMSettings(openai_base_url="http://localhost/v1")) == {Provider.OPENAI}
+    assert asked_elsewhere(LLMSettings(openai_base_url="https://us.api.openai.com/v1")) == set()

@@ -26,6 +26,7 @@ WORKER_LABELS = {
     "agents_llm_model_tokens_total": {"provider", "model", "type"},
     "agents_llm_cost_usd_total": {"provider", "model"},
     "agents_llm_unpriced_calls_total": {"provider", "model"},
+    "agents_llm_estimated_calls_total": {"provider", "model"},
     "agents_llm_request_duration_seconds": {"provider", "model"},
     "agents_llm_fallback_total": {"from_model", "to_model", "reason"},
     "agents_llm_model_shutdown_timestamp_seconds": {"provider", "model"},
@@ -127,6 +128,17 @@ def test_an_attempt_without_a_price_is_counted_apart(metrics: WorkerMetrics) -> 
     body, _ = metrics.exposition("")
     assert b'agents_llm_unpriced_calls_total{model="m",provider="openai"} 1.0' in body
     assert b"agents_llm_cost_usd_total{" not in body
+
+
+def test_an_attempt_whose_tokens_are_estimated_is_counted_too(metrics: WorkerMetrics) -> None:
+    counted = attempt()
+    metrics.outbound.observe_attempt(counted)
+    usage = counted.usage.model_copy(update={"estimated": True})
+    metrics.outbound.observe_attempt(counted.model_copy(update={"usage": usage}))
+
+    body, _ = metrics.exposition("")
+    assert b'agents_llm_estimated_calls_total{model="m",provider="openai"} 1.0' in body
+    assert b'agents_llm_model_tokens_total{model="m",provider="openai",type="input"} 14.0' in body
 
 
 def test_a_skipped_attempt_made_no_call(metrics: WorkerMetrics) -> None:

@@ -39,6 +39,7 @@ async def test_an_article_cites_pages_that_the_search_returned(agent: ContentAge
     ]
     assert search.queries == ["moon", "power"]
     assert [call.role for call in llm.calls] == [ModelRole.CONTENT, ModelRole.CONTENT]
+    assert [call.max_tokens for call in llm.calls] == [800, None]
 
 
 async def test_the_writer_gets_plan_and_sources_and_no_rendered_prompt_is_recorded(agent: ContentAgent) -> None:

@@ -36,6 +36,7 @@ async def test_routing_carries_confidence_reasoning_and_alternatives(peer: PeerA
     assert (routing.agent_name, routing.confidence, routing.reasoning) == ("CodeAgent", 0.9, "It asks for a program.")
     assert [(other.agent_name, other.confidence) for other in routing.alternatives] == [("ContentAgent", 0.1)]
     assert llm.calls[0].role is ModelRole.PEER
+    assert llm.calls[0].max_tokens == 500
 
 
 async def test_the_chosen_agent_and_unknown_ones_are_no_alternatives(peer: PeerAgent) -> None:

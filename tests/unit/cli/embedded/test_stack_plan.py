@@ -9,6 +9,7 @@ import pytest
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.stack_plan import SIMULATOR_KEY, ConfiguredParts, build_plan
 from app.cli.embedded.state import StateFolder
+from app.llm.simulated_models import CHAINS
 from app.settings import GROUPS, load_settings
 
 
@@ -51,6 +52,14 @@ def test_children_are_told_where_the_embedded_parts_are(tmp_path: Path) -> None:
     assert _child(plan, "api").environment["AGENT_API_PORT"] == "18080"
 
 
+def test_the_simulator_is_asked_for_its_own_models_unless_others_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLM_CODE_MODEL", "sim-slow-200")
+    environment = _child(_plan(tmp_path), "worker-1").environment
+    assert {name: environment.get(name) for name in CHAINS} == {**CHAINS, "LLM_CODE_MODEL": None}
+
+
 def test_api_and_workers_wait_for_what_they_need(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     assert _child(plan, "api").needs == _child(plan, "worker-1").needs == ["valkey", "mongo", "simulator"]
@@ -77,7 +86,9 @@ def test_real_provider_ends_all_simulated_models_and_searches(
     plan = _plan(tmp_path)
     assert plan.simulated == ()
     assert "simulator" not in _names(plan)
-    assert not [name for name in _child(plan, "worker-1").environment if name.startswith(("OPENAI", "ANTHROPIC"))]
+    assert not [
+        name for name in _child(plan, "worker-1").environment if name.startswith(("OPENAI", "ANTHROPIC", "LLM"))
+    ]
 
 
 def test_search_key_alone_leaves_the_models_simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -166,17 +166,18 @@ async def test_a_refused_key_is_read_once_more_if_it_was_replaced(tmp_path: Path
     file = tmp_path / "key"
     file.write_text("sk-old")
     refusal = response(b'{"error": {"code": "invalid_api_key"}}', status="401 Unauthorized")
-    async with serving(refusal, response(CHAT), refusal) as server:
-        async with adapting(server.url, key=None, key_file=file) as adapter:
 
-            async def replace(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                file.write_text("sk-new")
-                writer.write(refusal)
+    async def replace(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        file.write_text("sk-new")
+        writer.write(refusal)
 
-            server.replies[0] = replace
-            assert (await adapter.answer(request())).text == "Hi"
-            with pytest.raises(ProviderFault) as caught:
-                await adapter.answer(request())
+    async with (
+        serving(replace, response(CHAT), refusal) as server,
+        adapting(server.url, key=None, key_file=file) as adapter,
+    ):
+        assert (await adapter.answer(request())).text == "Hi"
+        with pytest.raises(ProviderFault) as caught:
+            await adapter.answer(request())
     assert caught.value.kind is FaultKind.AUTH
     assert [head["authorization"] for head in server.heads] == ["bearer sk-old", "bearer sk-new", "bearer sk-new"]
 

@@ -259,6 +259,43 @@ def test_a_stream_adds_up_to_the_same_answer(wire: WireFormat, events: list[dict
     assert "".join(pieces) == "Hi"
 
 
+ODD_USAGE: list[Any] = [None, [], "many", 7, {}, {"prompt_tokens": "ten", "input_tokens": -1, "output_tokens": 1e30}]
+
+
+@pytest.mark.parametrize("usage", ODD_USAGE, ids=str)
+@pytest.mark.parametrize(
+    ("wire", "body"),
+    [
+        (FORMATS[0], chat_answer()),
+        (FORMATS[1], responses_answer(text_item("Hi"))),
+        (FORMATS[2], anthropic_answer(TEXT)),
+    ],
+)
+def test_an_answer_without_a_usable_count_is_an_answer(wire: WireFormat, body: dict[str, Any], usage: Any) -> None:
+    answer = wire.to_answer({**body, "usage": usage}, request())
+    assert answer == ProviderAnswer(text="Hi", tokens=None, served_model="m-1")
+
+
+@pytest.mark.parametrize("usage", ODD_USAGE, ids=str)
+@pytest.mark.parametrize(("wire", "events"), STREAMS)
+def test_a_stream_without_a_usable_count_is_an_answer(
+    wire: WireFormat, events: list[dict[str, Any]], usage: Any
+) -> None:
+    assert play(wire, [with_usage(event, usage) for event in events], []).tokens is None
+
+
+def with_usage(event: dict[str, Any], usage: Any) -> dict[str, Any]:
+    """Replaces every usage in the event."""
+    inner = {name: with_usage(part, usage) for name, part in event.items() if isinstance(part, dict)}
+    return {**event, **inner, **({"usage": usage} if "usage" in event else {})}
+
+
+def test_anthropics_count_at_the_start_is_no_count_of_the_output() -> None:
+    events = [event for event in ANTHROPIC_STREAM if event["type"] != "message_delta"]
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    assert play(FORMATS[2], [*events, end], []).tokens is None
+
+
 @pytest.mark.parametrize(("wire", "events"), STREAMS)
 def test_a_stream_that_ends_early_is_no_answer(wire: WireFormat, events: list[dict[str, Any]]) -> None:
     with pytest.raises(ProviderFault) as caught:
