@@ -184,10 +184,26 @@ _BY_PROSE = (
     (FaultKind.CONTEXT_OVERFLOW, re.compile(r"prompt is too long|maximum context length|context window", re.I)),
     (FaultKind.QUOTA, re.compile(r"credit balance is too low|exceeded your current quota", re.I)),
 )
+# A request that is larger than the limit of a whole minute comes as a rate limit (OpenAI: 429, Groq: 413), and so does
+# one for which an account would have to pay extra (Anthropic). No wait helps. `Limit 30000, Used 29000, Requested 2000`
+# is a passing one.
+_TOO_LARGE = re.compile(r"request too large for|extra usage is required for long context", re.I)
+_REQUESTED = re.compile(r"\blimit:? ([0-9,]{1,20})\b.{0,80}?\brequested:? ([0-9,]{1,20})\b", re.I | re.S)
+
+
+def exceeds_limit_alone(message: str) -> bool:
+    """Checks whether a provider's text about a rate limit says that this one request can never fit."""
+    if _TOO_LARGE.search(message):
+        return True
+    found = _REQUESTED.search(message)
+    limit, requested = (int(number.replace(",", "") or 0) for number in found.groups()) if found else (0, 0)
+    return requested > limit
 
 
 def classify(status: int | None, *, codes: Sequence[object], message: str = "") -> FaultKind:
     """Finds the kind of a provider's error from its HTTP status, its codes and types, and its text."""
+    if status in (413, 429) and exceeds_limit_alone(message):
+        return FaultKind.CONTEXT_OVERFLOW
     if status in (400, 422, 429):
         for kind, pattern in _BY_PROSE:
             if pattern.search(message):

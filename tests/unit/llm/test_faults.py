@@ -8,7 +8,22 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.errors import LLMAuthFailed, LLMModelNotFound, LLMQuotaExceeded, LLMRateLimited, LLMTimeout, LLMUnavailable
-from app.llm.faults import CONSEQUENCES, Action, FaultKind, ProviderFault, Verdict, choose_error, classify, describe
+from app.llm.faults import (
+    CONSEQUENCES,
+    Action,
+    FaultKind,
+    ProviderFault,
+    Verdict,
+    choose_error,
+    classify,
+    describe,
+    exceeds_limit_alone,
+)
+
+TOO_LARGE = (
+    "Request too large for gpt-4.1 in organization org-1 on tokens per min (TPM): Limit 30000, Requested 40000. The "
+    "input or output tokens must be reduced in order to run successfully."
+)
 
 
 def test_every_kind_has_a_consequence() -> None:
@@ -38,6 +53,9 @@ def test_only_an_ill_provider_counts_against_its_breaker() -> None:
         (429, ("rate_limit_exceeded", "requests"), "", FaultKind.RATE_LIMITED),
         (429, ("insufficient_quota", "insufficient_quota"), "", FaultKind.QUOTA),
         (429, (None, "rate_limit_error"), "Your credit balance is too low", FaultKind.QUOTA),
+        (429, ("rate_limit_exceeded", "tokens"), TOO_LARGE, FaultKind.CONTEXT_OVERFLOW),
+        (413, ("rate_limit_exceeded", "tokens"), TOO_LARGE, FaultKind.CONTEXT_OVERFLOW),
+        (429, ("rate_limit_error",), "Extra usage is required for long context requests.", FaultKind.CONTEXT_OVERFLOW),
         (400, ("context_length_exceeded", "invalid_request_error"), "", FaultKind.CONTEXT_OVERFLOW),
         (400, (None, "invalid_request_error"), "prompt is too long: 9 > 8", FaultKind.CONTEXT_OVERFLOW),
         (400, (None, "invalid_request_error"), "temperature is not supported", FaultKind.BAD_REQUEST),
@@ -62,6 +80,29 @@ def test_status_codes_and_prose_are_told_apart(
     status: int | None, codes: tuple[object, ...], message: str, kind: FaultKind
 ) -> None:
     assert classify(status, codes=codes, message=message) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "never_fits"),
+    [
+        (TOO_LARGE, True),
+        ("Request too large for model `llama-3.3` on tokens per minute (TPM): Limit 6,000, Requested 14,368", True),
+        ("litellm.RateLimitError: OpenAIException - Request too large for gpt-5 in organization org-1", True),
+        ("Rate limit reached for gpt-4.1 on tokens per min (TPM): Limit 30000, Used 0, Requested 30001.", True),
+        ("Rate limit reached for gpt-4.1 on tokens per min (TPM): Limit 30000, Used 29937, Requested 385.", False),
+        ("Rate limit reached for gpt-4.1 on requests per day (RPD): Limit 200, Used 200, Requested 1.", False),
+        ("This request would exceed your organization's rate limit of 30,000 input tokens per minute.", False),
+        ("Requests have exceeded the token rate limit of your current tier. Please retry after 26 seconds.", False),
+        ("Too many tokens, please wait before trying again.", False),
+        ("Limit ,, Requested ,,", False),
+        pytest.param("Limit 1, Requested " + "9" * 5_000, False, id="no number"),
+        ("", False),
+    ],
+)
+def test_a_request_above_the_limit_of_a_minute_is_told_from_one_that_comes_too_early(
+    message: str, never_fits: bool
+) -> None:
+    assert exceeds_limit_alone(message) is never_fits
 
 
 @given(status=st.integers(400, 599), code=st.text(max_size=40))
