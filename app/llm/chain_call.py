@@ -12,12 +12,12 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeGuard
 
 from app.domain.usage import ModelAttempt
 from app.errors import LLMAuthFailed, LLMError
 from app.llm.chains import Hop
-from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error
+from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error, uses_up_attempt
 from app.llm.interface import CallScope, Completion, Parsed
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
@@ -101,7 +101,7 @@ class ChainCall(Generic[Parsed]):
             if self._scope.remaining_seconds() <= 0:
                 return fault or ProviderFault(FaultKind.DEADLINE)
             if not await self._parts.breaker.allow(hop.name):
-                return fault or self._skip(hop)
+                return fault if _may_pass(fault) else self._skip(hop)
             try:
                 return await self._attempt(hop, request)
             except InvalidOutput as error:
@@ -109,6 +109,8 @@ class ChainCall(Generic[Parsed]):
                 another = self._plan.next(error, invalid=invalid)
                 request = self._on_hop(another, hop) if another is not None else None
             except ProviderFault as error:
+                if error.kind is FaultKind.LIMITED and _may_pass(fault):
+                    return fault
                 fault, failed = error, failed + 1
                 if not await self._may_retry(hop, error, failed=failed):
                     return error
@@ -232,4 +234,10 @@ class ChainCall(Generic[Parsed]):
             f"No model gave a usable answer ({per_hop}).",
             attempts=self.attempts,
             retry_after_seconds=min(waits) if waits and error.retryable else None,
+            counted=uses_up_attempt(faults),
         )
+
+
+def _may_pass(fault: ProviderFault | None) -> TypeGuard[ProviderFault]:
+    """Checks whether a call failed that may succeed later: that says more than a refusal of the next try."""
+    return fault is not None and fault.consequence.error.retryable

@@ -224,6 +224,8 @@ def describe(status: int | None, codes: Sequence[object]) -> str:
 
 
 _LATER_HELPS = (LLMUnavailable, LLMTimeout, LLMRateLimited)
+# No call was made (breaker, limit), or the provider is well and asked for patience: neither says anything of the task.
+_FREE = (AttemptStatus.SKIPPED, AttemptStatus.RATE_LIMITED)
 
 
 def choose_error(faults: Sequence[ProviderFault]) -> type[LLMError]:
@@ -237,3 +239,13 @@ def choose_error(faults: Sequence[ProviderFault]) -> type[LLMError]:
     if temporary:
         return temporary.pop() if len(temporary) == 1 else LLMUnavailable
     return classes[0] if classes else LLMUnavailable
+
+
+def uses_up_attempt(faults: Sequence[ProviderFault]) -> bool:
+    """Checks whether a chain whose every hop failed uses up one of the task's attempts.
+
+    It does if a call was made that failed and may succeed later. If only skipped or rate-limited hops may help later,
+    the task keeps its attempts.
+    """
+    outcomes = [fault.consequence for fault in faults]
+    return any(outcome.error in _LATER_HELPS and outcome.status not in _FREE for outcome in outcomes)

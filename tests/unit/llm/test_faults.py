@@ -18,6 +18,7 @@ from app.llm.faults import (
     classify,
     describe,
     exceeds_limit_alone,
+    uses_up_attempt,
 )
 
 TOO_LARGE = (
@@ -132,6 +133,26 @@ def test_a_code_that_could_be_a_text_is_not_kept() -> None:
 )
 def test_the_error_of_a_chain_is_the_most_useful_one(kinds: list[FaultKind], error: type[errors.LLMError]) -> None:
     assert choose_error([ProviderFault(kind) for kind in kinds]) is error
+
+
+@pytest.mark.parametrize(
+    ("kinds", "uses_up"),
+    [
+        ([FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.COOLING, FaultKind.LIMITED, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.RATE_LIMITED, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.AUTH, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.BREAKER_OPEN, FaultKind.CONTEXT_OVERFLOW], False),
+        ([FaultKind.SERVER], True),
+        ([FaultKind.TIMEOUT, FaultKind.BREAKER_OPEN], True),
+        ([FaultKind.RATE_LIMITED, FaultKind.UNREACHABLE], True),
+        ([FaultKind.DEADLINE], True),
+    ],
+)
+def test_an_attempt_is_used_up_only_by_a_call_that_was_made_and_may_succeed_later(
+    kinds: list[FaultKind], uses_up: bool
+) -> None:
+    assert uses_up_attempt([ProviderFault(kind) for kind in kinds]) is uses_up
 
 
 def test_an_outage_of_any_hop_makes_the_task_come_back() -> None:
