@@ -246,12 +246,13 @@ class Postponed(AgentOrchestratorError):
 class TaskFailure(AgentOrchestratorError):
     """The reason why a run did not complete.
 
-    `retryable`: a later attempt may succeed. `counted`: such an attempt uses up one of the task's retries
-    (a 429 does not; the task's age limits it). `retry_after_seconds`: the delay that the provider asked for.
+    `retryable`: a later attempt may succeed. `counted`: such an attempt uses up one of the task's retries. A class sets
+    the default, and one error may differ from it: a 429 is never counted, nor is a refusal by a circuit breaker; only
+    the task's age limits them. `retry_after_seconds`: the delay after which a later attempt makes sense.
     """
 
     category = ErrorCategory.EXECUTION
-    counted: ClassVar[bool] = True
+    counted: bool = True
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -310,7 +311,10 @@ class UnsafeAddress(TaskFailure):
 
 
 class LLMError(TaskFailure):
-    """A model call that gave no usable answer. `attempts` lists every try with its error and its cost."""
+    """A model call that gave no usable answer. `attempts` lists every try with its error and its cost.
+
+    `counted` None is the default of the class.
+    """
 
     code = "LLM_ERROR"
 
@@ -320,9 +324,12 @@ class LLMError(TaskFailure):
         *,
         attempts: Sequence[ModelAttempt] = (),
         retry_after_seconds: float | None = None,
+        counted: bool | None = None,
     ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.attempts = tuple(attempts)
+        if counted is not None:
+            self.counted = counted
 
 
 class LLMUnavailable(LLMError):

@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeGuard
 
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import LLMAuthFailed, LLMError
 from app.llm.chains import Hop
 from app.llm.dialect import Dialect, output_limit, refused_feature
 from app.llm.dialect_book import DialectBook
-from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error
+from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error, uses_up_attempt
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, Completion, Parsed
 from app.llm.joining import join
@@ -31,14 +31,11 @@ from app.llm.plans import Plan
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
-from app.outbound.breaker import CircuitBreaker
-from app.outbound.breaker_state import BreakerState
+from app.outbound.breaker import PATIENCE_SECONDS, CircuitBreaker
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
-# uvloop's timers fire up to a millisecond early: the breaker that was paused for this wait would still refuse.
-_TIMER_MARGIN_SECONDS = 0.005
 # The kinds of refusals after which the same model may accept the same request in another form.
 _ABOUT_THE_REQUEST = frozenset(
     {FaultKind.BAD_REQUEST, FaultKind.CONTEXT_OVERFLOW, FaultKind.MODEL_NOT_FOUND, FaultKind.WRONG_ENDPOINT}
@@ -114,8 +111,8 @@ class ChainCall(Generic[Parsed]):
         while wanted is not None:
             if self._scope.remaining_seconds() <= 0:
                 return fault or ProviderFault(FaultKind.DEADLINE)
-            if not await self._parts.breaker.allow(hop.name):
-                return fault or self._skip(hop)
+            if not await self._may_start(hop, again=fault is not None):
+                return fault if _may_pass(fault) else self._skip(hop)
             request = self._fit(wanted, hop, dialect)
             try:
                 return await self._attempt(hop, request)
@@ -123,6 +120,8 @@ class ChainCall(Generic[Parsed]):
                 fault, invalid = error, invalid + 1
                 wanted = self._plan.next(error, invalid=invalid, mode=request.schema_mode)
             except ProviderFault as error:
+                if error.kind is FaultKind.LIMITED and _may_pass(fault):
+                    return fault
                 fault = error
                 taught = await self._learn(hop, request, error)
                 if taught is not None:
@@ -172,11 +171,21 @@ class ChainCall(Generic[Parsed]):
             answer = replace(rest, text=join(answer.text, rest.text))
         return answer
 
+    async def _may_start(self, hop: Hop, *, again: bool) -> bool:
+        """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
+        patience_seconds = min(PATIENCE_SECONDS, self._scope.remaining_seconds())
+        return await self._parts.breaker.allow_soon(
+            hop.name,
+            by=self._scope.task_id,
+            patience_seconds=patience_seconds,
+            through_pause=again,
+            sleep=self._parts.sleep,
+        )
+
     def _skip(self, hop: Hop) -> ProviderFault:
-        cooling = self._parts.breaker.state(hop.name) is BreakerState.COOLING
-        wait = self._parts.breaker.blocked_seconds(hop.name)
-        kind = FaultKind.COOLING if cooling else FaultKind.BREAKER_OPEN
-        fault = ProviderFault(kind, retry_after=wait or None)
+        tripped = self._parts.breaker.state(hop.name).tripped
+        kind = FaultKind.BREAKER_OPEN if tripped else FaultKind.COOLING
+        fault = ProviderFault(kind, retry_after=self._parts.breaker.refused_seconds(hop.name))
         self._record_skip(hop, fault)
         return fault
 
@@ -196,9 +205,6 @@ class ChainCall(Generic[Parsed]):
             await parts.breaker.cool_down(hop.name, pause)
         if failed >= settings.http_max_retries or delay is None:
             return False
-        if fault.kind is FaultKind.RATE_LIMITED:
-            # Another worker may have set a longer pause meanwhile, and the breaker would refuse this call until then.
-            delay = max(delay, parts.breaker.blocked_seconds(hop.name)) + _TIMER_MARGIN_SECONDS
         await parts.sleep(delay)
         return True
 
@@ -207,7 +213,7 @@ class ChainCall(Generic[Parsed]):
         meter, allowance, breaker = self._parts.meter, self._scope.allowance, self._parts.breaker
         async with AsyncExitStack() as without_verdict, AsyncExitStack() as held:
             # If the call ends without a verdict (cancelled, no budget, full), the probe must not stay taken.
-            without_verdict.push_async_callback(breaker.abandoned, hop.name)
+            without_verdict.push_async_callback(breaker.abandoned, hop.name, by=self._scope.task_id)
             await self._enter_limits(held, hop)
             bound = await allowance.reserve(
                 meter.upper_bound(hop, request), model=hop.name, cut=partial(meter.shortened_bound, hop, request)
@@ -220,6 +226,7 @@ class ChainCall(Generic[Parsed]):
             except ProviderFault as reported:
                 without_verdict.pop_all()  # the fault is the verdict: neither cancelled nor abandoned
                 fault = with_limit(reported, request)
+                fault.cap_retry_after(self._parts.settings.retry_after_cap_seconds)
                 done = meter.failed(attempt, fault)
                 # If the cost is unknown, the reservation stays open: a budget must not allow more than its limit.
                 if not fault.maybe_billed:
@@ -228,7 +235,7 @@ class ChainCall(Generic[Parsed]):
                 raise fault from None
             without_verdict.pop_all()
             allowance.settle(bound, meter.succeeded(attempt, answer).usage)
-            await breaker.succeeded(hop.name)
+            await breaker.succeeded(hop.name, by=self._scope.task_id)
             return answer, parsed
 
     async def _enter_limits(self, held: AsyncExitStack, hop: Hop) -> None:
@@ -252,13 +259,14 @@ class ChainCall(Generic[Parsed]):
 
     async def _report(self, hop: Hop, verdict: Verdict) -> None:
         """Reports to the breaker, except for a 429: `_may_retry` knows the pause and reports it."""
+        breaker, task_id = self._parts.breaker, self._scope.task_id
         match verdict:
             case Verdict.ILL:
-                await self._parts.breaker.failed(hop.name)
+                await breaker.failed(hop.name, by=task_id)
             case Verdict.ALIVE:
-                await self._parts.breaker.succeeded(hop.name)
+                await breaker.succeeded(hop.name, by=task_id)
             case Verdict.NONE:
-                await self._parts.breaker.abandoned(hop.name)
+                await breaker.abandoned(hop.name, by=task_id)
             case Verdict.BUSY:
                 pass
 
@@ -291,6 +299,7 @@ class ChainCall(Generic[Parsed]):
             f"No model gave a usable answer ({per_hop}).",
             attempts=self.attempts,
             retry_after_seconds=min(waits) if waits and error.retryable else None,
+            counted=uses_up_attempt(faults),
         )
 
 
@@ -312,3 +321,8 @@ def with_limit(fault: ProviderFault, request: ProviderRequest) -> ProviderFault:
         served_model=fault.served_model,
         text=fault.text,
     )
+
+
+def _may_pass(fault: ProviderFault | None) -> TypeGuard[ProviderFault]:
+    """Checks whether a call failed that may succeed later: that says more than a refusal of the next try."""
+    return fault is not None and fault.consequence.error.retryable

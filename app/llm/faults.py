@@ -144,6 +144,11 @@ class ProviderFault(Exception):
         """Looks up the consequences of this kind."""
         return CONSEQUENCES[self.kind]
 
+    def cap_retry_after(self, seconds: float) -> None:
+        """Shortens the wait that the provider requested: a header must not stop a model, or a task, for hours."""
+        if self.retry_after is not None:
+            self.retry_after = min(self.retry_after, seconds)
+
 
 class InvalidOutput(ProviderFault):
     """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""
@@ -258,17 +263,34 @@ _BY_PROSE = (
         re.compile(r"(invalid|incorrect|missing|no) (api[ _-]?key|credentials|bearer token|authentication)", re.I),
     ),
 )
+# A request that is larger than the limit of a whole minute comes as a rate limit (OpenAI: 429, Groq: 413), and so does
+# one for which an account would have to pay extra (Anthropic). No wait helps. `Limit 30000, Used 29000, Requested 2000`
+# is a passing one.
+_TOO_LARGE = re.compile(r"request too large for|extra usage is required for long context", re.I)
+_REQUESTED = re.compile(r"\blimit:? ([0-9,]{1,20})\b.{0,80}?\brequested:? ([0-9,]{1,20})\b", re.I | re.S)
+
+
+def exceeds_limit_alone(message: str) -> bool:
+    """Checks whether a provider's text about a rate limit says that this one request can never fit."""
+    if _TOO_LARGE.search(message):
+        return True
+    found = _REQUESTED.search(message)
+    limit, requested = (int(number.replace(",", "") or 0) for number in found.groups()) if found else (0, 0)
+    return requested > limit
 
 
 def classify(error: VendorError) -> FaultKind:
     """Finds the kind of a provider's error from its codes and types, its text, and its HTTP status."""
+    if error.status in (413, 429) and exceeds_limit_alone(error.message):
+        return FaultKind.CONTEXT_OVERFLOW
     # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
     by_code = next((_BY_CODE[code] for code in error.codes if code in _BY_CODE), None)
-    refusal = error.status is None or error.status < 500
-    if refusal and by_code in (None, FaultKind.RATE_LIMITED):
-        for kind, pattern in _BY_PROSE:
-            if pattern.search(error.message):
-                return kind
+    limited = error.status == 429 or by_code is FaultKind.RATE_LIMITED
+    if (by_code is None or limited) and (error.status is None or error.status < 500):
+        told = next((kind for kind, pattern in _BY_PROSE if pattern.search(error.message)), None)
+        # `Too many tokens` and the like are about a minute here, and not about this request.
+        if told is FaultKind.QUOTA or (told is not None and not limited):
+            return told
     if by_code is not None:
         return by_code
     if error.status is None:
@@ -291,6 +313,8 @@ def describe(error: VendorError, *, prompt: Sequence[str]) -> str:
 
 
 _LATER_HELPS = (LLMUnavailable, LLMTimeout, LLMRateLimited)
+# No call was made (breaker, limit), or the provider is well and asked for patience: neither says anything of the task.
+_FREE = (AttemptStatus.SKIPPED, AttemptStatus.RATE_LIMITED)
 
 
 def choose_error(faults: Sequence[ProviderFault]) -> type[LLMError]:
@@ -304,3 +328,13 @@ def choose_error(faults: Sequence[ProviderFault]) -> type[LLMError]:
     if temporary:
         return temporary.pop() if len(temporary) == 1 else LLMUnavailable
     return classes[0] if classes else LLMUnavailable
+
+
+def uses_up_attempt(faults: Sequence[ProviderFault]) -> bool:
+    """Checks whether a chain whose every hop failed uses up one of the task's attempts.
+
+    It does if a call was made that failed and may succeed later. If only skipped or rate-limited hops may help later,
+    the task keeps its attempts.
+    """
+    outcomes = [fault.consequence for fault in faults]
+    return any(outcome.error in _LATER_HELPS and outcome.status not in _FREE for outcome in outcomes)

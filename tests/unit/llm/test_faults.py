@@ -8,8 +8,24 @@ from hypothesis import strategies as st
 
 from app import errors
 from app.errors import LLMAuthFailed, LLMModelNotFound, LLMQuotaExceeded, LLMRateLimited, LLMTimeout, LLMUnavailable
-from app.llm.faults import CONSEQUENCES, Action, FaultKind, ProviderFault, Verdict, choose_error, classify, describe
+from app.llm.faults import (
+    CONSEQUENCES,
+    Action,
+    FaultKind,
+    ProviderFault,
+    Verdict,
+    choose_error,
+    classify,
+    describe,
+    exceeds_limit_alone,
+    uses_up_attempt,
+)
 from app.llm.vendor_error import VendorError
+
+TOO_LARGE = (
+    "Request too large for gpt-4.1 in organization org-1 on tokens per min (TPM): Limit 30000, Requested 40000. The "
+    "input or output tokens must be reduced in order to run successfully."
+)
 
 
 def test_every_kind_has_a_consequence() -> None:
@@ -39,6 +55,9 @@ def test_only_an_ill_provider_counts_against_its_breaker() -> None:
         (429, ("rate_limit_exceeded", "requests"), "", FaultKind.RATE_LIMITED),
         (429, ("insufficient_quota", "insufficient_quota"), "", FaultKind.QUOTA),
         (429, (None, "rate_limit_error"), "Your credit balance is too low", FaultKind.QUOTA),
+        (429, ("rate_limit_exceeded", "tokens"), TOO_LARGE, FaultKind.CONTEXT_OVERFLOW),
+        (413, ("rate_limit_exceeded", "tokens"), TOO_LARGE, FaultKind.CONTEXT_OVERFLOW),
+        (429, ("rate_limit_error",), "Extra usage is required for long context requests.", FaultKind.CONTEXT_OVERFLOW),
         (400, ("context_length_exceeded", "invalid_request_error"), "", FaultKind.CONTEXT_OVERFLOW),
         (400, (None, "invalid_request_error"), "prompt is too long: 9 > 8", FaultKind.CONTEXT_OVERFLOW),
         (400, (None, "invalid_request_error"), "temperature is not supported", FaultKind.BAD_REQUEST),
@@ -74,6 +93,29 @@ def test_status_codes_and_prose_are_told_apart(
 ) -> None:
     present = tuple(code for code in codes if code is not None)
     assert classify(VendorError(status=status, codes=present, message=message)) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "never_fits"),
+    [
+        (TOO_LARGE, True),
+        ("Request too large for model `llama-3.3` on tokens per minute (TPM): Limit 6,000, Requested 14,368", True),
+        ("litellm.RateLimitError: OpenAIException - Request too large for gpt-5 in organization org-1", True),
+        ("Rate limit reached for gpt-4.1 on tokens per min (TPM): Limit 30000, Used 0, Requested 30001.", True),
+        ("Rate limit reached for gpt-4.1 on tokens per min (TPM): Limit 30000, Used 29937, Requested 385.", False),
+        ("Rate limit reached for gpt-4.1 on requests per day (RPD): Limit 200, Used 200, Requested 1.", False),
+        ("This request would exceed your organization's rate limit of 30,000 input tokens per minute.", False),
+        ("Requests have exceeded the token rate limit of your current tier. Please retry after 26 seconds.", False),
+        ("Too many tokens, please wait before trying again.", False),
+        ("Limit ,, Requested ,,", False),
+        pytest.param("Limit 1, Requested " + "9" * 5_000, False, id="no number"),
+        ("", False),
+    ],
+)
+def test_a_request_above_the_limit_of_a_minute_is_told_from_one_that_comes_too_early(
+    message: str, never_fits: bool
+) -> None:
+    assert exceeds_limit_alone(message) is never_fits
 
 
 @given(status=st.integers(400, 599), code=st.text(max_size=40), message=st.text(max_size=80))
@@ -114,6 +156,33 @@ def test_the_description_says_all_but_what_is_quoted_from_the_prompt() -> None:
 )
 def test_the_error_of_a_chain_is_the_most_useful_one(kinds: list[FaultKind], error: type[errors.LLMError]) -> None:
     assert choose_error([ProviderFault(kind) for kind in kinds]) is error
+
+
+@pytest.mark.parametrize(
+    ("kinds", "uses_up"),
+    [
+        ([FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.COOLING, FaultKind.LIMITED, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.RATE_LIMITED, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.AUTH, FaultKind.BREAKER_OPEN], False),
+        ([FaultKind.BREAKER_OPEN, FaultKind.CONTEXT_OVERFLOW], False),
+        ([FaultKind.SERVER], True),
+        ([FaultKind.TIMEOUT, FaultKind.BREAKER_OPEN], True),
+        ([FaultKind.RATE_LIMITED, FaultKind.UNREACHABLE], True),
+        ([FaultKind.DEADLINE], True),
+    ],
+)
+def test_an_attempt_is_used_up_only_by_a_call_that_was_made_and_may_succeed_later(
+    kinds: list[FaultKind], uses_up: bool
+) -> None:
+    assert uses_up_attempt([ProviderFault(kind) for kind in kinds]) is uses_up
+
+
+def test_a_requested_wait_is_shortened_to_the_cap_and_never_made_up() -> None:
+    for asked, kept in ((None, None), (0.0, 0.0), (59.0, 59.0), (86_400.0, 60.0)):
+        fault = ProviderFault(FaultKind.RATE_LIMITED, retry_after=asked)
+        fault.cap_retry_after(60.0)
+        assert fault.retry_after == kept
 
 
 def test_an_outage_of_any_hop_makes_the_task_come_back() -> None:

@@ -13,7 +13,7 @@ from app.domain.task import Requeue, Task, TaskStatus
 from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable, UnknownTaskType
 from app.settings import ExecutionSettings
 from tests.support.tasks import new_task
-from worker.outcome import GiveUp, TryAgain, after_failure
+from worker.outcome import REFUSED_SPREAD_SECONDS, GiveUp, TryAgain, after_failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = ExecutionSettings(retry_base_seconds=1, retry_cap_seconds=60)
@@ -46,6 +46,25 @@ def test_a_rate_limit_never_uses_up_the_attempts_and_keeps_the_providers_wish() 
 
     assert isinstance(verdict, TryAgain)
     assert (verdict.reason, verdict.delay_seconds) == (Requeue.POSTPONED, 90)
+
+
+def test_a_refusal_of_a_breaker_uses_up_no_attempt() -> None:
+    refused = LLMUnavailable("openai:gpt-4.1: breaker_open", retry_after_seconds=40, counted=False)
+    verdict = after_failure(refused, task(retries=2, max_attempts=1), SETTINGS, fraction=0)
+
+    assert isinstance(verdict, TryAgain)
+    assert (verdict.reason, verdict.delay_seconds) == (Requeue.POSTPONED, 40)
+
+
+@given(wait=st.floats(0.5, 4_000), postponed=st.integers(0, 3_000), fraction=st.floats(0, 1))
+def test_a_task_that_a_breaker_refuses_comes_back_soon_after_it_may(
+    wait: float, postponed: int, fraction: float
+) -> None:
+    refused = LLMUnavailable("breaker_open", retry_after_seconds=wait, counted=False)
+    verdict = after_failure(refused, task(postponed=postponed), SETTINGS, fraction=fraction)
+
+    assert isinstance(verdict, TryAgain)
+    assert wait <= verdict.delay_seconds <= wait + REFUSED_SPREAD_SECONDS
 
 
 @given(retries=st.integers(0, 90), fraction=st.floats(0, 1))
