@@ -36,8 +36,8 @@ KEY_PREFIX = "ao:breaker:"
 _FRESH_SECONDS = 1.0
 # A status up to this old still serves the calls that start during a round trip; with an older one they all wait for it.
 _STALE_SECONDS = 5.0
-# If a worker dies during its probe, the name stays closed to everyone for this long. A call may wait up to 30 s for its
-# first byte (the maximum of AGENT_LLM_TIMEOUT_SECONDS); a shorter time would let a second probe through.
+# If a worker dies during its probe, the name stays closed to everyone for this long. Most calls have ended by then, at
+# the latest after the maximum of AGENT_LLM_TIMEOUT_SECONDS; beside a thinking model a second probe may go.
 _PROBE_SECONDS = 30.0
 # A 429 comes within a second, through a gateway that tries again by itself a little later. Measured with 16 callers of
 # a model that accepts one call a second and answers after eight: 1.2 times the least time with 2 s here, 3.2 with 30 s.
