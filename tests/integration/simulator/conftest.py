@@ -34,5 +34,6 @@ def control(simulator: str) -> Iterator[httpx.Client]:
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Removes the environment variables that the SDKs would read."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "TAVILY_API_KEY"):
+    names = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    for name in (*names, "TAVILY_API_KEY"):
         monkeypatch.delenv(name, raising=False)

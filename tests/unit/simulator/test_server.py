@@ -13,7 +13,7 @@ from app.simulator.server import create_app
 
 KEY = {"authorization": "Bearer k"}
 CHAT = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Write an article about bees"}]}
-PATHS = {
+PATHS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": CHAT,
     "/v1/responses": {"model": "gpt-4.1", "input": "Write an article about bees"},
     "/v1/messages": {**CHAT, "max_tokens": 2_000},
@@ -36,11 +36,51 @@ async def test_same_request_gets_the_same_answer(client: httpx.AsyncClient, path
     assert first.content == second.content
 
 
+REFUSALS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"type": "invalid_request_error", "param": None, "code": "invalid_api_key"},
+    "/v1/responses": {"type": "invalid_request_error", "param": None, "code": "invalid_api_key"},
+    "/v1/embeddings": {"type": "invalid_request_error", "param": None, "code": "invalid_api_key"},
+    "/v1/messages": {"type": "authentication_error", "message": "Invalid bearer token"},
+}
+
+
 @pytest.mark.parametrize("path", sorted(PATHS))
-@pytest.mark.parametrize("key", ["", "Bearer revoked-1"])
-async def test_key_is_checked(client: httpx.AsyncClient, path: str, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "Bearer none", "Bearer revoked-1"])
+async def test_wrong_key_gets_the_providers_own_401(client: httpx.AsyncClient, path: str, key: str) -> None:
     answer = await client.post(path, json=PATHS[path], headers={"authorization": key})
     assert answer.status_code == 401
+    if path == "/search":
+        assert answer.json() == {"detail": {"error": "Unauthorized: missing or invalid API key."}}
+    else:
+        assert answer.json()["error"].items() >= REFUSALS[path].items()
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+@pytest.mark.parametrize("body", [b"{}", b'{"model": "sim-down", "query": "bees"}'])
+async def test_key_is_checked_before_all_else(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    del client.headers["authorization"]
+    answer = await client.post(path, content=body, headers={"x-simulator-fault": "down"})
+    assert answer.status_code == 401
+
+
+async def test_refused_key_uses_up_no_fault(client: httpx.AsyncClient) -> None:
+    await client.post("/simulator/faults", json={"fault": "down", "times": 1})
+    refused = await client.post("/v1/chat/completions", json=CHAT, headers={"authorization": "Bearer none"})
+    answers = [await client.post("/v1/chat/completions", json=CHAT) for _ in range(2)]
+    assert [refused.status_code, *(answer.status_code for answer in answers)] == [401, 503, 200]
+    assert (await client.get("/simulator/calls")).json()["by_outcome"] == {"invalid_api_key": 1, "down": 1, "ok": 1}
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gpt-4.1"])
+async def test_list_of_models_belongs_to_the_provider_that_is_asked(client: httpx.AsyncClient, path: str) -> None:
+    del client.headers["authorization"]
+    openai, anthropic = {"api-key": "k"}, {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    statuses = [(await client.get(path, headers=headers)).status_code for headers in (openai, anthropic)]
+    assert statuses == [200, 200]
+    refused = await client.get(path, headers={"x-api-key": "k"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, None)
+    refused = await client.get(path, headers={"api-key": "k", "anthropic-version": "2023-06-01"})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (401, "authentication_error")
 
 
 @pytest.mark.parametrize("path", sorted(PATHS))
