@@ -15,11 +15,14 @@ from starlette.types import ASGIApp
 from app.simulator.answers.compose import compose_answer
 from app.simulator.credentials import check_credential
 from app.simulator.dialect import Dialect, Unacceptable, dump
-from app.simulator.ledger import OK, Call, Ledger
+from app.simulator.ledger import OK, RECORDED, Call, Ledger
 from app.simulator.prompt import Json
+from app.simulator.recordings import Recording, Recordings
 from app.simulator.scripted_faults import Failure, FaultPlan, ScriptedFaults
 from app.simulator.streams import ChunkedResponse, halves, split_text
 
+# Events are coalesced into few writes: the simulator shares its CPU with the product under test.
+_EVENTS_PER_WRITE = 8
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream; charset=utf-8"
 _MALFORMED = Failure(400, "invalid_request", "The body is not a request of this endpoint.")
@@ -55,6 +58,7 @@ class Simulator:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self.faults = ScriptedFaults()
+        self.recordings = Recordings()
         self.ledger = Ledger()
 
     def model_endpoint(self, dialect: Dialect) -> Endpoint:
@@ -76,7 +80,7 @@ class Simulator:
         return endpoint
 
     async def serve(self, request: Request, target: Target, *, refuse: Refuse, respond: Respond) -> ASGIApp:
-        """Records the call, then refuses its credential, fails as scripted, or calls `respond`.
+        """Records the call, then refuses its credential, serves a recording, fails as scripted, or calls `respond`.
 
         `respond` may raise Unacceptable, or the error of a part of the request that is malformed.
         """
@@ -85,7 +89,10 @@ class Simulator:
         if failure is not None:
             return self._refused(call, failure, refuse)
         plan = self._plan(request, target)
+        recording = self.recordings.take(target.model)
         await self._wait(plan)
+        if recording is not None:
+            return self._replay(recording, call, plan)
         if plan.failure is not None:
             self.ledger.finish(call, plan.name)
             return refuse(plan.failure)
@@ -141,20 +148,39 @@ class Simulator:
         self, call: Call, plan: FaultPlan, chunks: list[bytes], content_type: bytes, tokens: tuple[int, int]
     ) -> ASGIApp:
         def end(complete: bool) -> None:
-            # A client that hangs up did so by itself, unless a scripted transport fault made it.
-            outcome = (plan.name or OK) if complete or plan.transport else "disconnected"
-            self.ledger.finish(call, outcome, input_tokens=tokens[0], output_tokens=tokens[1] if complete else 0)
+            counted = (tokens[0], tokens[1] if complete else 0)
+            self._finish(call, plan, plan.name or OK, complete=complete, tokens=counted)
 
         streamed = content_type is _EVENTS
         delay_ms = (self.config.chunk_delay_ms + plan.drip_ms) if streamed else 0
         return ChunkedResponse(
             chunks,
-            content_type,
+            [(b"content-type", content_type), (b"x-request-id", f"req_{call.number}".encode())],
             end,
             delay_seconds=delay_ms / 1000,
+            chunks_per_write=1 if delay_ms else _EVENTS_PER_WRITE,
             transport=plan.transport,
-            request_id=f"req_{call.number}",
         )
+
+    def _replay(self, recording: Recording, call: Call, plan: FaultPlan) -> ASGIApp:
+        def end(complete: bool) -> None:
+            self._finish(call, plan, RECORDED, complete=complete)
+
+        return ChunkedResponse(
+            recording.pieces,
+            recording.headers,
+            end,
+            status=recording.status,
+            delay_seconds=(recording.pause_ms + plan.drip_ms) / 1000,
+            transport=plan.transport,
+        )
+
+    def _finish(
+        self, call: Call, plan: FaultPlan, outcome: str, *, complete: bool, tokens: tuple[int, int] = (0, 0)
+    ) -> None:
+        # A client that hangs up did so by itself, unless a scripted transport fault made it.
+        ended = outcome if complete or plan.transport else "disconnected"
+        self.ledger.finish(call, ended, input_tokens=tokens[0], output_tokens=tokens[1])
 
 
 def _task_id(request: Request) -> str:

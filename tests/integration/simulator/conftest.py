@@ -22,12 +22,14 @@ def simulator() -> Iterator[str]:
 
 @pytest.fixture
 def control(simulator: str) -> Iterator[httpx.Client]:
-    """Opens the control API; clears faults and calls around the test."""
+    """Opens the control API; clears faults, recordings and calls around the test."""
     with httpx.Client(base_url=simulator) as client:
         client.delete("/simulator/faults")
+        client.delete("/simulator/recordings")
         client.delete("/simulator/calls")
         yield client
         client.delete("/simulator/faults")
+        client.delete("/simulator/recordings")
 
 
 @pytest.fixture(autouse=True)

@@ -63,12 +63,14 @@ async def test_key_is_checked_before_all_else(client: httpx.AsyncClient, path: s
     assert answer.status_code == 401
 
 
-async def test_refused_key_uses_up_no_fault(client: httpx.AsyncClient) -> None:
+async def test_refused_key_uses_up_neither_fault_nor_recording(client: httpx.AsyncClient) -> None:
     await client.post("/simulator/faults", json={"fault": "down", "times": 1})
+    await client.post("/simulator/recordings", json={"model": "gpt-4.1", "body": "recorded", "times": 1})
     refused = await client.post("/v1/chat/completions", json=CHAT, headers={"authorization": "Bearer none"})
     answers = [await client.post("/v1/chat/completions", json=CHAT) for _ in range(2)]
-    assert [refused.status_code, *(answer.status_code for answer in answers)] == [401, 503, 200]
-    assert (await client.get("/simulator/calls")).json()["by_outcome"] == {"invalid_api_key": 1, "down": 1, "ok": 1}
+    assert [refused.status_code, *(answer.status_code for answer in answers)] == [401, 200, 200]
+    assert answers[0].text == "recorded"
+    assert (await client.get("/simulator/calls")).json()["by_outcome"] == {"invalid_api_key": 1, "recorded": 1, "ok": 1}
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/gpt-4.1"])
@@ -117,6 +119,42 @@ async def test_fault_is_switched_on_and_off(client: httpx.AsyncClient) -> None:
     assert (await client.post("/search", json={"query": "bees"})).status_code == 432
     assert (await client.delete("/simulator/faults")).status_code == 204
     assert (await client.post("/search", json={"query": "bees"})).status_code == 200
+
+
+RECORDED = {"model": "gpt-4.1", "status": 418, "headers": {"X-Own": "1"}, "body": "recorded", "times": 1}
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+async def test_recording_is_served_on_every_path(client: httpx.AsyncClient, path: str) -> None:
+    model = PATHS[path].get("model", "search")
+    added = await client.post("/simulator/recordings", json={**RECORDED, "model": model})
+    assert added.status_code == 201
+    listed = (await client.get("/simulator/recordings")).json()["recordings"]
+    assert listed == [{"model": model, "status": 418, "times": 1, "pieces": 1, "bytes": 8}]
+    recorded, answered = [await client.post(path, json=PATHS[path]) for _ in range(2)]
+    assert (recorded.status_code, recorded.content, dict(recorded.headers)) == (418, b"recorded", {"x-own": "1"})
+    assert answered.status_code == 200
+
+
+async def test_recording_comes_before_a_scripted_failure(client: httpx.AsyncClient) -> None:
+    await client.post("/simulator/recordings", json={**RECORDED, "model": "sim-down"})
+    body = {**CHAT, "model": "sim-down"}
+    statuses = [(await client.post("/v1/chat/completions", json=body)).status_code for _ in range(2)]
+    assert statuses == [418, 503]
+
+
+async def test_recordings_are_cleared(client: httpx.AsyncClient) -> None:
+    await client.post("/simulator/recordings", json={"model": "gpt-4.1", "body": "recorded"})
+    assert (await client.delete("/simulator/recordings")).status_code == 204
+    assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+    assert (await client.get("/simulator/recordings")).json() == {"recordings": []}
+
+
+@pytest.mark.parametrize("wish", [{}, [], None, {"model": "m"}, {"model": "m", "body": "x", "modle": "x"}])
+async def test_recording_that_makes_no_sense_is_refused(client: httpx.AsyncClient, wish: Any) -> None:
+    answer = await client.post("/simulator/recordings", json=wish)
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("Not a recording: ")
 
 
 @pytest.mark.parametrize(
