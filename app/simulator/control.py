@@ -12,13 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.simulator.credentials import PROVIDERS
 from app.simulator.dialect import dump
 from app.simulator.ledger import Ledger
 from app.simulator.prompt import Json
 from app.simulator.recordings import Recordings, parse_recording
 from app.simulator.scripted_faults import NAMES, FaultRule, ScriptedFaults, is_known
-
-PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
 
 
 def routes(faults: ScriptedFaults, recordings: Recordings, ledger: Ledger) -> list[Route]:

@@ -46,6 +46,7 @@ _REFUSALS: Mapping[str, _Refusals] = {
     ),
     "tavily": _Refusals(_TAVILY, {"authorization": _TAVILY}),
 }
+PROVIDERS = frozenset(_REFUSALS)
 _HEADERS = frozenset(header for refusals in _REFUSALS.values() for header in refusals.wrong)
 
 

@@ -14,7 +14,7 @@ from app.llm.provider_table import PROVIDERS, Provider, ProviderSpec, owner_of
 from app.settings import LLMSettings, ProviderSettings
 from app.settings.catalogue import PROVIDER_KEYS
 from app.simulator.chat import ChatCompletions
-from app.simulator.control import PROVIDERS as SIMULATED
+from app.simulator.credentials import PROVIDERS as SIMULATED
 from app.simulator.messages import Messages
 from app.telemetry.logs import NOISY
 
@@ -75,7 +75,7 @@ def test_keys_of_the_settings_are_those_of_the_table_and_of_the_search() -> None
 def test_provider_has_its_protocol_in_the_simulator(provider: Provider) -> None:
     sdk = sdk_of(PROVIDERS[provider])
     assert sdk in DIALECTS, f"write a dialect for {sdk} in app/simulator, route it in server.py, and name it here"
-    assert DIALECTS[sdk].provider in SIMULATED, f"add {sdk} to PROVIDERS in app/simulator/control.py"
+    assert DIALECTS[sdk].provider in SIMULATED, f"add {sdk} to _REFUSALS in app/simulator/credentials.py"
 
 
 @each_provider
