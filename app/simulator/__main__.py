@@ -29,6 +29,8 @@ def main() -> None:
         port=chosen.port,
         log_level="critical",  # uvicorn logs a scripted reset as an error
         access_log=False,
+        server_header=False,  # a recorded response has the headers of the recording and no others
+        date_header=False,
         lifespan="off",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,  # a scripted `hang` would hold the shutdown up for ever

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from app.simulator.credentials import MISSING_KEY
 from app.simulator.dialect import CREATED, dump, refuse, text_of
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, Role, ToolOffer, ToolUse, Turn
 from app.simulator.scripted_faults import Failure
@@ -85,7 +86,8 @@ class ChatCompletions:
 def openai_error(failure: Failure) -> Json:
     kind = "insufficient_quota" if failure.code == "insufficient_quota" else _ERROR_TYPES.get(failure.status)
     fallback = "server_error" if failure.status >= 500 else "invalid_request_error"
-    return {"error": {"message": failure.message, "type": kind or fallback, "param": None, "code": failure.code}}
+    code = None if failure.code == MISSING_KEY else failure.code  # OpenAI has a code for a wrong key only
+    return {"error": {"message": failure.message, "type": kind or fallback, "param": None, "code": code}}
 
 
 def read_forced_tool(choice: Any) -> str | None:

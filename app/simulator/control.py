@@ -1,25 +1,34 @@
-"""The simulator's own API: the calls so far, and the faults to come. It needs no key, so never expose it."""
+"""The simulator's own API: the calls so far, the faults and the recorded responses to come.
+
+It needs no key, so never expose it.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.simulator.credentials import PROVIDERS
 from app.simulator.dialect import dump
 from app.simulator.ledger import Ledger
 from app.simulator.prompt import Json
+from app.simulator.recordings import Recordings, parse_recording
 from app.simulator.scripted_faults import NAMES, FaultRule, ScriptedFaults, is_known
 
-PROVIDERS = frozenset({"openai", "anthropic", "tavily"})
+
+def routes(faults: ScriptedFaults, recordings: Recordings, ledger: Ledger) -> list[Route]:
+    return [Route("/health", _health, methods=["GET"]), *_calls(ledger), *_faults(faults), *_recordings(recordings)]
 
 
-def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
-    async def health(_: Request) -> Response:
-        return _json({"status": "ok"})
+async def _health(_: Request) -> Response:
+    return _json({"status": "ok"})
 
+
+def _calls(ledger: Ledger) -> list[Route]:
     async def show_calls(request: Request) -> Response:
         task_id = request.query_params.get("task_id")
         return _json(ledger.summary() if task_id is None else ledger.of_task(task_id))
@@ -28,6 +37,10 @@ def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
         ledger.clear()
         return Response(status_code=204)
 
+    return _resource("/simulator/calls", GET=show_calls, DELETE=clear_calls)
+
+
+def _faults(faults: ScriptedFaults) -> list[Route]:
     async def show_faults(_: Request) -> Response:
         return _json({"faults": [vars(rule) for rule in faults.rules], "known": sorted(NAMES)})
 
@@ -43,14 +56,30 @@ def routes(faults: ScriptedFaults, ledger: Ledger) -> list[Route]:
         faults.clear()
         return Response(status_code=204)
 
-    return [
-        Route("/health", health, methods=["GET"]),
-        Route("/simulator/calls", show_calls, methods=["GET"]),
-        Route("/simulator/calls", clear_calls, methods=["DELETE"]),
-        Route("/simulator/faults", show_faults, methods=["GET"]),
-        Route("/simulator/faults", add_fault, methods=["POST"]),
-        Route("/simulator/faults", clear_faults, methods=["DELETE"]),
-    ]
+    return _resource("/simulator/faults", GET=show_faults, POST=add_fault, DELETE=clear_faults)
+
+
+def _recordings(recordings: Recordings) -> list[Route]:
+    async def show_recordings(_: Request) -> Response:
+        return _json({"recordings": [recording.describe() for recording in recordings.waiting]})
+
+    async def add_recording(request: Request) -> Response:
+        try:
+            recording = parse_recording(json.loads(await request.body()))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return _json({"error": f"Not a recording: {error}"}, status_code=422)
+        recordings.waiting.append(recording)
+        return _json(recording.describe(), status_code=201)
+
+    async def clear_recordings(_: Request) -> Response:
+        recordings.waiting.clear()
+        return Response(status_code=204)
+
+    return _resource("/simulator/recordings", GET=show_recordings, POST=add_recording, DELETE=clear_recordings)
+
+
+def _resource(path: str, **endpoints: Callable[[Request], Awaitable[Response]]) -> list[Route]:
+    return [Route(path, endpoint, methods=[method]) for method, endpoint in endpoints.items()]
 
 
 def _read_rule(wish: Json) -> FaultRule:

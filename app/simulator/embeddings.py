@@ -12,16 +12,20 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.simulator.chat import ChatCompletions
-from app.simulator.core import Simulator, error_response
+from app.simulator.core import Simulator, Target, error_response
+from app.simulator.credentials import check_credential
+from app.simulator.ledger import Call
 from app.simulator.prompt import Json, count_tokens
-from app.simulator.scripted_faults import Failure
+from app.simulator.scripted_faults import Failure, FaultPlan
 
 _WORD = re.compile(r"\w+")
 _DEFAULT_DIMENSIONS = 1536
 _DIRECTIONS_PER_WORD = 4
+_MALFORMED = Failure(400, "invalid_request", "No model or no input.")
 
 
 def embed(text: str, dimensions: int) -> array[float]:
@@ -39,21 +43,23 @@ def embed(text: str, dimensions: int) -> array[float]:
 
 def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
     async def embeddings(request: Request) -> ASGIApp:
-        body = await request.body()
         try:
-            payload: Json = json.loads(body)
-            model, texts = str(payload["model"]), _texts(payload["input"])
+            payload: Json = json.loads(await request.body())
+            target, texts = Target("openai", "embeddings", str(payload["model"])), _texts(payload["input"])
         except (KeyError, TypeError, ValueError):
-            return error_response(ChatCompletions(), Failure(400, "invalid_request", "No model or no input."))
-        call, plan = simulator.record_call(request, "openai", "embeddings", model, body)
-        failure = await simulator.run_plan(request, plan)
-        if failure is not None:
-            simulator.ledger.finish(call, plan.name or failure.code)
-            return error_response(ChatCompletions(), failure)
-        tokens = sum(count_tokens(len(text)) for text in texts)
-        return simulator.respond(call, plan, _listing(payload, texts, tokens), tokens=(tokens, 0))
+            return _refusal(check_credential(request.headers, "openai") or _MALFORMED)
+
+        def respond(call: Call, plan: FaultPlan) -> ASGIApp:
+            tokens = sum(count_tokens(len(text)) for text in texts)
+            return simulator.send_json(call, plan, _listing(payload, texts, tokens), tokens=(tokens, 0))
+
+        return await simulator.serve(request, target, refuse=_refusal, respond=respond)
 
     return embeddings
+
+
+def _refusal(failure: Failure) -> Response:
+    return error_response(ChatCompletions(), failure)
 
 
 def _texts(given: str | Sequence[str | int | Sequence[int]]) -> list[str]:

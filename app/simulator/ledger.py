@@ -14,11 +14,12 @@ from app.simulator.prompt import Json
 TASK_LIMIT = 50_000
 OPEN = "open"
 OK = "ok"
+RECORDED = "recorded"
 
 
 @dataclass(slots=True)
 class Call:
-    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, the name of a fault, or another end.
+    """One request. `fingerprint` is a checksum of its body; `outcome` is `ok`, `recorded`, a fault, or another end.
 
     `began_at` and `ended_at` are seconds since 1970, the latter 0 while the call is open.
     """

@@ -1,12 +1,19 @@
-"""`/v1/models`: the models that a demo uses, with the dates on which their providers switch them off."""
+"""`/v1/models`: the models that a demo uses, with the dates on which their providers switch them off.
+
+OpenAI's list and Anthropic's are at the same path. The header `anthropic-version`, which Anthropic requires, decides
+which one is meant; the entries have the fields of both.
+"""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.simulator.chat import openai_error
-from app.simulator.dialect import CREATED, dump
+from app.simulator.chat import ChatCompletions
+from app.simulator.core import error_response
+from app.simulator.credentials import check_credential
+from app.simulator.dialect import CREATED, Dialect, dump
+from app.simulator.messages import Messages
 from app.simulator.prompt import Json
 from app.simulator.scripted_faults import FAILURES
 
@@ -23,8 +30,10 @@ _SHUTDOWN_DATES: dict[str, str | None] = {
 }
 
 
-async def list_models(_: Request) -> Response:
-    # Fields of both providers: OpenAI's list and Anthropic's are at the same path.
+async def list_models(request: Request) -> Response:
+    refusal = _refusal(request)
+    if refusal is not None:
+        return refusal
     listing = {
         "object": "list",
         "data": [_entry(model) for model in _SHUTDOWN_DATES],
@@ -36,10 +45,23 @@ async def list_models(_: Request) -> Response:
 
 
 async def show_model(request: Request) -> Response:
+    refusal = _refusal(request)
+    if refusal is not None:
+        return refusal
     model = request.path_params["model"]
     if model == "sim-404":
-        return Response(dump(openai_error(FAILURES["404"])), status_code=404, media_type="application/json")
+        return error_response(_dialect(request), FAILURES["404"])
     return Response(dump(_entry(model)), media_type="application/json")
+
+
+def _refusal(request: Request) -> Response | None:
+    dialect = _dialect(request)
+    failure = check_credential(request.headers, dialect.provider)
+    return None if failure is None else error_response(dialect, failure)
+
+
+def _dialect(request: Request) -> Dialect:
+    return Messages() if "anthropic-version" in request.headers else ChatCompletions()
 
 
 def _entry(model: str) -> Json:

@@ -22,6 +22,6 @@ def create_app(config: SimulatorConfig) -> Starlette:
         Route("/search", tavily.endpoint(simulator), methods=["POST"]),
         Route("/v1/models", models.list_models, methods=["GET"]),
         Route("/v1/models/{model:path}", models.show_model, methods=["GET"]),
-        *control.routes(simulator.faults, simulator.ledger),
+        *control.routes(simulator.faults, simulator.recordings, simulator.ledger),
     ]
     return Starlette(routes=routes)

@@ -1,8 +1,4 @@
-"""ASGI responses that send bytes in chunks, and the ways in which they can go wrong.
-
-Events are coalesced into few writes, except with a delay between chunks: the simulator shares its CPU with the product
-under test.
-"""
+"""ASGI responses that send bytes in chunks, and the ways in which they can go wrong."""
 
 from __future__ import annotations
 
@@ -12,22 +8,23 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
-_EVENTS_PER_WRITE = 8
+Header = tuple[bytes, bytes]
 
 
 @dataclass
 class ChunkedResponse:
     """A response in chunks. `transport`: None, `hang` (before the first byte), `stall` or `reset` (after half of them).
 
-    `on_end` is called once, with True if everything was sent.
+    `delay_seconds` lie between two writes. `on_end` is called once, with True if everything was sent.
     """
 
     chunks: Sequence[bytes]
-    content_type: bytes
+    headers: Sequence[Header]
     on_end: Callable[[bool], None]
+    status: int = 200
     delay_seconds: float = 0.0
+    chunks_per_write: int = 1
     transport: str | None = None
-    request_id: str = "sim"
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         complete = False
@@ -40,13 +37,12 @@ class ChunkedResponse:
         if self.transport == "hang":
             await _until_gone(receive)
             return False
-        headers = [(b"content-type", self.content_type), (b"x-request-id", self.request_id.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": list(self.headers)})
         half = len(self.chunks) // 2 + 1
-        for write in self._writes(self.chunks if self.transport is None else self.chunks[:half]):
-            await send({"type": "http.response.body", "body": write, "more_body": True})
-            if self.delay_seconds:
+        for at, write in enumerate(self._writes(self.chunks if self.transport is None else self.chunks[:half])):
+            if at and self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
+            await send({"type": "http.response.body", "body": write, "more_body": True})
         if self.transport == "stall":
             await _until_gone(receive)
         if self.transport is not None:
@@ -55,9 +51,8 @@ class ChunkedResponse:
         return True
 
     def _writes(self, chunks: Sequence[bytes]) -> Sequence[bytes]:
-        if self.delay_seconds:
-            return chunks
-        return [b"".join(chunks[at : at + _EVENTS_PER_WRITE]) for at in range(0, len(chunks), _EVENTS_PER_WRITE)]
+        size = self.chunks_per_write
+        return [b"".join(chunks[at : at + size]) for at in range(0, len(chunks), size)]
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -16,12 +16,16 @@ from starlette.types import ASGIApp
 
 from app.simulator import injections
 from app.simulator.answers.reading import slug, title_case
-from app.simulator.core import Simulator
-from app.simulator.dialect import dump
+from app.simulator.core import Simulator, Target
+from app.simulator.credentials import check_credential
+from app.simulator.dialect import Unacceptable, dump
+from app.simulator.ledger import Call
 from app.simulator.prompt import Json
-from app.simulator.scripted_faults import Effect, Failure
+from app.simulator.scripted_faults import Effect, Failure, FaultPlan
 
 INJECTION_WORD = "sim-injection"
+_TARGET = Target("tavily", "search", "search")
+_MISSING_QUERY = Failure(400, "invalid_request", "Query is missing.")
 _DEFAULT_RESULTS = 5
 _QUOTA_STATUS = 432  # Tavily's own status for a plan that is used up
 _SITES: Sequence[tuple[str, str, str]] = (
@@ -53,22 +57,20 @@ _CONTENTS: dict[str, str] = {
 
 def endpoint(simulator: Simulator) -> Callable[[Request], Awaitable[ASGIApp]]:
     async def search(request: Request) -> ASGIApp:
-        body = await request.body()
         try:
-            payload: Json = json.loads(body)
+            payload: Json = json.loads(await request.body())
             query, wanted = str(payload["query"]), int(payload.get("max_results") or _DEFAULT_RESULTS)
         except (AttributeError, KeyError, TypeError, ValueError):
-            return _refusal(Failure(400, "invalid_request", "Query is missing."))
-        call, plan = simulator.record_call(request, "tavily", "search", "search", body)
-        failure = await simulator.run_plan(request, plan)
-        if failure is None and not query.strip():
-            failure = Failure(400, "invalid_request", "Query is missing.")
-        if failure is not None:
-            simulator.ledger.finish(call, plan.name or failure.code)
-            return _refusal(failure)
-        hostile = Effect.INJECTION in plan.effects or INJECTION_WORD in query.lower()
-        pages = [] if Effect.EMPTY in plan.effects else find_pages(query, limit=wanted, hostile=hostile)
-        return simulator.respond(call, plan, _listing(query, pages))
+            return _refusal(check_credential(request.headers, _TARGET.provider) or _MISSING_QUERY)
+
+        def respond(call: Call, plan: FaultPlan) -> ASGIApp:
+            if not query.strip():
+                raise Unacceptable(_MISSING_QUERY)
+            hostile = Effect.INJECTION in plan.effects or INJECTION_WORD in query.lower()
+            pages = [] if Effect.EMPTY in plan.effects else find_pages(query, limit=wanted, hostile=hostile)
+            return simulator.send_json(call, plan, _listing(query, pages))
+
+        return await simulator.serve(request, _TARGET, refuse=_refusal, respond=respond)
 
     return search
 

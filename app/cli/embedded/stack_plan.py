@@ -18,7 +18,7 @@ from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.simulated_models import CHAINS
 from app.settings import Settings, SettingsGroup
 
-SIMULATOR_KEY = "simulator-needs-no-key"
+SIMULATOR_KEY = "simulated"
 SEARCH = "tavily"
 PROVIDER_PATHS = {provider.value: spec.endpoint.base_path for provider, spec in PROVIDERS.items()}
 # On a developer's machine a stop should not take a minute, and a script may poll.
@@ -124,7 +124,7 @@ def simulator_spec(port: int) -> ChildSpec:
 
 
 def simulator_environment(url: str, simulated: Sequence[str]) -> dict[str, str]:
-    """Names the addresses, and a placeholder for a key: the clients insist on one, and this one is not a secret."""
+    """Names the addresses and a key, which is no secret: the simulator refuses a call without one."""
     return {
         name: value
         for provider in simulated

@@ -1,4 +1,4 @@
-"""Long-form text: articles with citations, short answers, and work on an earlier text."""
+"""Long-form text: articles with citations, brief answers, and work on an earlier text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Sequence
 
 from app.simulator.answers.reading import title_case
 
+# It ends every answer that may be wrong: nobody may take it for the answer of a model.
+REMARK = (
+    "*This answer comes from the simulator; with the key of a model provider, such as OPENAI_API_KEY, "
+    "a real model gives a real answer.*"
+)
 _OPENINGS: Sequence[str] = (
     "Few subjects show as clearly as {topic} how an idea moves from the margin to the middle of everyday decisions. "
     "What began as a concern of specialists now shapes budgets, habits and expectations.",
@@ -71,6 +76,16 @@ _CLOSINGS: Sequence[str] = (
 )
 
 
+_COUNTS = {"one": 1, "1": 1, "two": 2, "2": 2, "three": 3, "3": 3, "four": 4, "4": 4, "five": 5, "5": 5}
+# After such a word the count is a wish for the whole text; "add two paragraphs" is none.
+_LENGTH = re.compile(
+    r"\b(?:in|to|into|as|it|a|only|just|exactly|most)\s+"
+    rf"(?P<count>{'|'.join(_COUNTS)})[\s-]+(?:[\w-]+\s+)?(?P<unit>sentence|paragraph)s?\b",
+    re.I,
+)
+_SENTENCES_PER_PARAGRAPH = 4
+
+
 def write_article(topic: str, *, sources: Sequence[int] = ()) -> str:
     """Writes a Markdown article of about 500 words that cites each of the numbered sources at least once."""
     seed = zlib.crc32(topic.lower().encode())
@@ -93,10 +108,15 @@ def answer_briefly(topic: str, *, sources: Sequence[int] = ()) -> str:
     return f"{first}\n\n{_SECTIONS[2][1][0].format_map(words)}{cite.rest()}"
 
 
-def shorten(text: str) -> str:
-    """Returns the first sentence of every paragraph of the text, of six at most."""
-    paragraphs = [part.strip() for part in text.split("\n\n") if part.strip() and not part.startswith(("#", "```"))]
-    return " ".join(first_sentence(paragraph) for paragraph in paragraphs[:6])
+def shorten(text: str, *, sentences: int = 6) -> str:
+    """Returns the first sentences of the first paragraphs of the text."""
+    return " ".join(first_sentence(paragraph) for paragraph in prose_of(text)[:sentences])
+
+
+def prose_of(text: str) -> list[str]:
+    """Returns the paragraphs of the text, without headings, code, quoted notes, the list of sources and the remark."""
+    paragraphs = [part.strip() for part in text.split("\n## Sources\n")[0].split("\n\n")]
+    return [part for part in paragraphs if part and part != REMARK and not part.startswith(("#", "```", ">"))]
 
 
 def first_sentence(text: str) -> str:
@@ -105,10 +125,13 @@ def first_sentence(text: str) -> str:
 
 def follow_up(task: str, previous: str, *, sources: Sequence[int] = ()) -> str:
     """Works on an earlier answer: shortens it or lists its points if asked to, else continues from its beginning."""
+    wanted = _LENGTH.search(task)
+    if wanted is not None:
+        return _resized(previous, _COUNTS[wanted["count"].lower()], wanted["unit"].lower())
     if re.search(r"short|brief|summar|condens|tl;?dr|kürz", task, re.I):
         return f"Here is a shorter version of the previous answer:\n\n{shorten(previous)}"
     if re.search(r"bullet|list|points", task, re.I):
-        points = [first_sentence(part) for part in previous.split("\n\n") if part.strip() and not part.startswith("#")]
+        points = [first_sentence(paragraph) for paragraph in prose_of(previous)]
         return "The previous answer as a list:\n\n" + "\n".join(f"- {point}" for point in points[:8])
     subject = heading_of(previous)
     return (
@@ -119,13 +142,22 @@ def follow_up(task: str, previous: str, *, sources: Sequence[int] = ()) -> str:
     )
 
 
+def _resized(text: str, count: int, unit: str) -> str:
+    """Writes as many sentences or paragraphs as wanted, if the text has enough of them."""
+    if unit == "sentence":
+        return shorten(text, sentences=count)
+    sentences = [first_sentence(paragraph) for paragraph in prose_of(text)][: count * _SENTENCES_PER_PARAGRAPH]
+    size = max(1, -(-len(sentences) // count))
+    return "\n\n".join(" ".join(sentences[at : at + size]) for at in range(0, len(sentences), size))
+
+
 def heading_of(text: str) -> str:
     found = re.search(r"^#+\s*(.+)$", text, re.M)
-    return found[1].strip() if found else first_sentence(text).rstrip(".")[:80]
+    return found[1].strip() if found else first_sentence(body_of(text)).rstrip(".")[:80]
 
 
 def body_of(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("#")).strip()
+    return "\n\n".join(prose_of(text))
 
 
 class _Citations:

@@ -6,11 +6,14 @@ import ast
 import re
 
 from app.simulator.answers import library
-from app.simulator.answers.reading import CodeBlock, code_blocks, language_of, refers_back, topic_of
+from app.simulator.answers.reading import CodeBlock, code_blocks, language_of, refers_back
 
 _EXPLAIN = re.compile(r"\bexplain|what (?:does|is)|how does|walk me through|describe|understand|erklär", re.I)
 _REFACTOR = re.compile(r"\brefactor|clean ?up|improve|simplif|optimi[sz]e|review|rewrite|modernis|more readable", re.I)
 _TESTS = re.compile(r"\b(?:add|write|with|include) (?:some |unit )*tests?\b|\bunit tests?\b", re.I)
+_ANEW = re.compile(
+    r"\W*(?:now |please )*(?:write|create|implement|give me|build|make)\s+(?:me\s+)?(?:an?|the|another)\b", re.I
+)
 _PYTHON_FUNCTION = re.compile(r"^(?:async )?def (\w+)\(([^)]*)\)", re.M)
 _ANY_FUNCTION = re.compile(r"\b(?:def|function|func|fn)\s+(?:\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)")
 
@@ -21,7 +24,7 @@ def answer_code(task: str, history: list[tuple[str, str]]) -> str:
     earlier = [block for _, answer in history for block in code_blocks(answer)]
     block = pasted[-1] if pasted else None
     # Code in the task itself wins over code of an earlier answer.
-    if block is None and earlier and refers_back(task):
+    if block is None and earlier and refers_back(task) and not _begins_anew(task):
         return _continue(task, history, earlier[-1])
     if block is not None and _EXPLAIN.search(task):
         return explain(block)
@@ -32,15 +35,28 @@ def answer_code(task: str, history: list[tuple[str, str]]) -> str:
     return generate(task, language_of(task) or (earlier[-1].language if earlier else "python"))
 
 
+def _begins_anew(task: str) -> bool:
+    """Returns True for a problem of its own, also with words such as "that", which else refer to an earlier answer."""
+    return bool(_ANEW.match(task)) and not _TESTS.search(task) and library.find(task, library.FALLBACK_LANGUAGE).fits
+
+
 def generate(task: str, language: str) -> str:
-    snippet = library.find(task, language)
-    notes = snippet.notes or f"It handles the case asked for: {topic_of(task)}."
+    solution = library.find(task, language)
     return (
-        f"Here is a complete solution in {library.display_name(language)}.\n\n"
-        f"```{language}\n{snippet.code}\n```\n\n"
-        f"**How it works.** {notes}\n\n"
+        f"{_opening(solution, language)}\n\n"
+        f"```{solution.language}\n{solution.code}\n```\n\n"
+        f"**How it works.** {solution.notes}\n\n"
         f"**Assumptions.** Only the standard library is used, and the input fits into memory."
     )
+
+
+def _opening(solution: library.Solution, language: str) -> str:
+    wanted, given = library.display_name(language), library.display_name(solution.language)
+    if not solution.fits:
+        return f"The simulator has no solution of this task, so this is only a sample of code, in {given}."
+    if solution.language != language:
+        return f"The simulator has no solution of this task in {wanted}. Here is a complete one in {given}."
+    return f"Here is a complete solution in {given}."
 
 
 def explain(block: CodeBlock) -> str:
@@ -71,6 +87,8 @@ _FACTS = (
     (r"\btry\b", "Errors are caught where they can be handled."),
     (r"\breturn\b", "`return` gives the result back to the caller."),
     (r"(?i)\bselect\b", "The query selects rows and leaves the data unchanged."),
+    (r"\bsorted\(", "`sorted` makes a new list in order and leaves the one that it was given as it is."),
+    (r"\bkey=lambda\b", "The `key` function computes, for each element, the value by which the order is decided."),
 )
 
 
@@ -101,14 +119,23 @@ def _refactored(block: CodeBlock) -> tuple[str, list[str]]:
 def _continue(task: str, history: list[tuple[str, str]], block: CodeBlock) -> str:
     language = language_of(task)
     if language and language != block.language:
-        question = next(question for question, answer in reversed(history) if code_blocks(answer))
-        ported = generate(question, language)
-        return f"The {block.language} code of the previous answer, ported to {language}.\n\n{ported}"
+        return _port(history, block, language)
     if _TESTS.search(task):
         return _add_tests(block)
     if _EXPLAIN.search(task):
         return f"About the code of the previous answer:\n\n{explain(block)}"
     return f"Based on the code of the previous answer.\n\n{refactor(block)}"
+
+
+def _port(history: list[tuple[str, str]], block: CodeBlock, language: str) -> str:
+    # "Now do it in Rust" after "now do it in Go": the problem is in the question before both.
+    questions = [question for question, answer in reversed(history) if code_blocks(answer)]
+    question = next((one for one in questions if library.find(one, language).fits), questions[0])
+    solution = library.find(question, language)
+    ported = generate(question, language)
+    if not solution.fits or solution.language != language:
+        return ported
+    return f"The {block.language} code of the previous answer, ported to {language}.\n\n{ported}"
 
 
 def _add_tests(block: CodeBlock) -> str:

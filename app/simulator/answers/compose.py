@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from app.simulator.answers.articles import answer_briefly, follow_up, shorten, write_article
+from app.simulator.answers.articles import REMARK, answer_briefly, follow_up, shorten, write_article
 from app.simulator.answers.code import answer_code
 from app.simulator.answers.obedience import Demands, find_demands, obey_in_text
 from app.simulator.answers.reading import (
@@ -21,6 +21,7 @@ from app.simulator.answers.reading import (
     topic_of,
 )
 from app.simulator.answers.schema import Filler
+from app.simulator.answers.short_answers import answer_shortly
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse
 from app.simulator.scripted_faults import Effect
 
@@ -52,8 +53,13 @@ def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) ->
 
 
 def write_text(prompt: Prompt) -> str:
-    """Writes the free text that answers the prompt."""
+    """Writes the free text that answers the prompt, with the remark unless the answer is right for certain."""
     task = task_of(prompt)
+    short = None if prompt.tool_results else answer_shortly(task)
+    return short or f"{_write_at_length(prompt, task)}\n\n{REMARK}"
+
+
+def _write_at_length(prompt: Prompt, task: str) -> str:
     history = previous_turns(prompt)
     sources = [number for number, _ in sources_of(prompt)]
     if prompt.tool_results:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
+from app.simulator.answers.arithmetic import solve
 from app.simulator.prompt import Prompt
 
+_REMEMBERED = 64  # texts: the same task is read several times for one answer, and again for the next step
 _BLOCK = re.compile(
     r'<<<data (?P<boundary>[0-9a-f]+) source="(?P<source>[^"]*)">>>\n(?P<body>.*?)\n<<<end (?P=boundary)>>>', re.S
 )
@@ -42,6 +45,11 @@ _LANGUAGES: tuple[tuple[str, str], ...] = (
     ("sql", r"\bsql\b|postgres|mysql|sqlite|\bselect\b.*\bfrom\b"),
     ("bash", r"\bbash\b|\bshell\b|\bsh script\b|\bcron\b"),
     ("c", r"\bin c\b|\bc (?:function|program|code)\b"),
+    # Languages without a solution here: their names count only where they name a language for certain.
+    *(
+        (name, rf"\b(?:in|into|to) {name}\b|\b{name} (?:function|program|code|script|class)\b")
+        for name in ("kotlin", "swift", "scala", "haskell", "perl", "lua", "elixir", "dart", "julia", "cobol", "r")
+    ),
 )
 
 
@@ -58,12 +66,14 @@ _CODE = re.compile(
     r"\b(code|coding|function|class|method|script|program|programm?e?|algorithm|refactor\w*|debug\w*|bug|compile\w*|regex|"
     r"regular expression|unit tests?|sql|query|api|endpoint|http server|dockerfile|makefile|implement\w*|python|"
     r"javascript|typescript|golang|rust|java|bash|recursion|recursive|fibonacci|fizzbuzz|quicksort|palindrome|"
-    r"binary search|linked list|json parser|stack trace|exception|snippet|decorator|c\+\+|c#|funktion|skript|código|"
+    r"binary search|linked list|json parser|stack trace|exception|snippet|decorator|debounce|primality|c\+\+|c#|"
+    r"funktion|skript|revers(?:e|es|ing) (?:a|the) (?:string|list|array)|código|"
     r"función|fonction)\b|```|\bdef \w+\(|=>|\bconsole\.log",
     re.I,
 )
 _WRITE = re.compile(
-    r"\b(articles?|blog|essays?|reports?|story|stories|poem|research\w*|summar\w+|overview|newsletter|press release|"
+    r"\b(articles?|blog|essays?|reports?|story|stories|poems?|haikus?|limericks?|research\w*|summar\w+|overview|"
+    r"newsletter|press release|"
     r"speech|letter|e-?mail|copy|paragraphs?|content|guide|compare|comparison|analy[sz]\w+|outline|draft|translate|"
     r"proofread|rewrite|whitepaper|review|trends?|history of|benefits|pros and cons|write about|introduction|tagline|"
     r"slogan|biography|describe|recommend\w*|brainstorm|itinerary|artikel|aufsatz|bericht|zusammenfass\w+|"
@@ -75,6 +85,14 @@ _PHYSICAL = re.compile(
     r"\b(bake|cook|bring|deliver|drive|pick up|fetch me|wash|clean my|walk my|feed my|water my|mow|iron my|laundry|"
     r"dishes|massage|hug|give me a ride|repair my|fix my (?:car|sink|roof|bike)|paint my|carry|pour|serve me|order me|"
     r"buy me|call me|phone my|teleport|fly me|haircut|babysit|back es mir|hol mir)\b",
+    re.I,
+)
+# A text whose form is named first is a text, also if it is about code.
+_PROSE = re.compile(
+    r"\b(?:write|draft|compose|create|prepare)\s+(?:me\s+|us\s+)?"
+    r"(?:(?!function|class|method|script|program|query|code|regex|tests?\b)[\w-]+\s+){0,4}?"
+    r"(?:article|essay|blog post|report|story|poem|haiku|limerick|newsletter|letter|speech|biography)s?\b"
+    r"(?=\s+(?:about|on|of|for|that|which|with|explaining|comparing|describing)\b|\s*[.,:;!?]|\s*$)",
     re.I,
 )
 _MAKING = re.compile(
@@ -136,10 +154,15 @@ def untrusted_of(prompt: Prompt) -> str:
     return "\n".join([*tools, *blocks])
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def intent_of(task: str) -> Intent:
     """Classifies the work that the text asks for."""
+    if solve(task) is not None:
+        return Intent.ASK  # before the check for words: a sum may have none
     if is_gibberish(task):
         return Intent.UNCLEAR
+    if _PROSE.search(task) and "```" not in task:
+        return Intent.WRITE
     # "Write a blog post about baking a cake" is a text, not a cake.
     if _PHYSICAL.search(task) and not _MAKING.search(task):
         return Intent.PHYSICAL
@@ -158,7 +181,8 @@ def is_gibberish(task: str) -> bool:
         return True
     # Only ASCII words: other scripts have vowels that the rule does not know.
     odd = [word for word in words if word.isascii() and _unpronounceable(word)]
-    return len(odd) * 2 > len(words) or (len(words) == 1 and len(words[0]) > 14)
+    # A sentence without spaces, as in Chinese, is one long word.
+    return len(odd) * 2 > len(words) or (len(words) == 1 and len(words[0]) > 14 and words[0].isascii())
 
 
 def _unpronounceable(word: str) -> bool:
@@ -167,6 +191,7 @@ def _unpronounceable(word: str) -> bool:
     return not re.search(r"[aeiouy]", word) or re.search(r"[bcdfghjklmnpqrstvwxz]{5,}", word) is not None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def language_of(text: str) -> str | None:
     """Returns the programming language that the text names; of "from Python to Go" it is the last."""
     found = [(match.end(), name) for name, pattern in _LANGUAGES for match in re.finditer(pattern, text, re.I)]

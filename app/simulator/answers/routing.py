@@ -74,6 +74,8 @@ def _score(name: str, described: dict[str, str], task: str, intent: Intent) -> f
         score += 4
     if intent in (Intent.WRITE, Intent.ASK) and _WRITING_AGENT.search(name):
         score += 3
+    if intent is Intent.WRITE and _CODE_AGENT.search(name):
+        score -= 4  # a text about code shares many words with it
     if intent is Intent.OTHER and _GENERAL_AGENT.search(name):
         score += 1.5
     if intent is Intent.OTHER and _WRITING_AGENT.search(name):

@@ -12,6 +12,7 @@ from typing import Any
 from app.simulator.answers.articles import first_sentence
 from app.simulator.answers.reading import Intent, intent_of, language_of, stems, task_of, title_case, topic_of
 from app.simulator.answers.routing import Choice, choose_agent
+from app.simulator.answers.short_answers import answer_shortly
 from app.simulator.prompt import Json, Prompt
 
 _DEEPEST = 8  # a schema may refer to itself: below this depth only required fields are filled
@@ -48,6 +49,11 @@ class Filler:
     @cached_property
     def topic(self) -> str:
         return topic_of(self.task)
+
+    @cached_property
+    def needs_facts(self) -> bool:
+        """Returns False for a task that a writer fulfils without knowing anything of the world."""
+        return answer_shortly(self.task) is None and not _FICTION.search(self.task)
 
     @cached_property
     def choice(self) -> Choice:
@@ -153,7 +159,7 @@ class Filler:
 
     def _truth(self, name: str) -> bool:
         if "search" in name or "research" in name:
-            return intent_of(self.task) in (Intent.WRITE, Intent.ASK, Intent.OTHER)
+            return self.needs_facts and intent_of(self.task) in (Intent.WRITE, Intent.ASK, Intent.OTHER)
         return not name.startswith(("is_unsafe", "refus", "error"))
 
     def _string(self, schema: Json, name: str) -> str:
@@ -188,10 +194,12 @@ class Filler:
         if self.urls and re.search(r"quer|url|source|link|cit", name):
             return list(self.urls)
         if re.search(r"quer|search", name):
-            if _FICTION.search(self.task):
+            if not self.needs_facts:
                 return []
             return [topic, f"{topic} latest developments", f"{topic} benefits and risks"]
         if re.search(r"section|outline|heading", name):
+            if not self.needs_facts:
+                return [title_case(topic)]
             return ["Background", f"How {topic} works", "Benefits", "Limits", "Outlook"]
         if re.search(r"step|plan|task|todo", name):
             return [f"Clarify what is needed for {topic}", "Collect the facts", "Write the answer"]

@@ -22,17 +22,20 @@ def simulator() -> Iterator[str]:
 
 @pytest.fixture
 def control(simulator: str) -> Iterator[httpx.Client]:
-    """Opens the control API; clears faults and calls around the test."""
+    """Opens the control API; clears faults, recordings and calls around the test."""
     with httpx.Client(base_url=simulator) as client:
         client.delete("/simulator/faults")
+        client.delete("/simulator/recordings")
         client.delete("/simulator/calls")
         yield client
         client.delete("/simulator/faults")
+        client.delete("/simulator/recordings")
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Removes the environment variables that the SDKs would read."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "TAVILY_API_KEY"):
+    names = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    for name in (*names, "TAVILY_API_KEY"):
         monkeypatch.delenv(name, raising=False)

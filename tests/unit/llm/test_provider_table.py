@@ -16,7 +16,7 @@ from app.llm.providers.openai_responses import Responses
 from app.settings import LLMSettings, ProviderSettings
 from app.settings.catalogue import PROVIDER_KEYS
 from app.simulator.chat import ChatCompletions
-from app.simulator.control import PROVIDERS as SIMULATED
+from app.simulator.credentials import PROVIDERS as SIMULATED
 from app.simulator.messages import Messages
 
 ROOT = Path(__file__).parents[3]
@@ -70,7 +70,7 @@ def test_keys_of_the_settings_are_those_of_the_table_and_of_the_search() -> None
 def test_provider_has_its_protocol_in_the_simulator(provider: Provider) -> None:
     path = PROVIDERS[provider].load(LLMSettings())("any-model").path
     assert path in DIALECTS, f"write a dialect for {path} in app/simulator, route it in server.py, and name it here"
-    assert DIALECTS[path].provider in SIMULATED, "add the provider to PROVIDERS in app/simulator/control.py"
+    assert DIALECTS[path].provider in SIMULATED, "add the provider to _REFUSALS in app/simulator/credentials.py"
 
 
 @each_provider

@@ -31,19 +31,37 @@ class Connection:
         return bool(self.sent) and self.sent[-1].get("more_body") is False
 
 
-async def respond(chunks: Sequence[bytes], *, transport: str | None = None) -> tuple[Connection, list[bool]]:
+async def respond(
+    chunks: Sequence[bytes], *, transport: str | None = None, chunks_per_write: int = 1
+) -> tuple[Connection, list[bool]]:
     connection, ends = Connection(), list[bool]()
-    response = ChunkedResponse(chunks, b"text/plain", ends.append, transport=transport)
+    response = ChunkedResponse(
+        chunks,
+        [(b"content-type", b"text/plain")],
+        ends.append,
+        status=418,
+        transport=transport,
+        chunks_per_write=chunks_per_write,
+    )
     await response({"type": "http"}, connection.receive, connection.send)
     return connection, ends
 
 
 async def test_all_chunks_are_sent_in_few_writes() -> None:
-    connection, ends = await respond([b"%d," % number for number in range(20)])
-    assert connection.body == b"".join(b"%d," % number for number in range(20))
+    chunks = [b"%d," % number for number in range(20)]
+    connection, ends = await respond(chunks, chunks_per_write=8)
+    assert connection.body == b"".join(chunks)
     assert connection.finished
-    assert len(connection.sent) < 10
+    assert len(connection.sent) == 1 + 3 + 1
     assert ends == [True]
+
+
+async def test_each_chunk_is_a_write_of_its_own() -> None:
+    connection, _ = await respond([b"a", b"bc", b""])
+    start, *writes, end = connection.sent
+    assert (start["status"], start["headers"]) == (418, [(b"content-type", b"text/plain")])
+    assert [write["body"] for write in writes] == [b"a", b"bc", b""]
+    assert end["body"] == b""
 
 
 @pytest.mark.parametrize("transport", ["reset", "stall"])

@@ -6,7 +6,9 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,12 +44,90 @@ def test_bash_snippets_parse(name: str, code: str) -> None:
         ("bash script to back up a folder", "bash", "tar -czf"),
         ("Write a function that checks palindromes", "python", "def is_palindrome"),
         ("Write a Ruby program that does something rare", "ruby", "def process"),
+        ("Write a debounce function in JavaScript", "javascript", "clearTimeout(timer)"),
+        ("debounce in TypeScript", "typescript", "ReturnType<typeof setTimeout>"),
+        ("TypeScript function that reverses a string", "typescript", "function reverseString"),
+        ("Check whether a number is prime, in Go", "go", "func IsPrime"),
+        ("JavaScript function that checks whether a number is prime", "javascript", "function isPrime"),
+        ("Reverse a string in Go", "go", "func ReverseString"),
+        ("Reverse a string in JavaScript", "javascript", "function reverseString"),
     ],
 )
 def test_generated_code_is_in_the_language(task: str, language: str, part: str) -> None:
     (block,) = code_blocks(answer_code(task, []))
     assert block.language == language
     assert part in block.code
+
+
+COMMON = (
+    "prime_check",
+    "reverse_string",
+    "reverse_words",
+    "reverse_list",
+    "addition",
+    "debounce",
+    "fibonacci",
+    "sorting",
+)
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_common_problem_is_solved_in_three_languages(name: str) -> None:
+    assert problems()[name].codes.keys() >= {"python", "javascript", "go"}
+
+
+@pytest.mark.parametrize(("asked", "named"), [("Kotlin", "Kotlin"), ("C#", "C#"), ("Haskell", "Haskell")])
+def test_language_without_a_solution_gets_python_and_a_remark(asked: str, named: str) -> None:
+    answer = answer_code(f"Write a function in {asked} that checks whether a number is prime", [])
+    assert answer.startswith(
+        f"The simulator has no solution of this task in {named}. Here is a complete one in Python."
+    )
+    (block,) = code_blocks(answer)
+    assert (block.language, "def is_prime" in block.code) == ("python", True)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Write a Python program that does something rare",
+        "Write a Python function that sends an email",
+        "Write a Python function that sorts a list of dictionaries by a key",
+        "Write a Python function that checks whether a list has an even length",
+        "Write a Python decorator that measures time",
+        "Write a Python function that reads a table of a database",
+    ],
+)
+def test_sample_is_not_passed_off_as_a_solution(task: str) -> None:
+    answer = answer_code(task, [])
+    assert answer.startswith("The simulator has no solution of this task, so this is only a sample of code, in Python.")
+    assert "complete solution" not in answer
+
+
+def test_debounced_python_function_runs_once_with_the_last_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[FakeTimer] = []
+
+    class FakeTimer:
+        def __init__(self, seconds: float, function: Callable[..., None], given: Sequence[str], _: object) -> None:
+            self.run: Callable[[], None] | None = lambda: function(*given)
+            timers.append(self)
+
+        def start(self) -> None:
+            assert self.run is not None
+
+        def cancel(self) -> None:
+            self.run = None
+
+    monkeypatch.setattr("threading.Timer", FakeTimer)
+    defined: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(problems()["debounce"].codes["python"], "debounce", "exec"), defined)  # noqa: S102 - our own file
+    ran: list[str] = []
+    search = defined["debounce"](0.5)(ran.append)
+    for text in ("a", "ab", "abc"):
+        search(text)
+    for timer in timers:
+        if timer.run is not None:
+            timer.run()
+    assert ran == ["abc"]
 
 
 def test_generated_python_runs(tmp_path: Path) -> None:
@@ -83,6 +163,29 @@ def test_follow_up_ports_the_earlier_code() -> None:
     answer = answer_code("Now do it in Go", history)
     assert "ported to go" in answer
     assert "func Fibonacci" in answer
+
+
+def test_second_port_knows_the_first_question() -> None:
+    task = "Write a Python function for Fibonacci numbers"
+    history = [(task, answer_code(task, []))]
+    history.append(("Now do it in Go", answer_code("Now do it in Go", history)))
+    answer = answer_code("Now do it in Rust", history)
+    assert "ported to rust" in answer
+    assert "fn fibonacci" in answer
+
+
+def test_port_into_a_language_without_a_solution_says_so() -> None:
+    task = "Write a Python function for Fibonacci numbers"
+    answer = answer_code("Now do it in Kotlin", [(task, answer_code(task, []))])
+    assert answer.startswith("The simulator has no solution of this task in Kotlin.")
+    assert "ported" not in answer
+
+
+def test_new_problem_in_a_session_is_no_follow_up() -> None:
+    task = "Write a Python function for Fibonacci numbers"
+    answer = answer_code("Write a function that checks whether a number is prime", [(task, answer_code(task, []))])
+    assert "def is_prime" in answer
+    assert "previous answer" not in answer
 
 
 def test_follow_up_adds_tests_to_the_earlier_code() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from app.agents.content.prompts import PLAN_SYSTEM, WRITE_SYSTEM
+from app.simulator.answers.articles import REMARK
 from app.simulator.answers.compose import VERBOSE_CHARACTERS, compose_answer
+from app.simulator.answers.reading import code_blocks
 from app.simulator.injections import FORBIDDEN_TOOLS, FOREIGN_HOSTS, PAGES
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
 from app.simulator.scripted_faults import Effect
@@ -49,6 +52,63 @@ def test_follow_up_uses_the_previous_answer() -> None:
     assert len(shorter) < len(first) / 2
     more = answer(*history, Turn("user", "What does that mean for beginners?")).text
     assert "previous answer about Green tea" in more
+
+
+@pytest.mark.parametrize(
+    ("task", "paragraphs", "sentences"),
+    [
+        ("Summarise it in two sentences", 1, 2),
+        ("Cut that down to three short sentences", 1, 3),
+        ("Make it one paragraph", 1, 4),
+        ("Rewrite the article in two paragraphs", 2, 8),
+    ],
+)
+def test_follow_up_has_the_length_that_was_asked_for(task: str, paragraphs: int, sentences: int) -> None:
+    first = answer(WRITER, ARTICLE).text
+    text = answer(WRITER, ARTICLE, Turn("assistant", first), Turn("user", task)).text
+    *kept, remark = text.split("\n\n")
+    assert len(kept) == paragraphs
+    assert sum(len(re.findall(r"[.!?](?:\s|$)", paragraph)) for paragraph in kept) == sentences
+    assert remark == REMARK
+
+
+CODER = Turn("system", "You are a senior software engineer.")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        (WRITER, ARTICLE),
+        (Turn("user", "What is the capital of France?"),),
+        (CODER, Turn("user", "Write a Python function that checks whether a number is prime")),
+        (CODER, Turn("user", "Explain this: ```python\nprint(1)\n```")),
+        (CODER, Turn("user", "Refactor this: ```python\ndef f(x):\n  return x\n```")),
+        (CODER, Turn("user", "Write a program that does something rare")),
+        (ARTICLE, Turn("tool", "Tea is a drink.")),
+        (Turn("system", "You summarise texts."), ARTICLE),
+    ],
+)
+def test_made_up_answer_says_once_and_outside_of_code_where_it_comes_from(turns: tuple[Turn, ...]) -> None:
+    text = answer(*turns).text
+    assert text.endswith(f"\n\n{REMARK}")
+    assert text.count(REMARK) == 1
+    assert not any("simulator" in block.code for block in code_blocks(text))
+
+
+def test_remark_of_an_earlier_answer_is_not_taken_up() -> None:
+    first = answer(WRITER, ARTICLE).text
+    for task in ("Make it shorter", "Make a bullet list of it", "What does that mean for beginners?"):
+        assert answer(WRITER, ARTICLE, Turn("assistant", first), Turn("user", task)).text.count("simulator") == 1
+
+
+@pytest.mark.parametrize("task", ["What is 2+2?", "Write a haiku about rain", "Translate 'Good morning' into German"])
+def test_answer_that_is_right_has_no_remark(task: str) -> None:
+    assert "simulator" not in answer(WRITER, Turn("user", task)).text
+
+
+def test_program_that_answers_a_short_task_is_code() -> None:
+    text = answer(CODER, Turn("user", "Write a Python program that computes 2+2")).text
+    assert "```python" in text
 
 
 def test_tool_is_called_and_its_result_used() -> None:

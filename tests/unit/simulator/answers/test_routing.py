@@ -33,6 +33,14 @@ def choose(task: str, names: tuple[str, ...] = NAMES) -> tuple[str, float]:
         ("Create a SQL query for the top ten customers", "CodeAgent"),
         ("refactor this: def f(x): return x+1", "CodeAgent"),
         ("Translate this letter into French", "TranslationAgent"),
+        ("Translate 'Good morning' into German", "TranslationAgent"),
+        ("Write a haiku about code", "ContentAgent"),
+        ("Write an article about Python", "ContentAgent"),
+        ("Write a blog post about SQL query tuning", "ContentAgent"),
+        ("Write a Python program that prints a report", "CodeAgent"),
+        ("Write a Python report generator", "CodeAgent"),
+        ("Reverse a string", "CodeAgent"),
+        ("2+2", "ContentAgent"),
         ("Handle my general affairs in several steps", "WorkflowAgent"),
     ],
 )
@@ -49,6 +57,10 @@ def test_nobody_can_do_the_impossible(task: str) -> None:
     name, confidence = choose(task)
     assert name == "Unknown"
     assert confidence < 0.5
+
+
+def test_sentence_without_spaces_is_not_gibberish() -> None:
+    assert choose("请写一篇关于太阳能发电的简短介绍文章谢谢")[0] != "Unknown"
 
 
 def test_without_unknown_the_confidence_is_low() -> None:

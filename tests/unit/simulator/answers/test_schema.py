@@ -55,6 +55,13 @@ def test_value_is_valid_for_any_task(task: str) -> None:
     schema.model_validate(fill(schema.model_json_schema(), task))
 
 
+@pytest.mark.parametrize("task", ["What is 2+2?", "Write a haiku about rain", "Translate 'Good morning' into German"])
+def test_task_that_needs_no_facts_is_planned_without_a_search(task: str) -> None:
+    plan = fill(ArticlePlan.model_json_schema(), task)
+    assert plan["queries"] == []
+    assert len(plan["outline"]) == 1
+
+
 def test_recursive_schema_ends() -> None:
     value = fill(Tree.model_json_schema(), "Write an article about bees")
     assert len(value["leaves"]) == 2
