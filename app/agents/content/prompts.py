@@ -1,8 +1,6 @@
-"""ContentAgent's prompts, and its note on a text that rests on no search."""
+"""ContentAgent's prompts."""
 
 from __future__ import annotations
-
-from app.agents.content.state import SearchOutcome
 
 PLAN_SYSTEM = """\
 You plan a text that another writer will write. Today is {today}.
@@ -66,16 +64,5 @@ SOURCE = """\
 {page}"""
 
 PUBLISHED = "Published: {date}\n"
-
-NOT_SEARCHED = (
-    "> **Written without a web search**, because {reason}. It rests on the model's own knowledge alone: check facts "
-    "and figures before you rely on them."
-)
-
-REASONS = {
-    SearchOutcome.NOT_CONFIGURED: "no search provider is configured here",
-    SearchOutcome.UNAVAILABLE: "the search provider could not be used at the time",
-    SearchOutcome.NOTHING_FOUND: "the search found no usable pages",
-}
 
 SOURCES_HEADING = "## Sources"

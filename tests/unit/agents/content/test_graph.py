@@ -124,6 +124,15 @@ async def test_a_text_that_needs_no_facts_is_not_searched_for_and_has_no_note(
     assert journal.step("plan#1").output["search_outcome"] == SearchOutcome.NOT_NEEDED
 
 
+async def test_the_note_is_in_the_language_of_the_text_or_else_of_the_task(agent: ContentAgent) -> None:
+    german = ScriptedLLM(drawn("mond"), "Der Mond ist ein Himmelskörper und die Erde auch.")
+    output = await agent.run(build_context(german, task="Write about the moon and its phases"))
+    assert output.content.startswith("> **Ohne Websuche geschrieben**, weil hier kein Suchdienst eingerichtet ist.")
+    short = ScriptedLLM(drawn("lune"), "384 400 km.")
+    output = await agent.run(build_context(short, task="Quelle est la distance de la Terre à la Lune ?"))
+    assert output.content.startswith("> **Rédigé sans recherche sur le Web**")
+
+
 async def test_a_short_answer_takes_few_searches_and_little_of_each_page(agent: ContentAgent) -> None:
     plan = {"title": "Capital", "outline": [], "queries": ["one", "two", "three"]}
     llm = ScriptedLLM(plan, "Canberra [1].")
