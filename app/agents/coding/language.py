@@ -76,7 +76,7 @@ def _choose(blocks: Sequence[FencedBlock], asked: AskedLanguages, *, hinted: Seq
         _asked_for(sizes, asked, untagged=untagged)
         or _largest(sizes, _programs(sizes) & asked.named)
         or _largest(sizes, _programs(sizes))
-        or (_only_one_asked(asked) if untagged else None)
+        or (_only_one_asked(asked, is_all_code=not sizes) if untagged else None)
         or min(hinted, key=KINDS.__getitem__, default=None)
         or _largest(sizes, sizes.keys() & {asked.port_target})
         or _largest(sizes, {name for name in sizes if KINDS[name] is Kind.SETTING})
@@ -94,9 +94,12 @@ def _asked_for(sizes: Counter[str], asked: AskedLanguages, *, untagged: bool) ->
     return wanted[0] if wanted else None
 
 
-def _only_one_asked(asked: AskedLanguages) -> str | None:
-    """Returns the language of code without a tag: the one that is wanted or named; None if there are several."""
-    candidates = _programs(asked.wanted) or _programs(asked.named) or set(asked.wanted)
+def _only_one_asked(asked: AskedLanguages, *, is_all_code: bool) -> str | None:
+    """Returns the language of code without a tag: the one that is wanted; None if there are several.
+
+    One that is only named counts if nothing is tagged: beside commands, code without a tag is mostly their output.
+    """
+    candidates = _programs(asked.wanted) or (_programs(asked.named) if is_all_code else set()) or set(asked.wanted)
     return next(iter(candidates)) if len(candidates) == 1 else None
 
 

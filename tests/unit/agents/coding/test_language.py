@@ -79,6 +79,8 @@ ASKED: Sequence[tuple[str, str, str | None]] = [
     ("escribe un script en bash", block("", 3), "bash"),
     ("Compare Python and Ruby", block("", 3), None),
     ("Are you ready to go?", block("", 3), None),
+    ("Explain Python decorators", block("", 3), "python"),
+    ("Install Python on Ubuntu", block("bash", 1) + block("", 9), "bash"),
     # A language that the task names but the answer does not use.
     ("I know Python. How do I sort in Go?", block("go", 3), "go"),
     ("Write it in Haskell", block("python", 3), "python"),
