@@ -44,7 +44,8 @@ PORTS = re.compile(
 MAKES_BEFORE = re.compile(
     r"(?:\b(?:write|give|create|generate|show|make|draw|build|produce|provide|need|want|schreib\w*|erstell\w*|"
     r"gib|zeig\w*|zeichne|brauche|écris|écrivez|donne\w*|crée\w*|génère|dessine|escrib\w*|dame|crea(?:me|r|te)?|"
-    r"genera(?:me|r)?|dibuja|escrev\w*|cri[ae]|ger[ae]|scriv\w*|dammi|disegna|schrijf|maak|geef|napisz|stwórz|napiš|vytvoř|напиши\w*|создай\w*|"
+    r"genera(?:me|r)?|dibuja|escrev\w*|cri[ae]|ger[ae]|scriv\w*|dammi|disegna|schrijf|maak|geef|"
+    r"napisz|stwórz|napiš|vytvoř|напиши\w*|создай\w*|"
     r"сделай\w*|покажи|нарисуй|yaz|oluştur|اكتب|أنشئ|بنویس|viết|tạo|buat\w*|tulis\w*)\b(?:\s+[^\s.!?:;,]+){0,4}\s*"
     r"|(?:写|寫|生成|画|畫|给|給|创建|作)[^。！？\n]{0,6})$",  # noqa: RUF001 - marks of Chinese
     re.IGNORECASE,
