@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from app.agents.fixed_texts import fixed_texts_for
 from app.agents.summary import summarise
 from app.domain.agent import AgentOutput
 from app.domain.task import (
@@ -64,7 +65,7 @@ def failed(run: RunContext, error: TaskError, *, keep_texts: bool) -> Ending:
     text = run.journal.latest_text() if keep_texts else None
     answer = None
     if text is not None:
-        answer = TaskResult.of(text, summary="Partial answer: the task failed before it was complete.")
+        answer = TaskResult.of(text, summary=fixed_texts_for(text, run.task.task).partial)
     update = run.journal.take_update()
     return Ending(TaskStatus.FAILED.value, partial(run.claims.fail, run.held.claim, update, error, answer))
 

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class SearchHit:
-    """One page that the search returned. `excerpt` is untrusted text, already cleaned and capped."""
+    """One page that the search returned. `excerpt` is untrusted text, already cleaned and capped.
+
+    `published` is the day of publication, if the provider gives it.
+    """
 
     title: str
     url: str
     source: str
     excerpt: str
+    published: date | None = None
 
 
 class SearchTool(Protocol):

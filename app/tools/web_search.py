@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
+from email.utils import parsedate
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +44,7 @@ class _Page(BaseModel):
     title: str = ""
     url: str
     content: str = ""
+    published_date: object = None
 
 
 class _RateLimited(SearchUnavailable):
@@ -210,7 +213,19 @@ def _read_hit(result: Any) -> SearchHit | None:
         url=page.url,
         source=host.removeprefix("www."),
         excerpt=clean(page.content, limit=EXCERPT_CHARACTERS),
+        published=_read_day(page.published_date),
     )
+
+
+def _read_day(published: object) -> date | None:
+    """Reads the day from the form of mail headers, in which Tavily dates news, or of ISO 8601; None for others."""
+    if not isinstance(published, str):
+        return None
+    mail = parsedate(published)
+    try:
+        return date(*mail[:3]) if mail else date.fromisoformat(published[:10])
+    except ValueError:
+        return None  # a page without its day is as good as most
 
 
 def _from_status(status: int) -> SearchError:

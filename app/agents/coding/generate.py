@@ -22,5 +22,5 @@ async def generate(state: CodeState, runtime: Runtime[AgentContext]) -> dict[str
     ]
     # Streamed: an unstreamed answer of some thousand tokens would hit the timeout after it was billed.
     completion = await runtime.context.llm.chat(messages, role=ModelRole.CODE)
-    content, language = read_language(completion.text)
+    content, language = read_language(completion.text, task=state["task"])
     return {"content": content, "code_language": language}

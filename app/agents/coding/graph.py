@@ -15,8 +15,9 @@ CARD = AgentCard(
     name="CodeAgent",
     agent_type="code",
     description=(
-        "Writes, explains, reviews, debugs and refactors source code, scripts, queries and configuration in any "
-        "programming language. Its answer is code or is about code. It does not run anything."
+        "Writes, explains, reviews, debugs, tests, refactors and ports source code, scripts, queries, regular "
+        "expressions and configuration (YAML, JSON, Dockerfiles) in any programming language, and answers questions "
+        "about programming. Its answer is code or is about code. It does not run anything."
     ),
     version="1.0.0",
 )

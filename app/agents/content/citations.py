@@ -17,6 +17,7 @@ from langgraph.runtime import Runtime
 from app.agents.base import AgentContext
 from app.agents.content import prompts
 from app.agents.content.links import REMOVED, find_addresses, is_reserved, replace_addresses, url_key
+from app.agents.content.search_note import build_search_note
 from app.agents.content.source_list import without_source_list
 from app.agents.content.state import CitationState, ContentState, SearchOutcome, Source
 
@@ -50,7 +51,7 @@ async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -
     citations = [
         CitationState(source=source["site"], title=source["title"], url=source["url"]) for source in checked.cited
     ]
-    content = assemble(checked, outcome=SearchOutcome(state["search_outcome"]))
+    content = assemble(checked, outcome=SearchOutcome(state["search_outcome"]), task=state["task"])
     return {"content": content, "citations": citations}
 
 
@@ -68,11 +69,10 @@ def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
     return CheckedText(text=text.strip(), cited=tuple(check_pass.cited.values()), dropped=check_pass.dropped)
 
 
-def assemble(checked: CheckedText, *, outcome: SearchOutcome) -> str:
+def assemble(checked: CheckedText, *, outcome: SearchOutcome, task: str = "") -> str:
     """Builds the answer: a note if the text rests on no search, the text, and the list of the sources that it cites."""
-    reason = prompts.REASONS.get(outcome)
-    parts = [prompts.NOT_SEARCHED.format(reason=reason)] if reason else []
-    parts.append(checked.text)
+    note = build_search_note(outcome, text=checked.text, task=task)
+    parts = [note, checked.text] if note else [checked.text]
     if checked.cited:
         lines = [f"{number}. {source['title']} — {source['url']}" for number, source in enumerate(checked.cited, 1)]
         parts.append("\n".join([prompts.SOURCES_HEADING, "", *lines]))

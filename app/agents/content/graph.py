@@ -23,8 +23,10 @@ CARD = AgentCard(
     name="ContentAgent",
     agent_type="content",
     description=(
-        "Researches and writes text for people: articles, reports, summaries, comparisons, answers to questions about "
-        "the world, letters, stories. Searches the web and cites its sources. Its answer is prose, not source code."
+        "Writes text for people and works on text: articles, reports, comparisons, letters, stories, poems; answers to "
+        "questions about the world; translation, summaries, proofreading; extraction of facts from a text, also as a "
+        "table or as JSON; calculations; small talk. Searches the web and cites its sources where facts matter. Its "
+        "answer is text or data, not source code."
     ),
     version="1.0.0",
     tools=("web_search",),

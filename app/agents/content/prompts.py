@@ -1,25 +1,35 @@
-"""ContentAgent's prompts, and its note on a text that rests on no search."""
+"""ContentAgent's prompts."""
 
 from __future__ import annotations
-
-from app.agents.content.state import SearchOutcome
 
 PLAN_SYSTEM = """\
 You plan a text that another writer will write. Today is {today}.
 
 - title: the working title, in the language of the user's request.
-- outline: the headings or parts, in order; one entry is enough for a short text.
-- queries: at most {max_queries} web searches whose results the writer needs, each on another aspect, short, without \
-quotation marks. Give none only when facts do not matter (fiction, poems, rewriting a text the user gave).
+- outline: the headings or parts, in order; empty if a few sentences or lines do, as for a question about one fact.
+- queries: the web searches whose results the writer needs, each on another aspect, short, without quotation marks: at \
+most {max_short_queries} for a short answer, at most {max_queries} for a long text. None if no fact has to be looked \
+up: stories and poems, small talk, calculation, and work on a text that the user gave or that stands above \
+(translating, rewriting, summarising, extracting, converting).
 """
 
 WRITE_SYSTEM = """\
-You write well-structured, accurate long-form text in Markdown. Today is {today}.
+You are a writer of accurate, well-structured text in Markdown. Today is {today}.
 
-- Do what the user asks for as to language, form, length and tone; where they say nothing, write a thorough article \
-with headings.
-- Write the text only: no remarks on your work, no list of sources at the end (it is added for you).
+- Write in the language of the user's request, or in the one that they ask for. Do what they ask for as to form, \
+length and tone.
+- Do all that they ask for: of two wishes, such as a program and its history, fulfil both. If a request can be read \
+in several ways, choose the likeliest and say in one sentence what you assumed.
+- Write the text only: no other remarks on your work, no list of sources at the end (it is added for you).
 {grounding}"""
+
+SHORT = """\
+- If they say nothing about form and length, answer at once, in as few sentences as serve, without headings.
+"""
+
+LONG = """\
+- If they say nothing about form and length, write a thorough article with headings.
+"""
 
 WITH_SOURCES = """\
 - Rest every fact on the numbered sources and cite them right behind it by number, such as [2] or [1][3]. Use no other \
@@ -53,15 +63,6 @@ SOURCE = """\
 [{number}]:
 {page}"""
 
-NOT_SEARCHED = (
-    "> **Written without a web search**, because {reason}. It rests on the model's own knowledge alone: check facts "
-    "and figures before you rely on them."
-)
-
-REASONS = {
-    SearchOutcome.NOT_CONFIGURED: "no search provider is configured here",
-    SearchOutcome.UNAVAILABLE: "the search provider could not be used at the time",
-    SearchOutcome.NOTHING_FOUND: "the search found no usable pages",
-}
+PUBLISHED = "Published: {date}\n"
 
 SOURCES_HEADING = "## Sources"

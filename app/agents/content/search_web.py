@@ -52,10 +52,14 @@ def number_sources(results: Sequence[Sequence[SearchHit]]) -> list[Source]:
         key = url_key(hit.url)
         if key is not None and is_citable(hit.url):
             first.setdefault(key, hit)
-    return [
-        Source(number=number, title=clean_title(hit.title), url=hit.url, site=hit.source, excerpt=hit.excerpt)
-        for number, hit in enumerate(list(first.values())[:MAX_SOURCES], start=1)
-    ]
+    return [_source(number, hit) for number, hit in enumerate(list(first.values())[:MAX_SOURCES], start=1)]
+
+
+def _source(number: int, hit: SearchHit) -> Source:
+    source = Source(number=number, title=clean_title(hit.title), url=hit.url, site=hit.source, excerpt=hit.excerpt)
+    if hit.published is not None:
+        source["published"] = hit.published.isoformat()
+    return source
 
 
 def _interleaved(results: Sequence[Sequence[SearchHit]]) -> Iterator[SearchHit]:

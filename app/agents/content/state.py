@@ -19,13 +19,17 @@ class SearchOutcome(StrEnum):
 
 
 class Source(TypedDict):
-    """A page that the search returned, under the number by which the writer cites it (from 1)."""
+    """A page that the search returned, under the number by which the writer cites it (from 1).
+
+    `published` is its day of publication in the form of ISO 8601, if the search told it.
+    """
 
     number: int
     title: str
     url: str
     site: str
     excerpt: str
+    published: NotRequired[str]
 
 
 class CitationState(TypedDict):

@@ -9,12 +9,14 @@ from langgraph.runtime import Runtime
 
 from app.agents.base import AgentContext
 from app.agents.content import prompts
+from app.agents.content.plan import is_short
 from app.agents.content.state import ContentState, Source
 from app.agents.history import to_chat
 from app.llm.interface import ChatMessage, ModelRole
 from app.tools.untrusted import enclose
 
 PAGE_CHARACTERS = 2_500
+SHORT_PAGE_CHARACTERS = 1_000  # of each page for a short answer: ten pages make some 2,500 tokens
 
 
 async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
@@ -26,22 +28,25 @@ async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str
 def build_messages(state: ContentState) -> list[ChatMessage]:
     sources = state["sources"]
     grounding = prompts.WITH_SOURCES if sources else prompts.WITHOUT_SOURCES
+    short = is_short(state["outline"])
     outline = "\n".join(f"- {heading}" for heading in state["outline"])
     request = prompts.TASK.format(task=state["task"], title=state["title"], outline=outline)
     if sources:
-        request += prompts.SOURCES.format(sources=_numbered(sources))
-    return [
-        ChatMessage("system", prompts.WRITE_SYSTEM.format(today=state["today"], grounding=grounding)),
-        *to_chat(state["history"]),
-        ChatMessage("user", request),
-    ]
+        limit = SHORT_PAGE_CHARACTERS if short else PAGE_CHARACTERS
+        request += prompts.SOURCES.format(sources=_numbered(sources, limit=limit))
+    length = prompts.SHORT if short else prompts.LONG
+    system = prompts.WRITE_SYSTEM.format(today=state["today"], grounding=length + grounding)
+    return [ChatMessage("system", system), *to_chat(state["history"]), ChatMessage("user", request)]
 
 
-def _numbered(sources: Sequence[Source]) -> str:
+def _numbered(sources: Sequence[Source], *, limit: int) -> str:
     return "\n\n".join(
-        prompts.SOURCE.format(
-            number=source["number"],
-            page=enclose(f"{source['title']}\n{source['excerpt']}", source=source["url"], limit=PAGE_CHARACTERS),
-        )
+        prompts.SOURCE.format(number=source["number"], page=enclose(_page(source), source=source["url"], limit=limit))
         for source in sources
     )
+
+
+def _page(source: Source) -> str:
+    published = source.get("published")
+    dated = prompts.PUBLISHED.format(date=published) if published else ""
+    return f"{source['title']}\n{dated}{source['excerpt']}"

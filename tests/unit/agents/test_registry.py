@@ -12,6 +12,11 @@ from app.agents.registry import AgentRegistry, build_registry
 from app.errors import AgentUnavailable, ConfigurationError
 from app.settings import AgentSettings
 
+# The router decides by the cards alone: a kind of task that none of them names has no home.
+KINDS_OF_TASKS = {
+    "ContentAgent": ("article", "translation", "extraction", "calculation", "small talk", "JSON", "questions", "poems"),
+    "CodeAgent": ("code", "queries", "regular expressions", "configuration", "debugs", "ports", "questions"),
+}
 AGENT = """
 from app.domain.agent import AgentCard, AgentOutput
 
@@ -133,3 +138,9 @@ def test_what_is_wrong_with_a_plugin_is_said_with_its_reference(plugins: Path, r
     with pytest.raises(ConfigurationError, match=message) as caught:
         build(reference)
     assert caught.value.message.startswith(f"AGENT_PLUGINS: {reference}")
+
+
+@pytest.mark.parametrize(("agent", "kinds"), KINDS_OF_TASKS.items())
+def test_the_cards_name_the_kinds_of_tasks_that_people_have(agent: str, kinds: tuple[str, ...]) -> None:
+    description = build_registry(AgentSettings()).get(agent).card.description
+    assert [kind for kind in kinds if kind not in description] == []

@@ -34,6 +34,58 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert clean(text, limit=100) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم",  # noqa: RUF001 - Persian
+        "کتاب\u200cها و PDF\u200cها و ۲۰\u200cساله",  # noqa: RUF001 - Persian
+        "ه\u200d.ش",  # noqa: RUF001 - Persian
+        "क्\u200dष और क्\u200cष",  # Hindi
+        "ശ്\u200dരീ അവന്\u200d വന്നു",  # Malayalam
+        "ශ්\u200dරී ලංකා",  # Sinhala
+        "র\u200d্যাব",  # Bengali
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 family",
+        "\U0001f469\U0001f3fd\u200d\U0001f680",
+        "\u2764\ufe0f\u200d\U0001f525 and \u2764\ufe0f",
+        "\U0001f3f3\ufe0f\u200d\U0001f308",
+        "press 1\ufe0f\u20e3",
+    ],
+)
+def test_joiners_stay_where_words_and_pictures_are_spelt_with_them(text: str) -> None:
+    assert clean(text, limit=100) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("a\u200cb\u200dc", "abc"),
+        ("1\u200d2 1\ufe0f2", "12 12"),
+        ("م\u200c\u200cن", "من"),
+        ("م\u200c\u200d\u200c\u200cن", "من"),
+        ("م\u200c\u200bن", "من"),
+        ("م\u200c ن", "م ن"),
+        ("क्\u200d\u200d\u200dष", "क्ष"),
+        ("\U0001f600\u200d\u200d\U0001f600", "\U0001f600\U0001f600"),
+        ("\U0001f600\u200dab", "\U0001f600ab"),
+        ("\U0001f600\ufe0f\ufe0f\ufe00", "\U0001f600"),
+        ("\U0001f600\U000e0041\U000e0042", "\U0001f600"),
+        ("\U0001f600\ufe01\U000e0101", "\U0001f600"),
+        ("م\u202eن\u2066", "من"),
+        ("漢\u200d字\ufe0f", "漢字"),
+        ("\u200c\u200d\ufe0f", ""),
+    ],
+)
+def test_joiners_that_hide_something_are_removed(text: str, visible: str) -> None:
+    assert clean(text, limit=100) == visible
+
+
+@given(st.text(alphabet="aم्क\u200c\u200d\ufe0f\u200b1\u20e3\U0001f600\n ", max_size=60), st.integers(0, 60))
+def test_cleaning_joiners_is_stable_and_no_run_of_them_survives(text: str, limit: int) -> None:
+    cleaned = clean(text, limit=limit)
+    assert clean(cleaned, limit=limit).strip() == cleaned.strip()
+    assert not re.search("[\u200b\u200c]{2}|\u200d[\u200c\u200d\ufe0f]|\ufe0f[\u200c\ufe0f]", cleaned)
+
+
 @pytest.mark.parametrize("ending", ["\r\n", "\r", "\u2028", "\u2029", "\x85"])
 def test_every_line_end_is_a_line_feed(ending: str) -> None:
     assert clean(f"a{ending}b", limit=9) == "a\nb"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,25 @@ async def test_hits_come_out_clean() -> None:
     assert (hit.title, hit.url, hit.source) == ("Bees", PAGE["url"], "example.org")
     assert hit.excerpt == "x" * EXCERPT_CHARACTERS
     assert rig.count("ok") == 1
+
+
+@pytest.mark.parametrize(
+    ("published", "day"),
+    [
+        ("Sun, 01 Mar 2026 08:15:00 GMT", date(2026, 3, 1)),
+        ("2026-03-01T08:15:00Z", date(2026, 3, 1)),
+        ("2026-03-01", date(2026, 3, 1)),
+        ("2026-13-01", None),
+        ("Sun, 31 Feb 2026 08:15:00 GMT", None),
+        ("last week", None),
+        ("", None),
+        (None, None),
+        (1_772_000_000, None),
+    ],
+)
+def test_a_page_has_its_day_if_the_provider_tells_it(published: object, day: date | None) -> None:
+    (hit,) = read_hits({"results": [{**PAGE, "published_date": published}]})
+    assert hit.published == day
 
 
 async def test_request_carries_query_key_and_request_id() -> None:

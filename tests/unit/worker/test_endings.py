@@ -134,6 +134,16 @@ async def test_a_failed_task_keeps_its_newest_text_if_it_may(keep_texts: bool, k
     assert (partial.raw_output if partial is not None else None) == kept
 
 
+async def test_the_summary_of_a_partial_answer_is_in_its_language() -> None:
+    harness = RunHarness()
+    await harness.record("Der Text ist noch nicht fertig, und das ist")
+
+    await retried_or_failed(harness.context, UnknownTaskType("nobody can"), SETTINGS).write()
+
+    ((_, (_, _, _, partial), _),) = harness.claims.writes
+    assert partial.summary == "Teilantwort: Die Aufgabe ist gescheitert, bevor sie fertig war."
+
+
 async def test_a_transient_failure_requeues_the_task_with_its_error() -> None:
     harness = RunHarness()
 

@@ -20,6 +20,19 @@ async def test_code_comes_with_its_language() -> None:
     assert [message.role for message in llm.calls[0].messages] == ["system", "user"]
 
 
+async def test_the_language_that_the_task_asks_for_counts() -> None:
+    llm = ScriptedLLM("```js\nlet a = 1\nlet b = 2\n```\n```ts\nlet a: number\n```")
+    output = await CodeAgent().run(build_context(llm, task="Port this JavaScript to TypeScript: let a = 1"))
+    assert output.code_language == "typescript"
+
+
+async def test_the_inputs_of_the_step_stay_as_they_were_in_version_0_1() -> None:
+    """A run that another version began is resumed during a rollout: other inputs would pay for the answer again."""
+    journal = MemoryJournal()
+    await CodeAgent().run(build_context(ScriptedLLM("x"), task="Sort", journal=journal))
+    assert journal.step("generate#1").input_hash.startswith("7f8d6a452282cabb")
+
+
 async def test_an_answer_without_code_has_no_language() -> None:
     assert (await CodeAgent().run(build_context(ScriptedLLM("It depends.")))).code_language is None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from app.agents.content import prompts
 from app.agents.content.graph import ContentAgent
 from app.agents.content.state import SearchOutcome
 from app.agents.testing import MemoryJournal, ScriptedLLM, ScriptedSearch, build_context, build_hit
@@ -113,12 +114,65 @@ async def test_a_search_that_finds_nothing_is_said(agent: ContentAgent) -> None:
     assert "because the search found no usable pages" in output.content
 
 
-async def test_a_text_that_needs_no_facts_is_not_searched_for(agent: ContentAgent) -> None:
+@pytest.mark.parametrize("available", [True, False])
+async def test_a_text_that_needs_no_facts_is_not_searched_for_and_has_no_note(
+    agent: ContentAgent, available: bool
+) -> None:
     journal = MemoryJournal()
     llm = ScriptedLLM(drawn(" ", ""), "Roses are red.")
-    output = await agent.run(build_context(llm, search=ScriptedSearch(), journal=journal))
+    output = await agent.run(build_context(llm, search=ScriptedSearch(available=available), journal=journal))
     assert output.content == "Roses are red."
     assert journal.step("plan#1").output["search_outcome"] == SearchOutcome.NOT_NEEDED
+
+
+async def test_the_note_is_in_the_language_of_the_text_or_else_of_the_task(agent: ContentAgent) -> None:
+    german = ScriptedLLM(drawn("mond"), "Der Mond ist ein Himmelskörper und die Erde auch.")
+    output = await agent.run(build_context(german, task="Write about the moon and its phases"))
+    assert output.content.startswith("> **Ohne Websuche geschrieben**, weil hier kein Suchdienst eingerichtet ist.")
+    short = ScriptedLLM(drawn("lune"), "384 400 km.")
+    output = await agent.run(build_context(short, task="Quelle est la distance de la Terre à la Lune ?"))
+    assert output.content.startswith("> **Rédigé sans recherche sur le Web**")
+
+
+async def test_a_short_answer_takes_few_searches_and_little_of_each_page(agent: ContentAgent) -> None:
+    plan = {"title": "Capital", "outline": [], "queries": ["one", "two", "three"]}
+    llm = ScriptedLLM(plan, "Canberra [1].")
+    search = ScriptedSearch({query: [build_hit("https://one.net/a", excerpt="x" * 2_500)] for query in plan["queries"]})
+    await agent.run(build_context(llm, task="What is the capital of Australia?", search=search))
+    assert search.queries == ["one", "two"]
+    assert prompts.SHORT in llm.calls[1].prompt
+    assert prompts.LONG not in llm.calls[1].prompt
+    assert llm.calls[1].prompt.count("x") < 1_100
+
+
+async def test_a_long_text_reads_whole_excerpts(agent: ContentAgent) -> None:
+    llm = ScriptedLLM(drawn("moon"), "Text.")
+    search = ScriptedSearch({"moon": [build_hit("https://one.net/a", excerpt="x" * 2_400)]})
+    await agent.run(build_context(llm, search=search))
+    assert prompts.LONG in llm.calls[1].prompt
+    assert "x" * 2_400 in llm.calls[1].prompt
+
+
+async def test_the_writer_sees_when_a_page_was_published(agent: ContentAgent) -> None:
+    dated = replace(ONE, published=date(2026, 3, 1))
+    llm = ScriptedLLM(drawn("moon"), "Text.")
+    await agent.run(build_context(llm, search=ScriptedSearch({"moon": [dated, TWO]})))
+    assert "First\nPublished: 2026-03-01\nAn excerpt." in llm.calls[1].prompt
+    assert "Second\nAn excerpt." in llm.calls[1].prompt
+
+
+async def test_the_inputs_of_steps_stay_as_they_were_in_version_0_1(agent: ContentAgent) -> None:
+    """A run that another version began is resumed during a rollout: other inputs would pay for its steps again."""
+    journal = MemoryJournal()
+    llm = ScriptedLLM(drawn("moon"), "A [1].")
+    search = ScriptedSearch({"moon": [ONE]})
+    await agent.run(build_context(llm, task="Tides", search=search, journal=journal))
+    assert {key: journal.step(key).input_hash[:16] for key in journal.recorded} == {
+        "plan#1": "5bc585f4f25eca60",
+        "search_web#1": "d764b9239d1f5c45",
+        "write#1": "22ed60ee23b5e073",
+        "check_citations#1": "da951d9713bebc52",
+    }
 
 
 async def test_equal_queries_are_asked_once(agent: ContentAgent) -> None:

@@ -108,6 +108,17 @@ async def test_steps_are_recorded_without_a_write_of_their_own_and_with_their_co
     assert journal.step("route_to_agent#1").attempts == ()
 
 
+async def test_the_inputs_of_steps_stay_as_they_were_in_version_0_1(peer: PeerAgent) -> None:
+    """A run that another version began is resumed during a rollout: other inputs would pay for the routing again."""
+    journal = MemoryJournal()
+    llm = ScriptedLLM({"reasoning": "r", "agent_name": "CodeAgent", "confidence": 0.9, "alternatives": []})
+    await peer.route(build_context(llm, task="Sort", journal=journal))
+    assert {key: journal.step(key).input_hash[:16] for key in journal.recorded} == {
+        "classify_task#1": "7f8d6a452282cabb",
+        "route_to_agent#1": "19ee0a01559b51c8",
+    }
+
+
 async def test_errors_of_the_call_come_through_as_they_are(peer: PeerAgent) -> None:
     failure = LLMUnavailable("no provider answers")
     with pytest.raises(LLMUnavailable) as caught:

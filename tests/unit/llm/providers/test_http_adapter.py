@@ -255,7 +255,7 @@ async def test_a_broken_answer_may_have_been_billed(reply: bytes, kind: FaultKin
 async def test_an_answer_that_never_ends_does_not_fill_the_memory() -> None:
     async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        for _ in range(MAX_BODY_BYTES // 1_000_000 + 2):
+        for _sent in range(MAX_BODY_BYTES // 1_000_000 + 2):
             writer.write(b" " * 1_000_000)
             try:
                 await writer.drain()
