@@ -1,4 +1,4 @@
-"""What a model's server cannot do, as far as it has said so: learned from its refusals, once for each model.
+"""The dialects of servers: the parts of a protocol that one has refused, learned once for each model.
 
 A server that imitates a vendor's protocol may lack any part of it. The first request uses all of it; a refusal that
 names a part is answered by the same request without that part, and all later requests of that model leave it out.

@@ -82,7 +82,7 @@ def test_named_store_is_used_in_place_of_the_embedded_one(
 def test_real_provider_ends_all_simulated_models_and_searches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
-    monkeypatch.setenv(variable, "something")
+    monkeypatch.setenv(variable, "http://127.0.0.1:4000/v1")
     plan = _plan(tmp_path)
     assert plan.simulated == ()
     assert "simulator" not in _names(plan)
