@@ -25,14 +25,11 @@ from app.llm.plans import Plan
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
-from app.outbound.breaker import CircuitBreaker
-from app.outbound.breaker_state import BreakerState
+from app.outbound.breaker import PATIENCE_SECONDS, CircuitBreaker
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
-# uvloop's timers fire up to a millisecond early: the breaker that was paused for this wait would still refuse.
-_TIMER_MARGIN_SECONDS = 0.005
 _log = get_logger(__name__)
 
 
@@ -100,7 +97,7 @@ class ChainCall(Generic[Parsed]):
         while request is not None:
             if self._scope.remaining_seconds() <= 0:
                 return fault or ProviderFault(FaultKind.DEADLINE)
-            if not await self._parts.breaker.allow(hop.name):
+            if not await self._may_start(hop, again=fault is not None):
                 return fault if _may_pass(fault) else self._skip(hop)
             try:
                 return await self._attempt(hop, request)
@@ -119,11 +116,21 @@ class ChainCall(Generic[Parsed]):
     def _on_hop(self, request: ProviderRequest, hop: Hop) -> ProviderRequest:
         return replace(request, model=hop.model, headers=self._headers)
 
+    async def _may_start(self, hop: Hop, *, again: bool) -> bool:
+        """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
+        patience_seconds = min(PATIENCE_SECONDS, self._scope.remaining_seconds())
+        return await self._parts.breaker.allow_soon(
+            hop.name,
+            by=self._scope.task_id,
+            patience_seconds=patience_seconds,
+            through_pause=again,
+            sleep=self._parts.sleep,
+        )
+
     def _skip(self, hop: Hop) -> ProviderFault:
-        cooling = self._parts.breaker.state(hop.name) is BreakerState.COOLING
-        wait = self._parts.breaker.blocked_seconds(hop.name)
-        kind = FaultKind.COOLING if cooling else FaultKind.BREAKER_OPEN
-        fault = ProviderFault(kind, retry_after=wait or None)
+        tripped = self._parts.breaker.state(hop.name).tripped
+        kind = FaultKind.BREAKER_OPEN if tripped else FaultKind.COOLING
+        fault = ProviderFault(kind, retry_after=self._parts.breaker.refused_seconds(hop.name))
         self._record_skip(hop, fault)
         return fault
 
@@ -143,9 +150,6 @@ class ChainCall(Generic[Parsed]):
             await parts.breaker.cool_down(hop.name, pause)
         if failed >= settings.http_max_retries or delay is None:
             return False
-        if fault.kind is FaultKind.RATE_LIMITED:
-            # Another worker may have set a longer pause meanwhile, and the breaker would refuse this call until then.
-            delay = max(delay, parts.breaker.blocked_seconds(hop.name)) + _TIMER_MARGIN_SECONDS
         await parts.sleep(delay)
         return True
 
@@ -154,7 +158,7 @@ class ChainCall(Generic[Parsed]):
         meter, allowance, breaker = self._parts.meter, self._scope.allowance, self._parts.breaker
         async with AsyncExitStack() as without_verdict, AsyncExitStack() as held:
             # If the call ends without a verdict (cancelled, no budget, full), the probe must not stay taken.
-            without_verdict.push_async_callback(breaker.abandoned, hop.name)
+            without_verdict.push_async_callback(breaker.abandoned, hop.name, by=self._scope.task_id)
             await self._enter_limits(held, hop)
             bound = meter.upper_bound(hop, request)
             await allowance.reserve(bound)
@@ -164,6 +168,7 @@ class ChainCall(Generic[Parsed]):
                 answer, parsed = await self._answer(hop, request)
             except ProviderFault as fault:
                 without_verdict.pop_all()  # the fault is the verdict: neither cancelled nor abandoned
+                fault.cap_retry_after(self._parts.settings.retry_after_cap_seconds)
                 done = meter.failed(attempt, fault)
                 # If the cost is unknown, the reservation stays open: a budget must not allow more than its limit.
                 if not fault.maybe_billed:
@@ -172,7 +177,7 @@ class ChainCall(Generic[Parsed]):
                 raise
             without_verdict.pop_all()
             allowance.settle(bound, meter.succeeded(attempt, answer).usage)
-            await breaker.succeeded(hop.name)
+            await breaker.succeeded(hop.name, by=self._scope.task_id)
             return answer, parsed
 
     async def _enter_limits(self, held: AsyncExitStack, hop: Hop) -> None:
@@ -196,13 +201,14 @@ class ChainCall(Generic[Parsed]):
 
     async def _report(self, hop: Hop, verdict: Verdict) -> None:
         """Reports to the breaker, except for a 429: `_may_retry` knows the pause and reports it."""
+        breaker, task_id = self._parts.breaker, self._scope.task_id
         match verdict:
             case Verdict.ILL:
-                await self._parts.breaker.failed(hop.name)
+                await breaker.failed(hop.name, by=task_id)
             case Verdict.ALIVE:
-                await self._parts.breaker.succeeded(hop.name)
+                await breaker.succeeded(hop.name, by=task_id)
             case Verdict.NONE:
-                await self._parts.breaker.abandoned(hop.name)
+                await breaker.abandoned(hop.name, by=task_id)
             case Verdict.BUSY:
                 pass
 

@@ -133,6 +133,11 @@ class ProviderFault(Exception):
         """Looks up the consequences of this kind."""
         return CONSEQUENCES[self.kind]
 
+    def cap_retry_after(self, seconds: float) -> None:
+        """Shortens the wait that the provider requested: a header must not stop a model, or a task, for hours."""
+        if self.retry_after is not None:
+            self.retry_after = min(self.retry_after, seconds)
+
 
 class InvalidOutput(ProviderFault):
     """An answer that does not fit its schema. `text` and `problems` go back to the model and nowhere else."""

@@ -133,7 +133,7 @@ class LLMSettings(SettingsGroup):
         ge=1,
         le=1_000,
         validation_alias="AGENT_BREAKER_FAILURES",
-        description="Failures in a row that open a circuit breaker.",
+        description="Different tasks whose failures in a row open a circuit breaker.",
     )
     breaker_reset_seconds: float = Field(
         default=60.0,
@@ -141,6 +141,13 @@ class LLMSettings(SettingsGroup):
         le=3_600,
         validation_alias="AGENT_BREAKER_RESET_SECONDS",
         description="Time an open breaker waits before one probe, in seconds.",
+    )
+    retry_after_cap_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=3_600,
+        validation_alias="AGENT_RETRY_AFTER_CAP_SECONDS",
+        description="Longest pause for a provider's Retry-After, of a model and of a task, in seconds.",
     )
     price_overrides: Path | None = Field(
         default=None,

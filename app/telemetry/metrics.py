@@ -142,7 +142,9 @@ class OutboundMetrics:
         self.key_rotations = process.counter(
             "agents_provider_key_rotations", "Provider keys that were read again after a change.", ["provider"]
         )
-        self.breaker_state = process.gauge("agents_circuit_breaker_state", "0 closed, 1 half open, 2 open.", ["name"])
+        self.breaker_state = process.gauge(
+            "agents_circuit_breaker_state", "0 closed or paused by a 429, 1 half open, 2 open.", ["name"]
+        )
         self.tool_calls = process.counter("agents_tool_calls", "Tool calls by outcome.", ["tool_name", "status"])
         for token_type in ("input", "output"):
             self.llm_tokens.labels(type=token_type)

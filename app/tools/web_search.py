@@ -48,7 +48,9 @@ class _RateLimited(SearchUnavailable):
 
 
 class _Skipped(SearchUnavailable):
-    """A call that the breaker did not let through."""
+    """A call that the breaker did not let through. It uses up no attempt of a task that cannot do without it."""
+
+    counted = False
 
 
 class _TooSlow(SearchUnavailable):
@@ -101,9 +103,10 @@ class WebSearch:
                 raise SearchRejected(
                     "The key for web search is missing or empty: set TAVILY_API_KEY or TAVILY_API_KEY_FILE."
                 )
-            if not await self._breaker.allow(PROVIDER):
+            if not await self._breaker.allow_soon(PROVIDER, by=request_id):
                 raise _Skipped(
-                    "The web search is paused after failures of the provider; a later search tries it again."
+                    "The web search is paused after failures of the provider; a later search tries it again.",
+                    retry_after_seconds=self._breaker.refused_seconds(PROVIDER),
                 )
             try:
                 return await self._guarded(key, query, request_id)
@@ -118,24 +121,27 @@ class WebSearch:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _guarded(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:
-        """Makes one call within the time limit and reports its verdict to the breaker."""
+        """Makes one call within the time limit and reports its verdict to the breaker.
+
+        A task has one request id in all its runs, so for the breaker that is the task.
+        """
         try:
             hits = await self._timed(key, query, request_id)
         except _RateLimited:
             await self._breaker.cool_down(PROVIDER, _COOL_DOWN_SECONDS)
             raise
         except SearchUnavailable:
-            await self._breaker.failed(PROVIDER)
+            await self._breaker.failed(PROVIDER, by=request_id)
             raise
         except SearchRejected:
             # A rejection is an answer: a wrong key or query does not make the provider unhealthy.
-            await self._breaker.succeeded(PROVIDER)
+            await self._breaker.succeeded(PROVIDER, by=request_id)
             raise
         except asyncio.CancelledError:
             # No verdict. If this call was the probe of a half-open breaker, the next caller becomes the probe.
-            await self._breaker.abandoned(PROVIDER)
+            await self._breaker.abandoned(PROVIDER, by=request_id)
             raise
-        await self._breaker.succeeded(PROVIDER)
+        await self._breaker.succeeded(PROVIDER, by=request_id)
         return hits
 
     async def _timed(self, key: str, query: str, request_id: str) -> Sequence[SearchHit]:

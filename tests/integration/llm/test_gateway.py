@@ -118,7 +118,7 @@ async def test_a_chain_that_is_all_rate_limited_names_the_delay(ask: Ask) -> Non
     asked = ask("sim-429-long", fallback="claude-sim-429-long")
     with pytest.raises(LLMRateLimited) as caught:
         await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
-    assert caught.value.retry_after_seconds == 120
+    assert caught.value.retry_after_seconds == 60  # the cap; the simulator asks for 120
     assert statuses(caught.value.attempts) == ["sim-429-long rate_limited", "claude-sim-429-long rate_limited"]
 
 
@@ -153,6 +153,16 @@ async def test_many_calls_at_once_share_the_connections(ask: Ask, control: Contr
     )
     assert len({answer.text for answer in answers}) == 1
     assert (await control.calls())["calls"] == 40
+
+
+async def test_calls_that_a_rate_limit_stops_together_are_all_answered(ask: Ask, control: Control) -> None:
+    llm = ask("sim-ok", tries=3).llm
+    await control.add_fault(fault="429", times=16)
+    answers: list[Completion[BaseModel]] = await asyncio.gather(
+        *(llm.complete(MESSAGES, role=ModelRole.PEER) for _ in range(16))
+    )
+    assert {len(answer.attempts) for answer in answers} == {2}
+    assert (await control.calls())["by_outcome"] == {"429": 16, "ok": 16}
 
 
 async def test_a_refused_key_is_read_again_and_the_call_goes_on(ask: Ask, control: Control, tmp_path: Path) -> None:

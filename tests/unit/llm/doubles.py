@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
+import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,6 +54,69 @@ class ScriptedAdapter:
 
 
 @dataclass
+class PausedMeanwhile(ScriptedAdapter):
+    """An adapter whose model gets a pause of 30 s, as if from another worker's 429, while it answers."""
+
+    breaker: CircuitBreaker | None = None
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        assert self.breaker is not None
+        await self.breaker.cool_down(f"openai:{request.model}", 30)
+        return await super().answer(request)
+
+
+class VirtualTime:
+    """A clock that goes on by itself as soon as all running tasks sleep."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    async def sleep(self, seconds: float) -> None:
+        awake = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.clock.monotonic() + seconds, next(self._order), awake))
+        await awake
+
+    async def run(self, coroutines: Sequence[Coroutine[None, None, None]]) -> None:
+        """Runs all of them to their ends; they may wait for nothing but `sleep`."""
+        running = [asyncio.create_task(coroutine) for coroutine in coroutines]
+        while unfinished := sum(not task.done() for task in running):
+            if len(self._sleepers) == unfinished:
+                wake_at, _, awake = heapq.heappop(self._sleepers)
+                self.clock.advance(max(0.0, wake_at - self.clock.monotonic()))
+                awake.set_result(None)
+            await asyncio.sleep(0)
+        await asyncio.gather(*running)
+
+
+@dataclass
+class RateLimitedAdapter(ScriptedAdapter):
+    """A model that answers after `latency` seconds and accepts `per_minute` calls a minute, a second's worth at once.
+
+    It refuses the others after a round trip, and the first `refusals` calls in any case.
+    """
+
+    time: VirtualTime = field(default_factory=VirtualTime)
+    per_minute: int = 60
+    latency: float = 0.0
+    refusals: int = 0
+    starts: list[float] = field(default_factory=list)
+    _free_at: float = 0.0
+
+    async def answer(self, request: ProviderRequest) -> ProviderAnswer:
+        self.starts.append(self.time.clock.monotonic())
+        refused = len(self.starts) <= self.refusals
+        await self.time.sleep(0.05)
+        now = self.time.clock.monotonic()
+        if refused or self._free_at > now + 1:
+            raise ProviderFault(FaultKind.RATE_LIMITED, retry_after=1.0)
+        self._free_at = max(self._free_at, now) + 60 / self.per_minute
+        await self.time.sleep(self.latency)
+        return answer()
+
+
+@dataclass
 class MemoryAdapters:
     """Adapters that exist already, in place of `ProviderAdapters`."""
 
@@ -71,15 +137,17 @@ class MemoryAdapters:
 
 
 class FullLimits(ProviderLimits):
-    """Limits under which every provider named here is full."""
+    """Limits under which every provider named here is full, after the first `after` calls."""
 
-    def __init__(self, *full: Provider) -> None:
+    def __init__(self, *full: Provider, after: int = 0) -> None:
         super().__init__(LLMSettings(), redis=None, clock=ManualClock())
         self._full = full
+        self._left = after
 
     @asynccontextmanager
     async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
-        if provider in self._full:
+        self._left -= 1
+        if provider in self._full and self._left < 0:
             raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=2.0)
         yield
 
@@ -125,9 +193,9 @@ class Bench:
         self.limits = ProviderLimits(self.settings, redis=None, clock=self.clock)
         self.deadline = self.clock.monotonic() + self.remaining
 
-    def scope(self) -> CallScope:
+    def scope(self, task_id: str = "task-1") -> CallScope:
         return CallScope(
-            task_id="task-1",
+            task_id=task_id,
             request_id="request-1",
             tenant="default",
             workflow_type="peer",

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -15,19 +16,29 @@ from app.errors import (
     LLMOutputInvalid,
     LLMOutputTruncated,
     LLMRateLimited,
+    LLMRefused,
     LLMTimeout,
     LLMUnavailable,
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import FaultKind, ProviderFault
+from app.llm.faults import CONSEQUENCES, FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, SchemaMode
 from app.settings import LLMSettings
-from tests.unit.llm.doubles import Bench, FullLimits, ScriptedAdapter, answer, statuses
+from tests.unit.llm.doubles import (
+    Bench,
+    FullLimits,
+    PausedMeanwhile,
+    RateLimitedAdapter,
+    ScriptedAdapter,
+    VirtualTime,
+    answer,
+    statuses,
+)
 
 FIRST, SECOND = Hop(Provider.OPENAI, "gpt-4.1-mini"), Hop(Provider.ANTHROPIC, "claude-sonnet-5")
 SERVER = ProviderFault(FaultKind.SERVER, "503")
@@ -36,6 +47,12 @@ Step = ProviderAnswer | BaseException | Callable[[ProviderRequest], None]
 
 class City(BaseModel):
     name: str
+
+
+# Sixteen callers use a limit of calls a minute nearly to the full. If one call went first until it is answered, eight
+# seconds for an answer would make it three times the least time.
+LONGEST = 1.5
+CONTENT_FAULTS = [kind for kind, consequence in CONSEQUENCES.items() if not consequence.error.retryable]
 
 
 def bench(first: list[Step], second: list[Step] | None = None, *, breaker_failures: int = 100) -> Bench:
@@ -52,6 +69,37 @@ class SilentAdapter(ScriptedAdapter):
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         await asyncio.Event().wait()
         return await super().answer(request)
+
+
+class Crowd:
+    """Sixteen and more tasks of one worker at a model with a limit of calls a minute."""
+
+    def __init__(self, *, per_minute: int, latency: float, refusals: int = 0) -> None:
+        self.time = VirtualTime()
+        self.adapter = RateLimitedAdapter([], time=self.time, per_minute=per_minute, latency=latency, refusals=refusals)
+        self.bench = Bench({Provider.OPENAI: self.adapter}, remaining=100_000, clock=self.time.clock)
+        self.parts = replace(self.bench.parts(), sleep=self.time.sleep)
+
+    async def call(self, number: int) -> None:
+        """Raises LLMRateLimited if the model is busy."""
+        plan = PlainPlan[City](ProviderRequest(model="", messages=[ChatMessage("user", "Hi.")], max_tokens=100))
+        scope = self.bench.scope(f"task-{number}")
+        await ChainCall(self.parts, scope, hops=(FIRST,), plan=plan, headers={}).run()
+
+    async def calls_in_turn(self, number: int, *, count: int) -> None:
+        """Makes one call after the other, and repeats it later if the model is busy."""
+        while count:
+            try:
+                await self.call(number)
+                count -= 1
+            except LLMRateLimited as busy:
+                await self.time.sleep(busy.retry_after_seconds or 1.0)
+
+    async def run(self, tasks: Sequence[Coroutine[None, None, None]]) -> float:
+        """Runs all tasks to their ends, and returns the seconds that pass."""
+        began = self.time.clock.monotonic()
+        await self.time.run(tasks)
+        return self.time.clock.monotonic() - began
 
 
 async def run(made: Bench, *, schema: bool = False, hops: tuple[Hop, ...] | None = None) -> Completion[City]:
@@ -164,12 +212,64 @@ async def test_a_mixture_of_outages_is_unavailability() -> None:
 
 
 async def test_an_open_breaker_is_not_asked() -> None:
-    made = bench([SERVER], [answer()], breaker_failures=3)
+    made = bench([SERVER], [answer()], breaker_failures=1)
     await run(made)
     completion = await run(made)
     assert statuses(completion.attempts) == ["gpt-4.1-mini skipped", "claude-sonnet-5 ok"]
-    assert len(made.adapters[Provider.OPENAI].requests) == 3
+    assert len(made.adapters[Provider.OPENAI].requests) == 1
     assert made.allowance.open == 0
+
+
+async def test_one_task_alone_never_opens_a_breaker() -> None:
+    made = bench([SERVER], breaker_failures=2)
+    for _ in range(5):
+        await fails(made, LLMUnavailable)
+        made.recorded.clear()
+    assert len(made.adapters[Provider.OPENAI].requests) == 15
+    assert dict(made.breaker.states()) == {FIRST.name: "closed"}
+
+
+async def test_a_task_that_only_breakers_refuse_loses_no_attempt_and_learns_when_to_come_back() -> None:
+    made = bench([answer()], [answer()], breaker_failures=1)
+    for hop in (FIRST, SECOND):
+        await made.breaker.failed(hop.name, by="another task")
+    error = await fails(made, LLMUnavailable)
+    assert not error.counted
+    assert error.retry_after_seconds == min(made.breaker.blocked_seconds(hop.name) for hop in (FIRST, SECOND))
+    assert [attempt.status for attempt in error.attempts] == [AttemptStatus.SKIPPED] * 2
+
+
+async def test_a_task_that_finds_the_probe_taken_comes_back_after_a_short_wait() -> None:
+    made = bench([answer()], breaker_failures=1)
+    await made.breaker.failed(FIRST.name, by="another task")
+    made.clock.advance(73)
+    made.deadline += 73
+    assert await made.breaker.allow(FIRST.name, by="another task")
+    error = await fails(made, LLMUnavailable)
+    assert not error.counted
+    assert 1 <= (error.retry_after_seconds or 0) <= 3
+    assert made.slept == []
+
+
+async def test_a_failed_call_counts_although_a_breaker_refuses_the_next_model() -> None:
+    made = bench([SERVER], [answer()], breaker_failures=1)
+    await made.breaker.failed(SECOND.name, by="another task")
+    assert (await fails(made, LLMUnavailable)).counted
+
+
+async def test_a_failed_call_counts_although_its_next_try_finds_the_provider_full() -> None:
+    made = bench([SERVER])
+    made.limits = FullLimits(Provider.OPENAI, after=1)
+    assert (await fails(made, LLMUnavailable)).counted
+
+
+async def test_a_repair_that_a_breaker_refuses_does_not_end_the_task() -> None:
+    made = bench([])
+    made.adapters[Provider.OPENAI] = PausedMeanwhile([answer("{}")], breaker=made.breaker)
+    error = await fails(made, LLMRateLimited, schema=True)
+    assert not error.counted
+    assert error.retry_after_seconds == 30
+    assert statuses(error.attempts) == ["gpt-4.1-mini invalid_output", "gpt-4.1-mini skipped"]
 
 
 async def test_a_provider_that_is_full_is_passed_over_and_costs_nothing() -> None:
@@ -193,16 +293,58 @@ async def test_where_every_provider_is_full_the_task_is_told_when_to_come_back()
 
 async def test_a_breaker_that_opens_between_two_tries_ends_them() -> None:
     made = bench([SERVER], [answer()], breaker_failures=2)
+    await made.breaker.failed(FIRST.name, by="another task")
     completion = await run(made)
-    assert statuses(completion.attempts) == ["gpt-4.1-mini error"] * 2 + ["claude-sonnet-5 ok"]
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error", "claude-sonnet-5 ok"]
 
 
-async def test_refusals_of_requests_never_open_a_breaker() -> None:
-    made = bench([ProviderFault(FaultKind.BAD_REQUEST)], breaker_failures=1)
+@pytest.mark.parametrize("kind", CONTENT_FAULTS)
+async def test_refusals_of_requests_never_open_a_breaker(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind)], breaker_failures=1)
     for _ in range(3):
-        with pytest.raises(LLMBadRequest):
+        with pytest.raises(LLMError):
             await run(made)
     assert dict(made.breaker.states()) == {FIRST.name: "closed"}
+    assert made.clock.monotonic() < made.deadline
+
+
+async def test_a_refusal_of_a_request_ends_the_row_of_failures() -> None:
+    made = bench([ProviderFault(FaultKind.REFUSED)], breaker_failures=2)
+    await made.breaker.failed(FIRST.name, by="another task")
+    await fails(made, LLMRefused)
+    await made.breaker.failed(FIRST.name, by="a third task")
+    assert dict(made.breaker.states()) == {FIRST.name: "closed"}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.SERVER])
+async def test_a_wait_of_days_delays_the_task_by_the_cap(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind, retry_after=9e9)])
+    error = await fails(made, LLMRateLimited if kind is FaultKind.RATE_LIMITED else LLMUnavailable)
+    assert error.retry_after_seconds == 60
+    assert made.breaker.blocked_seconds(FIRST.name) <= 60
+    assert made.slept == []
+
+
+async def test_after_a_pause_the_calls_wait_for_the_one_that_goes_first() -> None:
+    crowd = Crowd(per_minute=60_000, latency=0.5, refusals=16)
+    await crowd.run([crowd.call(number) for number in range(16)])
+    first, *others = crowd.adapter.starts[16:]
+    assert len(others) == 15
+    assert 0.5 <= min(others) - first <= max(others) - first < 2
+
+
+async def test_a_call_waits_only_some_seconds_for_one_that_is_accepted_and_not_yet_answered() -> None:
+    crowd = Crowd(per_minute=60_000, latency=40, refusals=16)
+    await crowd.run([crowd.call(number) for number in range(16)])
+    first, *others = crowd.adapter.starts[16:]
+    assert 1 <= min(others) - first <= max(others) - first < 3
+
+
+@pytest.mark.parametrize("latency", [0.3, 8.0])
+async def test_the_limit_of_a_minute_is_used_although_one_call_goes_first_after_each_refusal(latency: float) -> None:
+    crowd = Crowd(per_minute=60, latency=latency)
+    seconds = await crowd.run([crowd.calls_in_turn(number, count=5) for number in range(16)])
+    assert seconds < LONGEST * 16 * 5
 
 
 async def test_nothing_is_asked_when_the_allowance_refuses_and_a_probe_is_given_back() -> None:

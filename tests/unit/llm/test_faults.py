@@ -155,6 +155,13 @@ def test_an_attempt_is_used_up_only_by_a_call_that_was_made_and_may_succeed_late
     assert uses_up_attempt([ProviderFault(kind) for kind in kinds]) is uses_up
 
 
+def test_a_requested_wait_is_shortened_to_the_cap_and_never_made_up() -> None:
+    for asked, kept in ((None, None), (0.0, 0.0), (59.0, 59.0), (86_400.0, 60.0)):
+        fault = ProviderFault(FaultKind.RATE_LIMITED, retry_after=asked)
+        fault.cap_retry_after(60.0)
+        assert fault.retry_after == kept
+
+
 def test_an_outage_of_any_hop_makes_the_task_come_back() -> None:
     permanent = [kind for kind, what in CONSEQUENCES.items() if not what.error.retryable]
     for first, second in itertools.product(permanent, permanent):

@@ -31,7 +31,8 @@ class Rig:
         self.requests: list[httpx.Request] = []
         self.respond = respond
         self.metrics = WorkerMetrics(version="test")
-        self.breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=self.metrics.outbound, clock=ManualClock())
+        self.clock = ManualClock()
+        self.breaker = CircuitBreaker(LLMSettings(), redis=None, metrics=self.metrics.outbound, clock=self.clock)
         settings = SearchSettings(
             tavily_api_key=None if key is None else SecretStr(key),
             tavily_api_key_file=key_file,
@@ -110,12 +111,39 @@ async def test_refusal_does_not_count_against_health(code: int) -> None:
 @pytest.mark.parametrize("respond", [status(500), status(503), unreachable, lambda _: httpx.Response(200, text="<p>")])
 async def test_illness_is_tried_twice_and_opens_the_breaker(respond: Respond) -> None:
     rig = Rig(respond)
-    for _ in range(5):
+    for number in range(7):
         with pytest.raises(SearchUnavailable):
-            await rig.tool.search("bees", request_id="r1")
-    assert len(rig.requests) == 5
+            await rig.tool.search("bees", request_id=f"r{number}")
+    assert len(rig.requests) == 9  # two tries of each caller, until the fifth opens the breaker with its first
     assert rig.breaker.state(PROVIDER) is BreakerState.OPEN
     assert rig.count("skipped") == 3
+
+
+async def test_one_caller_never_opens_the_breaker() -> None:
+    rig = Rig(status(500))
+    for _ in range(20):
+        with pytest.raises(SearchUnavailable):
+            await rig.tool.search("bees", request_id="r1")
+    assert rig.breaker.state(PROVIDER) is BreakerState.CLOSED
+
+
+async def test_a_search_that_the_breaker_refuses_uses_up_no_attempt_and_names_the_wait() -> None:
+    rig = Rig(status(500))
+    for task in "abcde":
+        await rig.breaker.failed(PROVIDER, by=task)
+    with pytest.raises(SearchUnavailable) as caught:
+        await rig.tool.search("bees", request_id="r1")
+    assert not caught.value.counted
+    assert (caught.value.retry_after_seconds or 0) >= 60
+    assert rig.requests == []
+
+
+async def test_all_queries_of_a_task_are_searched_after_a_pause() -> None:
+    rig = Rig(found(PAGE))
+    await rig.breaker.cool_down(PROVIDER, 5)
+    rig.clock.advance(5)
+    searches = [rig.tool.search(query, request_id="r1") for query in ("bees", "wasps", "ants")]
+    assert [len(hits) for hits in await asyncio.gather(*searches)] == [1, 1, 1]
 
 
 async def test_second_try_mends() -> None:
