@@ -6,7 +6,7 @@ name it follows `sim-`, which may itself follow a provider's prefix: `sim-down`,
 first call of each task (without a task id the first call of all).
 
     down 503 · error 500 · overloaded 529 · 429 (Retry-After 1) · 429-long (Retry-After 120) · quota 429
-    401 · 403 · 404 model not found · bad-request 400 · context-overflow 400
+    401 · 403 · 404 model not found · bad-request 400 · policy 400 · context-overflow 400
     hang            takes the request and never answers
     stall           begins the answer and never goes on
     reset           closes the connection in the middle of the answer
@@ -68,6 +68,7 @@ FAILURES: Mapping[str, Failure] = {
     "403": Failure(403, "permission_denied", "Your project has no access to this model."),
     "404": Failure(404, "model_not_found", "The model does not exist or you do not have access to it."),
     "bad-request": Failure(400, "invalid_request", "The request is not valid."),
+    "policy": Failure(400, "content_filter", "The prompt was refused by the content policy."),
     "context-overflow": Failure(
         400, "context_length_exceeded", "This model's maximum context length is 8192 tokens: prompt is too long."
     ),

@@ -2,13 +2,15 @@
 
 `--die-at` names the moment of a SIGKILL to itself; `--once` is a file that the first death leaves behind, so that only
 one happens. `--switch-off` breaks a safety rule (see `tests.chaos.switches`). `--newer` makes the process a worker of a
-later version. SIGUSR2 blocks a worker's event loop for `--block-seconds`.
+later version. `--faults-of tenant=fault,fault` makes the simulator fail for one tenant, with the next fault at each
+call. SIGUSR2 blocks a worker's event loop for `--block-seconds`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -21,7 +23,7 @@ from unittest.mock import patch
 
 from app import main as api
 from app.broker.queue import CeleryTaskQueue
-from app.llm.gateway import LLMGateway, build_gateway
+from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
@@ -158,6 +160,18 @@ class Blocker:
             self._loop.call_soon_threadsafe(time.sleep, self._seconds)
 
 
+def _fail_for_tenants(scripts: Sequence[str]) -> None:
+    headers = GatewayLLM._headers
+    scripted = (script.partition("=") for script in scripts)
+    faults = {tenant: itertools.cycle(names.split(",")) for tenant, _, names in scripted}
+
+    def headers_with_fault(self: GatewayLLM) -> dict[str, str]:
+        turn = faults.get(self._scope.tenant)
+        return headers(self) if turn is None else {**headers(self), "X-Simulator-Fault": next(turn)}
+
+    patch.object(GatewayLLM, "_headers", headers_with_fault).start()
+
+
 def _shift_clock(seconds: float) -> None:
     now = SystemClock.now
     patch.object(SystemClock, "now", lambda clock: now(clock) + timedelta(seconds=seconds)).start()
@@ -174,6 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--block-seconds", type=float, default=0.0)
     parser.add_argument("--clock-offset", type=float, default=0.0)
     parser.add_argument("--newer", action="store_true")
+    parser.add_argument("--faults-of", action="append", default=[])
     chosen = parser.parse_args(arguments)
     for switch in chosen.switch_off:
         turn_off(switch)
@@ -183,6 +198,7 @@ def main(arguments: Sequence[str]) -> int:
         _everybody_leads(chosen.everybody_leads)
     if chosen.newer:
         become_newer()
+    _fail_for_tenants(chosen.faults_of)
     _shift_clock(chosen.clock_offset)
     if chosen.kind == "api":
         return api.main()

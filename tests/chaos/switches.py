@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -18,6 +20,11 @@ from app.broker import connections
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
 from app.errors import StoreUnavailable
+from app.llm import chain_call
+from app.llm.faults import CONSEQUENCES, ProviderFault, Verdict
+from app.outbound import breaker
+from app.outbound.breaker import CircuitBreaker
+from app.outbound.breaker_state import BreakerRules
 from app.ports import IdempotencyRecord, UpkeepCounts
 from app.services import window
 from app.services.dispatcher import Dispatcher
@@ -70,6 +77,10 @@ class Switch(Enum):
     TICKET_RELEASE = "ticket-release"
     ABANDONING = "abandoning"
     HUB_TICK = "hub-tick"
+    TASK_COUNT = "task-count"
+    CONTENT_FAULTS = "content-faults"
+    FREE_REFUSALS = "free-refusals"
+    RETRY_AFTER_CAP = "retry-after-cap"
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -315,6 +326,32 @@ def _hub_tick() -> None:
     _replace(celery_app, "_hub_step", build_once)
 
 
+def _task_count() -> None:
+    """Counts every failure of a task against its model's breaker."""
+    failed = CircuitBreaker.failed
+
+    async def count_each(self: CircuitBreaker, name: str, *, by: str) -> None:
+        await failed(self, name, by=f"{by} {uuid.uuid4()}")
+
+    _replace(CircuitBreaker, "failed", count_each)
+
+
+def _content_faults() -> None:
+    """Counts a refusal of one request as an illness of the model."""
+    for kind, consequence in CONSEQUENCES.items():
+        if consequence.verdict is Verdict.ALIVE:
+            patch.dict(CONSEQUENCES, {kind: replace(consequence, verdict=Verdict.ILL)}).start()
+
+
+def _free_refusals() -> None:
+    _replace(chain_call, "uses_up_attempt", lambda _: True)
+
+
+def _retry_after_cap() -> None:
+    _replace(ProviderFault, "cap_retry_after", lambda *_: None)
+    _replace(breaker, "BreakerRules", lambda **rules: BreakerRules(**{**rules, "longest_pause_seconds": 1e9}))
+
+
 _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.FENCING: _fencing,
     Switch.LEASE: _lease,
@@ -344,6 +381,10 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.TICKET_RELEASE: _ticket_release,
     Switch.ABANDONING: _abandoning,
     Switch.HUB_TICK: _hub_tick,
+    Switch.TASK_COUNT: _task_count,
+    Switch.CONTENT_FAULTS: _content_faults,
+    Switch.FREE_REFUSALS: _free_refusals,
+    Switch.RETRY_AFTER_CAP: _retry_after_cap,
 }
 
 

@@ -1,0 +1,99 @@
+"""Tenants whose model hangs, whose prompts are refused or who are told to wait, beside tenants with the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.chaos.lab import CODE, Lab, fault, reckon, statuses
+from tests.chaos.switches import Switch
+from tests.support.invariants import Document
+from tests.support.stack import Stack
+
+FAILURES = 2
+TASKS = 10
+# One model, so that nobody can be answered by another one.
+SETTINGS = {
+    "FF_AGENTS_LLM_FALLBACK": "false",
+    "AGENT_LLM_TIMEOUT_SECONDS": "2",
+    "AGENT_BREAKER_FAILURES": str(FAILURES),
+    "AGENT_BREAKER_RESET_SECONDS": "4",
+    "AGENT_RETRY_AFTER_CAP_SECONDS": "2",
+}
+MISBEHAVIOUR = [
+    "--faults-of",
+    "slow=hang",
+    "--faults-of",
+    "refused=refusal,policy",
+    "--faults-of",
+    "limited=429-long-once",
+]
+
+
+@fault(
+    {
+        Switch.TASK_COUNT: "refused beside a task whose model hangs",
+        Switch.CONTENT_FAULTS: "refused beside prompts that the model refuses",
+        Switch.FREE_REFUSALS: r"'failed'.*\} == \{'completed'\}",
+        Switch.RETRY_AFTER_CAP: "did not end .*queued",
+    }
+)
+def nobody_pays_for_anothers_model(lab: Lab, _: float) -> None:
+    with lab.stack(settings=SETTINGS, worker=MISBEHAVIOUR) as stack:
+        _beside_a_task_whose_model_hangs(stack)
+        _beside_prompts_that_the_model_refuses(stack)
+        _after_many_tasks_whose_model_hangs(stack)
+        _after_a_request_to_wait_two_minutes(stack)
+        assert _changes_of_the_breaker(stack).count("open") == 1
+
+
+def _beside_a_task_whose_model_hangs(stack: Stack) -> None:
+    (slow,) = _submit(stack, "slow", 1, max_attempts=FAILURES + 1)
+    stack.wait_until(lambda: bool(stack.calls(slow)["calls"] > FAILURES), seconds=60)
+    _check_undisturbed(_answer_ordinary_tasks(stack), "a task whose model hangs")
+    stack.client.post(f"/v1/tasks/{slow}/cancel", headers={"X-Tenant": "slow"}).raise_for_status()
+    reckon(stack, [slow])
+
+
+def _beside_prompts_that_the_model_refuses(stack: Stack) -> None:
+    """Refuses every second prompt in the stream, and the others with a 400."""
+    refused = reckon(stack, _submit(stack, "refused", 2 * FAILURES), seconds=60)
+    assert {task["error"]["type"] for task in refused} == {"LLM_REFUSED"}
+    _check_undisturbed(_answer_ordinary_tasks(stack), "prompts that the model refuses")
+
+
+def _after_many_tasks_whose_model_hangs(stack: Stack) -> None:
+    """Opens the breaker: the tasks wait for its probe, and lose none of their attempts."""
+    assert statuses(reckon(stack, _submit(stack, "slow", FAILURES, max_attempts=1))) == {"failed"}
+    assert "open" in _changes_of_the_breaker(stack)
+    _answer_ordinary_tasks(stack)
+
+
+def _after_a_request_to_wait_two_minutes(stack: Stack) -> None:
+    (limited,) = _submit(stack, "limited", 1)
+    stack.wait_until(lambda: "429-long" in stack.calls(limited)["by_outcome"], seconds=60)
+    _answer_ordinary_tasks(stack)
+    assert statuses(reckon(stack, [limited])) == {"completed"}
+
+
+def _submit(stack: Stack, tenant: str, count: int, **fields: Any) -> list[str]:
+    headers = {"X-Tenant": tenant}
+    return [
+        stack.submit(CODE.format(number=number), headers=headers, agent="CodeAgent", **fields)["task_id"]
+        for number in range(count)
+    ]
+
+
+def _answer_ordinary_tasks(stack: Stack) -> list[Document]:
+    ended = reckon(stack, _submit(stack, "ordinary", TASKS, max_attempts=1))
+    assert statuses(ended) == {"completed"}
+    return ended
+
+
+def _check_undisturbed(ended: Sequence[Document], neighbour: str) -> None:
+    refused = [task["_id"] for task in ended if task.get("postponed")]
+    assert not refused, f"{len(refused)} ordinary tasks were refused beside {neighbour}"
+
+
+def _changes_of_the_breaker(stack: Stack) -> list[str]:
+    return [line["state"] for line in stack.parts["worker"].log_lines() if line["message"] == "breaker_changed"]
