@@ -182,6 +182,17 @@ class ChainCall(Generic[Parsed]):
             sleep=self._parts.sleep,
         )
 
+    async def _may_start(self, hop: Hop, *, again: bool) -> bool:
+        """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
+        patience_seconds = min(PATIENCE_SECONDS, self._scope.remaining_seconds())
+        return await self._parts.breaker.allow_soon(
+            hop.name,
+            by=self._scope.task_id,
+            patience_seconds=patience_seconds,
+            through_pause=again,
+            sleep=self._parts.sleep,
+        )
+
     def _skip(self, hop: Hop) -> ProviderFault:
         tripped = self._parts.breaker.state(hop.name).tripped
         kind = FaultKind.BREAKER_OPEN if tripped else FaultKind.COOLING

@@ -281,7 +281,7 @@ def exceeds_limit_alone(message: str) -> bool:
 
 def classify(error: VendorError) -> FaultKind:
     """Finds the kind of a provider's error from its codes and types, its text, and its HTTP status."""
-    if error.status in (413, 429) and exceeds_limit_alone(error.message):
+    if error.status in (None, 413, 429) and exceeds_limit_alone(error.message):
         return FaultKind.CONTEXT_OVERFLOW
     # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
     by_code = next((_BY_CODE[code] for code in error.codes if code in _BY_CODE), None)

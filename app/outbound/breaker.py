@@ -39,9 +39,10 @@ _STALE_SECONDS = 5.0
 # If a worker dies during its probe, the name stays closed to everyone for this long. Most calls have ended by then, at
 # the latest after the maximum of AGENT_LLM_TIMEOUT_SECONDS; beside a thinking model a second probe may go.
 _PROBE_SECONDS = 30.0
-# A 429 comes within a second, through a gateway that tries again by itself a little later. Measured with 16 callers of
-# a model that accepts one call a second and answers after eight: 1.2 times the least time with 2 s here, 3.2 with 30 s.
-_VERDICT_SECONDS = 2.0
+# A 429 comes in less than a second. The longer this is, the longer a busy model is idle if its answers take longer: 16
+# callers of a model that accepts one call a second and answers after eight took 1.1 times the least time with 1 s here,
+# 3.2 times with 30 s; 64 callers of one that accepts ten took 1.5 times with 1 s, 2.4 times with 2 s.
+_VERDICT_SECONDS = 1.0
 # The longest wait for the verdict of a probe after a pause. After that the call goes to another provider, or gives its
 # slot to another task.
 PATIENCE_SECONDS = 5.0

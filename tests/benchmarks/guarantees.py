@@ -105,7 +105,7 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
 
 def _cancel_to_abort(server: Server) -> Row:
     """Measures the time until the model's server sees that the caller has closed the connection."""
-    with _stack(server, AGENT_LLM_TIMEOUT_SECONDS="30") as stack:
+    with _stack(server) as stack:
         stack.simulator.post("/simulator/faults", json={"fault": "hang"}).raise_for_status()
         tasks = [stack.submit(CODE.format(number=number))["task_id"] for number in range(CANCELS)]
         stack.wait_until(lambda: stack.calls()["calls"] >= CANCELS, seconds=30)

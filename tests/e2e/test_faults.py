@@ -32,7 +32,6 @@ def installation(cluster: Kubectl) -> Iterator[Installation]:
     values = {
         "worker": {"autoscaling": {"mode": "none"}},
         "api": {"replicas": 2},
-        "env": {"AGENT_LLM_TIMEOUT_SECONDS": 30},
     }
     with installed(cluster, "faults", values) as one:
         yield one

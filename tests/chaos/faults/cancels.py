@@ -16,7 +16,7 @@ LONGEST_SECONDS = 4.0
 
 @fault({Switch.CANCEL: "did not end .*cancel_requested"})
 def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
-    settings = {"AGENT_WORKER_CONCURRENCY": "20", "AGENT_LLM_TIMEOUT_SECONDS": "30"}
+    settings = {"AGENT_WORKER_CONCURRENCY": "20"}
     with lab.stack(settings=settings, simulator=["--latency-ms", "20000"]) as stack:
         running = submit_many(stack, 20)
         wait_for_calls(stack, 20)

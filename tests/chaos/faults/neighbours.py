@@ -15,7 +15,7 @@ TASKS = 10
 # One model, so that nobody can be answered by another one.
 SETTINGS = {
     "FF_AGENTS_LLM_FALLBACK": "false",
-    "AGENT_LLM_TIMEOUT_SECONDS": "2",
+    "AGENT_LLM_SILENCE_SECONDS": "5",
     "AGENT_BREAKER_FAILURES": str(FAILURES),
     "AGENT_BREAKER_RESET_SECONDS": "4",
     "AGENT_RETRY_AFTER_CAP_SECONDS": "2",

@@ -103,7 +103,7 @@ def a_worker_with_short_tasks_is_asked_to_stop(lab: Lab, _: float) -> None:
 @fault({Switch.HAND_BACK: r"None.*\} == \{1\}"})
 def a_worker_with_long_tasks_is_asked_to_stop(lab: Lab, _: float) -> None:
     """Hands back runs that do not end within the grace at a node boundary; they go on elsewhere, paid once."""
-    settings = {"AGENT_WORKER_GRACE_SECONDS": "1", "AGENT_LLM_TIMEOUT_SECONDS": "20"}
+    settings = {"AGENT_WORKER_GRACE_SECONDS": "1"}
     with lab.stack(workers=2, simulator=["--latency-ms", "4000"], settings=settings) as stack:
         stack.parts["worker-2"].stop()
         tasks = submit_many(stack, TASKS)
