@@ -55,6 +55,7 @@ def completed(run: RunContext, output: AgentOutput) -> Ending:
         summary=summarise(output),
         code_language=output.code_language,
         citations=output.citations,
+        truncated=output.truncated,
     )
     update = run.journal.take_update(result.raw_output)
     return Ending(TaskStatus.COMPLETED.value, partial(run.claims.complete, run.held.claim, update, result))

@@ -19,13 +19,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.typing import StateT
+from pydantic import BaseModel
 
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.message import Message
 from app.domain.task import Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
 from app.errors import TaskFailure
-from app.llm.interface import BoundLLM
+from app.llm.interface import BoundLLM, Completion
 from app.ports import Clock
 from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
@@ -124,6 +125,11 @@ class GraphAgent(Generic[StateT]):
         config = RunnableConfig(recursion_limit=RECURSION_LIMIT)
         final = await self._graph.ainvoke(state, config, context=context)
         return cast("StateT", final)  # LangGraph declares dict[str, Any] whatever the schema of the graph is
+
+
+def mark_truncated(completion: Completion[BaseModel]) -> dict[str, bool]:
+    """Builds the mark of a text that was cut off, for the state; empty for a whole one, which needs none."""
+    return {"truncated": True} if completion.truncated else {}
 
 
 def hash_inputs(state: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from app.domain.agent import AgentOutput
 
 SUMMARY_CHARACTERS = 280
+CUT_OFF = " [cut off at AGENT_MAX_TOKENS]"
 READ_CHARACTERS = 8_000  # of the prose: enough for a summary, however much of it is marks and addresses
 
 _FENCED = re.compile(
@@ -45,7 +46,15 @@ _SENTENCE_END = re.compile(
 
 
 def summarise(output: AgentOutput) -> str:
-    """Returns at most 280 characters on one line; the summary is empty only if the answer is."""
+    """Returns at most 280 characters on one line; the summary is empty only if the answer is.
+
+    That of an answer that was cut off ends with the setting that limits it.
+    """
+    told = _summarise(output)
+    return told[: SUMMARY_CHARACTERS - len(CUT_OFF)].rstrip() + CUT_OFF if output.truncated else told
+
+
+def _summarise(output: AgentOutput) -> str:
     lines = _without_sources(_FENCED.sub("\n", output.content).split("\n"), output)
     prose = _plain(" ".join(_prose(lines)), citations=len(output.citations))
     if prose:

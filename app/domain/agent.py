@@ -16,7 +16,10 @@ class Citation(BaseModel):
 
 
 class AgentOutput(BaseModel):
-    """The answer of any agent. `code_language` is lower case, None if the answer is not code."""
+    """The answer of any agent. `code_language` is lower case, None if the answer is not code.
+
+    `truncated`: the text stops at the limit of tokens, and there is more that was not written.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,6 +27,7 @@ class AgentOutput(BaseModel):
     content: str
     code_language: str | None = None
     citations: tuple[Citation, ...] = ()
+    truncated: bool = False
 
 
 class AgentCard(BaseModel):

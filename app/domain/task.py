@@ -159,19 +159,26 @@ class Routing(_Part):
 class TaskResult(_Part):
     """The result of a task. `summary` is a short text for lists, `raw_output` the whole answer (≤ 4 MiB).
 
-    `size_bytes` and `sha256` are those of its UTF-8.
+    `size_bytes` and `sha256` are those of its UTF-8. `truncated`: the model stopped at the limit of tokens.
     """
 
     summary: str
     raw_output: str
     code_language: str | None = None
     citations: tuple[Citation, ...] = ()
+    truncated: bool = False
     size_bytes: int | None = None
     sha256: str | None = None
 
     @classmethod
     def of(
-        cls, raw_output: str, *, summary: str, code_language: str | None = None, citations: tuple[Citation, ...] = ()
+        cls,
+        raw_output: str,
+        *,
+        summary: str,
+        code_language: str | None = None,
+        citations: tuple[Citation, ...] = (),
+        truncated: bool = False,
     ) -> Self:
         """Builds a result with its size and checksum."""
         encoded = raw_output.encode(errors="replace")
@@ -180,6 +187,7 @@ class TaskResult(_Part):
             raw_output=raw_output,
             code_language=code_language,
             citations=citations,
+            truncated=truncated,
             size_bytes=len(encoded),
             sha256=hashlib.sha256(encoded).hexdigest(),
         )

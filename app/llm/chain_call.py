@@ -17,7 +17,7 @@ from functools import partial
 from typing import Generic, Protocol, TypeGuard
 
 from app.domain.usage import ModelAttempt, Usage
-from app.errors import LLMAuthFailed, LLMError
+from app.errors import BudgetExceeded, LLMAuthFailed, LLMError
 from app.llm.chains import Hop
 from app.llm.dialect import Dialect, output_limit, refused_feature
 from app.llm.dialect_book import DialectBook
@@ -92,7 +92,7 @@ class ChainCall(Generic[Parsed]):
             raise LLMAuthFailed(f"No model of this chain can be asked: set the key of its provider ({keys}).")
         faults: list[ProviderFault] = []
         for at, hop in enumerate(self._hops):
-            outcome = await self._call_hop(hop)
+            outcome = await self._call_hop(hop, self._plan.first)
             if not isinstance(outcome, ProviderFault):
                 answer, parsed = outcome
                 return self._to_completion(await self._finish(hop, answer), parsed)
@@ -102,9 +102,9 @@ class ChainCall(Generic[Parsed]):
             self._record_fallback(hop, self._hops[at + 1 : at + 2], outcome)
         raise self._to_error(faults)
 
-    async def _call_hop(self, hop: Hop) -> tuple[ProviderAnswer, Parsed | None] | ProviderFault:
+    async def _call_hop(self, hop: Hop, first: ProviderRequest) -> tuple[ProviderAnswer, Parsed | None] | ProviderFault:
         """Calls one model until it answers. Returns the answer, or the last fault of this hop."""
-        wanted: ProviderRequest | None = self._plan.first
+        wanted: ProviderRequest | None = first
         dialect = await self._parts.dialects.of(hop.name)
         fault: ProviderFault | None = None
         failed = invalid = 0
@@ -160,27 +160,18 @@ class ChainCall(Generic[Parsed]):
         """Lets the same model go on with an answer that was cut off. What cannot be continued stays as it is."""
         for _ in range(self._parts.settings.max_continuations):
             following = self._plan.go_on(answer) if answer.finish is Finish.LENGTH else None
-            if following is None or self._scope.remaining_seconds() <= 0:
+            if following is None:
                 break
             try:
-                request = self._fit(following, hop, await self._parts.dialects.of(hop.name))
-                rest, _parsed = await self._attempt(hop, request)
-            except ProviderFault as fault:
-                _log.info("continuation_failed", model=hop.name, reason=fault.kind.value)
+                outcome = await self._call_hop(hop, following)
+            except BudgetExceeded:
+                break  # what was paid for is worth more to its user than an error
+            if isinstance(outcome, ProviderFault):
+                _log.info("continuation_failed", model=hop.name, reason=outcome.kind.value)
                 break
+            rest, _parsed = outcome
             answer = replace(rest, text=join(answer.text, rest.text))
         return answer
-
-    async def _may_start(self, hop: Hop, *, again: bool) -> bool:
-        """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
-        patience_seconds = min(PATIENCE_SECONDS, self._scope.remaining_seconds())
-        return await self._parts.breaker.allow_soon(
-            hop.name,
-            by=self._scope.task_id,
-            patience_seconds=patience_seconds,
-            through_pause=again,
-            sleep=self._parts.sleep,
-        )
 
     async def _may_start(self, hop: Hop, *, again: bool) -> bool:
         """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""

@@ -1,4 +1,4 @@
-"""The node `generate`: the one model call of CodeAgent, streamed because answers are long."""
+"""The node `generate`: the one model call of CodeAgent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from app.agents.base import AgentContext
+from app.agents.base import AgentContext, mark_truncated
 from app.agents.coding import prompts
 from app.agents.coding.language import read_language
 from app.agents.coding.state import CodeState
@@ -20,7 +20,6 @@ async def generate(state: CodeState, runtime: Runtime[AgentContext]) -> dict[str
         *to_chat(state["history"]),
         ChatMessage("user", state["task"]),
     ]
-    # Streamed: an unstreamed answer of some thousand tokens would hit the timeout after it was billed.
     completion = await runtime.context.llm.chat(messages, role=ModelRole.CODE)
     content, language = read_language(completion.text, task=state["task"])
-    return {"content": content, "code_language": language}
+    return {"content": content, "code_language": language, **mark_truncated(completion)}

@@ -41,4 +41,9 @@ class CodeAgent(GraphAgent[CodeState]):
     async def run(self, context: AgentContext) -> AgentOutput:
         state = CodeState(task=context.task.task, history=to_turns(context.history))
         final = await self.run_graph(state, context)
-        return AgentOutput(agent_name=CARD.name, content=final["content"], code_language=final.get("code_language"))
+        return AgentOutput(
+            agent_name=CARD.name,
+            content=final["content"],
+            code_language=final.get("code_language"),
+            truncated=final.get("truncated", False),
+        )

@@ -12,3 +12,4 @@ class CodeState(TypedDict):
     history: list[Turn]
     content: NotRequired[str]
     code_language: NotRequired[str | None]
+    truncated: NotRequired[bool]

@@ -69,4 +69,5 @@ class ContentAgent(GraphAgent[ContentState]):
             agent_name=CARD.name,
             content=final["content"],
             citations=tuple(Citation(**citation) for citation in final["citations"]),
+            truncated=final.get("truncated", False),
         )

@@ -52,4 +52,5 @@ class ContentState(TypedDict):
     search_outcome: NotRequired[str]
     sources: NotRequired[list[Source]]
     content: NotRequired[str]
+    truncated: NotRequired[bool]
     citations: NotRequired[list[CitationState]]

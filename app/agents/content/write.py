@@ -1,4 +1,4 @@
-"""The node `write`: the long text, streamed."""
+"""The node `write`: the long text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.runtime import Runtime
 
-from app.agents.base import AgentContext
+from app.agents.base import AgentContext, mark_truncated
 from app.agents.content import prompts
 from app.agents.content.plan import is_short
 from app.agents.content.state import ContentState, Source
@@ -20,9 +20,8 @@ SHORT_PAGE_CHARACTERS = 1_000  # of each page for a short answer: ten pages make
 
 
 async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
-    # Streamed: an unstreamed answer of some thousand tokens would hit the timeout after it was billed.
     completion = await runtime.context.llm.chat(build_messages(state), role=ModelRole.CONTENT)
-    return {"content": completion.text}
+    return {"content": completion.text, **mark_truncated(completion)}
 
 
 def build_messages(state: ContentState) -> list[ChatMessage]:

@@ -106,12 +106,13 @@ class RoutingView(View):
 
 
 class ResultView(View):
-    """The answer of the agent."""
+    """The answer of the agent. `truncated`: it stops at AGENT_MAX_TOKENS, and there is more that was not written."""
 
     summary: str
     raw_output: str
     code_language: str | None
     citations: list[Citation]
+    truncated: bool
 
 
 class ErrorView(View):

@@ -48,7 +48,6 @@ def misbehave(stack: Stack, model: str, fault: str) -> None:
         (ROUTER, "refusal", "LLM_REFUSED", True),
         (CODER, "empty", "LLM_OUTPUT_EMPTY", True),
         (CODER, "refusal", "LLM_REFUSED", True),
-        (CODER, "length", "LLM_OUTPUT_TRUNCATED", True),
         (CODER, "hang", "LLM_TIMEOUT", True),
         (ROUTER, "401", "LLM_AUTH_FAILED", False),
     ],
@@ -66,6 +65,19 @@ def test_a_model_that_misbehaves_ends_its_task_with_a_reason(
     attempts = [attempt for step in task["steps"] for attempt in step["attempts"]]
     assert attempts
     assert (task["usage"]["input_tokens"] > 0) is counted
+
+
+def test_an_answer_that_never_comes_to_its_end_is_kept_and_marked(strict: Stack) -> None:
+    misbehave(strict, CODER, "length")
+    accepted = strict.submit("Write a Python function that reverses a list.", max_attempts=1)
+
+    task = strict.wait(accepted["task_id"])
+
+    assert task["status"] == "completed", task["error"]
+    assert task["result"]["truncated"]
+    assert task["result"]["summary"].endswith("[cut off at AGENT_MAX_TOKENS]")
+    attempts = [attempt for step in task["steps"] for attempt in step["attempts"] if attempt["model"] == CODER]
+    assert len(attempts) == 5
 
 
 def test_a_model_that_obeys_the_pages_it_reads_cannot_plant_a_link(strict: Stack) -> None:

@@ -181,3 +181,10 @@ def test_a_long_hostile_answer_is_summarised_in_time() -> None:
         "\U0001f1e9",
     ):
         summary(piece * (60_000 // len(piece)))
+
+
+@pytest.mark.parametrize("content", ["A short answer that", "word " * 500])
+def test_the_summary_of_an_answer_that_was_cut_off_names_the_limit(content: str) -> None:
+    told = summarise(AgentOutput(agent_name="ContentAgent", content=content, truncated=True))
+    assert told.endswith("[cut off at AGENT_MAX_TOKENS]")
+    assert len(told) <= SUMMARY_CHARACTERS

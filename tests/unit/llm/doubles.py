@@ -13,6 +13,7 @@ from datetime import datetime
 
 from app.domain.task import Budget
 from app.domain.usage import ModelAttempt, Usage
+from app.errors import BudgetExceeded
 from app.llm.chain_call import CallParts
 from app.llm.dialect_book import DialectBook
 from app.llm.faults import FaultKind, ProviderFault
@@ -157,19 +158,25 @@ class FullLimits(ProviderLimits):
 
 @dataclass
 class RecordingAllowance:
-    """An allowance that permits everything until `refusal` is set; calls are cut to what is `left`."""
+    """An allowance that permits everything until `refusal` is set; calls are cut to what is `left`.
+
+    `affordable`: so many calls are permitted, and the budget is used up then.
+    """
 
     left: Budget | None = None
     reserved: list[Usage] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     settled: list[tuple[Usage, Usage]] = field(default_factory=list)
     refusal: Exception | None = None
+    affordable: int | None = None
 
     async def reserve(
         self, upper_bound: Usage, *, model: str = "", cut: Callable[[Budget], Usage] | None = None
     ) -> Usage:
         if self.refusal is not None:
             raise self.refusal
+        if self.affordable is not None and len(self.reserved) >= self.affordable:
+            raise BudgetExceeded("spent")
         self.models.append(model)
         if self.left is not None and cut is not None and not self.left.covers(upper_bound):
             upper_bound = cut(self.left)

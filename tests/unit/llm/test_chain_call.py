@@ -255,6 +255,13 @@ async def test_continuing_ends_at_its_maximum_or_at_a_fault_and_keeps_the_text()
     assert (broken.text, broken.truncated) == ("Once", True)
 
 
+async def test_a_budget_that_is_used_up_keeps_the_text_so_far() -> None:
+    made = bench([cut("Once"), answer(" upon.")])
+    made.allowance.affordable = 1
+    completion = await run(made)
+    assert (completion.text, completion.truncated) == ("Once", True)
+
+
 async def test_thinking_that_used_up_all_tokens_is_the_next_models_turn() -> None:
     made = bench([ProviderFault(FaultKind.TRUNCATED, tokens=TokenCounts(100, 50))], [answer("Oslo")])
     assert (await run(made)).text == "Oslo"
