@@ -282,3 +282,13 @@ async def test_nobody_listening_was_not_billed() -> None:
         with pytest.raises(ProviderFault) as caught:
             await adapter.answer(request())
     assert (caught.value.kind, caught.value.maybe_billed) == (FaultKind.UNREACHABLE, False)
+
+
+async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("not\na key")
+    async with serving(response(CHAT)) as server, adapting(server.url, key=None, key_file=file) as adapter:
+        with pytest.raises(ProviderFault) as caught:
+            await adapter.answer(request())
+    assert (caught.value.kind, server.heads) == (FaultKind.AUTH, [])
+    assert "OPENAI_API_KEY_FILE" in caught.value.detail
