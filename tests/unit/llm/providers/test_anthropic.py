@@ -53,6 +53,12 @@ def test_an_error_answer_is_classified_by_status_type_and_text(
     assert "secret" not in str(found)
 
 
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_gateway_that_gave_up_waiting_leaves_the_cost_unknown(status: int) -> None:
+    response = httpx2.Response(status, request=REQUEST)
+    assert classify_anthropic(anthropic.InternalServerError("x", response=response, body=None)).maybe_billed
+
+
 def test_a_broken_line_may_have_been_billed() -> None:
     error = anthropic.APIConnectionError(request=REQUEST)
     error.__cause__ = httpx2.ReadError("x")

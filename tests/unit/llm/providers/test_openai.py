@@ -68,6 +68,11 @@ def test_an_error_answer_is_classified_by_status_and_code(
     assert not found.maybe_billed
 
 
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_gateway_that_gave_up_waiting_leaves_the_cost_unknown(status: int) -> None:
+    assert classify_openai(status_error(openai.InternalServerError, status, {})).maybe_billed
+
+
 def test_retry_after_is_kept() -> None:
     error = status_error(openai.RateLimitError, 429, {}, {"retry-after": "7"})
     assert classify_openai(error).retry_after == 7
