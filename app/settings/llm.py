@@ -78,7 +78,7 @@ class LLMSettings(SettingsGroup):
             "o1*",
             "o3*",
             "o4*",
-            "claude-*-5*",
+            "claude-[a-z]*-5*",
             "*thinking*",
             "*reason*",
             "deepseek-r*",
