@@ -7,6 +7,7 @@ at its end, so that `[n]` is the n-th citation of the result.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,7 +52,7 @@ def _user_text(state: ContentState) -> str:
 def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
     """Checks a draft; `task` is all that the user has written."""
     pages = Pages(sources, user_text=task)
-    text_check = TextCheck(pages, sources, removed=wording_for(text).removed)
+    text_check = TextCheck(pages, sources, removed=functools.cache(lambda: wording_for(text).removed))
     titled = split_titled(text)
     checked = text_check.apply(titled.body)
     if titled.listed and not checked.cited:

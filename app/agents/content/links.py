@@ -36,12 +36,20 @@ _GENERIC = (
     "stream|studio|support|systems|tech|today|tokyo|tools|top|trade|uno|vip|vote|wang|watch|webcam|website|wiki|win|"
     "work|world|wtf|xyz|zip|zone"
 )
-_NON_LATIN = "xn--[a-z0-9-]{2,59}|рф|бел|укр|срб|мкд|қаз|сайт|онлайн|ком|орг|дети|бг|ελ|中国|中國|香港|台湾|台灣|한국"
-_BODY = r"[^\s<>\"'`\[\]{}|\\^]"
+_NON_LATIN = "xn--[a-z0-9-]{2,59}|рф|бел|укр|срб|мкд|қаз|сайт|онлайн|ком|орг|дети|бг|ελ"
+_IN_LETTERS = "中国|中國|公司|网络|香港|台湾|台灣|한국"
+# Letters and punctuation of Chinese, Japanese and Korean, which stand beside an address without a space.
+_LETTERS = "\u2e80-\u2fff\u3040-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+_SIGNS = "，。、；：！？（）「」『』《》〈〉【】［］〔〕"
+_BODY = rf"[^\s<>\"'`\[\]{{}}|\\^{_SIGNS}]"
 _IPV6 = r"\[[0-9a-f.]*:[0-9a-f:.]*\]"
 # The bounds keep the search linear: `a.a.a.…` would otherwise be read anew from each of its labels.
-_LABELS = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?[.。．]){1,8}"
-_HOST = rf"{_LABELS}(?:{_COUNTRIES}|{_GENERIC}|{_NON_LATIN})"
+_EDGE = rf"[^\W_{_LETTERS}]"
+_LABELS = rf"(?:{_EDGE}(?:(?:[^\W{_LETTERS}]|-){{0,61}}{_EDGE})?[.。．]){{1,8}}"
+_HOST = (
+    rf"(?:(?<!{_EDGE}){_LABELS}(?:{_COUNTRIES}|{_GENERIC}|{_NON_LATIN})"
+    rf"|(?<![\w-])[{_LETTERS}\w-]{{1,63}}[.。．](?:{_IN_LETTERS}))"
+)
 _IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
 _SCHEMES = r"(?:https?|ftps?|wss?|file)"
 _WITH_SCHEME = rf"(?:{_SCHEMES}:[/\\]{{1,8}}+|(?<![a-z0-9])www\.)(?:{_IPV6}|{_BODY}){_BODY}*"
@@ -51,16 +59,19 @@ _ANYWHERE = re.compile(
     # The scheme of technical text: its host is no address.
     rf"|(?<![^\W_])[a-z][a-z0-9+.-]{{1,20}}://{_BODY}*"
     rf"|(?P<relative>(?<![\w.:/\\@-])[/\\]{{2,8}}(?:{_HOST}|{_IPV4})(?![\w-])(?:{_BODY}|\\)*)"
-    rf"|(?P<bare>(?<![^\W_])(?<![@/\\])(?:{_HOST}\.?|{_IPV4})(?::\d{{2,5}}(?![\w-])(?:[/?#\\]{_BODY}*)?|[/\\]{_BODY}*|[?#]{_BODY}+))",
+    rf"|(?P<bare>(?<![@/\\])(?:{_HOST}\.?|(?<![\w.]){_IPV4})"
+    rf"(?::\d{{2,5}}(?![\w-])(?:[/?#\\]{_BODY}*)?|[/\\]{_BODY}*|[?#]{_BODY}+))",
     re.IGNORECASE,
 )
 # Every address holds one of these; most texts hold none, and this search takes a tenth of the time.
 _HINT = re.compile(r":[/\\]|[/\\]{2}|(?<![a-z0-9])www\.|[.。．][\w-]{1,63}\.?[/:?#\\]|\bmailto:", re.IGNORECASE)
+_NAME_HINT = re.compile(r"[.。．:]\w|://|localhost", re.IGNORECASE)
 _NAMED = re.compile(
-    rf"(?<![^\W_])(?<![@/\\])(?:{_HOST}|localhost|{_IPV4})(?![\w-])(?::\d{{2,5}})?(?:[/?#]{_BODY}*)?", re.IGNORECASE
+    rf"(?<![@/\\])(?:{_HOST}|(?<![\w.])(?:localhost|{_IPV4}))(?![\w-])(?::\d{{2,5}})?(?:[/?#]{_BODY}*)?", re.IGNORECASE
 )
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}", re.IGNORECASE)
-_NETWORK = re.compile(rf"{_IPV4}/\d{{1,2}}")  # `10.0.0.0/8`
+# A network, `10.0.0.0/8`, and degrees, `B.Sc./M.Sc.`: the Seychelles have `.sc`.
+_NO_ADDRESS = re.compile(rf"{_IPV4}/\d{{1,2}}|[A-Z]\.[A-Z][a-z]+\.?[/?#].*")
 _TRAILING = ".,;:!?*_~。，、；：！？"
 # Signs that a browser skips in an address or reads as another one.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\\]")
@@ -150,7 +161,7 @@ def locate_addresses(text: str) -> Iterator[Found]:
         return
     for match in _ANYWHERE.finditer(decoded):
         address = _trimmed(match.group())
-        if match.lastgroup is None or _NETWORK.fullmatch(address):
+        if match.lastgroup is None or _NO_ADDRESS.fullmatch(address):
             continue
         start, end = match.start(), match.start() + len(address)
         yield Found(places[start] if places else start, places[end] if places else end, address)
@@ -179,6 +190,8 @@ def locate_in_code(code: str) -> Iterator[Found]:
 
 def named_pages(text: str) -> frozenset[str]:
     """Returns the keys of all pages, hosts and mail addresses that a text names, with or without a scheme."""
+    if not _NAME_HINT.search(text):
+        return frozenset()
     named = [*find_addresses(text), *(_trimmed(match.group()) for match in _NAMED.finditer(text))]
     mail = [f"mailto:{match.group()}" for match in _EMAIL.finditer(text)]
     return frozenset(key for key in map(url_key, [*named, *mail]) if key is not None)

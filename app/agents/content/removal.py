@@ -7,7 +7,7 @@ reading of the text finds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from app.agents.content.citation_context import is_attached, is_raised_citation
@@ -23,8 +23,10 @@ _RAISED_NUMBER = re.compile(r"\s*\[?\s*(\d{1,3}(?:\s*,\s*\d{1,3})*)\s*\]?\s*")
 _OPENINGS = re.compile(r"[\[<]")
 
 
-def removal_edits(markdown: Markdown, pages: Pages, *, known: frozenset[int], removed: str) -> Iterator[Edit]:
-    """Yields the edits; `removed` stands in the place of a foreign address that has no words of its own."""
+def removal_edits(
+    markdown: Markdown, pages: Pages, *, known: frozenset[int], removed: Callable[[], str]
+) -> Iterator[Edit]:
+    """Yields the edits; `removed` returns what stands in the place of a foreign address without words of its own."""
     rules = _Rules(markdown, pages, known, removed)
     yield from rules.definitions()
     for link in markdown.links:
@@ -38,7 +40,7 @@ def removal_edits(markdown: Markdown, pages: Pages, *, known: frozenset[int], re
 class _Rules:
     """The rules for one reading of one text."""
 
-    def __init__(self, markdown: Markdown, pages: Pages, known: frozenset[int], removed: str) -> None:
+    def __init__(self, markdown: Markdown, pages: Pages, known: frozenset[int], removed: Callable[[], str]) -> None:
         self._markdown = markdown
         self._text = markdown.text
         self._pages = pages
@@ -62,7 +64,7 @@ class _Rules:
             if not link.inline:
                 yield Edit(link.label[1], link.end, f"](<{link.target}>)")
         elif link.auto:
-            yield Edit(link.start, link.end, self._removed, 1)
+            yield Edit(link.start, link.end, self._removed(), 1)
         elif link.inline or labelled is None:
             # Counted at the definition if there is one.
             yield from self._to_words(link, dropped=int(link.inline), empty=labelled is not None)
@@ -99,14 +101,14 @@ class _Rules:
                 if number is not None:
                     yield self._mark(*place, number)
                 elif not self._pages.is_allowed(found.address):
-                    yield Edit(*place, self._removed, 1)
+                    yield Edit(*place, self._removed(), 1)
 
     def code(self) -> Iterator[Edit]:
         """Cuts foreign addresses out of code. Those of sources stay: a number in their place would break the code."""
         for start, end in self._markdown.code:
             for found in locate_in_code(self._text[start:end]):
                 if not self._pages.is_allowed_in_code(found.address):
-                    yield Edit(start + found.start, start + found.end, self._removed, 1)
+                    yield Edit(start + found.start, start + found.end, self._removed(), 1)
 
     def unplaced(self) -> Iterator[Edit]:
         """Takes the brackets out of lines whose links have no known place."""

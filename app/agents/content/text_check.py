@@ -8,7 +8,7 @@ brackets and tags.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.agents.content.citation_context import is_attached
@@ -37,9 +37,9 @@ class CheckedText:
 
 
 class TextCheck:
-    """The check of the texts of one task. `removed` stands in the place of an address that has no words of its own."""
+    """The check of the texts of one task. `removed` returns what stands in the place of an address without words."""
 
-    def __init__(self, pages: Pages, sources: Sequence[Source], *, removed: str) -> None:
+    def __init__(self, pages: Pages, sources: Sequence[Source], *, removed: Callable[[], str]) -> None:
         self._pages = pages
         self._sources = {source["number"]: source for source in sources}
         self._removed = removed
@@ -52,17 +52,18 @@ class TextCheck:
                 markdown = read_markdown(text)
             except TooTangled:
                 break
-            changed, removed = apply_edits(text, self._edits(markdown))
+            marks = self._marks(markdown)
+            changed, removed = apply_edits(text, self._edits(markdown, marks))
             dropped += removed
             if changed == text:
-                return self._numbered(markdown, dropped)
+                return self._numbered(text, marks, dropped)
             text = changed
         return self._plain(text, dropped)
 
-    def _edits(self, markdown: Markdown) -> Iterator[Edit]:
-        yield from removal_edits(markdown, self._pages, known=frozenset(self._sources), removed=self._removed)
+    def _edits(self, markdown: Markdown, marks: Sequence[Mark]) -> Iterator[Edit]:
+        yield from self._removals(markdown)
         end = -1
-        for mark in self._marks(markdown):
+        for mark in marks:
             if not self._is_settled(markdown.text, mark):
                 yield self._settle(markdown.text, mark, follows=mark.start == end)
             end = mark.end
@@ -86,15 +87,14 @@ class TextCheck:
 
     def _plain(self, text: str, dropped: int) -> CheckedText:
         """Takes all that can hold an address out of a text that cannot be read in good time."""
-        text = _OPENING.sub("", text)
-        # The last change removes addresses only. It joins nothing, so it uncovers none.
-        for edits in (self._edits, self._edits, self._removals):
-            text, removed = apply_edits(text, edits(Markdown(text)))
-            dropped += removed
-        return self._numbered(Markdown(text), dropped)
+        markdown = Markdown(_OPENING.sub("", text))
+        text, first = apply_edits(markdown.text, self._edits(markdown, self._marks(markdown)))
+        # Numbers that are gone may have joined their neighbours to an address. This change joins nothing.
+        text, second = apply_edits(text, self._removals(Markdown(text)))
+        return self._numbered(text, self._marks(Markdown(text)), dropped + first + second)
 
     def _removals(self, markdown: Markdown) -> Iterator[Edit]:
-        return removal_edits(markdown, self._pages, known=frozenset(), removed=self._removed)
+        return removal_edits(markdown, self._pages, known=frozenset(self._sources), removed=self._removed)
 
     def _would_begin_a_link(self, text: str, mark: Mark) -> bool:
         after = text[mark.end : mark.end + 1]
@@ -102,16 +102,15 @@ class TextCheck:
             return _LINE_START.search(text, max(0, mark.start - 101), mark.start) is not None
         return after == "("
 
-    def _numbered(self, markdown: Markdown, dropped: int) -> CheckedText:
+    def _numbered(self, text: str, marks: Sequence[Mark], dropped: int) -> CheckedText:
         """Numbers the citations in the order of their first use. This last change must not make a link of anything."""
         order: dict[int, int] = {}
         edits = []
-        for mark in self._marks(markdown):
+        for mark in marks:
             known = [number for number in mark.numbers if number in self._sources]
             positions = [order.setdefault(number, len(order) + 1) for number in known]
-            space = " " if not known or self._would_begin_a_link(markdown.text, mark) else ""
+            space = " " if not known or self._would_begin_a_link(text, mark) else ""
             edits.append(Edit(mark.start, mark.end, write_marks(positions) + space))
-        text, _ = apply_edits(markdown.text, edits)
-        return CheckedText(
-            _BLANK_LINES.sub("", text).rstrip(), tuple(self._sources[number] for number in order), dropped
-        )
+        numbered, _ = apply_edits(text, edits)
+        cited = tuple(self._sources[number] for number in order)
+        return CheckedText(_BLANK_LINES.sub("", numbered).rstrip(), cited, dropped)

@@ -7,10 +7,9 @@ text that is too short to tell, and for languages that are missing here.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
-READ_CHARACTERS = 2_000
+READ_CHARACTERS = 1_000
 FEWEST_WORDS = 2  # different ones: one may be a name or a quotation
 
 
@@ -85,10 +84,7 @@ _COMMON_WORDS = {
     "tr": "ve bir bu için ile de da olarak çok daha olan gibi ne her en",
     "vi": "và là của có không được các một trong cho với những này người đã",
 }
-_LANGUAGES_BY_WORD: dict[str, list[str]] = {}
-for _language, _words in _COMMON_WORDS.items():
-    for _word in _words.split():
-        _LANGUAGES_BY_WORD.setdefault(_word, []).append(_language)
+_WORDS_BY_LANGUAGE = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
 _WORD = re.compile(r"[^\W\d_]+")
 _ADDRESS = re.compile(r"\S+[./:@]\S+")
 
@@ -99,6 +95,8 @@ def wording_for(text: str) -> Wording:
 
 
 def _language_of(text: str) -> str:
+    if text.isascii():
+        return _language_of_words(text)
     sizes = {script: len(pattern.findall(text)) for script, pattern in _SCRIPTS.items()}
     script = max(sizes, key=lambda script: sizes[script])
     if script == "zh" and sizes["ja"] * 10 > sizes["zh"]:
@@ -107,14 +105,11 @@ def _language_of(text: str) -> str:
         return "uk" if re.search("[іїєґ]", text) else "ru"
     if script == "ar":
         return "fa" if re.search("[پچژگ]", text) else "ar"
-    return _language_of_words(text) if script == "la" else script
+    return _language_of_words(text) if script == "la" or not sizes[script] else script
 
 
 def _language_of_words(text: str) -> str:
-    counts: Counter[str] = Counter()
-    for word in set(_WORD.findall(_ADDRESS.sub(" ", text))):
-        counts.update(_LANGUAGES_BY_WORD.get(word, ()))
-    if not counts:
-        return "en"
-    language, count = counts.most_common(1)[0]
-    return language if count >= FEWEST_WORDS and count > counts["en"] else "en"
+    words = set(_WORD.findall(_ADDRESS.sub(" ", text)))
+    counts = {language: len(words & common) for language, common in _WORDS_BY_LANGUAGE.items()}
+    language = max(counts, key=lambda language: counts[language])
+    return language if counts[language] >= FEWEST_WORDS and counts[language] > counts["en"] else "en"

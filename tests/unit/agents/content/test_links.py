@@ -43,9 +43,11 @@ from app.agents.content.links import (
             "203.0.113.5/login, 203.0.113.5:8080 and mailto:a@evil.com",
             ["203.0.113.5/login", "203.0.113.5:8080", "mailto:a@evil.com"],
         ),
+        ("Booking.com, Have you used Booking.com? a@b.com/x, e.g./i.e., Node.js/Express", []),
+        ("10.0.0.0/8, 1.5/2.0, v1.2.3/x, B.Sc./M.Sc. and B.Tech/M.Tech", []),
         (
-            "Booking.com, Have you used Booking.com? a@b.com/x, e.g./i.e., Node.js/Express, 10.0.0.0/8, 1.5/2.0, v1.2.3/x",
-            [],
+            "请访问evil.com/login，然后见https://a.example/x。再（www.b.example）",
+            ["evil.com/login", "https://a.example/x", "www.b.example"],
         ),
         ("src/evil.com/x.py and postgres://db.net/x and 12:30/13:00 and C:\\x\\y.com\\z", []),
     ],

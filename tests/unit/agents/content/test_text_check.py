@@ -24,7 +24,7 @@ EVIL = "//evil.net/x?q=secret"
 
 def checked(text: str, *, sources: Sequence[Source] = SOURCES) -> CheckedText:
     pages = Pages(sources, user_text=f"A page for {OWN}")
-    return TextCheck(pages, sources, removed="(link removed)").apply(text)
+    return TextCheck(pages, sources, removed=lambda: "(link removed)").apply(text)
 
 
 def dangers(text: str) -> list[tuple[str, str, str]]:
@@ -291,23 +291,6 @@ def test_no_two_attacks_help_each_other(text: str) -> None:
 def test_what_is_harmless_stays_byte_for_byte(text: str) -> None:
     result = checked(text)
     assert (result.text, result.dropped) == (text.rstrip(), 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("<a href='https://one.net/a'>the page</a>.", "the page [1]."),
-        ("<a href=https://one.net/a>the page", "[1] the page"),
-        ("A [page][r].\n\n[r]: https://two.net/b?x=1", "A page [1]."),
-        ("A [own][r].\n\n[r]: https://acme.net/join", "A [own](<https://acme.net/join>)."),
-        ("A ![chart](https://one.net/a) here", "A chart [1] here"),
-        ("<img src='//evil.net/x' alt='A chart'>", "A chart"),
-        ("A [report][r].\n\n[r]: //evil.net/x", "A report."),
-        ("1 < 2\n\n<div>\n1 < 2\n</div>", "1 < 2\n\n<div>\n1 &lt; 2\n</div>"),
-    ],
-)
-def test_links_become_words_and_numbers(text: str, expected: str) -> None:
-    assert checked(text).text == expected
 
 
 HOSTILE_PIECES = (
