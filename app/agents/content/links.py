@@ -83,6 +83,7 @@ _ESCAPED = re.compile(
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 _EXAMPLE_HOSTS = ("example.com", "example.org", "example.net", "example", "test", "invalid")
 _PLAIN_HOST = re.compile(r"[a-z0-9.-]+")
+_PLACE = re.compile(r"#[\w.:%~=,&-]*")
 _TRACKING = re.compile(r"(?:utm_[a-z]+|gclid|fbclid|msclkid|yclid|dclid|igshid|mc_cid|mc_eid)(?:=|$)", re.IGNORECASE)
 
 
@@ -131,6 +132,11 @@ def is_citable(url: str) -> bool:
     """Returns True if a search hit's address is one whole http or https address and nothing more."""
     match = _IN_CODE.fullmatch(url)
     return match is not None and url.lower().startswith(("http://", "https://")) and _trimmed(url) == url
+
+
+def is_place(target: str) -> bool:
+    """Returns True for a target in the text itself, such as `#part`."""
+    return _PLACE.fullmatch(target) is not None
 
 
 def is_example(url: str) -> bool:

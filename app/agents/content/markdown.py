@@ -25,7 +25,7 @@ Span = tuple[int, int]
 # Without one of these a text has no code, link, image, definition or HTML.
 _MARKS = re.compile(r"[`<\t]|~~~|    |\](?:\(|:)")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
-_DELIMITERS = re.compile(r"^[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$", re.MULTILINE)
+_DELIMITERS = re.compile(r"^[ \t>]*+[-|:][-|: \t]*+$", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t>]*+(?:\n|\Z)")
 
 
@@ -94,9 +94,10 @@ def read_markdown(text: str) -> Markdown:
     """Parses the text. Raises TooTangled."""
     if not _MARKS.search(text):
         return Markdown(text)
-    tables = "|" in text and _DELIMITERS.search(text) is not None
+    lines = text.replace("\r", "\n")  # both end a line
+    tables = "|" in text and _DELIMITERS.search(lines) is not None
     if tables:
-        _require_no_invented_cells(text)
+        _require_no_invented_cells(lines)
     found = _parse(text, tables=tables)
     if tables:
         # A bar ends a cell, and with it a link or a code that spans it. Readers without tables know no bars.

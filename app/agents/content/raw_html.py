@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import unescape
 from urllib.parse import unquote
 
-from app.agents.content.links import find_addresses
+from app.agents.content.links import find_addresses, is_place
 
 Span = tuple[int, int]
 
@@ -127,7 +127,7 @@ def _is_harmless_attribute(name: str, value: str) -> bool:
         return False
     address = as_address(value)
     if name in _ADDRESSES:
-        return not address or address.startswith("#")
+        return not address or is_place(address)
     if name == "style":
         return _PLAIN_STYLE.fullmatch(value) is not None and not re.search(r"url|image|src|expression", value, re.I)
     return not (_SLASHES.search(address) or _SCRIPT.search(address.lower()) or find_addresses(value))

@@ -13,7 +13,7 @@ from itertools import pairwise
 from app.agents.content.citation_context import is_attached, is_raised_citation
 from app.agents.content.citation_marks import numbers_of, write_firm_marks
 from app.agents.content.edits import Edit
-from app.agents.content.links import find_addresses, locate_addresses, locate_in_code
+from app.agents.content.links import find_addresses, is_place, locate_addresses, locate_in_code
 from app.agents.content.markdown import Html, Link, Markdown
 from app.agents.content.pages import Pages
 from app.agents.content.raw_html import Tag, is_harmless, is_plain_comment, read_tag
@@ -138,7 +138,7 @@ class _Rules:
         return self._may_lead_to(link.target)
 
     def _may_lead_to(self, target: str) -> bool:
-        return target.startswith("#") or self._pages.is_allowed(target)
+        return is_place(target) or self._pages.is_allowed(target)
 
     def _is_foreign(self, target: str) -> bool:
         return self._pages.number_of(target) is None and not self._may_lead_to(target)

@@ -9,6 +9,7 @@ from app.agents.content.links import (
     find_addresses,
     is_citable,
     is_example,
+    is_place,
     is_reserved,
     locate_addresses,
     locate_in_code,
@@ -131,6 +132,11 @@ def test_reserved_hosts_are_examples_and_lookalikes_are_not() -> None:
         *("https://evil.net\\.example.com", "https://evil.net\\@example.com", "https://evil.net\uff0f.example.com"),
     ):
         assert not is_reserved(foreign)
+
+
+def test_a_place_in_the_text_is_no_address() -> None:
+    assert is_place("#part-1.2")
+    assert not any(map(is_place, ("", "part", "#//evil.net", "https://a.example/#part")))
 
 
 def test_this_machine_is_no_example() -> None:
