@@ -16,7 +16,7 @@ from langgraph.runtime import Runtime
 
 from app.agents.base import AgentContext
 from app.agents.content import prompts
-from app.agents.content.citation_marks import write_marks
+from app.agents.content.citation_marks import read_marks, write_marks
 from app.agents.content.links import find_addresses, replace_addresses
 from app.agents.content.pages import Pages
 from app.agents.content.session_sources import known_sources
@@ -52,8 +52,10 @@ def _user_text(state: ContentState) -> str:
 def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
     """Checks a draft; `task` is all that the user has written."""
     pages = Pages(sources, user_text=task)
-    text_check = TextCheck(pages, sources, removed=functools.cache(lambda: wording_for(text).removed))
-    titled = split_titled(text)
+    removed = functools.cache(lambda: wording_for(text).removed)
+    text_check = TextCheck(pages, sources, removed=removed, own=() if sources else _numbers_in(task))
+    # A text of the user's that is worked on keeps its list.
+    titled = split_titled(text) if sources or not split_titled(task).listed else Split(text)
     checked = text_check.apply(titled.body)
     if titled.listed and not checked.cited:
         return _check_with_list(text_check, titled, sources, pages) or checked
@@ -70,6 +72,11 @@ def _lists_sources(split: Split, above: CheckedText, sources: Sequence[Source], 
     named = _listed_pages(split.listed, sources, pages)
     cited = {source["number"] for source in above.cited}
     return bool(named and cited) and (set(named) <= cited or named == listed_numbers(split.listed))
+
+
+def _numbers_in(text: str) -> set[int]:
+    """Returns the numbers of citations in a text that the user wants to have worked on."""
+    return {number for mark in read_marks(text, [(0, len(text))], known=()) for number in mark.numbers}
 
 
 def _check_with_list(

@@ -71,7 +71,7 @@ class _Rules:
 
     def html(self) -> Iterator[Edit]:
         """Cuts tags that are not harmless. A link to a source becomes its words and the source's number."""
-        parts = sorted(set(self._markdown.html), key=lambda part: part.start)
+        parts = sorted(set(self._markdown.html), key=lambda part: (part.start, part.end))
         closing = _closing_tags(parts)
         raised = dict(self._raised_numbers(parts))
         for part in parts:

@@ -8,7 +8,7 @@ brackets and tags.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.agents.content.citation_context import is_attached
@@ -37,10 +37,22 @@ class CheckedText:
 
 
 class TextCheck:
-    """The check of the texts of one task. `removed` returns what stands in the place of an address without words."""
+    """The check of the texts of one task.
 
-    def __init__(self, pages: Pages, sources: Sequence[Source], *, removed: Callable[[], str]) -> None:
+    `removed` returns what stands in the place of an address without words. Citations with the numbers `own` stay as
+    they are: the user wrote them, and there are no sources.
+    """
+
+    def __init__(
+        self,
+        pages: Pages,
+        sources: Sequence[Source],
+        *,
+        removed: Callable[[], str],
+        own: Collection[int] = (),
+    ) -> None:
         self._pages = pages
+        self._own = frozenset(own)
         self._sources = {source["number"]: source for source in sources}
         self._removed = removed
 
@@ -69,7 +81,8 @@ class TextCheck:
             end = mark.end
 
     def _marks(self, markdown: Markdown) -> list[Mark]:
-        return read_marks(markdown.text, markdown.prose, known=self._sources)
+        marks = read_marks(markdown.text, markdown.prose, known=self._sources)
+        return [mark for mark in marks if not self._own.issuperset(mark.numbers)]
 
     def _is_settled(self, text: str, mark: Mark) -> bool:
         forms = (write_marks(mark.numbers), write_firm_marks(mark.numbers))

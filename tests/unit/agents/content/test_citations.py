@@ -167,6 +167,18 @@ def test_brackets_that_cite_nothing_stay(text: str) -> None:
         assert (result.text, result.cited, result.dropped) == (text, (), 0)
 
 
+def test_numbers_of_the_users_own_text_stay_if_there_are_no_sources() -> None:
+    task = "Improve this: Tides is caused by the moon [1], it is well known [2]."
+    result = check("Tides are caused by the moon [1], as is well known [2]. More [3].", sources=[], task=task)
+    assert (result.text, result.dropped) == ("Tides are caused by the moon [1], as is well known [2]. More.", 1)
+
+
+def test_the_list_of_the_users_own_text_stays_if_there_are_no_sources() -> None:
+    own = "Die Gezeiten [1].\n\n## Literatur\n\n1. Schmidt, 2020"
+    assert check(own, sources=[], task="Translate: Tides [1].\n\n## References\n\n1. Schmidt, 2020").text == own
+    assert check(own, sources=[], task="Write about tides").text == "Die Gezeiten."
+
+
 BODY = "Tides rise [2]. They fall [1]."
 
 
