@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline, autolink, backtick, html_inline, image, link
+from markdown_it.token import Token
 
 from app.agents.content.markdown import TooTangled
 
@@ -104,31 +105,38 @@ def _record_of(state: StateInline) -> Record | None:
 
 
 def _read_link(state: StateInline, silent: bool) -> bool:
-    return _read_labelled(state, silent, rule=link, opening=1)
+    return state.src[state.pos] == "[" and _read_labelled(state, silent, rule=link)
 
 
 def _read_image(state: StateInline, silent: bool) -> bool:
-    return _read_labelled(state, silent, rule=image, opening=2)
+    return state.src.startswith("![", state.pos) and _read_labelled(state, silent, rule=image)
 
 
-def _read_labelled(state: StateInline, silent: bool, *, rule: Rule, opening: int) -> bool:
-    start, first = state.pos, len(state.tokens)
+def _read_labelled(state: StateInline, silent: bool, *, rule: Rule) -> bool:
     if state.level >= DEEPEST:
         raise TooTangled
+    start, first = state.pos, len(state.tokens)
     if not rule(state, silent):
         return False
     record = _record_of(state)
     if not silent and record is not None:
-        is_image = opening == 2
         token = next(token for token in state.tokens[first:] if token.type in ("link_open", "image"))
-        end, state.pos = state.pos, start
-        label_end = state.md.helpers.parseLinkLabel(state, start + opening - 1, not is_image)
-        state.pos = end
-        target = str(token.attrs["src" if is_image else "href"])
-        label = (start + opening, label_end)
-        title = str(token.attrs.get("title", ""))
-        record.links.append(FoundLink(start, end, label, target, title, image=is_image))
+        record.links.append(_found_link(state, token, start))
     return True
+
+
+def _found_link(state: StateInline, token: Token, start: int) -> FoundLink:
+    is_image = token.type == "image"
+    opening = start + is_image
+    return FoundLink(
+        start,
+        state.pos,
+        # The rule does not tell where the label ends; the parser remembers it.
+        label=(opening + 1, state.md.helpers.parseLinkLabel(state, opening, not is_image)),
+        target=str(token.attrs["src" if is_image else "href"]),
+        title=str(token.attrs.get("title", "")),
+        image=is_image,
+    )
 
 
 def _read_autolink(state: StateInline, silent: bool) -> bool:
