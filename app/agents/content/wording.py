@@ -22,7 +22,7 @@ class Wording:
 
 
 ENGLISH = Wording("Sources", "(link removed)")
-_WORDINGS = {
+WORDINGS = {
     "ar": Wording("المصادر", "(أُزيل الرابط)"),
     "cs": Wording("Zdroje", "(odkaz odstraněn)"),
     "da": Wording("Kilder", "(link fjernet)"),
@@ -91,7 +91,7 @@ _ADDRESS = re.compile(r"\S+[./:@]\S+")
 
 def wording_for(text: str) -> Wording:
     """Returns the words in the language of the text."""
-    return _WORDINGS.get(_language_of(text[:READ_CHARACTERS].lower()), ENGLISH)
+    return WORDINGS.get(_language_of(text[:READ_CHARACTERS].lower()), ENGLISH)
 
 
 def _language_of(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.agents.content.source_list import Split, listed_numbers, split_links, split_titled, without_source_list
+from app.agents.content.wording import WORDINGS, Wording
 
 BODY = "# Title\n\nText [1]."
 
@@ -60,6 +61,11 @@ def test_a_final_list_is_taken_out(listed: str) -> None:
 )
 def test_other_sections_stay(kept: str) -> None:
     assert without_source_list(kept) == kept
+
+
+@pytest.mark.parametrize("wording", WORDINGS.values(), ids=WORDINGS)
+def test_the_list_that_the_check_adds_is_taken_out_of_earlier_answers(wording: Wording) -> None:
+    assert without_source_list(f"{BODY}\n\n## {wording.sources}\n\n1. A page — https://a.example/x") == BODY
 
 
 def test_the_list_is_given_without_its_heading() -> None:
