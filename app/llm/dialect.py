@@ -77,17 +77,26 @@ def refused_feature(error: VendorError, used: Collection[Feature]) -> Feature | 
     return next((feature for feature, words in _NAMED_BY.items() if feature in used and words.search(told)), None)
 
 
-_NUMBER = r"([\d,_ ]*\d)"
+# Limited in length: an endless run of digits would take endless time.
+_NUMBER = r"(\d(?:[\d,_ ]{0,20}\d)?)"
 _AT_MOST = re.compile(
     r"(?:at most|maximum(?: allowed)?(?: value| number)?(?: of)?|up to|less than or equal to|<=)"
     rf"\D{{0,40}}?{_NUMBER}"
-    rf"|{_NUMBER}\s*,? which is the maximum",
+    rf"|{_NUMBER}\s*,? which is the maximum"
+    rf"|range .{{0,40}}?\[ ?\d+ ?, ?{_NUMBER} ?\]",
     re.I,
 )
 _NAMES_LIMIT = re.compile(r"max_(completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I)
-_CONTEXT = re.compile(rf"(?:maximum )?context (?:length|window|size)\D{{0,30}}?{_NUMBER}", re.I)
+# The second form is Anthropic's, of prompt + answer > window; the third one is that of text-generation-inference.
+_CONTEXT = re.compile(
+    rf"(?:maximum )?context (?:length|window|size)\D{{0,30}}?{_NUMBER}|\+ ?\d+ ?> ?{_NUMBER}"
+    rf"|max_new_tokens\W{{0,3}}must be <= {_NUMBER}",
+    re.I,
+)
 _INPUT = re.compile(
-    rf"{_NUMBER}(?: tokens)? in (?:the|your) (?:messages|prompt|input)|{_NUMBER} (?:input|prompt) tokens", re.I
+    rf"{_NUMBER}(?: tokens)? in (?:the|your) (?:messages|prompt|input)|{_NUMBER} (?:input|prompt) tokens"
+    rf"|{_NUMBER} ?\+ ?\d+ ?>|{_NUMBER} \W?inputs\W? tokens",
+    re.I,
 )
 # Servers count the frame of a conversation differently from one request to the next.
 _MARGIN_TOKENS = 32

@@ -233,8 +233,9 @@ _BY_PROSE = (
     (
         FaultKind.CONTEXT_OVERFLOW,
         re.compile(
-            r"prompt is too long|maximum context length|context (window|length|size)|max_model_len|too many tokens"
-            r"|request too large|input is too long|exceeds? the (maximum|model)('s)? .{0,30}tokens",
+            r"prompt is too long|maximum context length|context (window|length|size|limit)|max_model_len"
+            r"|too many tokens|request too large|input is too long|exceeds? the (maximum|model)('s)? .{0,30}tokens"
+            r"|max_new_tokens\W{0,3}must be <=",
             re.I,
         ),
     ),
@@ -252,7 +253,7 @@ _BY_PROSE = (
         FaultKind.MODEL_NOT_FOUND,
         re.compile(
             r"(unknown|invalid|unsupported|no such) model\b|invalid model name|not a valid model"
-            r"|model\b.{0,120}\b(not found|not exist|not available|unavailable|is not supported|not loaded"
+            r"|models?\b.{0,120}\b(not found|not exist|not available|unavailable|is not supported|not loaded"
             r"|decommissioned|deprecated)"
             r"|no (endpoints|healthy deployments|deployments).{0,40}(found|available)",
             re.I | re.S,
@@ -260,9 +261,16 @@ _BY_PROSE = (
     ),
     (
         FaultKind.AUTH,
-        re.compile(r"(invalid|incorrect|missing|no) (api[ _-]?key|credentials|bearer token|authentication)", re.I),
+        re.compile(
+            r"(invalid|incorrect|missing|no) (api[ _-]?key|credentials|bearer token|authentication)"
+            r"|api key not valid",
+            re.I,
+        ),
     ),
+    (FaultKind.WRONG_ENDPOINT, re.compile(r"unexpected endpoint", re.I)),  # LM Studio: with status 200
 )
+# Servers call a missing path what others call a missing model.
+_NO_SUCH_PATH = re.compile(r"\s*((file|page|path|resource|route|url) )?not found\.?\s*", re.I)
 # A request that is larger than the limit of a whole minute comes as a rate limit (OpenAI: 429, Groq: 413), and so does
 # one for which an account would have to pay extra (Anthropic). No wait helps. `Limit 30000, Used 29000, Requested 2000`
 # is a passing one.
@@ -291,6 +299,8 @@ def classify(error: VendorError) -> FaultKind:
         # `Too many tokens` and the like are about a minute here, and not about this request.
         if told is FaultKind.QUOTA or (told is not None and not limited):
             return told
+    if by_code is FaultKind.MODEL_NOT_FOUND and _NO_SUCH_PATH.fullmatch(error.message):
+        return FaultKind.WRONG_ENDPOINT
     if by_code is not None:
         return by_code
     if error.status is None:

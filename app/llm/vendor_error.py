@@ -1,8 +1,9 @@
 """The reason that a server gives for refusing a request, read from any of the shapes in which servers write it.
 
 OpenAI and its imitators put an object under `error`, Anthropic adds a code under `details`, Ollama writes a string,
-Mistral and vLLM put the fields at the top, FastAPI a list under `detail`, Google a list around everything. A server
-that has begun to answer with status 200 names the status of its error as a code.
+Mistral and vLLM put the fields at the top, Mistral also an object into the message, FastAPI a list under `detail`,
+Cloudflare a list under `errors`, Google a list around everything. A server that has begun to answer with status 200
+names the status of its error as a code.
 """
 
 from __future__ import annotations
@@ -39,10 +40,13 @@ class VendorError:
 
 def read_error(body: object, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> VendorError:
     """Reads the body of an error. Whatever is missing, or has another type than expected, stays empty."""
-    outer = body[0] if isinstance(body, list) and body else body
+    outer = _first(body)
     top: Mapping[str, Any] = outer if isinstance(outer, dict) else {"message": outer}
-    named = top.get("error")
+    named = _first(top.get("error") or top.get("errors"))
     error: Mapping[str, Any] = named if isinstance(named, dict) else {**top, **_as_message(named)}
+    inner = error.get("message")
+    if isinstance(inner, dict):
+        error = {**error, **inner}
     details = error.get("details")
     exact = details.get("error_code") if isinstance(details, dict) else None
     codes = [exact, *(source.get(name) for source in (error, top) for name in ("code", "type", "status"))]
@@ -53,6 +57,10 @@ def read_error(body: object, *, status: int | None = None, headers: Mapping[str,
         message=_prose(error),
         request_id=_request_id(top, headers or {}),
     )
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
 
 
 def _as_message(named: object) -> dict[str, Any]:

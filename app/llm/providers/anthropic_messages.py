@@ -95,7 +95,7 @@ class MessageStream:
         self._usage: dict[str, Any] = {}
         self._stop_reason: object = None
         self._stopped = False
-        self._blocks: dict[object, RawCall] = {}
+        self._calls: dict[object, RawCall] = {}
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):
@@ -103,8 +103,9 @@ class MessageStream:
                 delta = to_mapping(event.get("delta"))
                 if text := delta.get("text"):
                     self._collector.add(to_text(text))
-                elif part := delta.get("partial_json"):
-                    self._blocks.setdefault(event.get("index"), RawCall()).arguments += to_text(part)
+                elif (part := delta.get("partial_json")) and (call := self._calls.get(event.get("index"))):
+                    # Without a call it is the input of a tool that runs at the server.
+                    call.arguments += to_text(part)
             case "content_block_start":
                 self._start_block(event.get("index"), to_mapping(event.get("content_block")))
             case "message_start":
@@ -127,7 +128,7 @@ class MessageStream:
             # Some servers send the whole input here, and no deltas.
             whole = block.get("input")
             arguments = to_arguments(whole) if whole else ""
-            self._blocks[index] = RawCall(to_text(block.get("id")), to_text(block.get("name")), arguments)
+            self._calls[index] = RawCall(to_text(block.get("id")), to_text(block.get("name")), arguments)
         elif text := to_text(block.get("text")):
             self._collector.add(text)
 
@@ -141,7 +142,7 @@ class MessageStream:
             raise cut_off()  # the count of output tokens comes with the reason to stop, so it is unknown
         return assemble(
             text=text,
-            calls=list(self._blocks.values()),
+            calls=list(self._calls.values()),
             finish=_to_finish(self._stop_reason),
             tokens=read_counts(self._usage, COUNTS),
             served_model=self._served_model,

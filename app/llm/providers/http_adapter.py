@@ -16,6 +16,7 @@ import aiohttp
 from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
 from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.endpoints import Connection
+from app.llm.providers.lenient import to_object
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
@@ -146,10 +147,7 @@ def _dump(body: JsonObject) -> bytes:
 
 
 def _load(content: bytes) -> Mapping[str, object]:
-    body = json.loads(content)
-    if not isinstance(body, dict):
-        raise TypeError("the answer is not a JSON object")
-    return body
+    return to_object(json.loads(content))
 
 
 async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -12,6 +12,14 @@ def to_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def to_object(value: object) -> dict[str, Any]:
+    """Returns the object, also one that a list is around (Google). Raises ValueError for anything else."""
+    inner = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if not isinstance(inner, dict):
+        raise ValueError("not a JSON object")
+    return inner
+
+
 def each_mapping(value: object) -> Iterator[Mapping[str, Any]]:
     """Yields the objects of a list; skips everything else in it."""
     return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())

@@ -15,7 +15,7 @@ from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
 from app.llm.providers.sse import TextCollector, without_thoughts
-from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
+from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off, read_arguments
 
 _FINISH = {
     "length": Finish.LENGTH,
@@ -92,14 +92,18 @@ class ChatStream:
         self._refused = False
         self._usage: object = None
         self._served_model = request.model
-        self._calls: dict[object, RawCall] = {}
+        self._calls: list[RawCall] = []
+        self._growing: dict[object, RawCall] = {}
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         if event.get("error"):
             raise answered_fault(event, self._request)
         if usage := event.get("usage"):
             self._usage = usage
-        for choice in event.get("choices") or ():
+        choices = event.get("choices")
+        if choices is None and _is_error(event):
+            raise answered_fault(event, self._request)
+        for choice in choices or ():
             # Some servers close with a message, or with bare text, in place of a delta.
             delta = choice.get("delta") or choice.get("message")
             if delta:
@@ -131,12 +135,16 @@ class ChatStream:
         # index out send each call in one piece, or an id with each piece.
         key = piece.get("index")
         if key is None:
-            key = piece.get("id") or next(reversed(self._calls), 0)
-        call = self._calls.setdefault(key, RawCall())
-        function = to_mapping(piece.get("function"))
-        call.call_id = call.call_id or to_text(piece.get("id"))
-        call.name = call.name or to_text(function.get("name"))
-        call.arguments += to_arguments(function.get("arguments"))
+            key = piece.get("id") or next(reversed(self._growing), 0)
+        more = _to_call(piece)
+        call = self._growing.get(key)
+        if call is None or _begins_another(call, more):
+            self._growing[key] = more
+            self._calls.append(more)
+            return
+        call.call_id = call.call_id or more.call_id
+        call.name = call.name or more.name
+        call.arguments += more.arguments
 
     def finish(self, *, ended: bool) -> ProviderAnswer:
         text = self._collector.finish()
@@ -145,12 +153,29 @@ class ChatStream:
             raise cut_off(tokens)
         return assemble(
             text=text,
-            calls=list(self._calls.values()),
+            calls=self._calls,
             finish=Finish.REFUSED if self._refused else _to_finish(self._finish_reason),
             tokens=tokens,
             served_model=self._served_model,
             request=self._request,
         )
+
+
+def _is_error(event: Mapping[str, Any]) -> bool:
+    """Checks whether an event without choices has the fields of an error without an envelope."""
+    told = event.get("message") or event.get("detail")
+    return event.get("object") == "error" or isinstance(told, str | list)
+
+
+def _begins_another(call: RawCall, more: RawCall) -> bool:
+    """Checks whether a piece begins a new call: Gemini, and others, give all calls of a turn one index, or none."""
+    if not (more.name and call.name):
+        return False
+    other_id = more.call_id not in ("", call.call_id)
+    if other_id and more.name != call.name:
+        return True
+    # Some servers invent an id for each piece of a call, so an id alone proves nothing.
+    return bool((more.arguments or other_id) and call.arguments) and read_arguments(call.arguments) is not None
 
 
 def _to_finish(reason: object) -> Finish:

@@ -64,7 +64,9 @@ class Responses:
         self, body: Mapping[str, Any], items: list[Mapping[str, Any]], request: ProviderRequest, *, streamed: str = ""
     ) -> ProviderAnswer:
         """Builds the answer from its items; `streamed` is the text that came before them, for want of any."""
-        parts = [part for item in items if item.get("type") == "message" for part in each_mapping(item.get("content"))]
+        messages = [item for item in items if item.get("type") == "message"]
+        final = [item for item in messages if not _is_remark(item)] or messages
+        parts = [part for item in final for part in each_mapping(item.get("content"))]
         text = "".join(to_text(part.get("text")) for part in parts if part.get("type") in ("output_text", "text"))
         refused = any(part.get("type") == "refusal" for part in parts)
         return assemble(
@@ -100,11 +102,15 @@ class ResponsesStream:
         self._collector = collector
         self._items: list[Mapping[str, Any]] = []
         self._last: Mapping[str, Any] | None = None
+        self._remarking = False
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
         if kind == "response.output_text.delta":
-            self._collector.add(to_text(event.get("delta")))
+            if not self._remarking:
+                self._collector.add(to_text(event.get("delta")))
+        elif kind == "response.output_item.added":
+            self._remarking = _is_remark(to_mapping(event.get("item")))
         elif kind == "response.output_item.done":
             self._items.append(to_mapping(event.get("item")))
         elif kind in _LAST_EVENTS:
@@ -122,6 +128,11 @@ class ResponsesStream:
         _require_finished(body, self._request)
         items = list(each_mapping(body.get("output"))) or self._items
         return self._responses.assemble(body, items, self._request, streamed=streamed)
+
+
+def _is_remark(item: Mapping[str, Any]) -> bool:
+    """Checks whether the item is what a model remarks on its way, which is no part of its answer."""
+    return item.get("phase") == "commentary"
 
 
 def _require_finished(body: Mapping[str, Any], request: ProviderRequest) -> None:

@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from app.llm.providers.lenient import to_object
+
 # A callback per chunk, each of about one token, would cost more CPU than reading the chunk.
 COALESCE_CHARACTERS = 240
 COALESCE_SECONDS = 0.1
@@ -70,6 +72,8 @@ class EventReader:
             self._name = b""
         elif line.startswith(b"event:"):
             self._name = line[6:].strip()
+        elif line.startswith((b"error:", b"{")):
+            return _read_bare(line)
         return None
 
     def _read_data(self, data: bytes) -> dict[str, Any] | None:
@@ -83,9 +87,20 @@ class EventReader:
             self._data = whole  # perhaps it goes on in the next line
             return None
         self._data = b""
-        if not isinstance(event, dict):
-            raise ValueError("an event is not a JSON object")
+        event = to_object(event)
         return {"type": "error", "error": event} if self._name == b"error" and "error" not in event else event
+
+
+def _read_bare(line: bytes) -> dict[str, Any] | None:
+    """Parses a line that is no field of the standard: an error under its own name (llama.cpp), or an object without."""
+    named = line.startswith(b"error:")
+    try:
+        event = json.loads(line.removeprefix(b"error:"))
+    except ValueError:
+        return None
+    if not isinstance(event, dict):
+        return None
+    return {"error": event} if named and "error" not in event else event
 
 
 _OPENING = ("<think>", "<thinking>", "<reasoning>", "<thought>")

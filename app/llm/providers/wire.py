@@ -72,7 +72,7 @@ def assemble(
         text = calls[0].arguments if calls else text  # some models answer in text although a function was offered
     elif finish is Finish.DONE:  # the arguments of a cut-off answer are cut off too, which is a fault of its own
         for at, call in enumerate(calls):
-            arguments = _to_object(call.arguments)
+            arguments = read_arguments(call.arguments)
             if arguments is None:
                 problems = f"The arguments of {call.name} were not a JSON object."
                 raise InvalidOutput(text=call.arguments, problems=problems, tokens=tokens, served_model=served_model)
@@ -88,7 +88,8 @@ def _storable(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
-def _to_object(arguments: str) -> JsonObject | None:
+def read_arguments(arguments: str) -> JsonObject | None:
+    """Reads the arguments of a call; none at all are an empty object. Returns None if they are not a JSON object."""
     try:
         parsed = json.loads(arguments or "{}")
     except ValueError:

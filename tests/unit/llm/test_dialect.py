@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from app.llm.dialect import FULL, Feature, OutputLimit, output_limit, refused_feature
@@ -65,6 +67,17 @@ def test_other_errors_teach_nothing(status: int | None) -> None:
             OutputLimit(8192, lasting=True),
         ),
         ("Invalid max_tokens value, the valid range of max_tokens is up to 8,192", OutputLimit(8192, lasting=True)),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", OutputLimit(8192, lasting=True)),
+        ("InvalidParameter: Range of max_tokens should be [1, 8192]", OutputLimit(8192, lasting=True)),
+        (
+            "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length",
+            OutputLimit(11728, lasting=False),
+        ),
+        (
+            "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 `inputs` tokens and 32000 "
+            "`max_new_tokens`",
+            OutputLimit(1064, lasting=False),
+        ),
         (
             "This model's maximum context length is 4096 tokens. However, you requested 4100 tokens "
             "(100 in the messages, 4000 in the completion).",
@@ -82,6 +95,14 @@ def test_other_errors_teach_nothing(status: int | None) -> None:
 )
 def test_the_number_of_tokens_that_a_server_accepts_is_read(message: str, limit: OutputLimit | None) -> None:
     assert output_limit(VendorError(400, message=message), asked=32_000) == limit
+
+
+@pytest.mark.parametrize("filling", ["1", " ", ",", "1 + ", "range [1, "])
+def test_a_long_message_is_read_in_no_time(filling: str) -> None:
+    message = "max_tokens " + filling * (64_000 // len(filling))
+    begun = time.process_time()
+    output_limit(VendorError(400, message=message), asked=32_000)
+    assert time.process_time() - begun < 1.0
 
 
 def test_a_limit_that_is_no_smaller_teaches_nothing() -> None:

@@ -42,6 +42,13 @@ ANTHROPIC = {
             {"error": {"code": 502, "message": "Provider returned error", "metadata": {"raw": "overloaded"}}},
             VendorError(400, message="Provider returned error overloaded"),
         ),
+        (
+            {"message": {"detail": [{"loc": ["body", "n"], "msg": "Not permitted"}]}, "type": "invalid_request_error"},
+            VendorError(400, ("invalid_request_error",), "body.n", "Not permitted"),
+        ),
+        ({"errors": [{"message": "Too long", "code": 5021}]}, VendorError(400, message="Too long")),
+        ({"error": [{"message": "Too long", "code": "long"}]}, VendorError(400, ("long",), message="Too long")),
+        ({"error": ["Too long"]}, VendorError(400, message="Too long")),
         ("plain text", VendorError(400, message="plain text")),
         (None, VendorError(400)),
         ([], VendorError(400)),

@@ -40,10 +40,15 @@ def test_events_are_the_same_however_the_body_is_cut(events: list[dict[str, str]
         ('id: 7\nretry: 10\n: ping\ndata:{"a": 1}\n\n\n', [{"a": 1}]),
         ('data\n\ndata:\n\ndata: {"a": 1}\n\n', [{"a": 1}]),
         ('event: error\ndata: {"message": "x"}\n\n', [{"type": "error", "error": {"message": "x"}}]),
+        ('error: {"code": 500}\n\ndata: [DONE]\n\n', [{"error": {"code": 500}}]),
+        ('error: {"error": "x"}\n\n', [{"error": "x"}]),
+        ('{"error": "x"}', [{"error": "x"}]),
+        ('error: is none\n{half\n{\n\ndata: {"a": 1}\n\n', [{"a": 1}]),
+        ('data: [{"a": 1}]\n\n', [{"a": 1}]),
     ],
-    ids=["mark", "lines", "last", "close", "fields", "empty", "error"],
+    ids=["mark", "lines", "last", "close", "fields", "empty", "error", "field", "envelope", "bare", "prose", "list"],
 )
-def test_everything_that_the_standard_allows_is_read(
+def test_everything_that_the_standard_allows_and_servers_send_is_read(
     body: str, events: list[dict[str, object]], cuts: list[int], end: str
 ) -> None:
     reader = EventReader()
@@ -51,7 +56,10 @@ def test_everything_that_the_standard_allows_is_read(
     assert [*read, *reader.finish()] == events
 
 
-@pytest.mark.parametrize("body", [b"data: {\n", b"data: 3\n", b"data: [1]\n", b"data: {\n\n", b'data: {"a": '])
+@pytest.mark.parametrize(
+    "body",
+    [b"data: {\n", b"data: 3\n", b"data: [1]\n", b"data: []\n", b"data: [{}, {}]\n", b"data: {\n\n", b'data: {"a": '],
+)
 def test_an_event_that_is_no_object_is_an_error(body: bytes) -> None:
     reader = EventReader()
     with pytest.raises(ValueError, match=r".+"):

@@ -353,3 +353,64 @@ def test_text_that_no_database_takes_is_made_storable() -> None:
     }
 
     assert ChatCompletions().to_answer(body, request()).text == "half ? pair and snö"
+
+
+NO_IDS = [("", "a", '{"n": 1}'), ("", "a", '{"n": 2}')]
+IN_PIECES = [("c1", "a", '{"n":'), ("", "", " 1}"), ("c2", "a", ""), ("", "", '{"n": 2}')]
+AN_ID_IN_EACH = [("c1", "a", '{"n":'), ("x", "a", " 1}"), ("c2", "a", '{"n": 2}')]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "place"),
+    [(NO_IDS, {}), (NO_IDS, {"index": 0}), (IN_PIECES, {}), (IN_PIECES, {"index": 0}), (AN_ID_IN_EACH, {"index": 0})],
+)
+def test_calls_that_share_an_index_stay_apart(pieces: list[tuple[str, str, str]], place: dict[str, int]) -> None:
+    calls = [{**place, "id": call, "function": {"name": name, "arguments": part}} for call, name, part in pieces]
+    events = [{"choices": [{"delta": {"tool_calls": [call]}}]} for call in calls]
+    answer = play(FORMATS[0], [*events, {"choices": [{"finish_reason": "tool_calls"}]}], [], tools=[TOOL])
+    assert [call.arguments for call in answer.tool_calls] == [{"n": 1}, {"n": 2}]
+
+
+def test_calls_without_arguments_that_share_an_index_stay_apart() -> None:
+    pieces = [{"index": 0, "id": name, "function": {"name": name, "arguments": ""}} for name in ("a", "b")]
+    events = [{"choices": [{"delta": {"tool_calls": [piece]}}]} for piece in pieces]
+    answer = play(FORMATS[0], [*events, {"choices": [{"finish_reason": "tool_calls"}]}], [], tools=[TOOL])
+    assert [call.name for call in answer.tool_calls] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "event", [{"object": "error", "code": 500}, {"message": "died", "code": 500}, {"detail": "died"}], ids=str
+)
+def test_an_error_without_an_envelope_ends_the_stream(event: dict[str, Any]) -> None:
+    with pytest.raises(ProviderFault) as caught:
+        play(FORMATS[0], [*CHAT_STREAM[:2], event], [])
+    assert caught.value.kind is FaultKind.SERVER
+
+
+def test_a_tool_that_runs_at_the_server_is_no_call() -> None:
+    start = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    events = [
+        ANTHROPIC_STREAM[0],
+        {"type": "content_block_start", "index": 0, "content_block": start},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hi"}},
+        *ANTHROPIC_STREAM[-2:],
+    ]
+    answer = play(FORMATS[2], events, [], tools=[TOOL])
+    assert (answer.text, answer.tool_calls) == ("Hi", ())
+
+
+def test_a_remark_is_no_part_of_an_answer() -> None:
+    remark = {**text_item("I look."), "phase": "commentary"}
+    body = responses_answer(remark, {**text_item("Hi"), "phase": "final_answer"})
+    assert FORMATS[1].to_answer(body, request()).text == "Hi"
+    assert FORMATS[1].to_answer(responses_answer(remark), request()).text == "I look."
+    pieces: list[str] = []
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", "item": {**remark, "content": []}},
+        {"type": "response.output_text.delta", "delta": "I look."},
+        {"type": "response.output_item.added", "item": {"type": "message", "phase": "final_answer"}},
+        {"type": "response.output_text.delta", "delta": "Hi"},
+        {"type": "response.completed", "response": body},
+    ]
+    assert play(FORMATS[1], events, pieces).text == "".join(pieces) == "Hi"
