@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import anthropic
 import openai
 import pytest
-from pydantic import SecretStr
 
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage
-from app.llm.provider_table import PROVIDERS, Provider
+from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
-from app.llm.providers.endpoints import Connection
-from app.llm.providers.http_adapter import MAX_BODY_BYTES, HttpAdapter
-from app.outbound.http import build_model_client
-from app.outbound.provider_key import ProviderKey
-from app.settings import LLMSettings
-from app.telemetry.metrics import WorkerMetrics
+from app.llm.providers.http_adapter import MAX_BODY_BYTES
+from tests.support.model_server import Reply, adapting, response, serving
 from tests.support.servers import free_port
 
 PROMPT = "an unmistakable prompt"
@@ -30,66 +22,6 @@ CHAT = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], 
 STREAM = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 # What may differ from one request to the next, or belongs to the client library.
 CREDENTIALS = ("authorization", "x-api-key", "api-key")
-
-Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def response(
-    body: bytes, *, status: str = "200 OK", kind: str = "application/json", headers: Mapping[str, str] | None = None
-) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-@dataclass
-class WireServer:
-    """A server that answers each request with the next of `replies` (the last one for ever) and keeps the requests."""
-
-    replies: list[bytes | Reply]
-    heads: list[dict[str, str]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    url: str = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        first, *lines = head.split("\r\n")
-        fields = dict(line.lower().split(": ", 1) for line in lines if line)
-        await reader.readexactly(int(fields.get("content-length", "0")))
-        self.lines.append(first)
-        self.heads.append(fields)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if isinstance(reply, bytes):
-            writer.write(reply)
-        else:
-            await reply(reader, writer)
-        writer.close()
-
-
-@asynccontextmanager
-async def serving(*replies: bytes | Reply) -> AsyncIterator[WireServer]:
-    server = WireServer(list(replies))
-    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
-        server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        yield server
-
-
-@asynccontextmanager
-async def adapting(
-    url: str, *, provider: Provider = Provider.OPENAI, key: str | None = "sk-1", key_file: Path | None = None
-) -> AsyncIterator[HttpAdapter]:
-    secret = SecretStr(key) if key is not None else None
-    connection = Connection(
-        PROVIDERS[provider].endpoint,
-        ProviderKey(provider.value, value=secret, path=key_file, metrics=WorkerMetrics(version="0").outbound),
-        url,
-        PROVIDERS[provider].address_variable,
-    )
-    adapter = HttpAdapter(build_model_client(), connection, PROVIDERS[provider].load(LLMSettings()))
-    try:
-        yield adapter
-    finally:
-        await adapter.aclose()
 
 
 def request(*, stream: bool = False, silence_seconds: float = 5.0) -> ProviderRequest:
