@@ -36,25 +36,25 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def litellm(installed: None) -> Iterator[str]:  # noqa: ARG001  skips first
+def litellm(installed: None) -> Iterator[str]:
     with running_simulator() as simulator, running_litellm(simulator.url) as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
-def llama(installed: None) -> Iterator[str]:  # noqa: ARG001  skips first
+def llama(installed: None) -> Iterator[str]:
     with running_llama() as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
-def endless_llama(installed: None) -> Iterator[str]:  # noqa: ARG001  skips first
+def endless_llama(installed: None) -> Iterator[str]:
     with running_llama(endless=True) as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
-def fakellm(installed: None) -> Iterator[str]:  # noqa: ARG001  skips first
+def fakellm(installed: None) -> Iterator[str]:
     with running_fakellm() as server:
         yield server.url
 
@@ -74,9 +74,7 @@ class AskServer(Protocol):
 async def ask() -> AsyncIterator[AskServer]:
     made: list[LLMGateway] = []
 
-    def build(
-        url: str, models: str, *, key: str, paths: tuple[str, str] = ("/v1", ""), fallback: str = ""
-    ) -> Asked:
+    def build(url: str, models: str, *, key: str, paths: tuple[str, str] = ("/v1", ""), fallback: str = "") -> Asked:
         settings = LLMSettings(
             peer_model=models,
             content_model=models,

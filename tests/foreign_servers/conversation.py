@@ -18,7 +18,7 @@ DECISION = [ChatMessage("system", "Give a structured answer."), QUESTION[1]]
 
 
 class Decision(BaseModel):
-    """An answer of the router's kind, with closed sets only: a model that writes nonsense can give it under a grammar."""
+    """An answer of the router's kind, with closed sets only: under a grammar even a nonsense model gives it."""
 
     model_config = ConfigDict(extra="forbid")
 

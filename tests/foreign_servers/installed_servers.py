@@ -15,7 +15,7 @@ LITELLM, LLAMA, FAKELLM = (PROGRAMS / name for name in ("litellm", "llama-server
 LITELLM_KEY, LLAMA_KEY = "sk-litellm", "sk-llama"
 # LiteLLM imports for a quarter of a minute the first time.
 _START_SECONDS = 120.0
-# The names under which LiteLLM offers the simulator's models, by protocol; `listed-only` is offered, but does not exist.
+# The names under which LiteLLM offers the simulator's models, by protocol. `listed-only` is offered and does not exist.
 _OPENAI_MODELS = {"my-model": "sim-ok", "my-model:cut-off": "sim-length", "listed-only": "sim-404"}
 _RESPONSES_MODELS = {"gpt-6-mine": "gpt-6-sim-ok", "gpt-6-mine:cut-off": "gpt-6-sim-length"}
 _ANTHROPIC_MODELS = {"claude-mine": "claude-sim-ok", "claude-mine:cut-off": "claude-sim-length"}

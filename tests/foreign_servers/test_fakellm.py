@@ -17,7 +17,9 @@ ENDPOINTS = ["openai:fake", "anthropic:fake"]
 async def test_a_streamed_answer_without_a_count_is_estimated(ask: AskServer, fakellm: str) -> None:
     pieces: list[str] = []
 
-    completion = await ask(fakellm, "openai:fake", key=KEY).llm.chat(QUESTION, role=ModelRole.CONTENT, on_text=pieces.append)
+    completion = await ask(fakellm, "openai:fake", key=KEY).llm.chat(
+        QUESTION, role=ModelRole.CONTENT, on_text=pieces.append
+    )
 
     assert completion.text == "".join(pieces)
     assert completion.usage.input_tokens > 0
@@ -48,9 +50,7 @@ async def test_a_second_turn_is_answered(ask: AskServer, fakellm: str, model: st
 @pytest.mark.parametrize(
     ("model", "variable"), [("openai:fake", "OPENAI_BASE_URL"), ("anthropic:fake", "ANTHROPIC_BASE_URL")]
 )
-async def test_a_base_url_with_the_wrong_path_is_named(
-    ask: AskServer, fakellm: str, model: str, variable: str
-) -> None:
+async def test_a_base_url_with_the_wrong_path_is_named(ask: AskServer, fakellm: str, model: str, variable: str) -> None:
     without_v1_and_with_it = ("", "/v1")
     with pytest.raises(LLMBadRequest, match=variable):
         await ask(fakellm, model, key=KEY, paths=without_v1_and_with_it).llm.chat(QUESTION, role=ModelRole.CODE)

@@ -82,9 +82,7 @@ async def test_a_model_that_is_listed_but_does_not_exist_is_passed_over(ask: Ask
 
 
 @pytest.mark.parametrize("model", ENDPOINTS)
-async def test_a_wrong_key_is_an_auth_error_with_the_servers_own_code(
-    ask: AskServer, litellm: str, model: str
-) -> None:
+async def test_a_wrong_key_is_an_auth_error_with_the_servers_own_code(ask: AskServer, litellm: str, model: str) -> None:
     with pytest.raises(LLMAuthFailed, match="no_db_connection"):
         await ask(litellm, model, key="sk-wrong").llm.chat(QUESTION, role=ModelRole.CODE)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from app.errors import LLMAuthFailed, LLMBadRequest, LLMOutputTruncated
+from app.errors import LLMAuthFailed, LLMBadRequest, LLMOutputInvalid, LLMOutputTruncated
 from app.llm.interface import Completion, ModelRole
 from tests.foreign_servers.conftest import AskServer
 from tests.foreign_servers.conversation import DECISION, QUESTION, SECOND_TURN, Decision
 from tests.foreign_servers.installed_servers import LLAMA_KEY
 
-# The server has one model and answers under every name; the names choose chat completions, responses and messages.
-ENDPOINTS = ["openai:tiny", "openai:gpt-6-tiny", "anthropic:claude-tiny"]
+# The server has one model and answers under every name.
+CHAT, RESPONSES, MESSAGES = ENDPOINTS = ("openai:tiny", "openai:gpt-6-tiny", "anthropic:claude-tiny")
 
 
 @pytest.mark.parametrize("model", ENDPOINTS)
@@ -27,11 +27,22 @@ async def test_a_plain_answer_is_counted_by_the_server(ask: AskServer, llama: st
     assert completion.usage.cost_microusd is None
 
 
-@pytest.mark.parametrize("model", ENDPOINTS)
-async def test_structured_output_comes_in_some_dialect(ask: AskServer, llama: str, model: str) -> None:
-    completion = await ask(llama, model, key=LLAMA_KEY).llm.complete(DECISION, role=ModelRole.PEER, schema=Decision)
+async def test_a_schema_is_enforced_over_chat_completions(ask: AskServer, llama: str) -> None:
+    completion = await ask(llama, CHAT, key=LLAMA_KEY).llm.complete(DECISION, role=ModelRole.PEER, schema=Decision)
 
     assert isinstance(completion.parsed, Decision)
+    assert [attempt.status for attempt in completion.attempts] == ["ok"]
+
+
+@pytest.mark.parametrize("model", [RESPONSES, MESSAGES])
+async def test_a_schema_that_the_server_ignores_is_left_to_the_next_model(
+    ask: AskServer, llama: str, model: str
+) -> None:
+    asked = ask(llama, model, key=LLAMA_KEY, fallback=CHAT)
+    completion = await asked.llm.complete(DECISION, role=ModelRole.PEER, schema=Decision)
+
+    assert isinstance(completion.parsed, Decision)
+    assert {attempt.error_type for attempt in completion.attempts[:-1]} == {LLMOutputInvalid.code}
 
 
 @pytest.mark.parametrize("model", ENDPOINTS)
@@ -64,7 +75,8 @@ async def test_a_wrong_key_is_an_auth_error_with_the_servers_own_code(ask: AskSe
 
 
 @pytest.mark.parametrize(
-    ("model", "variable"), [("openai:tiny", "OPENAI_BASE_URL"), ("anthropic:tiny", "ANTHROPIC_BASE_URL")]
+    ("model", "variable"),
+    [(CHAT, "OPENAI_BASE_URL"), (RESPONSES, "OPENAI_BASE_URL"), (MESSAGES, "ANTHROPIC_BASE_URL")],
 )
 async def test_a_wrong_base_url_is_named(ask: AskServer, llama: str, model: str, variable: str) -> None:
     with pytest.raises(LLMBadRequest, match=variable):
@@ -81,10 +93,8 @@ async def test_an_endless_answer_is_continued_and_marked(ask: AskServer, endless
     assert [attempt.status for attempt in completion.attempts] == ["ok"] * 5
 
 
-async def test_structured_output_that_is_cut_off_is_left_to_the_next_model(
-    ask: AskServer, endless_llama: str
-) -> None:
-    asked = ask(endless_llama, "openai:tiny", key=LLAMA_KEY, fallback="openai:tiny-2")
+async def test_structured_output_that_is_cut_off_is_left_to_the_next_model(ask: AskServer, endless_llama: str) -> None:
+    asked = ask(endless_llama, CHAT, key=LLAMA_KEY, fallback="openai:tiny-2")
     with pytest.raises(LLMOutputTruncated):
         await asked.llm.complete(DECISION, role=ModelRole.PEER, schema=Decision, max_tokens=3)
 

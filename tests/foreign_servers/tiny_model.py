@@ -23,8 +23,8 @@ _TOKENS = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), 
 _KINDS = [_UNKNOWN, _CONTROL, _CONTROL, *[_BYTE] * 256, _NORMAL]
 # Larger weights would repeat a few tokens for ever.
 _SPREAD = 0.05
-# The first number of each state is the same for all tokens, and no layer changes it. So its weight in the output makes a
-# token likely or impossible, whatever was read before.
+# The first number of each state is the same for all tokens, and no layer changes it. So its weight in the output makes
+# a token likely or impossible, whatever was read before.
 _STEADY, _LIKELY, _NEVER = 1.0, 0.2, -100.0
 _END, _QUOTE = 2, 3 + ord('"')
 
@@ -35,7 +35,7 @@ Shape = tuple[int, ...]
 def write_tiny_model(path: Path, *, endless: bool = False) -> Path:
     """Writes the model file and returns its path. An `endless` model never stops by itself."""
     metadata, shapes = _metadata(), _shapes()
-    numbers = random.Random(1)  # noqa: S311  weights, not secrets
+    numbers = random.Random(1)
     head = struct.pack("<4sIQQ", _MAGIC, _VERSION, len(shapes), len(metadata))
     head += b"".join(_string(key) + _typed(value) for key, value in metadata.items())
     head += _tensor_infos(shapes)
@@ -135,9 +135,9 @@ def _typed(value: Value) -> bytes:
 def _scalar(value: str | float, *, in_array: bool = False) -> tuple[int, bytes]:
     if isinstance(value, str):
         return _STRING, _string(value)
-    if isinstance(value, float):
-        return _FLOAT32, struct.pack("<f", value)
-    return (_INT32, struct.pack("<i", value)) if in_array else (_UINT32, struct.pack("<I", value))
+    if isinstance(value, int):
+        return (_INT32, struct.pack("<i", value)) if in_array else (_UINT32, struct.pack("<I", value))
+    return _FLOAT32, struct.pack("<f", value)
 
 
 def _padded(content: bytes) -> bytes:
