@@ -1,4 +1,4 @@
-"""What the tests ask of every server: a question, a conversation with history, and a decision as JSON."""
+"""The requests to every server: a question, a conversation with history, and a decision as JSON."""
 
 from __future__ import annotations
 
