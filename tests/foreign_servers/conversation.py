@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.agents.peer.classify import choice_schema
 from app.llm.interface import ChatMessage
 
 QUESTION = [ChatMessage("system", "You are brief."), ChatMessage("user", "Name the capital of Norway.")]
@@ -15,6 +16,9 @@ SECOND_TURN = [
     ChatMessage("user", "And the capital of Sweden?"),
 ]
 DECISION = [ChatMessage("system", "Give a structured answer."), QUESTION[1]]
+
+
+ROUTING = choice_schema(("CodeAgent", "ContentAgent"))
 
 
 class Decision(BaseModel):

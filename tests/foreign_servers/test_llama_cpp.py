@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.errors import LLMAuthFailed, LLMBadRequest, LLMOutputInvalid, LLMOutputTruncated
 from app.llm.interface import Completion, ModelRole
 from tests.foreign_servers.conftest import AskServer
-from tests.foreign_servers.conversation import DECISION, QUESTION, SECOND_TURN, Decision
+from tests.foreign_servers.conversation import DECISION, QUESTION, ROUTING, SECOND_TURN, Decision
 from tests.foreign_servers.installed_servers import LLAMA_KEY
 
 # The server has one model and answers under every name.
@@ -32,6 +32,14 @@ async def test_a_schema_is_enforced_over_chat_completions(ask: AskServer, llama:
 
     assert isinstance(completion.parsed, Decision)
     assert [attempt.status for attempt in completion.attempts] == ["ok"]
+
+
+async def test_a_decision_of_the_router_is_read(ask: AskServer, llama: str) -> None:
+    completion = await ask(llama, CHAT, key=LLAMA_KEY).llm.complete(QUESTION, role=ModelRole.PEER, schema=ROUTING)
+
+    assert completion.parsed is not None
+    assert completion.parsed.agent_name in ("CodeAgent", "ContentAgent", "Unknown")
+    assert 0 <= completion.parsed.confidence <= 1
 
 
 @pytest.mark.parametrize("model", [RESPONSES, MESSAGES])

@@ -27,6 +27,8 @@ _SPREAD = 0.05
 # a token likely or impossible, whatever was read before.
 _STEADY, _LIKELY, _NEVER = 1.0, 0.2, -100.0
 _END, _QUOTE = 2, 3 + ord('"')
+# Without these a number is 0, 9, 0.9, 99 and the like: mostly a share that a person would understand.
+_UNUSED = frozenset(3 + ord(character) for character in "12345678eE+-")
 
 Value = int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 Shape = tuple[int, ...]
@@ -116,7 +118,7 @@ def _preference(token: int, *, endless: bool) -> float:
         return _NEVER if endless else 0.0
     if token == _QUOTE:  # the strings of structured output come to an end
         return _LIKELY
-    return 0.0 if 3 + ord(" ") <= token <= 3 + ord("~") else _NEVER
+    return 0.0 if 3 + ord(" ") <= token <= 3 + ord("~") and token not in _UNUSED else _NEVER
 
 
 def _string(text: str) -> bytes:
