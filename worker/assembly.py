@@ -48,7 +48,7 @@ from worker.self_check import SelfCheck
 from worker.store_watch import StoreWatch
 from worker.vitals import Vitals
 
-MODELS_FIRST_CHECK_SECONDS = 60.0  # not at once: the lists of models are no part of a start
+MODELS_FIRST_CHECK_SECONDS = 10.0  # not at once: the lists of models are no part of a start
 MODELS_CHECK_SECONDS = 21_600.0
 
 
@@ -322,8 +322,8 @@ def _build_executor(
 
 
 async def watch_models(gateway: LLMGateway) -> None:
-    """Checks now and then when the models in use will be shut down, until cancelled."""
+    """Compares the models in use now and then with the lists of their providers, until cancelled."""
     await asyncio.sleep(MODELS_FIRST_CHECK_SECONDS)
     while True:
-        await gateway.observe_shutdowns()
+        await gateway.observe_models()
         await asyncio.sleep(MODELS_CHECK_SECONDS)

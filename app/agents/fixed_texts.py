@@ -20,7 +20,8 @@ ENGLISH = "en"
 class FixedTexts(BaseModel):
     """The sentences of one language. `not_searched` has a place for one of the reasons, which follow it.
 
-    `partial` is the summary of the text that a task had written before it failed.
+    `partial` is the summary of the text that a task had written before it failed. `sources` is the heading of the list
+    of sources; `removed` stands in the place of an address that was removed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +31,8 @@ class FixedTexts(BaseModel):
     unavailable: str
     nothing_found: str
     partial: str
+    sources: str
+    removed: str
 
 
 def fixed_texts_for(*texts: str) -> FixedTexts:

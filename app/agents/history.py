@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from math import ceil
 from typing import TypedDict
 
 from app.domain.message import Message, MessageRole
 from app.llm.interface import ChatMessage
+from app.llm.token_estimate import estimate_tokens
 
-# English takes about four characters a token. Tokenizers build everything else from the bytes of its UTF-8, with fewer
-# bytes a token the rarer the script is: three make a token of each Chinese, Thai or Hindi character, more of an emoji.
-ASCII_PER_TOKEN = 4
-OTHER_BYTES_PER_TOKEN = 3
 OVERHEAD_TOKENS = 4  # the role and the separators of a message
 SMALLEST_EXCERPT_TOKENS = 64  # some 240 characters: a shorter piece of an answer explains nothing
 CUT_MARK = "\n[…]\n"
@@ -32,8 +28,9 @@ class Turn(TypedDict):
     agent_name: str | None
 
 
-def estimate_tokens(message: Message) -> int:
-    return OVERHEAD_TOKENS + _text_tokens(message.content)
+def message_tokens(message: Message) -> int:
+    """Estimates the tokens that the message takes in a prompt."""
+    return OVERHEAD_TOKENS + estimate_tokens(message.content)
 
 
 def trim_history(messages: Sequence[Message], *, max_tokens: int) -> tuple[Message, ...]:
@@ -71,21 +68,21 @@ def _shorten_exchange(exchange: list[Message], max_tokens: int) -> list[Message]
     if answer is question:
         return _shorten(question, max_tokens)
     # Half is kept for the answer: a document that was pasted into the question must not push it out.
-    asked = _shorten(question, max_tokens - min(estimate_tokens(answer), max_tokens // 2))
+    asked = _shorten(question, max_tokens - min(message_tokens(answer), max_tokens // 2))
     answered = _shorten(answer, max_tokens - _tokens(asked))
     return [*asked, *answered] if asked and answered else []
 
 
 def _shorten(message: Message, max_tokens: int) -> list[Message]:
     """Cuts the middle out of the message if it is too long; returns nothing if too little of it would stay."""
-    if estimate_tokens(message) <= max_tokens:
+    if message_tokens(message) <= max_tokens:
         return [message]
     if max_tokens < SMALLEST_EXCERPT_TOKENS:
         return []
     content = message.content
     room = max_tokens - OVERHEAD_TOKENS
     # The most characters of each end that fit; more of them never cost less.
-    each = bisect_right(range(len(content) // 2), room, key=lambda size: _text_tokens(_ends(content, size))) - 1
+    each = bisect_right(range(len(content) // 2), room, key=lambda size: estimate_tokens(_ends(content, size))) - 1
     return [message.model_copy(update={"content": _ends(content, each)})]
 
 
@@ -93,14 +90,8 @@ def _ends(content: str, size: int) -> str:
     return content[:size] + CUT_MARK + content[len(content) - size :]
 
 
-def _text_tokens(text: str) -> int:
-    plain = len(text.encode("ascii", errors="ignore"))
-    other_bytes = len(text.encode(errors="replace")) - plain  # a lone surrogate, which has no UTF-8, counts as one
-    return ceil(plain / ASCII_PER_TOKEN) + ceil(other_bytes / OTHER_BYTES_PER_TOKEN)
-
-
 def _tokens(messages: Sequence[Message]) -> int:
-    return sum(map(estimate_tokens, messages))
+    return sum(map(message_tokens, messages))
 
 
 def to_turns(messages: Sequence[Message]) -> list[Turn]:

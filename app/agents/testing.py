@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.agents.base import AgentContext
-from app.domain.agent import AgentCard
+from app.domain.agent import AgentCard, Citation
 from app.domain.identity import DEFAULT_TENANT, RequestId, SessionId, TaskId
 from app.domain.message import Message, MessageRole
 from app.domain.task import Step, Task, TaskStatus
@@ -237,9 +237,11 @@ def build_task(text: str = "Do something useful") -> Task:
     )
 
 
-def build_message(role: MessageRole, content: str, *, agent_name: str | None = None) -> Message:
-    """Builds an earlier turn of the session, for `history`."""
-    return Message(role=role, content=content, created_at=NOW, agent_name=agent_name)
+def build_message(
+    role: MessageRole, content: str, *, agent_name: str | None = None, citations: Sequence[Citation] = ()
+) -> Message:
+    """Builds an earlier turn of the session, for `history`; `citations` are those that its text numbers."""
+    return Message(role=role, content=content, created_at=NOW, agent_name=agent_name, citations=tuple(citations))
 
 
 def build_context(

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from app.domain.agent import Citation
 from app.domain.identity import SessionId, TaskId, Tenant
 
 
@@ -17,7 +18,10 @@ class MessageRole(StrEnum):
 
 
 class Message(BaseModel):
-    """One turn of the conversation, as its task's document holds it."""
+    """One turn of the conversation, as its task's document holds it.
+
+    `citations` are those of an earlier answer, whose text cites them as `[1]` …; only the history of a run has them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,6 +29,7 @@ class Message(BaseModel):
     content: str
     created_at: AwareDatetime
     agent_name: str | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class Session(BaseModel):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter
 from app.llm.providers.endpoints import Connection
-from app.llm.providers.model_list import read_shutdown_dates
+from app.llm.providers.model_list import read_models
 from app.outbound.http import HttpTimeouts, build_model_client, build_web_client
 from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
@@ -56,11 +56,11 @@ class ProviderAdapters:
 
         return HttpAdapter(build_model_client(), self._connections[provider], choose_format)
 
-    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
+    async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
+        """Reads the provider's models by id, each with the date on which it ends. Raises ProviderFault."""
         connection = self._connections[provider]
         async with build_web_client(HttpTimeouts(self._settings.timeout_seconds), connection.url) as client:
-            return await read_shutdown_dates(connection, client=client)
+            return await read_models(connection, client=client)
 
     async def aclose(self) -> None:
         """Closes all adapters, also if closing one of them fails."""

@@ -1,7 +1,9 @@
 """Chains of models: the models of a role in the order in which the gateway tries them.
 
 A spec is `model` or `provider:model`. Without a provider the name of the model decides (`gpt-…`, `o3`, `claude-…`, and
-the simulator's `sim-…`). A model of one provider is never sent to another one by inference.
+the simulator's `sim-…`). A model of one provider is never sent to another one by inference. A base URL of one's own
+with no other provider beside it is a home: every plain name belongs to it, whatever it looks like, and the defaults of
+this product, which a server of one's own does not have, give way to the names that somebody has set.
 """
 
 from __future__ import annotations
@@ -11,8 +13,16 @@ from dataclasses import dataclass
 
 from app.errors import ConfigurationError
 from app.llm.interface import ModelRole
-from app.llm.provider_table import Provider, owner_of
+from app.llm.provider_table import Provider, asked_elsewhere, owner_of
 from app.settings import AgentSettings, LLMSettings
+
+# The setting of each role's chain. The first one that somebody has set stands for the others at a home.
+_FIELDS = {
+    ModelRole.PEER: "peer_model",
+    ModelRole.PRIMARY: "primary_model",
+    ModelRole.CONTENT: "content_model",
+    ModelRole.CODE: "code_model",
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,12 @@ class Hop:
         return f"{self.provider.value}:{self.model}"
 
 
-def to_hop(spec: str) -> Hop:
+def to_hop(spec: str, *, home: Provider | None = None) -> Hop:
     """Parses one spec. Raises ConfigurationError if it does not determine the provider."""
     prefix, colon, model = spec.partition(":")
-    if colon and model and prefix in tuple(Provider):
-        return Hop(Provider(prefix), model)
-    provider = owner_of(spec)
+    if colon and model and prefix.lower() in tuple(Provider):
+        return Hop(Provider(prefix.lower()), model)
+    provider = home or owner_of(spec)
     if provider is None:
         raise ConfigurationError(
             f"The name of model {spec!r} does not determine its provider. Write provider:model; "
@@ -41,25 +51,40 @@ def to_hop(spec: str) -> Hop:
     return Hop(provider, spec)
 
 
-def parse_chain(specs: str) -> tuple[Hop, ...]:
+def parse_chain(specs: str, *, home: Provider | None = None) -> tuple[Hop, ...]:
     """Parses comma-separated specs into hops, each once. Raises ConfigurationError."""
-    return tuple(dict.fromkeys(to_hop(part.strip()) for part in specs.split(",") if part.strip()))
+    return tuple(dict.fromkeys(to_hop(part.strip(), home=home) for part in specs.split(",") if part.strip()))
+
+
+def find_home(llm: LLMSettings, usable: Collection[Provider]) -> Provider | None:
+    """Finds the provider that every plain name belongs to: the only usable one, if its address is not its own."""
+    elsewhere = asked_elsewhere(llm)
+    return next((provider for provider in usable if len(usable) == 1 and provider in elsewhere), None)
 
 
 def build_chains(
     llm: LLMSettings, agents: AgentSettings, *, usable: Collection[Provider]
 ) -> Mapping[ModelRole, tuple[Hop, ...]]:
     """Builds the chain of each role, with the fallback models last and without the providers that are not usable."""
-    fallback = parse_chain(llm.fallback_model)
-    primary = {
-        ModelRole.PEER: llm.peer_model,
-        ModelRole.CONTENT: llm.content_model,
-        ModelRole.CODE: llm.code_model,
-        ModelRole.PRIMARY: llm.primary_model,
-    }
+    home = find_home(llm, usable)
+    fallback = parse_chain(_fallback_specs(llm, home), home=home)
     chains = {}
-    for role, specs in primary.items():
-        hops = dict.fromkeys(parse_chain(specs) + fallback)
+    for role, specs in _specs(llm, home).items():
+        hops = dict.fromkeys(parse_chain(specs, home=home) + fallback)
         present = tuple(hop for hop in hops if hop.provider in usable)
         chains[role] = present if agents.llm_fallback else present[:1]
     return chains
+
+
+def _specs(llm: LLMSettings, home: Provider | None) -> Mapping[ModelRole, str]:
+    set_by_hand = [field for field in _FIELDS.values() if field in llm.model_fields_set]
+    common = getattr(llm, set_by_hand[0]) if home is not None and set_by_hand else None
+    return {
+        role: common if common is not None and field not in set_by_hand else getattr(llm, field)
+        for role, field in _FIELDS.items()
+    }
+
+
+def _fallback_specs(llm: LLMSettings, home: Provider | None) -> str:
+    by_default = "fallback_model" not in llm.model_fields_set
+    return "" if home is not None and by_default else llm.fallback_model

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from app.llm import spans
 from app.llm.adapters import ProviderAdapters
 from app.llm.chain_call import AdapterSource, CallParts, ChainCall
-from app.llm.chains import build_chains
+from app.llm.chains import Hop, build_chains
 from app.llm.dialect_book import DialectBook
-from app.llm.faults import ProviderFault
+from app.llm.faults import FaultKind, ProviderFault
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
@@ -39,6 +39,9 @@ from app.telemetry.tracing import Tracing, current_traceparent
 REQUEST_ID_HEADER = "X-Request-ID"
 TASK_ID_HEADER = "X-Task-Id"
 STEP_HEADER = "X-Step"
+# Faults that only a person can mend; an outage passes.
+_TO_BE_MENDED = (FaultKind.AUTH, FaultKind.WRONG_ENDPOINT, FaultKind.QUOTA)
+_LISTED_SHOWN = 20
 _log = get_logger(__name__)
 
 
@@ -48,8 +51,8 @@ class ClosableAdapters(AdapterSource, Protocol):
     def usable(self) -> Collection[Provider]:
         """Returns the providers that have a key or an address."""
 
-    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        """Reads when models end, by id, as far as the provider publishes it. Raises ProviderFault."""
+    async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
+        """Reads the provider's models by id, each with the date on which it ends. Raises ProviderFault."""
 
     async def aclose(self) -> None:
         """Closes all adapters."""
@@ -97,19 +100,30 @@ class LLMGateway:
         """Binds the gateway to one task."""
         return GatewayLLM(self, scope)
 
-    async def observe_shutdowns(self) -> None:
-        """Sets the gauge of the dates on which models in use end, if their providers publish them."""
+    async def observe_models(self) -> None:
+        """Compares the chains with the providers' lists of models, and sets the gauge of the dates on which they end.
+
+        A wrong address, a wrong key and a model that is not listed are logged: the first task would fail with them.
+        """
         hops = {hop for chain in self.chains.values() for hop in chain}
         for provider in sorted({hop.provider for hop in hops}):
             try:
-                dates = await self._adapters.shutdown_dates(provider)
+                listed = await self._adapters.models(provider)
             except ProviderFault as fault:
-                _log.info("llm_models_unlisted", provider=provider.value, reason=fault.kind.value)
+                log = _log.warning if fault.kind in _TO_BE_MENDED else _log.info
+                log("llm_models_unread", provider=provider.value, reason=fault.kind.value, detail=fault.detail)
                 continue
-            for hop in hops:
-                if hop.provider is provider and hop.model in dates:
-                    gauge = self.parts.metrics.llm_shutdown.labels(provider=provider.value, model=hop.model)
-                    gauge.set(dates[hop.model].timestamp())
+            for hop in sorted((hop for hop in hops if hop.provider is provider), key=lambda hop: hop.model):
+                self._observe_model(hop, listed)
+
+    def _observe_model(self, hop: Hop, listed: Mapping[str, datetime | None]) -> None:
+        ends = listed.get(hop.model)
+        if ends is not None:
+            gauge = self.parts.metrics.llm_shutdown.labels(provider=hop.provider.value, model=hop.model)
+            gauge.set(ends.timestamp())
+        # A name without a date stands for the newest of those with one. A server without a list answers anything.
+        if listed and not any(name.startswith(hop.model) for name in listed):
+            _log.warning("llm_model_unlisted", model=hop.name, listed=sorted(listed)[:_LISTED_SHOWN])
 
     async def aclose(self) -> None:
         await self._adapters.aclose()

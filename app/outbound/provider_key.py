@@ -6,19 +6,28 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from app.errors import ConfigurationError
 from app.outbound.key_file import KeyFile
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import OutboundMetrics
 
+_QUOTES = ("'", '"', "`")
 _log = get_logger(__name__)
 
 
 class ProviderKey:
-    """The key to send now (`current`). The file wins over the variable while it can be read."""
+    """The key to send now (`current`). The file wins over the variable while it can be read.
+
+    Raises ConfigurationError for a variable that holds no key. A file may be mended while the process runs: `problem`
+    says then what is wrong with it.
+    """
 
     def __init__(self, provider: str, *, value: SecretStr | None, path: Path | None, metrics: OutboundMetrics) -> None:
         self._provider = provider
+        self._variable = f"{provider.upper()}_API_KEY"
         self._value = value.get_secret_value().strip() if value is not None else None
+        if wrong := find_problem(self._value or ""):
+            raise ConfigurationError(f"{self._variable} {wrong}.")
         self._file = KeyFile(path) if path is not None else None
         self._rotations = metrics.key_rotations.labels(provider=provider)
         if self._file is not None:
@@ -34,6 +43,12 @@ class ProviderKey:
         if self._file is not None and self._changed(self._file):
             self._reload(self._file)
         return self._value or None
+
+    @property
+    def problem(self) -> str | None:
+        """Says why the key cannot be sent, naming its variable; None if nothing is wrong with it."""
+        wrong = find_problem(self._value or "")
+        return f"{self._variable}_FILE {wrong}" if wrong else None
 
     def replaced(self, rejected: str | None) -> bool:
         """Checks, after a provider refused the key `rejected`, whether there is another one now.
@@ -67,3 +82,12 @@ class ProviderKey:
         except (OSError, UnicodeDecodeError) as error:
             _log.warning("provider_key_unreadable", provider=self._provider, error_class=type(error).__name__)
         return self._value
+
+
+def find_problem(key: str) -> str | None:
+    """Says what is wrong with a key that no provider can have issued; None for one that may be right."""
+    if key[:1] in _QUOTES or key[-1:] in _QUOTES:
+        return "has quotation marks around the key: remove them"
+    if not all("!" <= character <= "~" for character in key):
+        return "holds a space, a line break or another character that no key has: set the key alone"
+    return None

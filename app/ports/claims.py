@@ -74,7 +74,7 @@ class ClaimRepository(LeaseRenewer, ClaimReturner, TicketReturner, Protocol):
         """Takes a queued, dispatched, due, uncancelled task. Returns None if the task is not in that state."""
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
-        """Reads the messages of the session's completed earlier tasks, oldest first."""
+        """Reads the messages of the session's completed earlier tasks, oldest first; answers have their citations."""
 
     async def record(self, claim: Claim, update: RunUpdate) -> bool:
         """Adds the update and leaves the task running. The four methods below end the run with theirs."""

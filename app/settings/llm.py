@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
 
@@ -48,7 +49,7 @@ class LLMSettings(SettingsGroup):
     fallback_model: str = Field(
         default="gpt-6-luna,claude-sonnet-5-5",
         validation_alias="AGENT_FALLBACK_MODEL",
-        description="Last hops of every chain.",
+        description="Last hops of every chain. Empty: none.",
     )
     responses_models: CommaList = Field(
         default=("gpt-6*", "*codex*", "*-pro", "*-pro-*", "gpt-5.6-*"),
@@ -77,7 +78,7 @@ class LLMSettings(SettingsGroup):
             "o1*",
             "o3*",
             "o4*",
-            "claude-*-5*",
+            "claude-[a-z]*-5*",
             "*thinking*",
             "*reason*",
             "deepseek-r*",
@@ -215,6 +216,13 @@ class LLMSettings(SettingsGroup):
     )
 
     _split_lists = field_validator("responses_models", "thinking_models", mode="before")(split)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_empty_fallback(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # Elsewhere an empty variable counts as not set. Here the default would ask vendors that nobody named.
+        empty = os.environ.get("AGENT_FALLBACK_MODEL") == ""
+        return {"AGENT_FALLBACK_MODEL": "", **values} if empty and "fallback_model" not in values else values
 
     @field_validator("openai_base_url", "anthropic_base_url")
     @classmethod

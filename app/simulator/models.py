@@ -27,6 +27,12 @@ _SHUTDOWN_DATES: dict[str, str | None] = {
     "gpt-5.1-codex": None,
     "text-embedding-3-small": None,
     "claude-sonnet-5": None,
+    "sim-router": None,
+    "sim-writer": None,
+    "sim-primary": None,
+    "gpt-6-sim-coder": None,
+    "gpt-6-sim-next": None,
+    "claude-sim-next": None,
 }
 
 

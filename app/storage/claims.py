@@ -17,7 +17,7 @@ from app.domain.run import EventName
 from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, other_version_delay
 from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
-from app.storage.documents import read_messages, read_task
+from app.storage.documents import read_task, read_turns
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
 
@@ -96,9 +96,9 @@ class MongoClaimRepository:
             "created_at": {"$lt": before.created_at},
         }
         with store_errors(f"read session {session_id}"):
-            found = self._tasks.find(earlier, {"messages": 1}).sort("created_at", -1).limit(HISTORY_TASKS)
-            documents = await found.to_list()
-        return [message for document in reversed(documents) for message in read_messages(document)]
+            found = self._tasks.find(earlier, {"messages": 1, "result.citations": 1})
+            documents = await found.sort("created_at", -1).limit(HISTORY_TASKS).to_list()
+        return [message for document in reversed(documents) for message in read_turns(document)]
 
     async def record(self, claim: Claim, update: RunUpdate) -> bool:
         event = EventName.ROUTED if update.routing is not None else None

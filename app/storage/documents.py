@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.domain.message import Message
+from app.domain.agent import Citation
+from app.domain.message import Message, MessageRole
 from app.domain.task import Task
 from app.errors import TaskUnreadable
 from app.telemetry.logs import get_logger
@@ -43,6 +44,23 @@ def read_messages(document: dict[str, Any]) -> list[Message]:
         except ValidationError as error:
             log_unreadable(document, error)
     return messages
+
+
+def read_turns(document: dict[str, Any]) -> list[Message]:
+    """Reads the messages of a completed task. Its answer gets the citations, which the document has in the result."""
+    messages = read_messages(document)
+    if messages and messages[-1].role is MessageRole.ASSISTANT:
+        messages[-1] = messages[-1].model_copy(update={"citations": tuple(_read_citations(document))})
+    return messages
+
+
+def _read_citations(document: dict[str, Any]) -> list[Citation]:
+    """Reads the citations of the result; none of them if one is of a kind that this version does not know."""
+    try:
+        return [Citation.model_validate(citation) for citation in (document.get("result") or {}).get("citations") or ()]
+    except ValidationError as error:
+        log_unreadable(document, error)
+        return []  # not the others: the numbers in the text count all of them
 
 
 def log_unreadable(document: Mapping[str, Any], error: ValidationError) -> None:

@@ -120,7 +120,7 @@ def _runs(task: Task) -> list[dict[str, Any]]:
 
 def _messages(task: Task) -> list[dict[str, Any]]:
     return [
-        {"_id": f"{task.id}:{number}", **_owner(task), **message.model_dump()}
+        {"_id": f"{task.id}:{number}", **_owner(task), **message.model_dump(exclude={"citations"})}
         for number, message in enumerate(task.messages)
     ]
 

@@ -107,6 +107,8 @@ class WebSearch:
                 raise SearchRejected(
                     "The key for web search is missing or empty: set TAVILY_API_KEY or TAVILY_API_KEY_FILE."
                 )
+            if wrong := self._key.problem:
+                raise SearchRejected(f"{wrong}.")
             if not await self._breaker.allow_soon(PROVIDER, by=request_id):
                 raise _Skipped(
                     "The web search is paused after failures of the provider; a later search tries it again.",

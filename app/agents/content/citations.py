@@ -1,4 +1,4 @@
-"""The node `check_citations`: the text may cite only what the search returned, whatever the model wrote.
+"""The node `check_citations`: the text may cite only what the session's searches returned, whatever the model wrote.
 
 Pure. Numbers without a source and addresses that are neither a source, nor in the user's own text, nor reserved for
 examples are removed and counted. The sources that the text cites are numbered anew in order of appearance and listed
@@ -7,46 +7,34 @@ at its end, so that `[n]` is the n-th citation of the result.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langgraph.runtime import Runtime
 
 from app.agents.base import AgentContext
-from app.agents.content import prompts
-from app.agents.content.links import REMOVED, find_addresses, is_reserved, replace_addresses, url_key
+from app.agents.content.citation_marks import read_marks, write_marks
+from app.agents.content.links import find_addresses, replace_addresses
+from app.agents.content.pages import Pages
 from app.agents.content.search_note import build_search_note
-from app.agents.content.source_list import without_source_list
+from app.agents.content.session_sources import known_sources
+from app.agents.content.source_list import Split, listed_numbers, split_links, split_titled
 from app.agents.content.state import CitationState, ContentState, SearchOutcome, Source
+from app.agents.content.text_check import CheckedText, TextCheck
+from app.agents.fixed_texts import fixed_texts_for
+from app.domain.message import MessageRole
 
-_CODE = re.compile(
-    r"(?:^ {0,3}(?P<fence>`{3,16}|~{3,16})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z))"
-    r"|(?<!`)(?P<ticks>`{1,3})(?!`)[^`\n]+(?P=ticks)(?!`)",
-    re.MULTILINE | re.DOTALL,
-)
-_NUMBERS = re.compile(r" ?\[\^?(\d{1,3}(?:\s*[,;\u2013-]\s*\^?\d{1,3})*)\](?!\()")
-# The repetitions are bounded: a text of 60,000 opening brackets would otherwise take quadratic time.
-_LINK = re.compile(
-    r"(?P<image>!?)\[(?P<label>(?:[^\[\]]|\[[^\[\]]{0,200}\]){0,500})\]"
-    r"\(\s*<?(?P<target>(?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*\)"
-)
-_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:[ \t]*<?(?P<target>\S+?)>?(?:[ \t][^\n]*)?$\n?", re.MULTILINE)
+# "accessed on 3 May 2026", and the name of the site.
+MOST_OTHER_WORDS = 10
 
-
-@dataclass(frozen=True)
-class CheckedText:
-    """A text after the check. `dropped` counts the numbers and addresses that were removed."""
-
-    text: str
-    cited: tuple[Source, ...]
-    dropped: int
+_WORD = re.compile(r"[^\W_]+")
 
 
 async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     """Checks the draft and builds the final text with its citations."""
-    checked = check(state["content"], sources=state["sources"], task=state["task"])
+    checked = check(state["content"], sources=known_sources(state), task=_user_text(state))
     runtime.context.metrics.citations_dropped.inc(checked.dropped)
     citations = [
         CitationState(source=source["site"], title=source["title"], url=source["url"]) for source in checked.cited
@@ -55,18 +43,76 @@ async def check_citations(state: ContentState, runtime: Runtime[AgentContext]) -
     return {"content": content, "citations": citations}
 
 
+def _user_text(state: ContentState) -> str:
+    """Joins the texts that the user wrote in this session."""
+    earlier = [turn["content"] for turn in state["history"] if turn["role"] == MessageRole.USER]
+    return "\n".join([*earlier, state["task"]])
+
+
 def check(text: str, *, sources: Sequence[Source], task: str) -> CheckedText:
-    """Applies the rules of this module."""
-    check_pass = _Pass(sources=sources, user_addresses=frozenset(map(url_key, find_addresses(task))))
-    # The order matters. Removing something can join its neighbours to an address: `ht[9]tp://…`. So addresses are
-    # judged after definitions, numbers and links are gone, and `renumber`, the last pass, joins nothing.
-    text = without_source_list(text)
-    text = _outside_code(text, check_pass.drop_definitions)
-    text = _outside_code(text, check_pass.drop_unknown_numbers)
-    text = _outside_code(text, check_pass.replace_links)
-    text = _outside_code(text, check_pass.replace_bare_addresses, code=check_pass.drop_addresses_in_code)
-    text = _outside_code(text, check_pass.renumber)
-    return CheckedText(text=text.strip(), cited=tuple(check_pass.cited.values()), dropped=check_pass.dropped)
+    """Checks a draft; `task` is all that the user has written."""
+    pages = Pages(sources, user_text=task)
+    removed = functools.cache(lambda: fixed_texts_for(text).removed)
+    text_check = TextCheck(pages, sources, removed=removed, own=() if sources else _numbers_in(task))
+    # A text of the user's that is worked on keeps its list.
+    titled = split_titled(text) if sources or not split_titled(task).listed else Split(text)
+    checked = text_check.apply(titled.body)
+    if titled.listed and not checked.cited:
+        return _check_with_list(text_check, titled, sources, pages) or checked
+    linked = split_links(titled.body)
+    above = text_check.apply(linked.body) if linked.listed else checked
+    return above if _lists_sources(linked, above, sources, pages) else checked
+
+
+def _lists_sources(split: Split, above: CheckedText, sources: Sequence[Source], pages: Pages) -> bool:
+    """Returns True if a list of links without a title says no more than the checked list of sources does.
+
+    It does if the text above it cites pages, and the list names the same ones, or has the numbers of the sources.
+    """
+    named = _listed_pages(split.listed, sources, pages)
+    cited = {source["number"] for source in above.cited}
+    return bool(named and cited) and (set(named) <= cited or named == listed_numbers(split.listed))
+
+
+def _numbers_in(text: str) -> set[int]:
+    """Returns the numbers of citations in a text that the user wants to have worked on."""
+    return {number for mark in read_marks(text, [(0, len(text))], known=()) for number in mark.numbers}
+
+
+def _check_with_list(
+    text_check: TextCheck, split: Split, sources: Sequence[Source], pages: Pages
+) -> CheckedText | None:
+    """Checks a text that cites nothing together with its list, which then is the answer: the user asked for sources.
+
+    Returns None if the list names no source.
+    """
+    cited = text_check.apply(split.listed).cited
+    if not cited:
+        return None
+    # Entries with words of their own are content. The others say no more than the checked list does.
+    bare = _listed_pages(split.listed, sources, pages)
+    entries = write_marks([source["number"] for source in cited]) if bare else split.listed
+    return text_check.apply(f"{split.body}\n\n{entries}")
+
+
+def _listed_pages(listed: str, sources: Sequence[Source], pages: Pages) -> list[int]:
+    """Returns the numbers of the pages that a list names, or none if an entry is more than the name of a page."""
+    titles = {source["number"]: source["title"] for source in sources}
+    numbers = [_named_page(line, titles, pages) for line in listed.split("\n") if line.strip()]
+    return [] if None in numbers else [number for number in numbers if number is not None]
+
+
+def _named_page(line: str, titles: Mapping[int, str], pages: Pages) -> int | None:
+    named = {pages.number_of(address) for address in find_addresses(line)}
+    number = named.pop() if len(named) == 1 else None
+    if number is None:
+        return None
+    others = set(_words(replace_addresses(line, lambda _: ""))) - set(_words(titles[number]))
+    return number if len(others) <= MOST_OTHER_WORDS else None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
 
 
 def assemble(checked: CheckedText, *, outcome: SearchOutcome, task: str = "") -> str:
@@ -75,117 +121,5 @@ def assemble(checked: CheckedText, *, outcome: SearchOutcome, task: str = "") ->
     parts = [note, checked.text] if note else [checked.text]
     if checked.cited:
         lines = [f"{number}. {source['title']} — {source['url']}" for number, source in enumerate(checked.cited, 1)]
-        parts.append("\n".join([prompts.SOURCES_HEADING, "", *lines]))
+        parts.append("\n".join([f"## {fixed_texts_for(checked.text).sources}", "", *lines]))
     return "\n\n".join(parts)
-
-
-@dataclass
-class _Pass:
-    """The passes over one text, the sources that it cites, and the count of what they dropped."""
-
-    sources: Sequence[Source]
-    user_addresses: frozenset[str | None]
-    dropped: int = 0
-    cited: dict[int, Source] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._by_number = {source["number"]: source for source in self.sources}
-        self._by_key = {url_key(source["url"]): source["number"] for source in self.sources}
-
-    def drop_definitions(self, text: str) -> str:
-        """Removes Markdown's link definitions, `[1]: https://…`."""
-
-        def replace(match: re.Match[str]) -> str:
-            if not find_addresses(match["target"]):
-                return match.group()
-            self.dropped += self._foreign(match["target"])
-            return ""
-
-        return _DEFINITION.sub(replace, text)
-
-    def drop_unknown_numbers(self, text: str) -> str:
-        def replace(match: re.Match[str]) -> str:
-            numbers = _numbers(match.group(1))
-            known = [number for number in numbers if number in self._by_number]
-            self.dropped += len(numbers) - len(known)
-            return _space(match) + _bracketed(known) if known else ""
-
-        return _NUMBERS.sub(replace, text)
-
-    def replace_links(self, text: str) -> str:
-        """Turns links to sources into numbers, other links into their words, and images into their descriptions."""
-        return _LINK.sub(self._replace_link, text)
-
-    def _replace_link(self, match: re.Match[str]) -> str:
-        target, label = match["target"], match["label"].strip()
-        number = self._by_key.get(url_key(target))
-        if number is not None:
-            bare = label.isdigit() or bool(find_addresses(label)) or not label
-            return _bracketed([number]) if bare else f"{label} {_bracketed([number])}"
-        if target.startswith("#") or (find_addresses(target) == [target] and not self._foreign(target)):
-            # A browser fetches an image without a click, with whatever its address gives away: it stays as words only.
-            return label if match["image"] else match.group()
-        self.dropped += 1
-        return "" if label.isdigit() else label
-
-    def replace_bare_addresses(self, text: str) -> str:
-        return replace_addresses(text, self._replace_address)
-
-    def _replace_address(self, address: str) -> str:
-        number = self._by_key.get(url_key(address))
-        return self._keep_or_remove(address) if number is None else _bracketed([number])
-
-    def drop_addresses_in_code(self, text: str) -> str:
-        """Removes foreign addresses from code. Those of sources stay: a number in their place would break the code."""
-        return replace_addresses(text, self._keep_or_remove)
-
-    def _keep_or_remove(self, address: str) -> str:
-        if not self._foreign(address):
-            return address
-        self.dropped += 1
-        return REMOVED
-
-    def renumber(self, text: str) -> str:
-        order: dict[int, int] = {number: position for position, number in enumerate(self.cited, 1)}
-
-        def replace(match: re.Match[str]) -> str:
-            known = [number for number in _numbers(match.group(1)) if number in self._by_number]
-            for number in known:
-                self.cited.setdefault(number, self._by_number[number])
-                order.setdefault(number, len(order) + 1)
-            # A space in place of unknown numbers: their neighbours must not join to an address in this last pass.
-            return _space(match) + (_bracketed([order[number] for number in known]) if known else " ")
-
-        return _NUMBERS.sub(replace, text)
-
-    def _foreign(self, address: str) -> bool:
-        key = url_key(address)
-        return key not in self._by_key and key not in self.user_addresses and not is_reserved(address)
-
-
-def _outside_code(text: str, change: Callable[[str], str], *, code: Callable[[str], str] | None = None) -> str:
-    """Changes the prose and leaves code as it is, or changes it by `code`."""
-    parts: list[str] = []
-    end = 0
-    for match in _CODE.finditer(text):
-        parts += [change(text[end : match.start()]), code(match.group()) if code else match.group()]
-        end = match.end()
-    parts.append(change(text[end:]))
-    return "".join(parts)
-
-
-def _numbers(listed: str) -> list[int]:
-    """Reads `1, 3-5` as numbers; a range that runs backwards counts as its two ends."""
-    numbers: list[int] = []
-    for part in re.split(r"[,;]", listed.replace("^", "")):
-        ends = [int(end) for end in re.split(r"[\u2013-]", part)]
-        numbers += range(ends[0], ends[-1] + 1) if ends[0] <= ends[-1] else ends
-    return list(dict.fromkeys(numbers))
-
-
-def _bracketed(numbers: Sequence[int]) -> str:
-    return "".join(f"[{number}]" for number in numbers)
-
-
-def _space(match: re.Match[str]) -> str:
-    return " " if match.group().startswith(" ") else ""

@@ -14,9 +14,9 @@ from app.agents.base import AgentContext, GraphAgent, journaled
 from app.agents.content.citations import check_citations
 from app.agents.content.plan import plan
 from app.agents.content.search_web import search_web
+from app.agents.content.session_sources import number_session
 from app.agents.content.state import ContentState
 from app.agents.content.write import write
-from app.agents.history import to_turns
 from app.domain.agent import AgentCard, AgentOutput, Citation
 
 CARD = AgentCard(
@@ -58,12 +58,15 @@ class ContentAgent(GraphAgent[ContentState]):
         super().__init__(CARD, build_graph())
 
     async def run(self, context: AgentContext) -> AgentOutput:
+        history, session_sources = number_session(context.history)
         state = ContentState(
             task=context.task.task,
             # Not the day of this run: a run that resumes after midnight must have the same inputs, or it pays again.
             today=context.task.created_at.date().isoformat(),
-            history=to_turns(context.history),
+            history=history,
         )
+        if session_sources:
+            state["session_sources"] = session_sources
         final = await self.run_graph(state, context)
         return AgentOutput(
             agent_name=CARD.name,

@@ -19,9 +19,10 @@ class SearchOutcome(StrEnum):
 
 
 class Source(TypedDict):
-    """A page that the search returned, under the number by which the writer cites it (from 1).
+    """A page that a search of the session returned, under the number by which the session cites it (from 1).
 
-    `published` is its day of publication in the form of ISO 8601, if the search told it.
+    `excerpt` is empty for a page that only earlier answers cite. `published` is its day of publication in the form of
+    ISO 8601, if the search told it.
     """
 
     number: int
@@ -41,11 +42,16 @@ class CitationState(TypedDict):
 
 
 class ContentState(TypedDict):
-    """The state. `today` is the day of the task's acceptance; `content` is a draft until `check_citations` ran."""
+    """The state. `today` is the day of the task's acceptance; `content` is a draft until `check_citations` ran.
+
+    `session_sources` are the pages that the answers in `history` cite; `sources` are those of this task's search. The
+    first is left out if there are none, so that a task of an older version keeps the hash of its inputs.
+    """
 
     task: str
     today: str
     history: list[Turn]
+    session_sources: NotRequired[list[Source]]
     title: NotRequired[str]
     outline: NotRequired[list[str]]
     queries: NotRequired[list[str]]

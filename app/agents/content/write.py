@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from app.agents.base import AgentContext, mark_truncated
 from app.agents.content import prompts
 from app.agents.content.plan import is_short
+from app.agents.content.session_sources import known_sources
 from app.agents.content.state import ContentState, Source
 from app.agents.history import to_chat
 from app.llm.interface import ChatMessage, ModelRole
@@ -25,8 +26,7 @@ async def write(state: ContentState, runtime: Runtime[AgentContext]) -> dict[str
 
 
 def build_messages(state: ContentState) -> list[ChatMessage]:
-    sources = state["sources"]
-    grounding = prompts.WITH_SOURCES if sources else prompts.WITHOUT_SOURCES
+    sources = known_sources(state)
     short = is_short(state["outline"])
     outline = "\n".join(f"- {heading}" for heading in state["outline"])
     request = prompts.TASK.format(task=state["task"], title=state["title"], outline=outline)
@@ -34,8 +34,15 @@ def build_messages(state: ContentState) -> list[ChatMessage]:
         limit = SHORT_PAGE_CHARACTERS if short else PAGE_CHARACTERS
         request += prompts.SOURCES.format(sources=_numbered(sources, limit=limit))
     length = prompts.SHORT if short else prompts.LONG
-    system = prompts.WRITE_SYSTEM.format(today=state["today"], grounding=length + grounding)
+    system = prompts.WRITE_SYSTEM.format(today=state["today"], grounding=length + _grounding(state))
     return [ChatMessage("system", system), *to_chat(state["history"]), ChatMessage("user", request)]
+
+
+def _grounding(state: ContentState) -> str:
+    earlier = prompts.SESSION_SOURCES if state.get("session_sources") else ""
+    if state["sources"]:
+        return prompts.WITH_SOURCES + earlier
+    return prompts.WITHOUT_NEW_SOURCES + earlier if earlier else prompts.WITHOUT_SOURCES
 
 
 def _numbered(sources: Sequence[Source], *, limit: int) -> str:

@@ -61,6 +61,8 @@ class HttpAdapter:
         return await self._ask(wire, request, self._connection.key.current())
 
     async def _ask(self, wire: WireFormat, request: ProviderRequest, key: str | None) -> ProviderAnswer:
+        if wrong := self._connection.key.problem:
+            raise ProviderFault(FaultKind.AUTH, wrong)
         headers = {**request.headers, **self._connection.headers(key)}
         limits = aiohttp.ClientTimeout(
             total=None,

@@ -184,6 +184,34 @@ async def test_history_is_the_sessions_completed_earlier_turns(indexed_database:
     history = await claims.history(TENANT, session, before=later)
 
     assert [message.content for message in history] == ["one", "long $text"]
+    assert [message.citations for message in history] == [(), RESULT.citations]
+
+
+async def test_recorded_history_keeps_the_citations_of_its_answers(indexed_database: Database) -> None:
+    session = SessionId(str(uuid.uuid4()))
+    claims = claim_repository(indexed_database)
+    _, first = await claimed_task(indexed_database, session_id=session)
+    await claims.complete(first, RunUpdate(), RESULT)
+    task, held = await claimed_task(indexed_database, session_id=session)
+    history = tuple(await claims.history(TENANT, session, before=task))
+
+    await claims.record(held, RunUpdate(history=history))
+
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).history == history
+
+
+async def test_citations_of_another_form_leave_the_answer_without_them(indexed_database: Database) -> None:
+    session = SessionId(str(uuid.uuid4()))
+    claims = claim_repository(indexed_database)
+    old, first = await claimed_task(indexed_database, session_id=session)
+    await claims.complete(first, RunUpdate(), RESULT)
+    newer = [*(citation.model_dump() for citation in RESULT.citations), {"page": 7}]
+    await indexed_database["tasks"].update_one({"_id": old.id}, {"$set": {"result.citations": newer}})
+    later, _ = await claimed_task(indexed_database, session_id=session)
+
+    history = await claims.history(TENANT, session, before=later)
+
+    assert [(message.content, message.citations) for message in history][-1] == ("long $text", ())
 
 
 async def test_a_claim_whose_answer_never_came_is_put_back_and_is_no_crash(indexed_database: Database) -> None:

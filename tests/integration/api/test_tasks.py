@@ -54,7 +54,13 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
     assert task["selected_agent"] == "CodeAgent"
     assert task["agent_type"] == "code"
     assert task["peer_routing_reason"] == "it is code"
-    assert task["result"] == {"summary": "s", "raw_output": "print()", "code_language": None, "citations": []}
+    assert task["result"] == {
+        "summary": "s",
+        "raw_output": "print()",
+        "code_language": None,
+        "citations": [],
+        "truncated": False,
+    }
     assert task["error"] is None
     assert task["usage"] == {
         "input_tokens": 10,

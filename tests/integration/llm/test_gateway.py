@@ -182,7 +182,7 @@ async def test_a_refused_key_is_read_again_and_the_call_goes_on(ask: Ask, contro
 
 async def test_shutdown_dates_of_models_in_use_are_shown(ask: Ask) -> None:
     asked = ask("gpt-4.1-mini", fallback="gpt-4.1,claude-sonnet-5")
-    await asked.gateway.observe_shutdowns()
+    await asked.gateway.observe_models()
     shown = {
         sample.labels["model"]: sample.value
         for metric in asked.metrics.registry.collect()

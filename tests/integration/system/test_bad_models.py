@@ -80,6 +80,18 @@ def test_an_answer_that_never_comes_to_its_end_is_kept_and_marked(strict: Stack)
     assert len(attempts) == 5
 
 
+def test_a_call_that_hung_has_an_unknown_cost_beside_the_known_ones(strict: Stack) -> None:
+    misbehave(strict, CODER, "hang")
+    task = strict.wait(strict.submit("Write a Python function that reverses a list.", max_attempts=1)["task_id"])
+
+    routed, hung = (step["attempts"][-1]["usage"] for step in task["steps"] if step["attempts"])
+    assert (hung["cost_usd"], hung["estimated"]) == (None, True)
+    assert hung["input_tokens"] > 0
+    assert (task["usage"]["cost_usd"], task["usage"]["estimated"]) == (None, True)
+    assert task["usage"]["known_cost_usd"] == routed["cost_usd"] > 0
+    assert task["usage"]["total_tokens"] == routed["total_tokens"] + hung["total_tokens"]
+
+
 def test_a_model_that_obeys_the_pages_it_reads_cannot_plant_a_link(strict: Stack) -> None:
     misbehave(strict, WRITER, "obey-injection")
     accepted = strict.submit("Write an article about sim-injection gardening, with sources.", agent="ContentAgent")

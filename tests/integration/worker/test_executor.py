@@ -10,7 +10,7 @@ import pytest
 
 from app.agents.base import AgentContext, journaled
 from app.agents.registry import AgentRegistry, build_registry
-from app.agents.testing import Reply, ScriptedLLM, ScriptedSearch
+from app.agents.testing import Reply, ScriptedLLM, ScriptedSearch, build_hit
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.identity import TaskId
 from app.domain.message import Message
@@ -393,6 +393,80 @@ async def test_a_follow_up_sees_the_sessions_first_answer(indexed_database: Data
     stored = await harness.stored(second)
     assert stored.history is not None
     assert [message.role.value for message in stored.history] == ["user", "assistant"]
+
+
+TIDES = [build_hit(f"https://tides.net/{page}", title=page) for page in ("moon", "cost", "sea")]
+HEAT = [build_hit("https://heat.net/well", title="well")]
+
+
+def plan(*queries: str) -> dict[str, Any]:
+    return {"title": "t", "outline": ["o"], "queries": list(queries)}
+
+
+async def ask(harness: ExecutorHarness, text: str, *replies: Any, session: Task | None = None) -> Task:
+    """Runs a task of ContentAgent, in the session of an earlier one if that is given."""
+    harness.replies += replies
+    fields = {"session_id": session.session_id} if session is not None else {}
+    task = await task_repository(harness.db).insert(
+        new_task(text, agent="ContentAgent", **fields), dispatched=True, new_session=session is None
+    )
+    search = ScriptedSearch({"tides": TIDES, "heat": HEAT})
+    await harness.executor(search=search).run(task.id)
+    return await harness.stored(task)
+
+
+def cited(task: Task) -> list[str]:
+    assert task.result is not None
+    return [citation.url for citation in task.result.citations]
+
+
+def answer_of(task: Task) -> str:
+    assert task.result is not None
+    return task.result.raw_output
+
+
+async def test_a_conversation_keeps_its_sources_over_four_turns(indexed_database: Database) -> None:
+    harness = ExecutorHarness(indexed_database)
+    draft = "The moon pulls [1]. It became 40 % cheaper [2]. The sea rises [3]."
+    first = await ask(harness, "Write about tidal energy", plan("tides"), draft)
+    shorter = await ask(harness, "Make it shorter, keep the sources", plan(), "40 % cheaper [2].", session=first)
+    compared = await ask(harness, "Compare", plan("heat"), "Steady [4], 40 % cheaper [2].", session=first)
+    links = await ask(
+        harness,
+        "Give me the links",
+        plan(),
+        "1. <https://tides.net/cost>\n2. [well](https://heat.net/well)",
+        session=first,
+    )
+
+    assert cited(first) == [hit.url for hit in TIDES]
+    assert cited(shorter) == ["https://tides.net/cost"]
+    assert answer_of(shorter) == "40 % cheaper [1].\n\n## Sources\n\n1. cost — https://tides.net/cost"
+    assert cited(compared) == ["https://heat.net/well", "https://tides.net/cost"]
+    assert answer_of(compared).startswith("Steady [1], 40 % cheaper [2].")
+    assert cited(links) == ["https://tides.net/cost", "https://heat.net/well"]
+    assert "removed" not in answer_of(links)
+
+
+async def test_a_follow_up_that_is_resumed_gets_the_recorded_sources_and_pays_nothing_twice(
+    indexed_database: Database,
+) -> None:
+    harness = ExecutorHarness(indexed_database, retry_base_seconds=0.01, retry_cap_seconds=0.01)
+    first = await ask(harness, "Write about tidal energy", plan("tides"), "The moon pulls [1]. Cheaper [2].")
+    task = await ask(harness, "Compare", plan("heat"), LLMUnavailable("down"), session=first)
+    assert task.status is TaskStatus.QUEUED
+    # A later answer of the session must not change the inputs of this one.
+    await ask(harness, "Write about the sea", plan("tides"), "The sea rises [3].", session=first)
+
+    await indexed_database["tasks"].update_one({"_id": task.id}, [{"$set": {"dispatched_at": "$$NOW"}}])
+    harness.replies.append("Steady [3], cheaper [2].")
+    await harness.executor(search=ScriptedSearch()).run(task.id)
+
+    done = await harness.stored(task)
+    assert done.status is TaskStatus.COMPLETED
+    assert cited(done) == ["https://heat.net/well", "https://tides.net/cost"]
+    assert [step.key for step in done.ordered_steps()].count("plan#1") == 1
+    assert done.usage.total_tokens == 30
 
 
 async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_database: Database) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agents.history import CUT_MARK, LEFT_OUT, estimate_tokens, to_chat, to_turns, trim_history
+from app.agents.history import CUT_MARK, LEFT_OUT, message_tokens, to_chat, to_turns, trim_history
 from app.agents.testing import build_message
 from app.domain.message import Message, MessageRole
 
@@ -32,7 +32,7 @@ def is_shortened(message: Message, original: Message) -> bool:
 
 @given(MESSAGES, LIMITS)
 def test_the_limit_holds(messages: list[Message], max_tokens: int) -> None:
-    assert sum(map(estimate_tokens, trim_history(messages, max_tokens=max_tokens))) <= max_tokens
+    assert sum(map(message_tokens, trim_history(messages, max_tokens=max_tokens))) <= max_tokens
 
 
 @given(MESSAGES, LIMITS)
@@ -66,19 +66,19 @@ def test_a_long_answer_keeps_its_question_its_beginning_and_its_end() -> None:
     assert kept[1].content.startswith("FIRST word")
     assert kept[1].content.endswith("word LAST")
     assert CUT_MARK in kept[1].content
-    assert estimate_tokens(kept[1]) > 80
+    assert message_tokens(kept[1]) > 80
 
 
 def test_a_document_in_the_question_leaves_room_for_the_answer() -> None:
     kept = trim_history([ask("Summarise: " + "word " * 5_000 + "THE END"), answer("point " * 5_000)], max_tokens=400)
     assert kept[0].content.startswith("Summarise: word")
     assert kept[0].content.endswith("THE END")
-    assert 150 <= estimate_tokens(kept[1]) <= 200
+    assert 150 <= message_tokens(kept[1]) <= 200
 
 
 def test_of_an_older_pair_only_a_useful_part_is_kept() -> None:
     older, newer = [ask("old"), answer("word " * 1_000)], [ask("new"), answer("short")]
-    cost = sum(map(estimate_tokens, newer))
+    cost = sum(map(message_tokens, newer))
     assert trim_history([*older, *newer], max_tokens=cost + 60) == tuple(newer)
     assert len(trim_history([*older, *newer], max_tokens=cost + 100)) == 4
 
@@ -90,21 +90,17 @@ def test_a_question_without_an_answer_is_shortened_like_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "least", "most"),
+    ("text", "characters_per_token"),
     [
-        ("The quick brown fox jumps over the lazy dog. " * 10, 100, 130),
-        ("敏捷的棕色狐狸跳过懒狗。" * 10, 120, 160),
-        ("素早い茶色の狐がのろまな犬を飛び越える" * 10, 190, 250),
-        ("สุนัขจิ้งจอกสีน้ำตาล" * 10, 200, 260),
-        ("빠른 갈색 여우" * 10, 60, 100),
-        ("त्वरित भूरी लोमड़ी" * 10, 160, 220),
-        ("🙂" * 100, 100, 200),
-        ("Быстрая коричневая лиса " * 10, 100, 180),
-        ("Größenverhältnisse überprüfen " * 10, 75, 110),
+        ("The quick brown fox jumps over the lazy dog. " * 10, 4),
+        ("敏捷的棕色狐狸跳过懒狗。" * 10, 1),
+        ("素早い茶色の狐がのろまな犬を飛び越える" * 10, 1),
+        ("สุนัขจิ้งจอกสีน้ำตาล" * 10, 2.5),
+        ("Быстрая коричневая лиса " * 10, 2.5),
     ],
 )
-def test_every_script_is_counted_as_what_it_costs(text: str, least: int, most: int) -> None:
-    assert least <= estimate_tokens(ask(text)) <= most
+def test_every_script_is_counted_as_what_it_costs(text: str, characters_per_token: float) -> None:
+    assert message_tokens(ask(text)) == pytest.approx(len(text) / characters_per_token, rel=0.2)
 
 
 def test_a_lone_surrogate_is_counted_and_cut() -> None:

@@ -126,6 +126,7 @@ class MemoryAdapters:
 
     adapters: dict[Provider, ScriptedAdapter]
     closed: bool = False
+    listed: dict[Provider, Mapping[str, datetime | None] | ProviderFault] = field(default_factory=dict)
 
     def usable(self) -> frozenset[Provider]:
         return frozenset(self.adapters)
@@ -133,8 +134,11 @@ class MemoryAdapters:
     async def adapter(self, provider: Provider) -> ScriptedAdapter:
         return self.adapters[provider]
 
-    async def shutdown_dates(self, provider: Provider) -> Mapping[str, datetime]:
-        return {}
+    async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
+        listed = self.listed[provider]
+        if isinstance(listed, ProviderFault):
+            raise listed
+        return listed
 
     async def aclose(self) -> None:
         self.closed = True

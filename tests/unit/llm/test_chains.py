@@ -21,6 +21,7 @@ BOTH = frozenset(Provider)
         ("claude-sonnet-5", Provider.ANTHROPIC, "claude-sonnet-5"),
         ("openai:llama3:8b", Provider.OPENAI, "llama3:8b"),
         ("anthropic:sim-ok", Provider.ANTHROPIC, "sim-ok"),
+        ("OpenAI:x", Provider.OPENAI, "x"),
     ],
 )
 def test_a_spec_determines_the_provider_of_its_model(spec: str, provider: Provider, model: str) -> None:
@@ -60,3 +61,42 @@ def test_every_role_has_a_second_hop_by_default() -> None:
     chains = build_chains(LLMSettings(), AgentSettings(), usable={Provider.OPENAI})
     assert set(chains) == set(ModelRole)
     assert all(len(chain) >= 2 for chain in chains.values())
+
+
+def at_home(**fields: str) -> LLMSettings:
+    return LLMSettings.model_validate({"openai_base_url": "http://127.0.0.1:4000/v1", **fields})
+
+
+def names(llm: LLMSettings, role: ModelRole, usable: frozenset[Provider] = frozenset({Provider.OPENAI})) -> list[str]:
+    return [hop.name for hop in build_chains(llm, AgentSettings(), usable=usable)[role]]
+
+
+@pytest.mark.parametrize("name", ["my-model", "llama3.2:3b", "azure/gpt-4.1", "deepseek-chat", "claude-sonnet-5"])
+def test_at_a_base_url_of_ones_own_every_plain_name_belongs_to_it(name: str) -> None:
+    assert names(at_home(peer_model=name), ModelRole.PEER) == [f"openai:{name}"]
+
+
+def test_at_home_one_name_stands_for_all_roles_and_no_default_is_asked() -> None:
+    llm = at_home(peer_model="small", code_model="coder")
+    assert names(llm, ModelRole.PEER) == names(llm, ModelRole.CONTENT) == names(llm, ModelRole.PRIMARY)
+    assert names(llm, ModelRole.CODE) == ["openai:coder"]
+    with_fallback = at_home(peer_model="small", fallback_model="big")
+    assert names(with_fallback, ModelRole.CONTENT) == ["openai:small", "openai:big"]
+
+
+def test_a_home_whose_models_nobody_has_named_may_have_those_of_the_vendor() -> None:
+    assert names(at_home(), ModelRole.PEER) == ["openai:gpt-4.1-mini"]
+
+
+def test_with_two_providers_or_at_the_vendors_own_address_names_decide() -> None:
+    with pytest.raises(ConfigurationError, match="my-model"):
+        names(at_home(peer_model="my-model"), ModelRole.PEER, BOTH)
+    with pytest.raises(ConfigurationError, match="my-model"):
+        names(LLMSettings(peer_model="my-model"), ModelRole.PEER)
+
+
+def test_an_empty_fallback_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_FALLBACK_MODEL", "")
+    monkeypatch.setenv("LLM_PEER_MODEL", "")
+    assert names(LLMSettings(), ModelRole.PEER) == ["openai:gpt-4.1-mini"]
+    assert names(LLMSettings(fallback_model="gpt-6"), ModelRole.PEER) == ["openai:gpt-4.1-mini", "openai:gpt-6"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from app.errors import ConfigurationError, LLMUnavailable
 from app.llm import spans
@@ -38,7 +41,23 @@ class RecordedTracing(Tracing):
         self._tracer = provider.get_tracer("test")
 
 
-TWO_MODELS = LLMSettings(peer_model="gpt-4.1-mini", content_model="gpt-4.1", http_max_retries=1)
+Logged = Callable[[str], list[MutableMapping[str, Any]]]
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    """Returns a reader of the lines logged under an event's name."""
+    with capture_logs() as lines:
+        yield lambda event: [line for line in lines if line["event"] == event]
+
+
+TWO_MODELS = LLMSettings(
+    peer_model="gpt-4.1-mini",
+    content_model="gpt-4.1",
+    code_model="gpt-4.1",
+    primary_model="gpt-4.1",
+    http_max_retries=1,
+)
 FIRST_HOP_ONLY = AgentSettings(llm_fallback=False)
 
 
@@ -161,6 +180,36 @@ async def test_prices_hold_at_the_providers_own_address(url: str | None, priced:
     request = ProviderRequest("", MESSAGES, max_tokens=100)
     bound = gateway.parts.meter.upper_bound(Hop(Provider.OPENAI, "gpt-4.1"), request)
     assert (bound.cost_microusd is not None) is priced
+
+
+ENDS = datetime(2027, 1, 14, tzinfo=UTC)
+
+
+async def test_a_model_that_is_not_listed_is_logged_and_the_end_of_a_listed_one_is_shown(logged: Logged) -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    made.source.listed[Provider.OPENAI] = {"gpt-4.1": ENDS, "gpt-4": None}
+    await made.gateway.observe_models()
+    assert made.bench.sample("agents_llm_model_shutdown_timestamp_seconds", provider="openai", model="gpt-4.1") > 0
+    (line,) = logged("llm_model_unlisted")
+    assert line["model"] == "openai:gpt-4.1-mini"
+
+
+async def test_a_name_without_a_date_is_found_among_those_with_one(logged: Logged) -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    made.source.listed[Provider.OPENAI] = {"gpt-4.1-2026-01-01": None, "gpt-4.1-mini-2026-01-01": None}
+    await made.gateway.observe_models()
+    assert logged("llm_model_unlisted") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"), [(FaultKind.AUTH, "warning"), (FaultKind.WRONG_ENDPOINT, "warning"), (FaultKind.SERVER, "info")]
+)
+async def test_a_list_that_cannot_be_read_says_why(logged: Logged, kind: FaultKind, level: str) -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    made.source.listed[Provider.OPENAI] = ProviderFault(kind, "404 (is OPENAI_BASE_URL right?)")
+    await made.gateway.observe_models()
+    (line,) = logged("llm_models_unread")
+    assert (line["log_level"], line["reason"], line["detail"]) == (level, kind.value, "404 (is OPENAI_BASE_URL right?)")
 
 
 async def test_closing_the_gateway_closes_its_clients() -> None:

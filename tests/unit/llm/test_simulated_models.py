@@ -36,9 +36,10 @@ def test_compose_names_them_and_real_models_replace_them() -> None:
     simulated = worker_environment("compose.yaml")
     assert {name: simulated[name] for name in CHAINS} == CHAINS
     real = worker_environment("compose.models.yaml")
-    empty_means_none = FIELDS["AGENT_FALLBACK_MODEL"].default
-    defaults = dict.fromkeys(CHAINS, "") | {"AGENT_FALLBACK_MODEL": empty_means_none}
-    assert {name: real[name] for name in CHAINS} == {name: f"${{{name}:-{defaults[name]}}}" for name in CHAINS}
+    # An empty variable takes the default; of the fallback it means none, so only a missing one does.
+    wanted = {name: f"${{{name}:-}}" for name in CHAINS}
+    wanted["AGENT_FALLBACK_MODEL"] = f"${{AGENT_FALLBACK_MODEL-{FIELDS['AGENT_FALLBACK_MODEL'].default}}}"
+    assert {name: real[name] for name in CHAINS} == wanted
 
 
 def test_the_chart_names_them() -> None:

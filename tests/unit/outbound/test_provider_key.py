@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.errors import ConfigurationError
 from app.outbound.provider_key import ProviderKey
 from app.telemetry.metrics import WorkerMetrics
 
@@ -83,3 +84,24 @@ def test_a_file_may_come_later(metrics: WorkerMetrics, tmp_path: Path) -> None:
     assert key.current() is None
     path.write_text("sk-1")
     assert key.current() == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [('"sk-1"', "quotation"), ("'sk-1", "quotation"), ("sk-1\nsk-2", "line break"), ("sk\u20131", "character")],
+)
+def test_what_cannot_be_a_key_is_said_at_the_start(metrics: WorkerMetrics, value: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"OPENAI_API_KEY .*{said}") as caught:
+        ProviderKey("openai", value=SecretStr(value), path=None, metrics=metrics.outbound)
+    assert value not in str(caught.value)
+
+
+def test_a_file_that_holds_no_key_is_named_until_it_is_mended(metrics: WorkerMetrics, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("one\ntwo\n")
+    key = ProviderKey("openai", value=None, path=path, metrics=metrics.outbound)
+    assert key.problem is not None
+    assert key.problem.startswith("OPENAI_API_KEY_FILE holds")
+    path.write_text("sk-1")
+    assert key.current() == "sk-1"
+    assert not key.problem

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from app.agents.base import hash_inputs
 from app.agents.content import prompts
 from app.agents.content.graph import ContentAgent
 from app.agents.content.state import SearchOutcome
-from app.agents.testing import MemoryJournal, ScriptedLLM, ScriptedSearch, build_context, build_hit
+from app.agents.testing import (
+    MemoryJournal,
+    ModelCall,
+    ScriptedLLM,
+    ScriptedSearch,
+    build_context,
+    build_hit,
+    build_message,
+)
+from app.domain.agent import AgentOutput
+from app.domain.message import Message, MessageRole
 from app.errors import LLMUnavailable
 from app.llm.interface import ModelRole
 
@@ -207,6 +219,141 @@ async def test_a_model_that_obeys_a_page_cannot_cite_a_foreign_address(
     output = await agent.run(build_context(llm, search=ScriptedSearch({"moon": [page]})))
     assert [citation.url for citation in output.citations] == ["https://one.net/a"]
     assert "evil" not in output.model_dump_json().lower()
+
+
+class Conversation:
+    """A session of one agent, whose answers become the history of the next turn as the worker stores them."""
+
+    def __init__(self, agent: ContentAgent, search: ScriptedSearch) -> None:
+        self.agent = agent
+        self.search = search
+        self.history: list[Message] = []
+        self.prompt = ""
+
+    async def ask(
+        self, task: str, *, queries: Sequence[str] = (), answer: str | Callable[[ModelCall], str]
+    ) -> AgentOutput:
+        llm = ScriptedLLM(drawn(*queries), answer)
+        output = await self.agent.run(build_context(llm, task=task, search=self.search, history=tuple(self.history)))
+        self.prompt = llm.calls[-1].prompt
+        self.history += [
+            build_message(MessageRole.USER, task),
+            build_message(MessageRole.ASSISTANT, output.content, agent_name="ContentAgent", citations=output.citations),
+        ]
+        return output
+
+
+TIDES = [
+    build_hit(f"https://tides.net/{page}", title=f"Tides {page}", excerpt=f"About {page}.")
+    for page in ("moon", "cost", "sea")
+]
+HEAT = [
+    build_hit("https://heat.net/well", title="Wells"),
+    build_hit("https://tides.net/cost/?utm_source=x", title="Cost"),
+]
+FIRST_ANSWER = "The moon pulls [1]. Tidal power became 40 % cheaper [2]. The sea rises [3]."
+
+
+def urls(output: AgentOutput) -> list[str]:
+    return [citation.url for citation in output.citations]
+
+
+@pytest.fixture
+async def conversation(agent: ContentAgent) -> Conversation:
+    """A session whose first answer cites three pages."""
+    conversation = Conversation(agent, ScriptedSearch({"tides": TIDES, "heat": HEAT}))
+    first = await conversation.ask("Write about tidal energy", queries=["tides"], answer=FIRST_ANSWER)
+    assert urls(first) == [hit.url for hit in TIDES]
+    return conversation
+
+
+async def test_a_shorter_version_keeps_the_sources_though_nothing_is_searched(conversation: Conversation) -> None:
+    shorter = await conversation.ask(
+        "Make it shorter, keep the sources", answer="40 % cheaper [2], and the sea rises [3]."
+    )
+    assert shorter.content == (
+        "40 % cheaper [1], and the sea rises [2].\n\n## Sources\n\n"
+        "1. Tides cost — https://tides.net/cost\n2. Tides sea — https://tides.net/sea"
+    )
+    assert urls(shorter) == ["https://tides.net/cost", "https://tides.net/sea"]
+    assert conversation.search.queries == ["tides"]
+    assert "You have no sources" not in conversation.prompt
+    assert "Sources:\n[1]:\n<<<data" in conversation.prompt
+
+
+async def test_a_sentence_of_an_earlier_answer_keeps_its_page_after_a_new_search(conversation: Conversation) -> None:
+    await conversation.ask("Make it shorter", answer="40 % cheaper [2], and the sea rises [3].")
+
+    def compare(call: ModelCall) -> str:
+        assert "40 % cheaper [2], and the sea rises [3]." in call.prompt  # the second answer has [1] and [2] there
+        assert re.search(r"\[4\]:\n<<<data [0-9a-f]+ source=\"https://heat.net/well\"", call.prompt)
+        return "Heat is steady [4]. Tidal power became 40 % cheaper [2]."
+
+    compared = await conversation.ask("Now compare with geothermal", queries=["heat"], answer=compare)
+    assert urls(compared) == ["https://heat.net/well", "https://tides.net/cost"]
+    assert compared.content.startswith("Heat is steady [1]. Tidal power became 40 % cheaper [2].")
+    # A page that is found again keeps its number, and its text is there again.
+    assert "[5]:" not in conversation.prompt
+    assert "Tides cost\nAn excerpt." in conversation.prompt
+
+
+async def test_the_addresses_of_earlier_answers_may_be_shown_again(conversation: Conversation) -> None:
+    links = "Here they are:\n\n1. [Tides moon](https://tides.net/moon)\n2. https://www.tides.net/cost/\n3. <https://tides.net/sea>"
+    shown = await conversation.ask("Give me the links of your sources", answer=links)
+    assert "removed" not in shown.content
+    assert all(f"— {hit.url}" in shown.content for hit in TIDES)
+    assert urls(shown) == [hit.url for hit in TIDES]
+
+
+async def test_a_page_of_another_session_stays_foreign(agent: ContentAgent) -> None:
+    other = Conversation(agent, ScriptedSearch())
+    shown = await other.ask("Give me the links", answer="See https://tides.net/moon [1].")
+    assert (shown.content, shown.citations) == ("See (link removed).", ())
+
+
+async def test_an_answer_whose_sources_are_unknown_lends_its_numbers_to_no_page(agent: ContentAgent) -> None:
+    conversation = Conversation(agent, ScriptedSearch({"heat": HEAT}))
+    conversation.history = [
+        build_message(MessageRole.USER, "Write"),
+        build_message(
+            MessageRole.ASSISTANT, "The moon pulls [1]. It is far [2].\n\n## Sources\n\n1. X — https://x.net"
+        ),
+    ]
+    answer = await conversation.ask("Go on", queries=["heat"], answer="The moon pulls [1]. Heat is steady [3].")
+    assert answer.content.startswith("The moon pulls. Heat is steady [1].")
+    assert urls(answer) == ["https://heat.net/well"]
+
+
+async def test_a_resumed_follow_up_repeats_no_paid_step(agent: ContentAgent, conversation: Conversation) -> None:
+    journal = MemoryJournal()
+    context = build_context(
+        ScriptedLLM(drawn("heat"), "Heat [4]. Cheaper [2]."),
+        search=conversation.search,
+        history=tuple(conversation.history),
+        journal=journal,
+    )
+    first = await agent.run(context)
+    # As the database gives the recorded messages back.
+    stored = tuple(Message.model_validate_json(message.model_dump_json()) for message in conversation.history)
+    llm = ScriptedLLM()
+    assert await agent.run(build_context(llm, history=stored, journal=journal.resumed())) == first
+    assert llm.calls == []
+
+
+async def test_a_session_without_citations_has_the_state_of_older_versions(agent: ContentAgent) -> None:
+    journal = MemoryJournal()
+    history = [build_message(MessageRole.USER, "a"), build_message(MessageRole.ASSISTANT, "b [1]")]
+    context = build_context(ScriptedLLM(drawn(), "Text."), task="c", history=history, journal=journal)
+    await agent.run(context)
+    state = {
+        "task": "c",
+        "today": context.task.created_at.date().isoformat(),
+        "history": [
+            {"role": "user", "content": "a", "agent_name": None},
+            {"role": "assistant", "content": "b [1]", "agent_name": None},
+        ],
+    }
+    assert journal.step("plan#1").input_hash == hash_inputs(state)
 
 
 async def test_the_text_of_a_page_never_becomes_a_query(agent: ContentAgent) -> None:

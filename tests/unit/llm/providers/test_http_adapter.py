@@ -316,3 +316,19 @@ async def test_a_new_connection_that_the_server_closes_is_not_asked_twice() -> N
 
     assert caught.value.kind is FaultKind.UNREACHABLE
     assert len(server.lines) == 1
+
+
+async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("not\na key")
+    async with serving(response(CHAT)) as server, adapting(server.url, key=None, key_file=file) as adapter:
+        with pytest.raises(ProviderFault) as caught:
+            await adapter.answer(request())
+    assert (caught.value.kind, server.heads) == (FaultKind.AUTH, [])
+    assert "OPENAI_API_KEY_FILE" in caught.value.detail
+
+
+@pytest.mark.parametrize(("status", "maybe_billed"), [(504, True), (524, True), (503, False)])
+async def test_a_gateway_that_gave_up_waiting_leaves_the_cost_unknown(status: int, maybe_billed: bool) -> None:
+    fault = await fault_of(response(b"{}", status=f"{status} No answer"))
+    assert (fault.kind, fault.maybe_billed) == (FaultKind.SERVER, maybe_billed)
