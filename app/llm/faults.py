@@ -173,7 +173,6 @@ _BY_CODE: dict[str, FaultKind] = {
     "model_not_found": FaultKind.MODEL_NOT_FOUND,
     "model_not_available": FaultKind.MODEL_NOT_FOUND,
     "DeploymentNotFound": FaultKind.MODEL_NOT_FOUND,
-    "not_found_error": FaultKind.MODEL_NOT_FOUND,
     "context_length_exceeded": FaultKind.CONTEXT_OVERFLOW,
     "string_above_max_length": FaultKind.CONTEXT_OVERFLOW,
     "request_too_large": FaultKind.CONTEXT_OVERFLOW,
@@ -197,6 +196,8 @@ _BY_CODE: dict[str, FaultKind] = {
     "permission_error": FaultKind.AUTH,
     "PERMISSION_DENIED": FaultKind.AUTH,
     "UNAUTHENTICATED": FaultKind.AUTH,
+    # LiteLLM without a database: a key that is not its master key comes as a 400.
+    "no_db_connection": FaultKind.AUTH,
     # Anthropic: an account without permission comes as a 400, and another provider may answer.
     "organization_on_hold": FaultKind.AUTH,
     "organization_type_not_supported": FaultKind.AUTH,
@@ -252,7 +253,8 @@ _BY_PROSE = (
     (
         FaultKind.MODEL_NOT_FOUND,
         re.compile(
-            r"(unknown|invalid|unsupported|no such) model\b|invalid model name|not a valid model"
+            r"^model: \S+$"  # Anthropic, under a code that llama.cpp has for a wrong path too
+            r"|(unknown|invalid|unsupported|no such) model\b|invalid model name|not a valid model"
             r"|models?\b.{0,120}\b(not found|not exist|not available|unavailable|is not supported|not loaded"
             r"|decommissioned|deprecated)"
             r"|no (endpoints|healthy deployments|deployments).{0,40}(found|available)",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import certifi
@@ -41,6 +42,13 @@ class HttpTimeouts:
         return min(MAX_CONNECT_SECONDS, self.read_seconds)
 
 
+@dataclass
+class Sending:
+    """One request under way, to be given as `trace_request_ctx`. The client sets `reused` for a kept connection."""
+
+    reused: bool = False
+
+
 def build_ssl_context() -> ssl.SSLContext:
     """Builds the trust in servers: the certificates that the environment names, else the public ones."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
@@ -50,7 +58,7 @@ def build_ssl_context() -> ssl.SSLContext:
 
 
 def build_model_client() -> aiohttp.ClientSession:
-    """Builds a client for model servers. Each request names its own timeouts and proxy."""
+    """Builds a client for model servers. Each request names its own timeouts and proxy, and may bring a `Sending`."""
     import aiohttp
 
     return aiohttp.ClientSession(
@@ -60,7 +68,22 @@ def build_model_client() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,  # `proxy_for` knows the exceptions
         max_field_size=MAX_HEADER_BYTES,
+        trace_configs=[_watch_reuse()],
     )
+
+
+def _watch_reuse() -> aiohttp.TraceConfig:
+    import aiohttp
+
+    async def mark(
+        _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
+    ) -> None:
+        if isinstance(context.trace_request_ctx, Sending):
+            context.trace_request_ctx.reused = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(mark)
+    return config
 
 
 def build_web_client(timeouts: HttpTimeouts, url: str) -> httpx.AsyncClient:

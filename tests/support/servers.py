@@ -70,6 +70,7 @@ class Server:
     url: str
     answers: Callable[[str], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
+    start_seconds: float = START_SECONDS
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
@@ -78,7 +79,7 @@ class Server:
         self._wait_until_it_answers(self.process)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
-        give_up_at = time.monotonic() + START_SECONDS
+        give_up_at = time.monotonic() + self.start_seconds
         while not self.answers(self.url):
             if process.poll() is not None or time.monotonic() > give_up_at:
                 self.stop()

@@ -22,7 +22,7 @@ from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 from app.llm.vendor_error import VendorError, read_error
-from app.outbound.http import MAX_CONNECT_SECONDS
+from app.outbound.http import MAX_CONNECT_SECONDS, Sending
 from app.outbound.proxy import proxy_for
 
 # Some ten times the longest answer; without a limit a broken server could fill the memory.
@@ -65,7 +65,7 @@ class HttpAdapter:
         if wrong := self._connection.key.problem:
             raise ProviderFault(FaultKind.AUTH, wrong)
         headers = {**request.headers, **self._connection.headers(key)}
-        timeout = aiohttp.ClientTimeout(
+        limits = aiohttp.ClientTimeout(
             total=None,
             connect=min(MAX_CONNECT_SECONDS, request.silence_seconds),
             sock_read=request.silence_seconds,
@@ -73,9 +73,7 @@ class HttpAdapter:
         url = self._connection.url + wire.path
         try:
             body = wire.to_body(request)
-            async with self._session.post(
-                url, data=_dump(body), headers=headers, timeout=timeout, proxy=self._proxy, allow_redirects=False
-            ) as response:
+            async with await self._post(url, _dump(body), headers=headers, limits=limits) as response:
                 return require_usable(await self._read(response, wire, request))
         except aiohttp.ClientError as error:
             raise classify_transport(error) from None  # its text may repeat what the server sent
@@ -84,6 +82,30 @@ class HttpAdapter:
             raise ProviderFault(FaultKind.TIMEOUT, type(error).__name__, maybe_billed=True) from None
         except _WRONG_SHAPE as error:
             raise ProviderFault(FaultKind.BROKEN_ANSWER, type(error).__name__, maybe_billed=True) from None  # as above
+
+    async def _post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """Sends the request, and again if the server has just closed the kept connection on which it went out.
+
+        llama.cpp closes each connection after a stream, and does not announce it. Each try takes one such connection
+        out of the pool, so this comes to an end.
+        """
+        while True:
+            sending = Sending()
+            try:
+                return await self._session.post(
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=limits,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                    trace_request_ctx=sending,
+                )
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                if not sending.reused:
+                    raise
 
     async def _read(
         self, response: aiohttp.ClientResponse, wire: WireFormat, request: ProviderRequest

@@ -12,7 +12,7 @@ from typing import Any
 from app.llm.dialect import Feature
 from app.llm.faults import ProviderFault
 from app.llm.interface import ChatMessage
-from app.llm.pricing import CountNames, read_counts
+from app.llm.pricing import CountNames, TokenCounts, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
 from app.llm.providers.sse import TextCollector, without_thoughts
@@ -69,6 +69,7 @@ class Responses:
         parts = [part for item in final for part in each_mapping(item.get("content"))]
         text = "".join(to_text(part.get("text")) for part in parts if part.get("type") in ("output_text", "text"))
         refused = any(part.get("type") == "refusal" for part in parts)
+        tokens = read_counts(body.get("usage"), COUNTS)
         return assemble(
             text=without_thoughts(text or streamed),
             calls=[
@@ -80,8 +81,8 @@ class Responses:
                 for item in items
                 if item.get("type") == "function_call"
             ],
-            finish=Finish.REFUSED if refused else _to_finish(body),
-            tokens=read_counts(body.get("usage"), COUNTS),
+            finish=Finish.REFUSED if refused else _to_finish(body, tokens, request),
+            tokens=tokens,
             served_model=to_text(body.get("model")) or request.model,
             request=request,
         )
@@ -146,9 +147,11 @@ def _unfinished(body: Mapping[str, Any]) -> ProviderFault:
     return cut_off(read_counts(body.get("usage"), COUNTS))
 
 
-def _to_finish(body: Mapping[str, Any]) -> Finish:
+def _to_finish(body: Mapping[str, Any], tokens: TokenCounts | None, request: ProviderRequest) -> Finish:
     if body.get("status") != "incomplete" and not body.get("incomplete_details"):
-        return Finish.DONE
+        # llama.cpp calls an answer completed that stopped at its limit.
+        at_limit = tokens is not None and tokens.output == request.max_tokens
+        return Finish.LENGTH if at_limit else Finish.DONE
     # Whatever else the reason is: there is more that was not written.
     refused = to_mapping(body.get("incomplete_details")).get("reason") == "content_filter"
     return Finish.REFUSED if refused else Finish.LENGTH

@@ -216,6 +216,40 @@ async def test_nobody_listening_was_not_billed() -> None:
     assert (caught.value.kind, caught.value.maybe_billed) == (FaultKind.UNREACHABLE, False)
 
 
+KEPT = response(CHAT).replace(b"Connection: close", b"Connection: keep-alive")
+
+
+async def test_a_kept_connection_that_the_server_closes_in_between_costs_no_attempt() -> None:
+    """Here the server closes at the next request: the client cannot have seen the end before it sent that."""
+    closed_at_second_request = 0
+
+    async def answer_and_close_at_the_next(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal closed_at_second_request
+        writer.write(KEPT)
+        await reader.readuntil(b"\r\n\r\n")
+        closed_at_second_request += 1
+
+    async with serving(answer_and_close_at_the_next, KEPT) as server, adapting(server.url) as adapter:
+        await adapter.answer(request())
+        answer = await adapter.answer(request())
+
+    assert answer.text == "Hi"
+    assert closed_at_second_request == 1
+    assert len(server.lines) == 2
+
+
+async def test_a_new_connection_that_the_server_closes_is_not_asked_twice() -> None:
+    async def close(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        """Answers nothing."""
+
+    async with serving(close) as server, adapting(server.url) as adapter:
+        with pytest.raises(ProviderFault) as caught:
+            await adapter.answer(request())
+
+    assert caught.value.kind is FaultKind.UNREACHABLE
+    assert len(server.lines) == 1
+
+
 async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("not\na key")

@@ -182,6 +182,12 @@ def test_the_reason_to_stop_is_read(wire: WireFormat, body: dict[str, Any], fini
     assert wire.to_answer(body, request()).finish is finish
 
 
+def test_a_response_that_is_completed_exactly_at_its_limit_was_cut_off() -> None:
+    body = responses_answer(text_item("Hi")) | {"status": "completed"}
+    assert Responses().to_answer(body, request(max_tokens=5)).finish is Finish.LENGTH
+    assert Responses().to_answer(body, request(max_tokens=6)).finish is Finish.DONE
+
+
 def called(wire: WireFormat, arguments: str) -> dict[str, Any]:
     if isinstance(wire, ChatCompletions):
         function = {"name": "search", "arguments": arguments}
