@@ -12,8 +12,9 @@ from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.model_list import read_models
-from app.outbound.http import HttpTimeouts, build_model_client, build_web_client
+from app.outbound.http import HttpTimeouts, build_model_client, build_ssl_context, build_web_client
 from app.outbound.provider_key import ProviderKey
+from app.outbound.proxy import proxy_for
 from app.settings import LLMSettings
 from app.telemetry.metrics import OutboundMetrics
 
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
 
 
 class ProviderAdapters:
-    """All adapters of one process. Belongs to one event loop."""
+    """All adapters of one process. Belongs to one event loop.
+
+    Raises ConfigurationError for a key, a proxy or a file of certificates that cannot be used.
+    """
 
     def __init__(self, settings: LLMSettings, *, metrics: OutboundMetrics) -> None:
         self._settings = settings
         self._connections = {provider: self._connect(provider, metrics) for provider in Provider}
+        # What is wrong with the environment is said at the start, and not by each task.
+        self._trust = build_ssl_context()
+        self._proxies = {provider: proxy_for(connection.url) for provider, connection in self._connections.items()}
         self._adapters: dict[Provider, ProviderAdapter] = {}
         self._building = asyncio.Lock()
 
@@ -54,7 +61,8 @@ class ProviderAdapters:
         # The HTTP client takes a tenth of a second to import, which a worker without model calls need not spend.
         from app.llm.providers.http_adapter import HttpAdapter
 
-        return HttpAdapter(build_model_client(), self._connections[provider], choose_format)
+        session = build_model_client(self._trust)
+        return HttpAdapter(session, self._connections[provider], choose_format, proxy=self._proxies[provider])
 
     async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
         """Reads the provider's models by id, each with the date on which it ends. Raises ProviderFault."""

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeGuard
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import BudgetExceeded, LLMAuthFailed, LLMError
 from app.llm.chains import Hop
-from app.llm.dialect import Dialect, output_limit, refused_feature
+from app.llm.dialect import FULL, Dialect, output_limit, refused_feature
 from app.llm.dialect_book import DialectBook
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error, uses_up_attempt
 from app.llm.hop_request import HopRequests
@@ -143,18 +143,19 @@ class ChainCall(Generic[Parsed]):
         """
         if fault.refusal is None or fault.kind not in _ABOUT_THE_REQUEST:
             return None
+        dialects = self._parts.dialects
         limit = output_limit(fault.refusal, asked=request.max_tokens)
         if limit is not None:
-            taught = replace(request.dialect, max_output_tokens=limit.tokens)
-            if not limit.lasting:  # it depends on the length of this prompt
-                return taught
-        else:
-            feature = refused_feature(fault.refusal, request.features())
-            if feature is None:
-                return None
-            taught = request.dialect.without(feature)
-        await self._parts.dialects.learn(hop.name, taught)
-        return taught
+            if limit.lasting:  # otherwise it depends on the length of this prompt
+                await dialects.learn(hop.name, Dialect(max_output_tokens=limit.tokens))
+            return replace(request.dialect, max_output_tokens=limit.tokens)
+        # A prompt that is too long is often told together with the parts that make it long.
+        about_length = fault.kind is FaultKind.CONTEXT_OVERFLOW
+        feature = None if about_length else refused_feature(fault.refusal, request.features(), model=hop.model)
+        if feature is None:
+            return None
+        await dialects.learn(hop.name, FULL.without(feature))
+        return request.dialect.without(feature)
 
     async def _finish(self, hop: Hop, answer: ProviderAnswer) -> ProviderAnswer:
         """Lets the same model go on with an answer that was cut off. What cannot be continued stays as it is."""

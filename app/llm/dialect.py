@@ -42,10 +42,15 @@ _NAMED_BY: dict[Feature, re.Pattern[str]] = {
         r"|messages\[0\]\.role",
         re.I,
     ),
-    Feature.EFFORT: re.compile(r"reasoning|effort|thinking", re.I),
     Feature.FUNCTION: re.compile(r"\btools?\b|tool_choice|function", re.I),
+    # Not inside the name of a model.
+    Feature.EFFORT: re.compile(
+        r"(?<![\w/.:-])(reasoning|effort|thinking)(?![\w]*[:-]\w)|reasoning_effort|\.effort", re.I
+    ),
     Feature.STREAMING: re.compile(r"\bstream(ing|ed)?\b", re.I),
 }
+# What a server repeats of the request: a longer text in quotation marks, or the input that pydantic shows.
+_QUOTATION = re.compile(r"input_value=.*|'[^']{40,}'|\"[^\"]{40,}\"", re.S)
 # A refusal of the content, or of the caller, says nothing about the protocol, whatever its words are.
 _STATUSES = frozenset({400, 404, 405, 415, 422, 501})
 
@@ -61,6 +66,11 @@ class Dialect:
         """Checks whether requests may use the feature."""
         return feature not in self.refused
 
+    def joined(self, other: Dialect) -> Dialect:
+        """Returns the dialect that lacks what either of the two lacks."""
+        limits = [limit for limit in (self.max_output_tokens, other.max_output_tokens) if limit is not None]
+        return Dialect(self.refused | other.refused, min(limits, default=None))
+
     def without(self, feature: Feature) -> Dialect:
         """Returns the dialect without a feature."""
         return replace(self, refused=self.refused | {feature})
@@ -69,12 +79,20 @@ class Dialect:
 FULL = Dialect()
 
 
-def refused_feature(error: VendorError, used: Collection[Feature]) -> Feature | None:
-    """Finds the feature that a refusal names, among those that the request used."""
+def refused_feature(error: VendorError, used: Collection[Feature], *, model: str = "") -> Feature | None:
+    """Finds the feature that a refusal names, among those that the request used.
+
+    The parameter counts before the prose. Of the prose, the name of the model and quotations do not count: a model may
+    be called `phi4-reasoning`, and a server may repeat what the user wrote about streaming.
+    """
     if error.status not in _STATUSES:
         return None
-    told = f"{error.param} {error.message} {' '.join(error.codes)}"
-    return next((feature for feature, words in _NAMED_BY.items() if feature in used and words.search(told)), None)
+    prose = _QUOTATION.sub(" ", error.message.replace(model, " ") if model else error.message)
+    for told in (error.param, prose, " ".join(error.codes)):
+        for feature, words in _NAMED_BY.items():
+            if feature in used and words.search(told):
+                return feature
+    return None
 
 
 # Limited in length: an endless run of digits would take endless time.

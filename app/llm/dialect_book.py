@@ -5,7 +5,9 @@ They are kept in Redis for a day: a server may be replaced by a better one. With
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +33,14 @@ class _Page:
 
 
 class DialectBook:
-    """The dialects by the name of the hop. `redis` None keeps them in memory. Belongs to one event loop."""
+    """The dialects by the name of the hop. `redis` None keeps them in memory. Belongs to one event loop.
 
-    def __init__(self, *, redis: Redis | None, clock: Clock) -> None:
+    `addresses` are those that the hops are asked at: another server under the same name speaks another dialect.
+    """
+
+    def __init__(self, *, redis: Redis | None, clock: Clock, addresses: Sequence[str] = ()) -> None:
+        digest = hashlib.sha256("\n".join(addresses).encode()).hexdigest()[:8]
+        self._prefix = f"{KEY_PREFIX}{digest}:"
         self._redis = redis
         self._clock = clock
         self._pages: dict[str, _Page] = {}
@@ -48,27 +55,35 @@ class DialectBook:
         self._pages[name] = _Page(known or FULL, now)
         return known or FULL
 
-    async def learn(self, name: str, dialect: Dialect) -> None:
-        """Keeps a dialect that a refusal has taught, and shares it."""
+    async def learn(self, name: str, lesson: Dialect) -> None:
+        """Adds what a refusal has taught to what is known, and shares it."""
+        known = self._pages[name].dialect if name in self._pages else FULL
+        stored = await self._read(name)
+        dialect = known.joined(lesson).joined(stored or FULL)
         self._pages[name] = _Page(dialect, self._clock.monotonic())
         _log.info("dialect_learned", model=name, refused=sorted(dialect.refused), limit=dialect.max_output_tokens)
         if self._redis is not None:
             value = json.dumps({"refused": sorted(dialect.refused), "max_output_tokens": dialect.max_output_tokens})
-            await reply_in_time(self._redis.set(KEY_PREFIX + name, value, ex=KEPT_SECONDS), event=_EVENT, model=name)
+            await reply_in_time(self._redis.set(self._prefix + name, value, ex=KEPT_SECONDS), event=_EVENT, model=name)
 
     async def _read(self, name: str) -> Dialect | None:
         """Reads the shared dialect. Returns None without Redis; the full one if nothing is stored."""
         if self._redis is None:
             return None
-        value = await reply_in_time(self._redis.mget([KEY_PREFIX + name]), event=_EVENT, model=name)
+        value = await reply_in_time(self._redis.mget([self._prefix + name]), event=_EVENT, model=name)
         return _parse(value[0]) if value is not None else None
 
 
 def _parse(value: Any) -> Dialect:
     if value is None:
         return FULL
-    stored = json.loads(value)
     known = {feature.value for feature in Feature}
-    # A worker of another version may have learned of a feature that this one does not use.
-    refused = frozenset(Feature(name) for name in stored["refused"] if name in known)
-    return Dialect(refused, stored["max_output_tokens"])
+    try:
+        stored = json.loads(value)
+        # A worker of another version may have learned of a feature that this one does not use.
+        return Dialect(
+            frozenset(Feature(name) for name in stored["refused"] if name in known), stored["max_output_tokens"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("dialect_unreadable", error_class=type(error).__name__)
+        return FULL

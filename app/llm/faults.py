@@ -247,7 +247,9 @@ _BY_PROSE = (
     (
         FaultKind.REFUSED,
         re.compile(
-            r"content (management )?policy|content filter|safety (system|policy)|flagged (as|for)|usage polic", re.I
+            r"content (management )?policy|content filter|safety (system|policy)|flagged (as|for)|usage polic"
+            r"|content violates",
+            re.I,
         ),
     ),
     (
@@ -271,6 +273,10 @@ _BY_PROSE = (
     ),
     (FaultKind.WRONG_ENDPOINT, re.compile(r"unexpected endpoint", re.I)),  # LM Studio: with status 200
 )
+_ABOUT_CONTENT = re.compile(r"content|prompt|input|message", re.I)
+_GOOGLES_LIMIT = "RESOURCE_EXHAUSTED"
+# Statuses that say more than a code that stands for any fault of the server.
+_CLEAR_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 413, 422})
 # Servers call a missing path what others call a missing model.
 _NO_SUCH_PATH = re.compile(r"\s*((file|page|path|resource|route|url) )?not found\.?\s*", re.I)
 # A request that is larger than the limit of a whole minute comes as a rate limit (OpenAI: 429, Groq: 413), and so does
@@ -293,14 +299,20 @@ def classify(error: VendorError) -> FaultKind:
     """Finds the kind of a provider's error from its codes and types, its text, and its HTTP status."""
     if error.status in (None, 413, 429) and exceeds_limit_alone(error.message):
         return FaultKind.CONTEXT_OVERFLOW
+    if error.status in MAYBE_BILLED_STATUSES:
+        return FaultKind.TIMEOUT
     # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
     by_code = next((_BY_CODE[code] for code in error.codes if code in _BY_CODE), None)
-    limited = error.status == 429 or by_code is FaultKind.RATE_LIMITED
-    if (by_code is None or limited) and (error.status is None or error.status < 500):
-        told = next((kind for kind, pattern in _BY_PROSE if pattern.search(error.message)), None)
-        # `Too many tokens` and the like are about a minute here, and not about this request.
-        if told is FaultKind.QUOTA or (told is not None and not limited):
-            return told
+    if by_code is FaultKind.SERVER and error.status in _CLEAR_STATUSES:
+        by_code = None  # `api_error` and the like are what some servers call every error
+    told = _told(error) if error.status is None or error.status < 500 else None
+    if error.status == 429 or by_code is FaultKind.RATE_LIMITED:
+        # `Too many tokens` and the like are about a minute here. Google says of it what OpenAI says of a spent quota.
+        return (
+            told if told is FaultKind.QUOTA and _GOOGLES_LIMIT not in error.codes else by_code or FaultKind.RATE_LIMITED
+        )
+    if by_code is None and told is not None:
+        return told
     if by_code is FaultKind.MODEL_NOT_FOUND and _NO_SUCH_PATH.fullmatch(error.message):
         return FaultKind.WRONG_ENDPOINT
     if by_code is not None:
@@ -313,13 +325,23 @@ def classify(error: VendorError) -> FaultKind:
     return _BY_STATUS.get(error.status, FaultKind.BAD_REQUEST)
 
 
-def describe(error: VendorError, *, prompt: Sequence[str]) -> str:
-    """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`."""
+def _told(error: VendorError) -> FaultKind | None:
+    """Finds the kind that the prose names."""
+    told = next((kind for kind, pattern in _BY_PROSE if pattern.search(error.message)), None)
+    about_account = error.status in (401, 403) and not _ABOUT_CONTENT.search(error.message)
+    return None if told is FaultKind.REFUSED and about_account else told
+
+
+def describe(error: VendorError, *, prompt: Sequence[str], secret: str | None = None) -> str:
+    """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`.
+
+    Nothing of it is a quotation from the prompt, or the `secret` that was sent.
+    """
     parts = [str(error.status)] if error.status is not None else []
     parts += [code for code in error.codes if code != str(error.status)]
     if error.param:
-        parts.append(f"param={without_quotes(error.param, prompt)}")
-    shown = without_quotes(error.message, prompt)
+        parts.append(f"param={without_quotes(error.param, prompt, secret=secret)}")
+    shown = without_quotes(error.message, prompt, secret=secret)
     told = " ".join(parts) + (f': "{shown}"' if shown else "")
     return f"{told} (request {error.request_id})" if error.request_id else told
 

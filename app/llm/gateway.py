@@ -222,7 +222,11 @@ def build_gateway(
         settings.agents,
         adapters=ProviderAdapters(settings.llm, metrics=metrics),
         breaker=CircuitBreaker(settings.llm, redis=redis, metrics=metrics, clock=clock),
-        dialects=DialectBook(redis=redis, clock=clock),
+        dialects=DialectBook(
+            redis=redis,
+            clock=clock,
+            addresses=[settings.llm.of_provider(provider).base_url or "" for provider in Provider],
+        ),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides, elsewhere=asked_elsewhere(settings.llm)),
         metrics=metrics,

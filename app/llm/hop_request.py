@@ -46,13 +46,15 @@ class HopRequests:
             messages=_in_dialect(request.messages, dialect, request.output if mode is SchemaMode.PROMPT else None),
             max_tokens=self._limit(request, dialect, thinks=thinks),
             stream=request.stream and dialect.has(Feature.STREAMING),
+            thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
             silence_seconds=self._patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
     def thinks(self, hop: Hop) -> bool:
         """Checks whether the model thinks before it answers."""
-        return any(fnmatchcase(hop.model, pattern) for pattern in self._settings.thinking_models)
+        names = (hop.model, hop.model.rpartition("/")[2])
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self._settings.thinking_models)
 
     def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
         # Vendors count thinking as output, so it has an allowance beside that of the answer.

@@ -117,7 +117,7 @@ class BoundLLM(Protocol):
         schema: type[Parsed] | None = None,
         max_tokens: int | None = None,
     ) -> Completion[Parsed]:
-        """Asks for one short answer, not streamed. With `schema` it is validated, repaired once and set as `parsed`.
+        """Asks for one short answer. With `schema` it is validated, repaired once and set as `parsed`.
 
         `max_tokens` limits the answer below AGENT_MAX_TOKENS. A budget reserves no more than that for the call.
         """

@@ -14,10 +14,12 @@ _LONGEST_OVERLAP = 2_000
 _FENCE_LINE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n`]*$", re.M)
 _REOPENED = re.compile(r"\A\s*(`{3,}|~{3,})[^\n`]*\n")
 _INTRODUCTION = re.compile(
-    r"\A\s*(?:sure|certainly|of course|okay|ok)?[,.!: ]*(?:here(?:'s| is) the (?:rest|continuation)|continuing"
-    r"|continued)\b[^\n]{0,80}\n+",
+    r"\A\s*(?:sure|certainly|of course|okay|ok)?[,.!: ]*"
+    r"(?:here(?:'s| is) the (?:rest|continuation)|continuing|continued)\b[^\n]{0,60}:[ \t]*\n+",
     re.I,
 )
+# An unfinished line of signs alone may well come again: `}` after `}` closes another block.
+_WORDS = re.compile(r"\w{3}")
 
 
 def join(so_far: str, rest: str) -> str:
@@ -57,4 +59,4 @@ def _overlap(so_far: str, rest: str) -> int:
     # The unfinished line once more, perhaps without its indentation.
     unfinished = so_far[so_far.rfind("\n") + 1 :].strip()
     begun = rest.lstrip()
-    return len(rest) - len(begun) + len(unfinished) if unfinished and begun.startswith(unfinished) else 0
+    return len(rest) - len(begun) + len(unfinished) if _WORDS.search(unfinished) and begun.startswith(unfinished) else 0

@@ -106,7 +106,9 @@ class StructuredPlan(Generic[Parsed]):
 
 def truncated(answer: ProviderAnswer) -> ProviderFault:
     """Builds the fault for an answer that is cut off and of no use so."""
-    return ProviderFault(FaultKind.TRUNCATED, "finish", tokens=answer.tokens, served_model=answer.served_model)
+    return ProviderFault(
+        FaultKind.TRUNCATED, "finish", tokens=answer.tokens, served_model=answer.served_model, text=answer.text
+    )
 
 
 def _list_problems(error: ValidationError) -> str:

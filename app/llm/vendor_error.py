@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.telemetry.logs import redact
+from app.telemetry.logs import MASK, redact
 
 SHOWN_CHARACTERS = 300
+READ_CHARACTERS = 1_000
+_MARKS = "'\"`.,:;()[]{}"
 # Shorter runs are in every sentence; longer ones are a quotation. The second limit is for languages without spaces.
 _QUOTED_WORDS = 3
 _QUOTED_CHARACTERS = 16
@@ -111,28 +113,49 @@ def _request_id(top: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     return next((text for text in named if isinstance(text, str) and text), "")[:100]
 
 
-def without_quotes(message: str, prompt: Sequence[str]) -> str:
-    """Shortens a vendor's message to what may be logged: no secret, and nothing that it quotes from the prompt."""
-    words = redact(message).split()[:SHOWN_CHARACTERS]
-    texts = [" ".join(text.split()) for text in prompt]
-    quoted = [False] * len(words)
-    for start in range(len(words)):
+def without_quotes(message: str, prompt: Sequence[str], *, secret: str | None = None) -> str:
+    """Shortens a vendor's message to what may be logged: no secret, and nothing that it quotes from the prompt.
+
+    `secret` is the key that was sent, which some servers repeat.
+    """
+    known = message.replace(secret, MASK) if secret else message
+    text = " ".join(redact(_unescape(known)).split())[:READ_CHARACTERS]
+    spaced = [" ".join(part.split()) for part in prompt]
+    hidden = _quoted_words(text, spaced) | _quoted_characters(text, spaced)
+    shown = "".join(
+        ("" if at - 1 in hidden else "…") if at in hidden else character for at, character in enumerate(text)
+    )
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def _unescape(text: str) -> str:
+    """Reads the escapes of JSON and of Python, under which a quotation would not be found."""
+    plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+    return re.sub(r"\\[nrt]", " ", plain).encode(errors="replace").decode()
+
+
+def _quoted_words(text: str, prompt: Sequence[str]) -> set[int]:
+    """Finds the places of words that the prompt has in the same order, or that are a whole short prompt."""
+    words = list(re.finditer(r"\S+", text))
+    hidden: set[int] = set()
+    for at in range(len(words)):
         for size in (_QUOTED_WORDS, 2, 1):
-            run = " ".join(words[start : start + size]).strip("'\"`.,:;()[]{}")
-            if _quotes(run, texts, whole=size < _QUOTED_WORDS and len(run) < _QUOTED_CHARACTERS):
-                quoted[start : start + size] = [True] * size
+            run = words[at : at + size]
+            begin, end = run[0].start(), run[-1].end()
+            quoted = text[begin:end].strip(_MARKS)
+            if quoted and any(quoted == part if size < _QUOTED_WORDS else quoted in part for part in prompt):
+                begin += len(text[begin:end]) - len(text[begin:end].lstrip(_MARKS))
+                hidden.update(range(begin, begin + len(quoted)))
                 break
-    shown = [
-        "…" if hidden else word
-        for at, (word, hidden) in enumerate(zip(words, quoted, strict=False))
-        if not (hidden and at and quoted[at - 1])
-    ]
-    text = " ".join(shown)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return hidden
 
 
-def _quotes(run: str, texts: Sequence[str], *, whole: bool) -> bool:
-    """Checks whether a text holds the run; a run of few words must be the whole text, as short prompts are."""
-    if not run:
-        return False
-    return any(run == text if whole else run in text for text in texts)
+def _quoted_characters(text: str, prompt: Sequence[str]) -> set[int]:
+    """Finds the places of longer runs of characters that the prompt has, wherever a word begins."""
+    hidden: set[int] = set()
+    for at in range(len(text)):
+        size = _QUOTED_CHARACTERS if text[at : at + _QUOTED_CHARACTERS].isascii() else _QUOTED_CHARACTERS // 2
+        run = text[at : at + size]
+        if len(run) == size and any(run in part for part in prompt):
+            hidden.update(range(at, at + size))
+    return hidden

@@ -1,9 +1,10 @@
 """The one place where outgoing HTTP clients are made: the same limits for every provider, and no redirects.
 
-Two libraries: models are asked with aiohttp, which takes the least CPU for a call and for a chunk of a stream; tavily's
-package takes an httpx client. A client belongs to the event loop that first uses it; build one per process, hand it
-down, close it at the end. Each library is imported in the function that needs it, so a process pays only for what it
-uses. Both read proxies and certificates from the usual variables (`app.outbound.proxy`, SSL_CERT_FILE, SSL_CERT_DIR).
+Two libraries: models are asked with aiohttp, which takes the least CPU for a call and for a chunk of a stream. httpx,
+which tavily's package takes, is for what is asked rarely: the web search and the lists of models. A client belongs to
+the event loop that first uses it; build one per process, hand it down, close it at the end. Each library is imported in
+the function that needs it, so a process pays only for what it uses. Both read proxies and certificates from the usual
+variables (`app.outbound.proxy`, SSL_CERT_FILE, SSL_CERT_DIR).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import certifi
 
+from app.errors import ConfigurationError
 from app.outbound.proxy import proxy_for
 
 if TYPE_CHECKING:
@@ -50,19 +52,25 @@ class Sending:
 
 
 def build_ssl_context() -> ssl.SSLContext:
-    """Builds the trust in servers: the certificates that the environment names, else the public ones."""
+    """Builds the trust in servers: the certificates that the environment names, else the public ones.
+
+    Raises ConfigurationError for a file that cannot be read.
+    """
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if file or folder:
-        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+        try:
+            return ssl.create_default_context(cafile=file or None, capath=folder or None)
+        except OSError as error:
+            raise ConfigurationError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error.strerror}.") from error
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def build_model_client() -> aiohttp.ClientSession:
+def build_model_client(trust: ssl.SSLContext) -> aiohttp.ClientSession:
     """Builds a client for model servers. Each request names its own timeouts and proxy, and may bring a `Sending`."""
     import aiohttp
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=build_ssl_context()),
+        connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=trust),
         timeout=aiohttp.ClientTimeout(total=None),
         # A server that sets cookies must not connect the tasks of two tenants with each other.
         cookie_jar=aiohttp.DummyCookieJar(),

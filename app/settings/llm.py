@@ -78,15 +78,22 @@ class LLMSettings(SettingsGroup):
             "o1*",
             "o3*",
             "o4*",
-            "claude-[a-z]*-5*",
+            "claude-sonnet-5*",
+            "claude-opus-5*",
+            "claude-haiku-5*",
+            "gemini-2.5*",
+            "gemini-3*",
+            "grok-4*",
+            "gpt-oss*",
+            "qwen3*",
+            "qwq*",
+            "deepseek-r*",
+            "magistral*",
             "*thinking*",
             "*reason*",
-            "deepseek-r*",
-            "qwq*",
-            "magistral*",
         ),
         validation_alias="AGENT_THINKING_MODELS",
-        description="Patterns of models that think before they answer.",
+        description="Patterns of models that think before they answer; of `vendor/model` the last part counts too.",
     )
     thinking_tokens: int = Field(
         default=8_000,
@@ -236,6 +243,8 @@ class LLMSettings(SettingsGroup):
             complete = False
         if not complete or any(character.isspace() for character in url.strip()):
             raise ValueError("write an address such as http://127.0.0.1:4000/v1")
+        if parts.username is not None:
+            raise ValueError("write the address without a name and a password; the key has a setting of its own")
         return url.strip()
 
     def of_provider(self, provider: str) -> ProviderSettings:

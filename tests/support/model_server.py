@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.http_adapter import HttpAdapter
-from app.outbound.http import build_model_client
+from app.outbound.http import build_model_client, build_ssl_context
 from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
 from app.telemetry.metrics import WorkerMetrics
@@ -92,7 +92,7 @@ async def adapting(
         url,
         PROVIDERS[provider].address_variable,
     )
-    adapter = HttpAdapter(build_model_client(), connection, PROVIDERS[provider].load(LLMSettings()))
+    adapter = HttpAdapter(build_model_client(build_ssl_context()), connection, PROVIDERS[provider].load(LLMSettings()))
     try:
         yield adapter
     finally:

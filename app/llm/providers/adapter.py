@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, auto
 from typing import Protocol
 
@@ -37,9 +37,9 @@ class OutputSchema:
 class ProviderRequest:
     """The request for one answer. With `stream`, `on_text` gets the text as it comes.
 
-    `silence_seconds` is the longest wait for the next sign of life, the first one included. `effort` is how much a
-    thinking model shall think (a word of its vendor), empty for its default. `cut_to_budget`: the task's budget left
-    less than the answer may take, so `max_tokens` is what it left.
+    `silence_seconds` is the longest wait for the next sign of life, the first one included. `thinks`: the model thinks
+    first. `effort` is how much it shall think (a word of its vendor), empty for its default. `cut_to_budget`: the
+    task's budget left less than the answer may take, so `max_tokens` is what it left.
     """
 
     model: str
@@ -52,6 +52,7 @@ class ProviderRequest:
     stream: bool = True
     on_text: Callable[[str], None] | None = None
     silence_seconds: float = 60.0
+    thinks: bool = False
     effort: str = ""
     dialect: Dialect = FULL
     cut_to_budget: bool = False
@@ -66,7 +67,7 @@ class ProviderRequest:
             Feature.FUNCTION: self.output is not None and self.schema_mode is SchemaMode.FUNCTION,
             Feature.SYSTEM_ROLE: any(message.role == "system" for message in self.messages),
             Feature.EFFORT: bool(self.effort),
-            Feature.SUMMARY: bool(self.effort),
+            Feature.SUMMARY: self.thinks,
         }
         return frozenset(feature for feature, present in used.items() if present and self.dialect.has(feature))
 
@@ -99,6 +100,8 @@ _FINISH_FAULTS = {Finish.REFUSED: FaultKind.REFUSED, Finish.CONTEXT_OVERFLOW: Fa
 
 def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
     """Returns the answer itself, also one that is cut off. Raises ProviderFault if it is refused or empty."""
+    if answer.finish is Finish.CONTEXT_OVERFLOW and answer.text.strip():
+        return replace(answer, finish=Finish.LENGTH)  # the window is full, and what was written is good
     kind = _FINISH_FAULTS.get(answer.finish)
     if kind is None and not answer.text.strip() and not answer.tool_calls:
         # Cut off without a word: thinking has used up all tokens.

@@ -52,7 +52,7 @@ class Messages:
         config = _output_config(request)
         if config:
             body["output_config"] = config
-        if request.effort and request.dialect.has(Feature.SUMMARY):
+        if request.thinks and request.dialect.has(Feature.SUMMARY):
             # Without a summary the model thinks in silence.
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
         if output is not None and request.schema_mode is SchemaMode.FUNCTION:
@@ -96,6 +96,10 @@ class MessageStream:
         self._stop_reason: object = None
         self._stopped = False
         self._calls: dict[object, RawCall] = {}
+
+    @property
+    def complete(self) -> bool:
+        return self._stop_reason is not None or self._stopped
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         match event.get("type"):

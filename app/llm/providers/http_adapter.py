@@ -6,6 +6,7 @@ credentials from the environment on their own. It never retries or waits; the ca
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -23,13 +24,17 @@ from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_retry_after
 from app.llm.vendor_error import VendorError, read_error
 from app.outbound.http import MAX_CONNECT_SECONDS, Sending
-from app.outbound.proxy import proxy_for
+from app.telemetry.logs import get_logger
 
 # Some ten times the longest answer; without a limit a broken server could fill the memory.
 MAX_BODY_BYTES = 16_000_000
 MAX_ERROR_BYTES = 64_000
+# The end of a body comes with the end mark, or right after it.
+_REST_SECONDS = 0.5
 # A body of a shape that no reader expects raises one of these where it is read.
 _WRONG_SHAPE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+
+_log = get_logger(__name__)
 
 
 class HttpAdapter:
@@ -41,13 +46,14 @@ class HttpAdapter:
         connection: Connection,
         choose_format: Callable[[str], WireFormat],
         *,
+        proxy: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._connection = connection
         self._choose_format = choose_format
         self._monotonic = monotonic
-        self._proxy = proxy_for(connection.url)
+        self._proxy = proxy
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         wire = self._choose_format(request.model)
@@ -128,12 +134,15 @@ class HttpAdapter:
             async for piece in response.content.iter_any():
                 for event in reader.feed(piece):
                     stream.on_event(event)
-        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError):
-            # The answer may be whole although the end of the body is missing.
-            if not reader.ended:
+                if reader.ended:
+                    await _read_rest(response)
+                    break
+            for event in reader.finish():
+                stream.on_event(event)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            # Only the end of the body is missing or broken: the answer is whole, and was paid for.
+            if not (reader.ended or stream.complete):
                 raise
-        for event in reader.finish():
-            stream.on_event(event)
         return stream.finish(ended=reader.ended)
 
     async def _refusal(self, response: aiohttp.ClientResponse, request: ProviderRequest) -> ProviderFault:
@@ -149,7 +158,11 @@ class HttpAdapter:
             body = None if response.content_type == "text/html" else content.decode(errors="replace")
         error = read_error(body, status=status, headers=response.headers)
         kind = classify(error)
-        detail = describe(error, prompt=[message.content for message in request.messages])
+        detail = describe(
+            error,
+            prompt=[message.content for message in request.messages],
+            secret=self._connection.key.current(),
+        )
         if kind is FaultKind.WRONG_ENDPOINT:
             return self._wrong_endpoint(detail, error)
         retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
@@ -162,6 +175,15 @@ class HttpAdapter:
 
     async def aclose(self) -> None:
         await self._session.close()
+
+
+async def _read_rest(response: aiohttp.ClientResponse) -> None:
+    """Reads what follows the end mark, so that the connection can be kept; a server that sends no end loses it."""
+    try:
+        async with asyncio.timeout(_REST_SECONDS):
+            await response.content.read()
+    except (TimeoutError, aiohttp.ClientError):
+        _log.debug("stream_without_end", status=response.status)
 
 
 def _dump(body: JsonObject) -> bytes:

@@ -16,13 +16,15 @@ from app.llm.vendor_error import read_error
 async def read_models(connection: Connection, *, client: httpx.AsyncClient) -> Mapping[str, datetime | None]:
     """Reads the models by id, each with the date on which it ends (None: not published). Raises ProviderFault."""
     endpoint = connection.endpoint
+    if wrong := connection.key.problem:
+        raise ProviderFault(FaultKind.AUTH, wrong)
     try:
         response = await client.get(
             connection.url + endpoint.models_path, headers=connection.headers(connection.key.current())
         )
         if response.status_code != httpx.codes.OK or "html" in response.headers.get("Content-Type", ""):
             raise _refusal(response, connection)
-        return {model["id"]: _to_moment(model.get(endpoint.shutdown_field)) for model in response.json()["data"]}
+        return {str(model["id"]): _to_moment(model.get(endpoint.shutdown_field)) for model in response.json()["data"]}
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProviderFault(FaultKind.UNREACHABLE, type(error).__name__) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -37,7 +39,7 @@ def _refusal(response: httpx.Response, connection: Connection) -> ProviderFault:
         body = None
     error = read_error(body, status=status, headers=response.headers)
     kind = FaultKind.WRONG_ENDPOINT if status < 400 else classify(error)
-    said = describe(error, prompt=()) or str(status)
+    said = describe(error, prompt=(), secret=connection.key.current()) or str(status)
     if kind is FaultKind.WRONG_ENDPOINT:
         said = f"{said} (is {connection.address_variable} right?)"
     return ProviderFault(kind, said)

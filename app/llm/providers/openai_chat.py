@@ -95,6 +95,10 @@ class ChatStream:
         self._calls: list[RawCall] = []
         self._growing: dict[object, RawCall] = {}
 
+    @property
+    def complete(self) -> bool:
+        return self._finish_reason is not None
+
     def on_event(self, event: Mapping[str, Any]) -> None:
         if event.get("error"):
             raise answered_fault(event, self._request)

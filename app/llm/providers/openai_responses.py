@@ -47,11 +47,11 @@ class Responses:
         }
         if request.stream:
             body["stream"] = True
-        if request.effort:
-            body["reasoning"] = {"effort": request.effort}
-            if request.dialect.has(Feature.SUMMARY):
-                # While it thinks, a model sends nothing but its summaries.
-                body["reasoning"] = {"effort": request.effort, "summary": "auto"}
+        reasoning: JsonObject = {"effort": request.effort} if request.effort else {}
+        if request.thinks and request.dialect.has(Feature.SUMMARY):
+            reasoning["summary"] = "auto"  # while it thinks, a model sends nothing but its summaries
+        if reasoning:
+            body["reasoning"] = reasoning
         return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
@@ -104,6 +104,10 @@ class ResponsesStream:
         self._items: list[Mapping[str, Any]] = []
         self._last: Mapping[str, Any] | None = None
         self._remarking = False
+
+    @property
+    def complete(self) -> bool:
+        return self._last is not None
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")

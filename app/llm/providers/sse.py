@@ -115,7 +115,8 @@ def without_thoughts(text: str) -> str:
             return begun.partition(closing)[2].lstrip()
         # Some servers take the opening mark into the prompt, so the answer only has the closing one.
         before, mark, after = text.partition(f"{closing}\n")
-        if mark and opening not in before and "```" not in before:
+        alone = not before or before.endswith("\n")
+        if mark and alone and opening not in before and "```" not in before:
             return after.lstrip()
     return text
 

@@ -19,7 +19,13 @@ from app.llm.vendor_error import read_error
 
 
 class AnswerStream(Protocol):
-    """The parts of one streamed answer, put together as they come."""
+    """The parts of one streamed answer, put together as they come.
+
+    `complete`: the reason why the model stopped has come, so that nothing of the answer is missing.
+    """
+
+    @property
+    def complete(self) -> bool: ...
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Adds one event. Raises ProviderFault for an error that comes inside the stream."""

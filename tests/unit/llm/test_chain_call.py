@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.dialect import Feature
+from app.llm.dialect import FULL, Feature
 from app.llm.faults import CONSEQUENCES, FaultKind, ProviderFault, classify
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
@@ -235,6 +235,22 @@ async def test_a_limit_that_a_server_names_is_kept_but_one_for_this_prompt_is_no
     await run(passing, max_tokens=8000)
     await run(passing, max_tokens=8000)
     assert [request.max_tokens for request in passing.adapters[Provider.OPENAI].requests] == [8000, 958, 8000]
+
+
+async def test_a_prompt_that_is_too_long_teaches_nothing_about_the_protocol() -> None:
+    told = "This model's maximum context length is 4096 tokens. Please reduce the length of the messages or functions."
+    made = bench([refusal(told)], [answer('{"name": "Oslo"}')])
+    await run(made, schema=True)
+    assert (await made.dialects.of(FIRST.name)) == FULL
+
+
+async def test_a_limit_for_one_prompt_is_not_kept_with_what_is_learned_later() -> None:
+    told = (
+        "This model's maximum context length is 1000 tokens; your request has 500 input tokens; max_tokens is too large"
+    )
+    made = bench([refusal(told), refusal("response_format is not supported"), answer('{"name": "Oslo"}')])
+    await run(made, schema=True, max_tokens=8000)
+    assert (await made.dialects.of(FIRST.name)) == FULL.without(Feature.JSON_SCHEMA)
 
 
 async def test_an_answer_that_stops_at_the_limit_is_continued() -> None:

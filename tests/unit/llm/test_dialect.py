@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.llm.dialect import FULL, Feature, OutputLimit, output_limit, refused_feature
+from app.llm.dialect import FULL, Dialect, Feature, OutputLimit, output_limit, refused_feature
 from app.llm.vendor_error import VendorError
 
 ALL = frozenset(Feature)
@@ -30,6 +30,10 @@ ALL = frozenset(Feature)
         ("registry.ollama.ai/library/x does not support tools", Feature.FUNCTION),
         ("No endpoints found that support tool use", Feature.FUNCTION),
         ("Your organization must be verified to stream this model.", Feature.STREAMING),
+        ("registry.ollama.ai/library/phi4-reasoning:latest does not support tools", Feature.FUNCTION),
+        ("The tool_choice parameter does not support being set to required in thinking mode", Feature.FUNCTION),
+        ("Value error, input_value='Write a summary of streaming'", None),
+        ("Invalid content 'Please write a summary of how streaming of tools and functions works'", None),
         ("temperature is not supported", None),
         ("Something is wrong", None),
     ],
@@ -117,3 +121,13 @@ def test_a_dialect_loses_features_one_by_one() -> None:
         False,
         True,
     ]
+
+
+def test_the_name_of_a_model_is_no_feature() -> None:
+    error = VendorError(400, message="model 'stream-thinking' cannot do that")
+    assert refused_feature(error, ALL, model="stream-thinking") is None
+
+
+def test_two_lessons_are_joined() -> None:
+    joined = FULL.without(Feature.STREAMING).joined(Dialect(frozenset({Feature.EFFORT}), 500)).joined(Dialect())
+    assert joined == Dialect(frozenset({Feature.STREAMING, Feature.EFFORT}), 500)

@@ -27,6 +27,8 @@ CODE = "Here it is:\n\n```python\ndef total(values):\n    return su"
         ("```js\nlet first = 1;\n", "let first = 1;\nlet b = 2;\n", "```js\nlet first = 1;\nlet b = 2;\n"),
         ("```js\nif (a) {\n  }\n", "}\n```", "```js\nif (a) {\n  }\n}\n```"),
         ("Text.\n\n", "```js\nlet a;\n```", "Text.\n\n```js\nlet a;\n```"),
+        ("```js\nf(() => {\n  g(() => {\n  }", "\n}\n```", "```js\nf(() => {\n  g(() => {\n  }\n}\n```"),
+        ("It tells of ", "continued growth in Asia.\n\nNext", "It tells of continued growth in Asia.\n\nNext"),
         ("中文回答在这", "里继续。", "中文回答在这里继续。"),
     ],
 )

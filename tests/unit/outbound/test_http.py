@@ -19,7 +19,7 @@ async def test_a_web_client_has_limits_and_follows_no_redirect() -> None:
 async def test_clients_can_be_built_whatever_proxy_the_shell_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     await build_web_client(HttpTimeouts(read_seconds=1), "https://api.tavily.com").aclose()
-    await build_model_client().close()
+    await build_model_client(build_ssl_context()).close()
 
 
 def test_connecting_never_takes_longer_than_reading_may() -> None:

@@ -263,4 +263,22 @@ async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(t
 @pytest.mark.parametrize(("status", "maybe_billed"), [(504, True), (524, True), (503, False)])
 async def test_a_gateway_that_gave_up_waiting_leaves_the_cost_unknown(status: int, maybe_billed: bool) -> None:
     fault = await fault_of(response(b"{}", status=f"{status} No answer"))
-    assert (fault.kind, fault.maybe_billed) == (FaultKind.SERVER, maybe_billed)
+    assert (fault.kind is FaultKind.TIMEOUT, fault.maybe_billed) == (maybe_billed, maybe_billed)
+
+
+async def test_an_answer_whose_stream_does_not_end_is_whole_once_its_end_was_told() -> None:
+    cut = STREAM.removesuffix(b"data: [DONE]\n\n")
+    for body in (cut, STREAM, cut + b'data: {"half'):
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100000\r\n\r\n"
+        assert (await ask(head + body, stream=True)).text == "Hi"
+
+
+async def test_a_server_that_repeats_the_key_does_not_put_it_into_the_reason() -> None:
+    body = b'{"error": {"message": "Virtual key expected. Received=my-proxy-key-12345, not that."}}'
+    async with (
+        serving(response(body, status="401 No")) as server,
+        adapting(server.url, key="my-proxy-key-12345") as one,
+    ):
+        with pytest.raises(ProviderFault) as caught:
+            await one.answer(request())
+    assert "12345" not in caught.value.detail
