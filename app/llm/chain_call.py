@@ -19,7 +19,6 @@ from typing import Generic, Protocol, TypeGuard
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import BudgetExceeded, LLMAuthFailed, LLMError
 from app.llm.chains import Hop
-from app.llm.dialect import FULL, Dialect, output_limit, refused_feature
 from app.llm.dialect_book import DialectBook
 from app.llm.faults import Action, FaultKind, InvalidOutput, ProviderFault, Verdict, choose_error, uses_up_attempt
 from app.llm.hop_request import HopRequests
@@ -31,6 +30,7 @@ from app.llm.plans import Plan
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
+from app.llm.server_dialect import FULL, Dialect, output_limit, refused_feature
 from app.outbound.breaker import PATIENCE_SECONDS, CircuitBreaker
 from app.settings import LLMSettings
 from app.telemetry.logs import get_logger

@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from app.broker.scripts import reply_in_time
-from app.llm.dialect import FULL, Dialect, Feature
+from app.llm.server_dialect import FULL, Dialect, Feature
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 

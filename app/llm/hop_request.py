@@ -8,10 +8,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from app.llm.chains import Hop
-from app.llm.dialect import Dialect, Feature
 from app.llm.interface import ChatMessage
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.llm.server_dialect import Dialect, Feature
 from app.settings import LLMSettings
 
 _MODE_OF = {Feature.JSON_SCHEMA: SchemaMode.NATIVE, Feature.FUNCTION: SchemaMode.FUNCTION}

@@ -26,7 +26,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.llm.dialect import output_limit, refused_feature
 from app.llm.faults import ProviderFault
 from app.llm.interface import ChatMessage, ToolSpec
 from app.llm.json_schema import output_schema
@@ -34,6 +33,7 @@ from app.llm.json_text import read_json
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.server_dialect import output_limit, refused_feature
 
 FOLDER = Path(__file__).parents[1] / "corpus"
 MAX_TOKENS = 16_000

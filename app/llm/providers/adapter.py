@@ -9,10 +9,10 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from app.llm.dialect import FULL, Dialect, Feature
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.pricing import TokenCounts
+from app.llm.server_dialect import FULL, Dialect, Feature
 
 JsonObject = dict[str, JsonValue]
 

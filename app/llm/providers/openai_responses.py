@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from app.llm.dialect import Feature
 from app.llm.faults import ProviderFault
 from app.llm.interface import ChatMessage
 from app.llm.pricing import CountNames, TokenCounts, read_counts
@@ -17,6 +16,7 @@ from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, Provid
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
 from app.llm.providers.sse import TextCollector, without_thoughts
 from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
+from app.llm.server_dialect import Feature
 
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.done"})
 # A response in one of these states is not an answer yet, or will never be one.

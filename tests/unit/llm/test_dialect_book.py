@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.llm.dialect import FULL, Dialect, Feature
 from app.llm.dialect_book import DialectBook
+from app.llm.server_dialect import FULL, Dialect, Feature
 from tests.support.doubles import ManualClock
 
 NAME = "openai:m"

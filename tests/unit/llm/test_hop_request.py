@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from app.llm.chains import Hop
-from app.llm.dialect import FULL, Dialect, Feature
 from app.llm.hop_request import LONGEST_SILENCE_SECONDS, HopRequests
 from app.llm.interface import ChatMessage
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.llm.server_dialect import FULL, Dialect, Feature
 from app.settings import LLMSettings
 
 SETTINGS = LLMSettings(timeout_seconds=5, silence_seconds=60, thinking_tokens=8000)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.llm.dialect import FULL, Dialect, Feature, OutputLimit, output_limit, refused_feature
+from app.llm.server_dialect import FULL, Dialect, Feature, OutputLimit, output_limit, refused_feature
 from app.llm.vendor_error import VendorError
 
 ALL = frozenset(Feature)
