@@ -71,13 +71,17 @@ def attributes_of(markdown: str) -> list[tuple[str, str, str]]:
 def dangerous_attributes(markdown: str, *, allowed: Sequence[str], foreign: str) -> list[tuple[str, str, str]]:
     """Returns attributes that hold the name `foreign` or a script, or an address that does not begin as `allowed` does.
 
-    A place in the text itself, `#part`, is allowed.
+    A place in the text itself, `#part`, is allowed, and so is the class of a code block, which leads nowhere: it holds
+    whatever stands behind the fence.
     """
     return [
         (tag, name, value)
         for tag, name, value in attributes_of(markdown)
-        if foreign in unquote(value).lower()
-        or name.startswith("on")
-        or (tag != "!" and _SCRIPT.match(value))
-        or (name in _ADDRESSES and value and not value.startswith(("#", *allowed)))
+        if (tag, name) != ("code", "class")
+        and (
+            foreign in unquote(value).lower()
+            or name.startswith("on")
+            or (tag != "!" and _SCRIPT.match(value))
+            or (name in _ADDRESSES and value and not value.startswith(("#", *allowed)))
+        )
     ]
