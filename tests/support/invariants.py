@@ -154,17 +154,20 @@ def _call_problems(task: Document, counted: Document, skew_seconds: float) -> It
 def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
     """Checks that settled ≤ counted and, if a budget requires reservations, that counted ≤ settled plus reserved.
 
-    The tokens of a call that broke off are estimated, and may be more than were counted. Its cost is not settled.
+    The tokens of a call that broke off are estimated, and may be more than were counted. Its cost is not settled. Costs
+    are compared only if all models called have a price: an older chart asks the simulator under the names of vendors.
     """
     tokens = sum(call["input_tokens"] + call["output_tokens"] for call in calls)
-    cost = sum(_microusd_of_call(call) for call in calls)
+    costs = [_microusd_of_call(call) for call in calls]
+    known = [cost for cost in costs if cost is not None]
+    cost = sum(known) if len(known) == len(costs) else None
     settled = _tokens(task.get("usage"))
     recorded = sum(_tokens(attempt["usage"]) for step in task["steps"].values() for attempt in step["attempts"])
     if task["status"] == "completed" and settled != recorded:
         yield f"{settled} tokens settled, {recorded} in the journal: an answer that was recorded was replaced"
     if settled > tokens and not task["usage"].get("estimated"):
         yield f"{settled} tokens settled, {tokens} counted"
-    if _microusd(task.get("usage")) > cost:
+    if cost is not None and _microusd(task.get("usage")) > cost:
         yield f"{_microusd(task['usage'])} micro-USD settled, {cost} counted"
     if task.get("budget"):
         settled_part, reserved_part = task["spending"]["settled"], task["spending"]["reserved"]
@@ -172,12 +175,13 @@ def _cost_problems(task: Document, calls: Sequence[Document]) -> Iterator[str]:
         if tokens > most:
             yield f"{tokens} tokens counted, {most} settled or reserved"
         most = _microusd(settled_part) + _microusd(reserved_part)
-        if cost > most:
+        if cost is not None and cost > most:
             yield f"{cost} micro-USD counted, {most} settled or reserved"
         if task["budget"].get("max_tokens") is not None and tokens > task["budget"]["max_tokens"]:
             yield f"{tokens} tokens counted, {task['budget']['max_tokens']} allowed"
-        if task["budget"].get("max_cost_microusd") is not None and cost > task["budget"]["max_cost_microusd"]:
-            yield f"{cost} micro-USD counted, {task['budget']['max_cost_microusd']} allowed"
+        limit = task["budget"].get("max_cost_microusd")
+        if limit is not None and cost is not None and cost > limit:
+            yield f"{cost} micro-USD counted, {limit} allowed"
 
 
 def _same_step(known: str, key: str) -> bool:
@@ -210,12 +214,11 @@ def _microusd(usage: Document | None) -> int:
     return known
 
 
-def _microusd_of_call(call: Document) -> int:
+def _microusd_of_call(call: Document) -> int | None:
     tokens = TokenCounts(input=call["input_tokens"], output=call["output_tokens"])
-    price = PRICES.price(call["provider"], call["model"], tokens, at=datetime.fromtimestamp(call["began_at"], UTC))
-    if price.microusd is None:
-        raise ValueError(f"{call['model']} has no price")
-    return price.microusd
+    return PRICES.price(
+        call["provider"], call["model"], tokens, at=datetime.fromtimestamp(call["began_at"], UTC)
+    ).microusd
 
 
 def _clock(seconds: float) -> str:
