@@ -51,7 +51,10 @@ def summarise(output: AgentOutput) -> str:
     That of an answer that was cut off ends with the setting that limits it.
     """
     told = _summarise(output)
-    return told[: SUMMARY_CHARACTERS - len(CUT_OFF)].rstrip() + CUT_OFF if output.truncated else told
+    if not output.truncated:
+        return told
+    room = SUMMARY_CHARACTERS - len(CUT_OFF)
+    return (told if len(told) <= room else _cut(told, room).rstrip()) + CUT_OFF
 
 
 def _summarise(output: AgentOutput) -> str:

@@ -21,8 +21,8 @@ _MARKS = "'\"`.,:;()[]{}"
 # Shorter runs are in every sentence; longer ones are a quotation. The second limit is for languages without spaces.
 _QUOTED_WORDS = 3
 _QUOTED_CHARACTERS = 16
-# Anything longer, or with spaces, is prose under the wrong name. `error` says nothing.
-_CODE = re.compile(r"(?!error$)[A-Za-z0-9_.:-]{1,64}")
+# Anything longer, or with spaces, is prose under the wrong name. `error` and `failed` say nothing.
+_CODE = re.compile(r"(?!(?:error|failed)$)[A-Za-z0-9_.:-]{1,64}")
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 
 

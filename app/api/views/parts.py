@@ -62,13 +62,14 @@ class UsageView(View):
 
 
 class AttemptView(View):
-    """One model attempt."""
+    """One model attempt. `detail` is what failed, with the provider's reason; null if nothing did."""
 
     provider: str
     model: str
     status: AttemptStatus
     served_model: str | None
     error_type: str | None
+    detail: str | None
     usage: UsageView
     duration_ms: float
     started_at: AwareDatetime

@@ -129,7 +129,8 @@ class HttpAdapter:
         self, response: aiohttp.ClientResponse, wire: WireFormat, request: ProviderRequest
     ) -> ProviderAnswer:
         reader = EventReader()
-        stream = wire.open_stream(request, TextCollector(request.on_text, self._monotonic))
+        collector = TextCollector(request.on_text, self._monotonic)
+        stream = wire.open_stream(request, collector)
         try:
             async for piece in response.content.iter_any():
                 for event in reader.feed(piece):
@@ -139,6 +140,10 @@ class HttpAdapter:
                     break
             for event in reader.finish():
                 stream.on_event(event)
+        except ProviderFault as fault:
+            # What the model had written until then may be on the bill.
+            fault.maybe_billed = fault.maybe_billed or (collector.begun and fault.tokens is None)
+            raise
         except (aiohttp.ClientError, TimeoutError, ValueError):
             # Only the end of the body is missing or broken: the answer is whole, and was paid for.
             if not (reader.ended or stream.complete):

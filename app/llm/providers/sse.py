@@ -137,6 +137,11 @@ class TextCollector:
         self._passed_at = monotonic()
         self._answering = False
 
+    @property
+    def begun(self) -> bool:
+        """Checks whether any text has come."""
+        return bool(self._parts)
+
     def add(self, text: str) -> None:
         """Adds text, and passes it on if enough has gathered."""
         self._parts.append(text)

@@ -282,3 +282,10 @@ async def test_a_server_that_repeats_the_key_does_not_put_it_into_the_reason() -
         with pytest.raises(ProviderFault) as caught:
             await one.answer(request())
     assert "12345" not in caught.value.detail
+
+
+@pytest.mark.parametrize(("before", "maybe_billed"), [(b"", False), (STREAM.partition(b"data: [DONE]")[0], True)])
+async def test_an_error_after_text_has_come_may_have_been_billed(before: bytes, maybe_billed: bool) -> None:
+    body = before + b'data: {"error": {"code": 429, "message": "slow down"}}\n\n'
+    fault = await fault_of(response(body, kind="text/event-stream"), stream=True)
+    assert (fault.kind, fault.maybe_billed) == (FaultKind.RATE_LIMITED, maybe_billed)
