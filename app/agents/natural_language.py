@@ -48,7 +48,7 @@ _COMMON_WORDS = {
     "pt": "o a de que e do da em um uma para com não os é dos mais qual como quem onde me ao no na por se",
     "ro": "și de la în că este un o cu pe nu din care pentru mai sunt ce cum cine unde mi al a se",
     "sv": "och är det att som av på en ett inte med för den har också kan vad hur vem jag mig till",
-    "tr": "ve bir bu için ile de da olarak çok daha olan gibi ne her en değil nedir nasıl kim nerede mi bana",  # noqa: RUF001
+    "tr": "ve bir bu için ile de da olarak çok daha olan gibi ne her en değil nedir nasıl kim nerede mi bana",  # noqa: RUF001 - letters of the language
     "vi": "và là của có không được các một trong cho với những này người đã gì như thế nào ai đâu tôi",
 }
 # Letters that hardly any other language of the script has. Each of them counts like a word.

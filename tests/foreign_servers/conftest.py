@@ -9,13 +9,10 @@ from typing import Protocol
 import pytest
 from pydantic import SecretStr
 
-from app.llm.gateway import LLMGateway, build_gateway
-from app.settings import LLMSettings, ProcessSettings, Settings
-from app.system_clock import SystemClock
-from app.telemetry.metrics import WorkerMetrics
-from app.telemetry.tracing import Tracing
+from app.llm.gateway import LLMGateway
+from app.settings import LLMSettings
 from tests.foreign_servers.installed_servers import missing_server, running_fakellm, running_litellm, running_llama
-from tests.integration.llm.conftest import Asked
+from tests.integration.llm.conftest import Asked, build_asked
 from tests.support.simulators import running_simulator
 
 
@@ -88,17 +85,9 @@ async def ask() -> AsyncIterator[AskServer]:
             http_max_retries=1,
             thinking_models=(),  # else answers of `gpt-6…` and `claude-…` may be thousands of tokens longer
         )
-        metrics = WorkerMetrics(version="test")
-        process = ProcessSettings(otlp_endpoint=None)
-        gateway = build_gateway(
-            Settings(process=process, llm=settings),
-            redis=None,
-            metrics=metrics.outbound,
-            tracing=Tracing(process, process="worker", version="test"),
-            clock=SystemClock(),
-        )
-        made.append(gateway)
-        return Asked(gateway, metrics)
+        asked = build_asked(settings)
+        made.append(asked.gateway)
+        return asked
 
     yield build
     for gateway in made:

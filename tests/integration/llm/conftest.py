@@ -87,6 +87,20 @@ class Asked:
         )
 
 
+def build_asked(settings: LLMSettings) -> Asked:
+    """Builds a gateway with these settings, without Redis."""
+    metrics = WorkerMetrics(version="test")
+    process = ProcessSettings(otlp_endpoint=None)
+    gateway = build_gateway(
+        Settings(process=process, llm=settings),
+        redis=None,
+        metrics=metrics.outbound,
+        tracing=Tracing(process, process="worker", version="test"),
+        clock=SystemClock(),
+    )
+    return Asked(gateway, metrics)
+
+
 Ask = Callable[..., Asked]
 
 
@@ -112,17 +126,9 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
             http_max_retries=tries,
             http_base_backoff_seconds=0.05,
         ).model_copy(update={"silence_seconds": timeout})  # shorter than anybody may set it
-        metrics = WorkerMetrics(version="test")
-        process = ProcessSettings(otlp_endpoint=None)
-        gateway = build_gateway(
-            Settings(process=process, llm=settings),
-            redis=None,
-            metrics=metrics.outbound,
-            tracing=Tracing(process, process="worker", version="test"),
-            clock=SystemClock(),
-        )
-        made.append(gateway)
-        return Asked(gateway, metrics)
+        asked = build_asked(settings)
+        made.append(asked.gateway)
+        return asked
 
     yield build
     for gateway in made:

@@ -26,5 +26,5 @@ def test_the_first_text_that_tells_its_language_decides() -> None:
 
 
 def test_english_takes_the_place_of_a_language_that_is_missing() -> None:
-    serbian = "Главни град Аустралије је Канбера."  # noqa: RUF001
+    serbian = "Главни град Аустралије је Канбера."  # noqa: RUF001 - letters of the language
     assert fixed_texts_for(serbian) == TRANSLATIONS[ENGLISH]

@@ -35,12 +35,12 @@ from app.agents.natural_language import guess_language
         ("Hlavní město Austrálie je Canberra, které se nachází na jihu.", "cs"),
         ("Ausztrália fővárosa Canberra, és nem Sydney, az csak egy nagyváros.", "hu"),
         ("Capitala Australiei este Canberra și nu Sydney, în sud.", "ro"),
-        ("Avustralya'nın başkenti Canberra, Sydney değil ve bu bir sürpriz.", "tr"),  # noqa: RUF001
+        ("Avustralya'nın başkenti Canberra, Sydney değil ve bu bir sürpriz.", "tr"),  # noqa: RUF001 - letters of the language
         ("Thủ đô của Úc là Canberra và không phải Sydney.", "vi"),
         ("Ibu kota Australia adalah Canberra dan bukan Sydney.", "id"),
         ("Столица Австралии — Канберра.", "ru"),
         ("Столиця Австралії — Канберра.", "uk"),
-        ("Главни град Аустралије је Канбера.", "sr"),  # noqa: RUF001
+        ("Главни град Аустралије је Канбера.", "sr"),  # noqa: RUF001 - letters of the language
         ("Πρωτεύουσα της Αυστραλίας είναι η Καμπέρα.", "el"),
         ("בירת אוסטרליה היא קנברה.", "he"),
         ("عاصمة أستراليا هي كانبرا.", "ar"),

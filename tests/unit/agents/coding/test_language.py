@@ -29,7 +29,7 @@ ASKED: Sequence[tuple[str, str, str | None]] = [
     ("Convertis ce code JavaScript en TypeScript", block("js", 9) + block("ts", 5), "typescript"),
     ("Convierte este código Python a Go", block("py", 9) + block("go", 5), "go"),
     ("Converta de Java para Kotlin", block("java", 9) + block("kt", 5), "kotlin"),
-    ("Перепиши этот код с Python на Rust", block("python", 9) + block("rust", 5), "rust"),  # noqa: RUF001
+    ("Перепиши этот код с Python на Rust", block("python", 9) + block("rust", 5), "rust"),  # noqa: RUF001 - letters of the language
     ("把这段 JavaScript 转换成 TypeScript", block("js", 9) + block("ts", 5), "typescript"),
     ("このJavaScriptをTypeScriptに変換して", block("js", 9) + block("ts", 5), "typescript"),
     ("이 JavaScript 코드를 TypeScript로 변환해 줘", block("js", 9) + block("ts", 5), "typescript"),
