@@ -23,6 +23,7 @@ from app.llm.dialect_book import DialectBook
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
+from app.llm.langchain_vendors import is_langchain
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
@@ -106,20 +107,21 @@ class LLMGateway:
         A wrong address, a wrong key and a model that is not listed are logged: the first task would fail with them.
         """
         hops = {hop for chain in self.chains.values() for hop in chain}
-        for provider in sorted({hop.provider for hop in hops}):
+        # LangChain offers no lists of models.
+        for provider in sorted({Provider(hop.provider) for hop in hops if not is_langchain(hop.provider)}):
             try:
                 listed = await self._adapters.models(provider)
             except ProviderFault as fault:
                 log = _log.warning if fault.kind in _TO_BE_MENDED else _log.info
                 log("llm_models_unread", provider=provider.value, reason=fault.kind.value, detail=fault.detail)
                 continue
-            for hop in sorted((hop for hop in hops if hop.provider is provider), key=lambda hop: hop.model):
+            for hop in sorted((hop for hop in hops if hop.provider == provider), key=lambda hop: hop.model):
                 self._observe_model(hop, listed)
 
     def _observe_model(self, hop: Hop, listed: Mapping[str, datetime | None]) -> None:
         ends = listed.get(hop.model)
         if ends is not None:
-            gauge = self.parts.metrics.llm_shutdown.labels(provider=hop.provider.value, model=hop.model)
+            gauge = self.parts.metrics.llm_shutdown.labels(provider=hop.provider, model=hop.model)
             gauge.set(ends.timestamp())
         # A name without a date stands for the newest of those with one. A server without a list answers anything.
         if listed and not any(name.startswith(hop.model) for name in listed):

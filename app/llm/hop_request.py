@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from app.llm.chains import Hop
 from app.llm.interface import ChatMessage
+from app.llm.langchain_vendors import LANGCHAIN_DIALECT, is_langchain
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
 from app.llm.server_dialect import Dialect, Feature
@@ -36,6 +37,8 @@ class HopRequests:
     ) -> ProviderRequest:
         """Returns the request for this hop; `earlier_runs` is how often the task was tried before."""
         thinks = self.thinks(hop)
+        if is_langchain(hop.provider):
+            dialect = dialect.joined(LANGCHAIN_DIALECT)
         mode = _usable_mode(request, dialect)
         return replace(
             request,
@@ -64,7 +67,7 @@ class HopRequests:
     def _patience(self, hop: Hop, *, thinks: bool, earlier_runs: int) -> float:
         """Computes the longest silence in seconds. In each later run of a task a slow model gets twice as long."""
         settings = self._settings
-        patient = thinks or hop.provider in self._elsewhere
+        patient = thinks or hop.provider in self._elsewhere or is_langchain(hop.provider)
         first = settings.silence_seconds if patient else settings.timeout_seconds
         most = LONGEST_SILENCE_SECONDS if patient else max(settings.silence_seconds, first)
         return float(min(first * 2 ** min(earlier_runs, _MOST_DOUBLINGS), most))

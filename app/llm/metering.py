@@ -134,7 +134,7 @@ class Meter:
     def skipped(self, hop: Hop, scope: CallScope, attempts: list[ModelAttempt], fault: ProviderFault) -> ModelAttempt:
         """Records that no call was made, which cost nothing, and why."""
         done = ModelAttempt(
-            provider=hop.provider.value,
+            provider=hop.provider,
             model=hop.model,
             status=fault.consequence.status,
             error_type=fault.consequence.error.code,
@@ -144,7 +144,7 @@ class Meter:
         return self._record(done, scope, attempts)
 
     def _bound(self, hop: Hop, tokens: TokenCounts) -> Usage:
-        cost = self._prices.highest_cost(hop.provider.value, hop.model, tokens, at=self._clock.now())
+        cost = self._prices.highest_cost(hop.provider, hop.model, tokens, at=self._clock.now())
         return Usage(input_tokens=tokens.input, output_tokens=tokens.output, cost_microusd=cost)
 
     def _answered(
@@ -158,7 +158,7 @@ class Meter:
             # An estimate never exceeds what was reserved.
             output=counts.output or min(estimate_output(), request.max_tokens),
         )
-        price = self._prices.price(hop.provider.value, hop.model, tokens, at=attempt.started_at)
+        price = self._prices.price(hop.provider, hop.model, tokens, at=attempt.started_at)
         usage = Usage(
             input_tokens=tokens.input,
             output_tokens=tokens.output,
@@ -178,7 +178,7 @@ class Meter:
         fault: ProviderFault | None = None,
     ) -> ModelAttempt:
         done = ModelAttempt(
-            provider=attempt.hop.provider.value,
+            provider=attempt.hop.provider,
             model=attempt.hop.model,
             status=status,
             served_model=_storable_name(served_model),

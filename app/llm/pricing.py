@@ -19,6 +19,7 @@ import genai_prices
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
+from app.llm.langchain_vendors import is_langchain, price_list
 from app.llm.simulated_models import SIMULATED_MODELS
 
 SIMULATOR_VERSION = "simulator-1"
@@ -163,8 +164,9 @@ class PriceTable:
         rate = self._overrides.get(f"{provider}:{model}") or self._overrides.get(model)
         if rate is not None:
             return Price(rate.microusd(tokens), self._overrides_version)
-        if provider not in self._elsewhere:
-            return self._listed_price(provider, model, tokens, at=at)
+        listed_as = price_list(provider) if is_langchain(provider) else provider
+        if listed_as is not None and provider not in self._elsewhere:
+            return self._listed_price(listed_as, model, tokens, at=at)
         if model in SIMULATED_MODELS:
             return Price(SIMULATOR_RATE.microusd(tokens), SIMULATOR_VERSION)
         return UNKNOWN
