@@ -113,8 +113,8 @@ class ProviderFault(Exception):
 
     `tokens` are the provider's own count, None if it gave none. `text` is the text of an answer that came and cannot be
     used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
-    `retry_after` is the wait in seconds that the provider requested. `refusal` is what the provider said, in full:
-    `detail` is the part of it that may be shown.
+    `retry_after` is the wait in seconds that the provider requested; `should_retry` is its own word on a retry, None if
+    it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that may be shown.
     """
 
     def __init__(
@@ -125,6 +125,7 @@ class ProviderFault(Exception):
         tokens: TokenCounts | None = None,
         served_model: str | None = None,
         retry_after: float | None = None,
+        should_retry: bool | None = None,
         maybe_billed: bool = False,
         text: str | None = None,
         refusal: VendorError | None = None,
@@ -135,6 +136,7 @@ class ProviderFault(Exception):
         self.tokens = tokens
         self.served_model = served_model
         self.retry_after = retry_after
+        self.should_retry = should_retry
         self.maybe_billed = maybe_billed
         self.text = text
         self.refusal = refusal
@@ -143,6 +145,17 @@ class ProviderFault(Exception):
     def consequence(self) -> Consequence:
         """Looks up the consequences of this kind."""
         return CONSEQUENCES[self.kind]
+
+    @property
+    def action(self) -> Action:
+        """Decides on the next step: as its kind demands, except that the provider's own word on a retry counts more.
+
+        A policy's refusal stays final, and a call that may have been billed is not repeated on a mere word.
+        """
+        action = self.consequence.action
+        if action is Action.FATAL or self.should_retry is None or (self.should_retry and self.maybe_billed):
+            return action
+        return Action.RETRY if self.should_retry else Action.NEXT_HOP
 
     def cap_retry_after(self, seconds: float) -> None:
         """Shortens the wait that the provider requested: a header must not stop a model, or a task, for hours."""

@@ -21,7 +21,7 @@ from app.llm.providers.lenient import to_object
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
-from app.llm.retry import parse_retry_after
+from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
 from app.llm.vendor_error import VendorError, read_error
 from app.outbound.http import MAX_CONNECT_SECONDS, Sending
 from app.telemetry.logs import get_logger
@@ -171,8 +171,16 @@ class HttpAdapter:
         if kind is FaultKind.WRONG_ENDPOINT:
             return self._wrong_endpoint(detail, error)
         retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
-        maybe_billed = status in MAYBE_BILLED_STATUSES
-        return ProviderFault(kind, detail, retry_after=retry_after, maybe_billed=maybe_billed, refusal=error)
+        if retry_after is None and kind is FaultKind.RATE_LIMITED:
+            retry_after = parse_limit_reset(response.headers, now=datetime.now(UTC))
+        return ProviderFault(
+            kind,
+            detail,
+            retry_after=retry_after,
+            should_retry=parse_should_retry(response.headers),
+            maybe_billed=status in MAYBE_BILLED_STATUSES,
+            refusal=error,
+        )
 
     def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
         variable = self._connection.address_variable

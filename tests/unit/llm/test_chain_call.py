@@ -176,6 +176,46 @@ async def test_what_this_model_cannot_another_may(kind: FaultKind) -> None:
     assert made.slept == []
 
 
+@pytest.mark.parametrize("kind", [FaultKind.SERVER, FaultKind.RATE_LIMITED, FaultKind.UNREACHABLE])
+async def test_a_server_that_forbids_a_retry_is_not_asked_again(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind, should_retry=False)], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini", "claude-sonnet-5"]
+    assert made.slept == []
+
+
+async def test_a_rate_limit_pauses_the_model_for_others_although_the_server_forbids_a_retry() -> None:
+    made = bench([ProviderFault(FaultKind.RATE_LIMITED, retry_after=30, should_retry=False)])
+    error = await fails(made, LLMRateLimited)
+    assert (error.retry_after_seconds, len(made.adapters[Provider.OPENAI].requests)) == (30, 1)
+    assert (await fails(made, LLMRateLimited)).retry_after_seconds == 30
+    assert len(made.adapters[Provider.OPENAI].requests) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.BAD_REQUEST, FaultKind.AUTH, FaultKind.TIMEOUT])
+async def test_a_server_that_asks_for_a_retry_is_asked_again(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind, should_retry=True), answer()], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini"] * 2
+    assert len(made.slept) == 1
+
+
+async def test_a_server_that_asks_for_ever_is_asked_no_oftener_than_others() -> None:
+    made = bench([ProviderFault(FaultKind.BAD_REQUEST, should_retry=True)], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini"] * 3 + ["claude-sonnet-5"]
+
+
+async def test_a_call_that_may_have_been_billed_is_not_repeated_on_a_mere_word() -> None:
+    made = bench([ProviderFault(FaultKind.TIMEOUT, should_retry=True, maybe_billed=True)], [answer()])
+    assert [attempt.model for attempt in (await run(made)).attempts] == ["gpt-4.1-mini", "claude-sonnet-5"]
+
+
+async def test_a_policys_refusal_stays_final_although_the_server_asks_for_a_retry() -> None:
+    made = bench([ProviderFault(FaultKind.REFUSED, should_retry=True)], [answer()])
+    assert len((await fails(made, LLMRefused)).attempts) == 1
+
+
 async def test_refused_content_ends_the_call() -> None:
     made = bench([ProviderFault(FaultKind.REFUSED, "400")], [answer()])
     error = await fails(made, LLMRefused)

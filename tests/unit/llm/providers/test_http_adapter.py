@@ -163,6 +163,34 @@ async def test_a_pause_that_the_server_asks_for_is_read() -> None:
     assert (fault.kind, fault.retry_after) == (FaultKind.RATE_LIMITED, 7.0)
 
 
+LIMITED = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (429, LIMITED, 360.0),
+        (429, {**LIMITED, "Retry-After": "7"}, 7.0),
+        (429, {"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        (429, {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2000-01-01"}, 0.0),
+        # Every answer has these headers: only that of a rate limit speaks of them.
+        (503, LIMITED, None),
+        (400, LIMITED, None),
+    ],
+)
+async def test_without_a_pause_the_reset_of_the_limit_is_one(
+    status: int, headers: dict[str, str], wait: float | None
+) -> None:
+    fault = await fault_of(response(b"{}", status=f"{status} No", headers=headers))
+    assert fault.retry_after == wait
+
+
+@pytest.mark.parametrize(("word", "told"), [("true", True), ("false", False), ("maybe", None)])
+async def test_the_servers_word_on_a_retry_comes_with_its_refusal(word: str, told: bool | None) -> None:
+    fault = await fault_of(response(b"{}", status="500 No", headers={"X-Should-Retry": word}))
+    assert fault.should_retry is told
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
