@@ -150,8 +150,11 @@ class ChainCall(Generic[Parsed]):
                 await dialects.learn(hop.name, Dialect(max_output_tokens=limit.tokens))
             return replace(request.dialect, max_output_tokens=limit.tokens)
         # A prompt that is too long is often told together with the parts that make it long.
-        about_length = fault.kind is FaultKind.CONTEXT_OVERFLOW
-        feature = None if about_length else refused_feature(fault.refusal, request.features(), model=hop.model)
+        if fault.kind is FaultKind.CONTEXT_OVERFLOW:
+            return None
+        adapter = await self._parts.adapters.adapter(hop.provider)
+        sent = request.features().intersection(adapter.features(hop.model))
+        feature = refused_feature(fault.refusal, sent, model=hop.model)
         if feature is None:
             return None
         await dialects.learn(hop.name, FULL.without(feature))

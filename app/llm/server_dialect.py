@@ -25,6 +25,7 @@ class Feature(StrEnum):
     EFFORT = "effort"
     FUNCTION = "function"
     STREAMING = "streaming"
+    END_USER = "end_user"
 
 
 # In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`.
@@ -48,6 +49,7 @@ _NAMED_BY: dict[Feature, re.Pattern[str]] = {
         r"(?<![\w/.:-])(reasoning|effort|thinking)(?![\w]*[:-]\w)|reasoning_effort|\.effort", re.I
     ),
     Feature.STREAMING: re.compile(r"\bstream(ing|ed)?\b", re.I),
+    Feature.END_USER: re.compile(r"safety_identifier|\bmetadata\b|\buser_id\b", re.I),
 }
 # What a server repeats of the request: a longer text in quotation marks, or the input that pydantic shows.
 _QUOTATION = re.compile(r"input_value=.*|'[^']{40,}'|\"[^\"]{40,}\"", re.S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 import aiohttp
@@ -22,6 +22,7 @@ from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
+from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError, read_error
 from app.outbound.http import MAX_CONNECT_SECONDS, Sending
 from app.telemetry.logs import get_logger
@@ -54,6 +55,9 @@ class HttpAdapter:
         self._choose_format = choose_format
         self._monotonic = monotonic
         self._proxy = proxy
+
+    def features(self, model: str) -> Collection[Feature]:
+        return self._choose_format(model).features
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         wire = self._choose_format(request.model)

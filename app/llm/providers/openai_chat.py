@@ -43,6 +43,7 @@ class ChatCompletions:
     """The chat endpoint. Implements `WireFormat`."""
 
     path = "/chat/completions"
+    features = frozenset(Feature) - {Feature.SUMMARY}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         # No temperature: reasoning models refuse it. For the same reason not `max_tokens` but its successor.
@@ -59,6 +60,8 @@ class ChatCompletions:
                 body["stream_options"] = {"include_usage": True}
         if request.effort:
             body["reasoning_effort"] = request.effort
+        if request.end_user:
+            body["safety_identifier"] = request.end_user
         return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:

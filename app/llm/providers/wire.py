@@ -15,6 +15,7 @@ from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.sse import TextCollector
+from app.llm.server_dialect import Feature
 from app.llm.vendor_error import read_error
 
 
@@ -43,6 +44,10 @@ class WireFormat(Protocol):
     @property
     def path(self) -> str:
         """Returns the path below the base URL."""
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """Returns the features that its bodies may have: no server can have refused another one."""
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         """Converts the request to the body of the HTTP call."""

@@ -228,6 +228,23 @@ def refusal(message: str, *, param: str = "", status: int = 400) -> ProviderFaul
     return ProviderFault(classify(error), "400", refusal=error)
 
 
+async def test_a_server_that_refuses_the_name_of_the_tenant_is_not_told_it_again() -> None:
+    made = bench([refusal("Unknown parameter: 'safety_identifier'.", param="safety_identifier"), answer()])
+    request = ProviderRequest(model="", messages=(ChatMessage("user", "Hi."),), max_tokens=100, end_user="e1")
+    for _ in range(2):
+        plan = PlainPlan[City](request)
+        await ChainCall(made.parts(), made.scope(), hops=(FIRST,), plan=plan, headers={}).run()
+    assert [sent.end_user for sent in made.adapters[Provider.OPENAI].requests] == ["e1", "", ""]
+
+
+async def test_a_refusal_of_what_the_protocol_does_not_have_teaches_nothing() -> None:
+    made = bench([refusal("stream_options: Extra inputs are not permitted")], [answer()])
+    made.adapters[Provider.OPENAI].sends = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.STREAMING}
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error", "claude-sonnet-5 ok"]
+    assert (await made.dialects.of(FIRST.name)) == FULL
+
+
 async def test_what_a_server_refuses_is_left_out_from_then_on() -> None:
     made = bench([refusal("Unrecognized request argument supplied: stream_options"), answer(), answer()])
     completion = await run(made)
