@@ -106,7 +106,9 @@ _AT_MOST = re.compile(
     rf"|range .{{0,40}}?\[ ?\d+ ?, ?{_NUMBER} ?\]",
     re.I,
 )
-_NAMES_LIMIT = re.compile(r"max_(completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I)
+_NAMES_LIMIT = re.compile(
+    r"max[_ ](completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I
+)
 # The second form is Anthropic's, of prompt + answer > window; the third one is that of text-generation-inference.
 _CONTEXT = re.compile(
     rf"(?:maximum )?context (?:length|window|size)\D{{0,30}}?{_NUMBER}|\+ ?\d+ ?> ?{_NUMBER}"

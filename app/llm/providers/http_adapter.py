@@ -20,7 +20,7 @@ from app.llm.providers.endpoints import Connection
 from app.llm.providers.lenient import to_object
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
-from app.llm.providers.wire import WireFormat
+from app.llm.providers.wire import WireFormat, rejected_output
 from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError, read_error
@@ -146,7 +146,8 @@ class HttpAdapter:
                 stream.on_event(event)
         except ProviderFault as fault:
             # What the model had written until then may be on the bill.
-            fault.maybe_billed = fault.maybe_billed or (collector.begun and fault.tokens is None)
+            uncounted = fault.tokens is None and fault.text is None
+            fault.maybe_billed = fault.maybe_billed or (collector.begun and uncounted)
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError):
             # Only the end of the body is missing or broken: the answer is whole, and was paid for.
@@ -174,6 +175,8 @@ class HttpAdapter:
         )
         if kind is FaultKind.WRONG_ENDPOINT:
             return self._wrong_endpoint(detail, error)
+        if kind is FaultKind.INVALID:
+            return rejected_output(error, request, detail=detail)
         retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
         if retry_after is None and kind is FaultKind.RATE_LIMITED:
             retry_after = parse_limit_reset(response.headers, now=datetime.now(UTC))

@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import CONSEQUENCES, FaultKind, ProviderFault, classify
+from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault, classify
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
@@ -626,6 +626,30 @@ async def test_structured_output_is_repaired_then_asked_for_as_a_function() -> N
     assert [attempt.status for attempt in completion.attempts] == ["invalid_output", "invalid_output", "ok"]
     modes = [request.schema_mode for request in made.adapters[Provider.OPENAI].requests]
     assert modes == [SchemaMode.NATIVE, SchemaMode.NATIVE, SchemaMode.FUNCTION]
+
+
+async def test_output_that_the_server_itself_finds_invalid_is_repaired_and_teaches_nothing() -> None:
+    """Groq answers 400 then, in words that sound like a refusal of functions or of JSON."""
+    rejected = InvalidOutput(
+        text='{"city": "Oslo"}',
+        problems="Failed to call a function. The response_format, tools and json_schema are not supported.",
+        tokens=None,
+        served_model="gpt-4.1-mini",
+        detail="400 tool_use_failed",
+    )
+    made = bench([rejected, answer('{"name": "Oslo"}')])
+    completion = await run(made, schema=True)
+    assert completion.parsed == City(name="Oslo")
+    assert [(attempt.status, attempt.detail) for attempt in completion.attempts] == [
+        ("invalid_output", "invalid 400 tool_use_failed"),
+        ("ok", None),
+    ]
+    repair = made.adapters[Provider.OPENAI].requests[1].messages
+    assert repair[1].content == '{"city": "Oslo"}'
+    assert "Failed to call a function" in repair[2].content
+    assert (await made.dialects.of(FIRST.name)) == FULL
+    assert completion.usage.estimated
+    assert made.allowance.open == 0
 
 
 async def test_output_that_stays_invalid_fails_with_all_its_tokens() -> None:

@@ -9,7 +9,7 @@ import anthropic
 import openai
 import pytest
 
-from app.llm.faults import FaultKind, ProviderFault
+from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ChatMessage
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
@@ -286,6 +286,26 @@ async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(t
             await adapter.answer(request())
     assert (caught.value.kind, server.heads) == (FaultKind.AUTH, [])
     assert "OPENAI_API_KEY_FILE" in caught.value.detail
+
+
+REJECTED = b'{"error": {"message": "Failed.", "code": "json_validate_failed", "failed_generation": "{\\"a\\": 1"}}'
+STREAMED = STREAM.partition(b"data: [DONE]")[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "stream"),
+    [
+        (response(REJECTED, status="400 Bad Request"), False),
+        (response(b"event: error\ndata: " + REJECTED + b"\n\n", kind="text/event-stream"), True),
+        (response(STREAMED + b"data: " + REJECTED + b"\n\n", kind="text/event-stream"), True),
+    ],
+    ids=["refusal", "stream", "after text"],
+)
+async def test_an_answer_that_the_server_finds_invalid_comes_with_its_text(reply: bytes, stream: bool) -> None:
+    fault = await fault_of(reply, stream=stream)
+    assert isinstance(fault, InvalidOutput)
+    assert (fault.text, fault.problems, fault.maybe_billed) == ('{"a": 1', "Failed.", False)
+    assert "json_validate_failed" in fault.detail
 
 
 @pytest.mark.parametrize(("status", "maybe_billed"), [(504, True), (524, True), (503, False)])
