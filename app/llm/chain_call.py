@@ -97,7 +97,7 @@ class ChainCall(Generic[Parsed]):
                 answer, parsed = outcome
                 return self._to_completion(await self._finish(hop, answer), parsed)
             faults.append(outcome)
-            if outcome.consequence.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
+            if outcome.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
                 break
             self._record_fallback(hop, self._hops[at + 1 : at + 2], outcome)
         raise self._to_error(faults)
@@ -150,8 +150,11 @@ class ChainCall(Generic[Parsed]):
                 await dialects.learn(hop.name, Dialect(max_output_tokens=limit.tokens))
             return replace(request.dialect, max_output_tokens=limit.tokens)
         # A prompt that is too long is often told together with the parts that make it long.
-        about_length = fault.kind is FaultKind.CONTEXT_OVERFLOW
-        feature = None if about_length else refused_feature(fault.refusal, request.features(), model=hop.model)
+        if fault.kind is FaultKind.CONTEXT_OVERFLOW:
+            return None
+        adapter = await self._parts.adapters.adapter(hop.provider)
+        sent = request.features().intersection(adapter.features(hop.model))
+        feature = refused_feature(fault.refusal, sent, model=hop.model)
         if feature is None:
             return None
         await dialects.learn(hop.name, FULL.without(feature))
@@ -198,7 +201,8 @@ class ChainCall(Generic[Parsed]):
     async def _may_retry(self, hop: Hop, fault: ProviderFault, *, failed: int) -> bool:
         """Waits before the next attempt of the same model. Returns False, without a wait, if there should be none."""
         settings, parts = self._parts.settings, self._parts
-        if fault.consequence.action is not Action.RETRY:
+        again = fault.action is Action.RETRY
+        if not again and fault.kind is not FaultKind.RATE_LIMITED:
             return False
         backoff = backoff_seconds(failed, base_seconds=settings.http_base_backoff_seconds, rng=parts.rng)
         delay = delay_before_retry(backoff, retry_after=fault.retry_after, remaining=self._scope.remaining_seconds())
@@ -206,7 +210,7 @@ class ChainCall(Generic[Parsed]):
             # Also after the last attempt: the calls of other tasks and workers must pause too.
             pause = fault.retry_after if fault.retry_after is not None else backoff
             await parts.breaker.cool_down(hop.name, pause)
-        if failed >= settings.http_max_retries or delay is None:
+        if not again or failed >= settings.http_max_retries or delay is None:
             return False
         await parts.sleep(delay)
         return True
@@ -293,7 +297,7 @@ class ChainCall(Generic[Parsed]):
 
     def _to_error(self, faults: Sequence[ProviderFault]) -> LLMError:
         last = faults[-1]
-        fatal = last.consequence.action is Action.FATAL
+        fatal = last.action is Action.FATAL
         error = last.consequence.error if fatal else choose_error(faults)
         waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
         # Not strict: the call may end before its last hop.

@@ -20,6 +20,7 @@ from app.llm.adapters import ProviderAdapters
 from app.llm.chain_call import AdapterSource, CallParts, ChainCall
 from app.llm.chains import Hop, build_chains
 from app.llm.dialect_book import DialectBook
+from app.llm.end_user import opaque_name
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
@@ -187,6 +188,7 @@ class GatewayLLM:
             on_text=on_text,
             tools=tuple(tools),
             effort=self._efforts[role],
+            end_user=opaque_name(self._scope.tenant),
         )
 
     async def _run(self, plan: Plan[Parsed], *, role: ModelRole) -> Completion[Parsed]:

@@ -51,6 +51,7 @@ class HopRequests:
             stream=request.stream and dialect.has(Feature.STREAMING),
             thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
+            end_user=request.end_user if self._tells_end_user(hop, dialect) else "",
             silence_seconds=self._patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
@@ -58,6 +59,10 @@ class HopRequests:
         """Checks whether the model thinks before it answers."""
         names = (hop.model, hop.model.rpartition("/")[2])
         return any(fnmatchcase(name, pattern) for name in names for pattern in self._settings.thinking_models)
+
+    def _tells_end_user(self, hop: Hop, dialect: Dialect) -> bool:
+        # The vendors ask for it. Other servers refuse fields that they do not know.
+        return hop.provider not in self._elsewhere and dialect.has(Feature.END_USER)
 
     def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
         # Vendors count thinking as output, so it has an allowance beside that of the answer.

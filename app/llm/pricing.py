@@ -43,8 +43,8 @@ class TokenCounts:
 class CountNames:
     """The names of the counts in a provider's usage object.
 
-    `details` is the object within it that holds the counts of cached tokens. `cached_beside`: the provider counts
-    cached tokens beside `input`, not within.
+    `details` is the object within it that holds the counts of cached tokens. Without it they may be in the usage object
+    itself, under the names of `…_beside`. `cached_beside`: the provider counts cached tokens beside `input`.
     """
 
     input: str
@@ -52,6 +52,8 @@ class CountNames:
     cache_read: str
     cache_write: str
     details: str | None = None
+    cache_read_beside: tuple[str, ...] = ()
+    cache_write_beside: tuple[str, ...] = ()
     cached_beside: bool = False
 
 
@@ -66,12 +68,17 @@ def read_counts(usage: object, names: CountNames) -> TokenCounts | None:
     whole, output = read_count(counts.get(names.input)), read_count(counts.get(names.output))
     if whole is None or output is None:
         return None
-    read, written = (read_count(details.get(name)) or 0 for name in (names.cache_read, names.cache_write))
+    read = read_count(details.get(names.cache_read)) or _first_count(counts, names.cache_read_beside)
+    written = read_count(details.get(names.cache_write)) or _first_count(counts, names.cache_write_beside)
     if names.cached_beside:
         whole += read + written
     elif read + written > whole:
         read = written = 0
     return TokenCounts(whole, output, cache_read=read, cache_write=written)
+
+
+def _first_count(counts: Mapping[str, object], names: Collection[str]) -> int:
+    return next((count for name in names if (count := read_count(counts.get(name)))), 0)
 
 
 def read_count(value: object) -> int | None:

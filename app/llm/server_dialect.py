@@ -25,6 +25,7 @@ class Feature(StrEnum):
     EFFORT = "effort"
     FUNCTION = "function"
     STREAMING = "streaming"
+    END_USER = "end_user"
 
 
 # In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`.
@@ -48,6 +49,7 @@ _NAMED_BY: dict[Feature, re.Pattern[str]] = {
         r"(?<![\w/.:-])(reasoning|effort|thinking)(?![\w]*[:-]\w)|reasoning_effort|\.effort", re.I
     ),
     Feature.STREAMING: re.compile(r"\bstream(ing|ed)?\b", re.I),
+    Feature.END_USER: re.compile(r"safety_identifier|\bmetadata\b|\buser_id\b", re.I),
 }
 # What a server repeats of the request: a longer text in quotation marks, or the input that pydantic shows.
 _QUOTATION = re.compile(r"input_value=.*|'[^']{40,}'|\"[^\"]{40,}\"", re.S)
@@ -104,7 +106,9 @@ _AT_MOST = re.compile(
     rf"|range .{{0,40}}?\[ ?\d+ ?, ?{_NUMBER} ?\]",
     re.I,
 )
-_NAMES_LIMIT = re.compile(r"max_(completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I)
+_NAMES_LIMIT = re.compile(
+    r"max[_ ](completion_|output_|new_)?tokens|(completion|output) tokens|in the completion", re.I
+)
 # The second form is Anthropic's, of prompt + answer > window; the third one is that of text-generation-inference.
 _CONTEXT = re.compile(
     rf"(?:maximum )?context (?:length|window|size)\D{{0,30}}?{_NUMBER}|\+ ?\d+ ?> ?{_NUMBER}"

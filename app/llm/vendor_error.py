@@ -2,12 +2,14 @@
 
 OpenAI and its imitators put an object under `error`, Anthropic adds a code under `details`, Ollama writes a string,
 Mistral and vLLM put the fields at the top, Mistral also an object into the message, FastAPI a list under `detail`,
-Cloudflare a list under `errors`, Google a list around everything. A server that has begun to answer with status 200
-names the status of its error as a code.
+Cloudflare a list under `errors`, Google a list around everything, MiniMax an object under `base_resp`. The type is
+`error_type` in text-generation-inference, and `__type` or a header at AWS. A server that has begun to answer with
+status 200 names the status of its error as a code.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ _QUOTED_WORDS = 3
 _QUOTED_CHARACTERS = 16
 # Anything longer, or with spaces, is prose under the wrong name. `error` and `failed` say nothing.
 _CODE = re.compile(r"(?!(?:error|failed)$)[A-Za-z0-9_.:-]{1,64}")
+_CODE_NAMES = ("code", "type", "status", "error_type", "__type")
+_PROSE_NAMES = ("message", "Message", "detail", "msg", "title", "error_description", "status_msg")
+_TYPE_HEADER = "x-amzn-errortype"
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 
 
@@ -30,7 +35,8 @@ _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-
 class VendorError:
     """One refusal. `status` is the HTTP status that counts; `codes` are all codes and types, the exact ones first.
 
-    `message` is the vendor's prose in full: pass it through `without_quotes` before it is shown to anyone.
+    `message` is the vendor's prose in full: pass it through `without_quotes` before it is shown to anyone. `generation`
+    is the model's answer, if that is what the server found wrong.
     """
 
     status: int | None = None
@@ -38,31 +44,45 @@ class VendorError:
     param: str = ""
     message: str = ""
     request_id: str = ""
+    generation: str = ""
 
 
 def read_error(body: object, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> VendorError:
     """Reads the body of an error. Whatever is missing, or has another type than expected, stays empty."""
     outer = _first(body)
     top: Mapping[str, Any] = outer if isinstance(outer, dict) else {"message": outer}
-    named = _first(top.get("error") or top.get("errors"))
+    named = _first(top.get("error") or top.get("errors") or top.get("base_resp"))
     error: Mapping[str, Any] = named if isinstance(named, dict) else {**top, **_as_message(named)}
     inner = error.get("message")
     if isinstance(inner, dict):
         error = {**error, **inner}
     details = error.get("details")
     exact = details.get("error_code") if isinstance(details, dict) else None
-    codes = [exact, *(source.get(name) for source in (error, top) for name in ("code", "type", "status"))]
+    told = [exact, *(source.get(name) for source in (error, top) for name in _CODE_NAMES)]
+    codes = [_plain_code(code) for code in (*told, (headers or {}).get(_TYPE_HEADER))]
     return VendorError(
-        status=status if status is not None and status >= 300 else _status_among(codes),
-        codes=tuple(dict.fromkeys(code for code in codes if isinstance(code, str) and _CODE.fullmatch(code))),
+        status=status if status is not None and status >= 300 else _status_among(told),
+        codes=tuple(dict.fromkeys(code for code in codes if code)),
         param=_param(error),
         message=_prose(error),
         request_id=_request_id(top, headers or {}),
+        generation=_generation(error),
     )
 
 
 def _first(value: object) -> object:
     return value[0] if isinstance(value, list) and value else value
+
+
+def _plain_code(code: object) -> str:
+    """Returns the code, without the namespace and the address that AWS puts around it; empty if it is none."""
+    plain = code.rpartition("#")[2].partition(":http")[0] if isinstance(code, str) else ""
+    return plain if _CODE.fullmatch(plain) else ""
+
+
+def _generation(error: Mapping[str, Any]) -> str:
+    found = error.get("failed_generation")  # Groq
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _as_message(named: object) -> dict[str, Any]:
@@ -87,7 +107,7 @@ def _param(error: Mapping[str, Any]) -> str:
 
 def _prose(error: Mapping[str, Any]) -> str:
     parts: list[str] = []
-    for name in ("message", "detail", "msg", "title", "error_description"):
+    for name in _PROSE_NAMES:
         parts += _texts(error.get(name))
     metadata = error.get("metadata")
     if isinstance(metadata, dict):  # OpenRouter: the text of the vendor behind it

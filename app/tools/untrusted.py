@@ -13,7 +13,7 @@ import secrets
 import unicodedata
 
 _LINE_BREAKS = re.compile("\r\n?|[\u0085\u2028\u2029]")
-_HIDDEN = re.compile(
+HIDDEN = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control, except tab and line feed
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
@@ -43,9 +43,9 @@ _BOUNDARY_BYTES = 12
 def clean(text: str, *, limit: int) -> str:
     """Returns the text without invisible characters, at most `limit` characters long; nothing marks a cut."""
     seen = text[: limit * 4]  # enough to fill the limit with visible text, however much is hidden in between
-    visible = _HIDDEN.sub(_needed, _LINE_BREAKS.sub("\n", seen))
+    visible = HIDDEN.sub(_needed, _LINE_BREAKS.sub("\n", seen))
     cut = _BLANK_LINES.sub("\n\n\n", visible).strip()[:limit]
-    return _HIDDEN.sub(_needed, cut)  # once more, because the cut can take the neighbour for which a joiner stayed
+    return HIDDEN.sub(_needed, cut)  # once more, because the cut can take the neighbour for which a joiner stayed
 
 
 def _needed(run: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import base64
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from app.llm.json_text import read_json
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest, SchemaMode
-from app.llm.server_dialect import output_limit, refused_feature
+from app.llm.server_dialect import Feature, output_limit, refused_feature
 
 FOLDER = Path(__file__).parents[1] / "corpus"
 MAX_TOKENS = 16_000
@@ -143,7 +143,8 @@ async def outcome_of(shape: Shape, adapter: ProviderAdapter) -> Outcome:
     try:
         answer = await adapter.answer(request)
     except ProviderFault as fault:
-        return _of_fault(fault, request, shown=shape.expected.get("says", ""))
+        sent = request.features().intersection(adapter.features(request.model))
+        return _of_fault(fault, request, sent, shown=shape.expected.get("says", ""))
     # What was shown while it came is the answer.
     assert "".join(told) in ("", answer.text)
     return _of_answer(answer, request)
@@ -161,14 +162,14 @@ def _of_answer(answer: ProviderAnswer, request: ProviderRequest) -> Outcome:
     }
 
 
-def _of_fault(fault: ProviderFault, request: ProviderRequest, *, shown: str) -> Outcome:
+def _of_fault(fault: ProviderFault, request: ProviderRequest, sent: Collection[Feature], *, shown: str) -> Outcome:
     refusal = fault.refusal
     limit = output_limit(refusal, asked=request.max_tokens) if refusal else None
     return {
         "kind": fault.kind.value,
         "billed": fault.maybe_billed,
         "tokens": _counted(fault.tokens),
-        "teaches": refused_feature(refusal, request.features()) if refusal and not limit else None,
+        "teaches": refused_feature(refusal, sent) if refusal and not limit else None,
         "limit": limit.tokens if limit else None,
         "wait": fault.retry_after,
         "says": shown if shown in fault.detail else fault.detail,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from langgraph.runtime import Runtime
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from app.agents.base import AgentContext
 from app.agents.history import Turn
@@ -17,6 +17,7 @@ from app.domain.agent import AgentCard
 from app.domain.message import MessageRole
 from app.errors import LLMOutputInvalid
 from app.llm.interface import ChatMessage, ModelRole
+from app.llm.json_text import validate_leniently
 from app.tools.untrusted import enclose
 
 # A task states its wish at its beginning or at its end; pasted documents and code are in between.
@@ -44,6 +45,42 @@ class Choice(BaseModel):
     agent_name: str
     confidence: float = Field(ge=0, le=1, description="Probability from 0 to 1 that agent_name is right.")
     alternatives: Sequence[AlternativeChoice]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_decision(cls, found: Any) -> Any:
+        """Leaves out alternatives that cannot be read, and a missing reason: the decision needs neither."""
+        if not isinstance(found, dict):
+            return found
+        confidence, others = found.get("confidence"), found.get("alternatives")
+        # The alternatives are in percent if the decision is: the 1 beside a 95 is 1 %.
+        divisor = 100 if _is_number(confidence) and confidence > 1 else 1
+        (alternative,) = get_args(cls.model_fields["alternatives"].annotation)
+        listed = [_read(alternative, other, divisor) for other in others] if isinstance(others, list) else []
+        return {
+            **found,
+            "reasoning": found.get("reasoning") or "",
+            "confidence": _divided(confidence, divisor),
+            "alternatives": [other for other in listed if other is not None],
+        }
+
+
+def _is_number(value: Any) -> bool:
+    """Checks whether the value can be a share or a percentage."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+def _divided(confidence: Any, divisor: int) -> Any:
+    return confidence / divisor if _is_number(confidence) else confidence
+
+
+def _read(alternative: type[AlternativeChoice], found: Any, divisor: int) -> AlternativeChoice | None:
+    if not isinstance(found, dict):
+        return None
+    try:
+        return validate_leniently({**found, "confidence": _divided(found.get("confidence"), divisor)}, alternative)
+    except ValidationError:
+        return None
 
 
 # Cached: building the pydantic models takes a while, and a process sees few sets of agents.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, auto
 from typing import Protocol
@@ -38,8 +38,9 @@ class ProviderRequest:
     """The request for one answer. With `stream`, `on_text` gets the text as it comes.
 
     `silence_seconds` is the longest wait for the next sign of life, the first one included. `thinks`: the model thinks
-    first. `effort` is how much it shall think (a word of its vendor), empty for its default. `cut_to_budget`: the
-    task's budget left less than the answer may take, so `max_tokens` is what it left.
+    first. `effort` is how much it shall think (a word of its vendor), empty for its default. `end_user` is the opaque
+    name of the tenant, empty if the provider shall not get it. `cut_to_budget`: the task's budget left less than the
+    answer may take, so `max_tokens` is what it left.
     """
 
     model: str
@@ -54,6 +55,7 @@ class ProviderRequest:
     silence_seconds: float = 60.0
     thinks: bool = False
     effort: str = ""
+    end_user: str = ""
     dialect: Dialect = FULL
     cut_to_budget: bool = False
 
@@ -68,6 +70,7 @@ class ProviderRequest:
             Feature.SYSTEM_ROLE: any(message.role == "system" for message in self.messages),
             Feature.EFFORT: bool(self.effort),
             Feature.SUMMARY: self.thinks,
+            Feature.END_USER: bool(self.end_user),
         }
         return frozenset(feature for feature, present in used.items() if present and self.dialect.has(feature))
 
@@ -113,6 +116,9 @@ def require_usable(answer: ProviderAnswer) -> ProviderAnswer:
 
 class ProviderAdapter(Protocol):
     """One provider. Belongs to one event loop."""
+
+    def features(self, model: str) -> Collection[Feature]:
+        """Returns the features that the protocol of this model's endpoint has."""
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         """Returns a usable answer. Raises ProviderFault for everything that can go wrong, except a cancellation."""

@@ -38,6 +38,7 @@ class Messages:
     """The messages endpoint. Implements `WireFormat`."""
 
     path = "/v1/messages"
+    features = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         system = [message.content for message in request.messages if message.role == "system"]
@@ -55,6 +56,8 @@ class Messages:
         if request.thinks and request.dialect.has(Feature.SUMMARY):
             # Without a summary the model thinks in silence.
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        if request.end_user:
+            body["metadata"] = {"user_id": request.end_user}
         if output is not None and request.schema_mode is SchemaMode.FUNCTION:
             system.append(_CALL_THE_TOOL.format(name=output.name))
             body["tools"] = [_to_tool(output.name, "Gives the answer.", output.schema)]

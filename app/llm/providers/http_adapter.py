@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 import aiohttp
@@ -20,8 +20,9 @@ from app.llm.providers.endpoints import Connection
 from app.llm.providers.lenient import to_object
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
-from app.llm.providers.wire import WireFormat
-from app.llm.retry import parse_retry_after
+from app.llm.providers.wire import WireFormat, rejected_output
+from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
+from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError, read_error
 from app.outbound.http import MAX_CONNECT_SECONDS, Sending
 from app.telemetry.logs import get_logger
@@ -54,6 +55,9 @@ class HttpAdapter:
         self._choose_format = choose_format
         self._monotonic = monotonic
         self._proxy = proxy
+
+    def features(self, model: str) -> Collection[Feature]:
+        return self._choose_format(model).features
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         wire = self._choose_format(request.model)
@@ -142,7 +146,8 @@ class HttpAdapter:
                 stream.on_event(event)
         except ProviderFault as fault:
             # What the model had written until then may be on the bill.
-            fault.maybe_billed = fault.maybe_billed or (collector.begun and fault.tokens is None)
+            uncounted = fault.tokens is None and fault.text is None
+            fault.maybe_billed = fault.maybe_billed or (collector.begun and uncounted)
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError):
             # Only the end of the body is missing or broken: the answer is whole, and was paid for.
@@ -170,9 +175,19 @@ class HttpAdapter:
         )
         if kind is FaultKind.WRONG_ENDPOINT:
             return self._wrong_endpoint(detail, error)
+        if kind is FaultKind.INVALID:
+            return rejected_output(error, request, detail=detail)
         retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
-        maybe_billed = status in MAYBE_BILLED_STATUSES
-        return ProviderFault(kind, detail, retry_after=retry_after, maybe_billed=maybe_billed, refusal=error)
+        if retry_after is None and kind is FaultKind.RATE_LIMITED:
+            retry_after = parse_limit_reset(response.headers, now=datetime.now(UTC))
+        return ProviderFault(
+            kind,
+            detail,
+            retry_after=retry_after,
+            should_retry=parse_should_retry(response.headers),
+            maybe_billed=status in MAYBE_BILLED_STATUSES,
+            refusal=error,
+        )
 
     def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
         variable = self._connection.address_variable

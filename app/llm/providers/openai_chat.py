@@ -36,6 +36,9 @@ COUNTS = CountNames(
     details="prompt_tokens_details",
     cache_read="cached_tokens",
     cache_write="cache_write_tokens",
+    # DeepSeek; Moonshot and Together; LiteLLM.
+    cache_read_beside=("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
+    cache_write_beside=("cache_creation_input_tokens",),
 )
 
 
@@ -43,6 +46,7 @@ class ChatCompletions:
     """The chat endpoint. Implements `WireFormat`."""
 
     path = "/chat/completions"
+    features = frozenset(Feature) - {Feature.SUMMARY}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         # No temperature: reasoning models refuse it. For the same reason not `max_tokens` but its successor.
@@ -59,6 +63,8 @@ class ChatCompletions:
                 body["stream_options"] = {"include_usage": True}
         if request.effort:
             body["reasoning_effort"] = request.effort
+        if request.end_user:
+            body["safety_identifier"] = request.end_user
         return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:
@@ -166,9 +172,10 @@ class ChatStream:
 
 
 def _is_error(event: Mapping[str, Any]) -> bool:
-    """Checks whether an event without choices has the fields of an error without an envelope."""
+    """Checks whether an event without choices has the fields of an error without an envelope, or MiniMax's."""
     told = event.get("message") or event.get("detail")
-    return event.get("object") == "error" or isinstance(told, str | list)
+    failed = to_mapping(event.get("base_resp")).get("status_code")
+    return bool(failed) or event.get("object") == "error" or isinstance(told, str | list)
 
 
 def _begins_another(call: RawCall, more: RawCall) -> bool:

@@ -34,6 +34,7 @@ class Responses:
     """The responses endpoint. Implements `WireFormat`."""
 
     path = "/responses"
+    features = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         items: list[JsonObject] = []
@@ -52,6 +53,8 @@ class Responses:
             reasoning["summary"] = "auto"  # while it thinks, a model sends nothing but its summaries
         if reasoning:
             body["reasoning"] = reasoning
+        if request.end_user:
+            body["safety_identifier"] = request.end_user
         return body | _output_fields(request)
 
     def to_answer(self, body: Mapping[str, Any], request: ProviderRequest) -> ProviderAnswer:

@@ -15,7 +15,8 @@ from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.sse import TextCollector
-from app.llm.vendor_error import read_error
+from app.llm.server_dialect import Feature
+from app.llm.vendor_error import READ_CHARACTERS, VendorError, read_error
 
 
 class AnswerStream(Protocol):
@@ -43,6 +44,10 @@ class WireFormat(Protocol):
     @property
     def path(self) -> str:
         """Returns the path below the base URL."""
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """Returns the features that its bodies may have: no server can have refused another one."""
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         """Converts the request to the body of the HTTP call."""
@@ -110,9 +115,19 @@ def answered_fault(body: Mapping[str, Any], request: ProviderRequest) -> Provide
     """
     error = read_error(body)
     kind = classify(error)
-    prompt = [message.content for message in request.messages]
+    detail = describe(error, prompt=[message.content for message in request.messages])
+    if kind is FaultKind.INVALID:
+        return rejected_output(error, request, detail=detail)
     billed = kind in (FaultKind.SERVER, FaultKind.TIMEOUT, FaultKind.REFUSED)
-    return ProviderFault(kind, describe(error, prompt=prompt), maybe_billed=billed, refusal=error)
+    return ProviderFault(kind, detail, maybe_billed=billed, refusal=error)
+
+
+def rejected_output(error: VendorError, request: ProviderRequest, *, detail: str) -> InvalidOutput:
+    """Builds the fault for an answer that the server itself found invalid, which was paid for and may be repaired."""
+    problems = error.message[:READ_CHARACTERS] or "It could not be parsed."
+    return InvalidOutput(
+        text=error.generation, problems=problems, tokens=None, served_model=request.model, detail=detail
+    )
 
 
 def cut_off(tokens: TokenCounts | None = None) -> ProviderFault:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
+from app.llm.server_dialect import Feature
 from app.outbound.breaker import CircuitBreaker
 from app.settings import LLMSettings
 from app.telemetry.metrics import WorkerMetrics
@@ -42,6 +43,10 @@ class ScriptedAdapter:
 
     script: list[ProviderAnswer | BaseException | Callable[[ProviderRequest], None]]
     requests: list[ProviderRequest] = field(default_factory=list)
+    sends: frozenset[Feature] = frozenset(Feature)
+
+    def features(self, model: str) -> Collection[Feature]:
+        return self.sends
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         self.requests.append(request)

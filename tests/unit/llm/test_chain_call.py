@@ -22,7 +22,7 @@ from app.errors import (
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import CONSEQUENCES, FaultKind, ProviderFault, classify
+from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault, classify
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
@@ -176,6 +176,46 @@ async def test_what_this_model_cannot_another_may(kind: FaultKind) -> None:
     assert made.slept == []
 
 
+@pytest.mark.parametrize("kind", [FaultKind.SERVER, FaultKind.RATE_LIMITED, FaultKind.UNREACHABLE])
+async def test_a_server_that_forbids_a_retry_is_not_asked_again(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind, should_retry=False)], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini", "claude-sonnet-5"]
+    assert made.slept == []
+
+
+async def test_a_rate_limit_pauses_the_model_for_others_although_the_server_forbids_a_retry() -> None:
+    made = bench([ProviderFault(FaultKind.RATE_LIMITED, retry_after=30, should_retry=False)])
+    error = await fails(made, LLMRateLimited)
+    assert (error.retry_after_seconds, len(made.adapters[Provider.OPENAI].requests)) == (30, 1)
+    assert (await fails(made, LLMRateLimited)).retry_after_seconds == 30
+    assert len(made.adapters[Provider.OPENAI].requests) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.BAD_REQUEST, FaultKind.AUTH, FaultKind.TIMEOUT])
+async def test_a_server_that_asks_for_a_retry_is_asked_again(kind: FaultKind) -> None:
+    made = bench([ProviderFault(kind, should_retry=True), answer()], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini"] * 2
+    assert len(made.slept) == 1
+
+
+async def test_a_server_that_asks_for_ever_is_asked_no_oftener_than_others() -> None:
+    made = bench([ProviderFault(FaultKind.BAD_REQUEST, should_retry=True)], [answer()])
+    completion = await run(made)
+    assert [attempt.model for attempt in completion.attempts] == ["gpt-4.1-mini"] * 3 + ["claude-sonnet-5"]
+
+
+async def test_a_call_that_may_have_been_billed_is_not_repeated_on_a_mere_word() -> None:
+    made = bench([ProviderFault(FaultKind.TIMEOUT, should_retry=True, maybe_billed=True)], [answer()])
+    assert [attempt.model for attempt in (await run(made)).attempts] == ["gpt-4.1-mini", "claude-sonnet-5"]
+
+
+async def test_a_policys_refusal_stays_final_although_the_server_asks_for_a_retry() -> None:
+    made = bench([ProviderFault(FaultKind.REFUSED, should_retry=True)], [answer()])
+    assert len((await fails(made, LLMRefused)).attempts) == 1
+
+
 async def test_refused_content_ends_the_call() -> None:
     made = bench([ProviderFault(FaultKind.REFUSED, "400")], [answer()])
     error = await fails(made, LLMRefused)
@@ -186,6 +226,23 @@ async def test_refused_content_ends_the_call() -> None:
 def refusal(message: str, *, param: str = "", status: int = 400) -> ProviderFault:
     error = VendorError(status=status, param=param, message=message)
     return ProviderFault(classify(error), "400", refusal=error)
+
+
+async def test_a_server_that_refuses_the_name_of_the_tenant_is_not_told_it_again() -> None:
+    made = bench([refusal("Unknown parameter: 'safety_identifier'.", param="safety_identifier"), answer()])
+    request = ProviderRequest(model="", messages=(ChatMessage("user", "Hi."),), max_tokens=100, end_user="e1")
+    for _ in range(2):
+        plan = PlainPlan[City](request)
+        await ChainCall(made.parts(), made.scope(), hops=(FIRST,), plan=plan, headers={}).run()
+    assert [sent.end_user for sent in made.adapters[Provider.OPENAI].requests] == ["e1", "", ""]
+
+
+async def test_a_refusal_of_what_the_protocol_does_not_have_teaches_nothing() -> None:
+    made = bench([refusal("stream_options: Extra inputs are not permitted")], [answer()])
+    made.adapters[Provider.OPENAI].sends = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.STREAMING}
+    completion = await run(made)
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error", "claude-sonnet-5 ok"]
+    assert (await made.dialects.of(FIRST.name)) == FULL
 
 
 async def test_what_a_server_refuses_is_left_out_from_then_on() -> None:
@@ -569,6 +626,30 @@ async def test_structured_output_is_repaired_then_asked_for_as_a_function() -> N
     assert [attempt.status for attempt in completion.attempts] == ["invalid_output", "invalid_output", "ok"]
     modes = [request.schema_mode for request in made.adapters[Provider.OPENAI].requests]
     assert modes == [SchemaMode.NATIVE, SchemaMode.NATIVE, SchemaMode.FUNCTION]
+
+
+async def test_output_that_the_server_itself_finds_invalid_is_repaired_and_teaches_nothing() -> None:
+    """Groq answers 400 then, in words that sound like a refusal of functions or of JSON."""
+    rejected = InvalidOutput(
+        text='{"city": "Oslo"}',
+        problems="Failed to call a function. The response_format, tools and json_schema are not supported.",
+        tokens=None,
+        served_model="gpt-4.1-mini",
+        detail="400 tool_use_failed",
+    )
+    made = bench([rejected, answer('{"name": "Oslo"}')])
+    completion = await run(made, schema=True)
+    assert completion.parsed == City(name="Oslo")
+    assert [(attempt.status, attempt.detail) for attempt in completion.attempts] == [
+        ("invalid_output", "invalid 400 tool_use_failed"),
+        ("ok", None),
+    ]
+    repair = made.adapters[Provider.OPENAI].requests[1].messages
+    assert repair[1].content == '{"city": "Oslo"}'
+    assert "Failed to call a function" in repair[2].content
+    assert (await made.dialects.of(FIRST.name)) == FULL
+    assert completion.usage.estimated
+    assert made.allowance.open == 0
 
 
 async def test_output_that_stays_invalid_fails_with_all_its_tokens() -> None:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from app.errors import ConfigurationError, LLMUnavailable
 from app.llm import spans
 from app.llm.chains import Hop
+from app.llm.end_user import opaque_name
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.gateway import LLMGateway, build_gateway
 from app.llm.interface import ChatMessage, ModelRole, ToolSpec
@@ -101,6 +102,22 @@ async def test_ids_and_the_trace_go_to_the_provider() -> None:
     (span,) = made.tracing.exporter.get_finished_spans()
     assert span.context is not None
     assert traceparent.split("-")[1] == f"{span.context.trace_id:032x}"
+
+
+async def test_the_vendor_gets_a_name_of_the_tenant_that_names_nobody() -> None:
+    made = Made(ScriptedAdapter([answer()]))
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    await made.llm.chat(MESSAGES, role=ModelRole.CODE)
+    await made.llm.with_tools(MESSAGES, role=ModelRole.PRIMARY, tools=[])
+    assert {request.end_user for request in made.adapter.requests} == {opaque_name(made.bench.scope().tenant)}
+
+
+async def test_a_server_of_ones_own_does_not_get_it() -> None:
+    made = Made(
+        ScriptedAdapter([answer()]), TWO_MODELS.model_copy(update={"openai_base_url": "http://127.0.0.1:4000/v1"})
+    )
+    await made.llm.complete(MESSAGES, role=ModelRole.PEER)
+    assert made.adapter.requests[0].end_user == ""
 
 
 async def test_a_call_is_a_span_without_content() -> None:

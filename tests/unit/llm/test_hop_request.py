@@ -64,6 +64,13 @@ def test_thinking_has_an_allowance_of_its_own_and_an_effort() -> None:
     assert fit(THINKING, dialect=Dialect(max_output_tokens=4096)).max_tokens == 4096
 
 
+def test_the_tenant_is_named_to_the_vendors_themselves_and_to_no_other_server() -> None:
+    assert fit(end_user="e1").end_user == "e1"
+    assert fit(CLAUDE, end_user="e1", elsewhere=(Provider.OPENAI,)).end_user == "e1"
+    assert fit(end_user="e1", elsewhere=(Provider.OPENAI,)).end_user == ""
+    assert fit(end_user="e1", dialect=FULL.without(Feature.END_USER)).end_user == ""
+
+
 @pytest.mark.parametrize(
     ("refused", "mode"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def test_cached_tokens_are_part_of_the_input_or_beside_it() -> None:
     assert read_counts(within, NAMES) == TokenCounts(100, 5, cache_read=60, cache_write=20)
     beside = {"in": 20, "out": 5, "read": 60, "written": 20}
     assert read_counts(beside, BESIDE) == TokenCounts(100, 5, cache_read=60, cache_write=20)
+
+
+def test_cached_tokens_may_have_other_names_beside_the_others() -> None:
+    names = replace(NAMES, cache_read_beside=("hit", "also_read"), cache_write_beside=("created",))
+    counts = {"in": 100, "out": 5}
+    both = {**counts, "hit": 60, "created": 20}
+    assert read_counts(both, names) == TokenCounts(100, 5, cache_read=60, cache_write=20)
+    assert read_counts({**counts, "hit": None, "also_read": 60}, names) == TokenCounts(100, 5, cache_read=60)
+    assert read_counts({**counts, "cached": {"read": 60}, "hit": 70}, names) == TokenCounts(100, 5, cache_read=60)
+    assert read_counts({**counts, "hit": 101}, names) == TokenCounts(100, 5)
+    assert read_counts({**counts, "hit": 60}, NAMES) == TokenCounts(100, 5)
 
 
 @pytest.mark.parametrize("cached", [None, [], "60", {"read": 101}, {"read": 60, "written": 60}, {"read": -1}])

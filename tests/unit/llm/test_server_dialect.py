@@ -34,6 +34,9 @@ ALL = frozenset(Feature)
         ("The tool_choice parameter does not support being set to required in thinking mode", Feature.FUNCTION),
         ("Value error, input_value='Write a summary of streaming'", None),
         ("Invalid content 'Please write a summary of how streaming of tools and functions works'", None),
+        ("Unrecognized request argument supplied: safety_identifier", Feature.END_USER),
+        ("metadata: Extra inputs are not permitted", Feature.END_USER),
+        ("metadata.user_id: Extra inputs are not permitted", Feature.END_USER),
         ("temperature is not supported", None),
         ("Something is wrong", None),
     ],
@@ -71,6 +74,11 @@ def test_other_errors_teach_nothing(status: int | None) -> None:
             OutputLimit(8192, lasting=True),
         ),
         ("Invalid max_tokens value, the valid range of max_tokens is up to 8,192", OutputLimit(8192, lasting=True)),
+        (
+            "too many tokens: max tokens must be less than or equal to 4096, the maximum output for this model - "
+            "received 8192.",
+            OutputLimit(4096, lasting=True),
+        ),
         ("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", OutputLimit(8192, lasting=True)),
         ("InvalidParameter: Range of max_tokens should be [1, 8192]", OutputLimit(8192, lasting=True)),
         (

@@ -49,6 +49,26 @@ ANTHROPIC = {
         ({"errors": [{"message": "Too long", "code": 5021}]}, VendorError(400, message="Too long")),
         ({"error": [{"message": "Too long", "code": "long"}]}, VendorError(400, ("long",), message="Too long")),
         ({"error": ["Too long"]}, VendorError(400, message="Too long")),
+        (
+            {"error": "Model is overloaded", "error_type": "overloaded"},
+            VendorError(400, ("overloaded",), message="Model is overloaded"),
+        ),
+        (
+            {"__type": "com.amazon.coral.service#ThrottlingException", "Message": "Rate exceeded"},
+            VendorError(400, ("ThrottlingException",), message="Rate exceeded"),
+        ),
+        (
+            {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+            VendorError(400, message="insufficient balance"),
+        ),
+        (
+            {"error": {"message": "No.", "code": "tool_use_failed", "failed_generation": "<function=x>"}},
+            VendorError(400, ("tool_use_failed",), message="No.", generation="<function=x>"),
+        ),
+        (
+            {"error": {"message": "No.", "code": "tool_use_failed", "failed_generation": {"a": "ö"}}},
+            VendorError(400, ("tool_use_failed",), message="No.", generation='{"a": "ö"}'),
+        ),
         ("plain text", VendorError(400, message="plain text")),
         (None, VendorError(400)),
         ([], VendorError(400)),
@@ -65,6 +85,18 @@ def test_inside_an_answer_the_code_is_the_status(code: object) -> None:
     assert read_error({"error": {"code": "server_error"}}).status is None
 
 
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("ThrottlingException", "ThrottlingException"),
+        ("ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/", "ThrottlingException"),
+        ("com.amazon.coral.service#ThrottlingException", "ThrottlingException"),
+    ],
+)
+def test_aws_names_the_type_in_a_header(header: str, code: str) -> None:
+    assert read_error({"message": "No."}, status=400, headers={"x-amzn-errortype": header}).codes == (code,)
+
+
 def test_the_id_of_a_request_is_in_the_headers_or_in_the_body() -> None:
     assert read_error({}, status=500, headers={"x-request-id": "req_1"}).request_id == "req_1"
     assert read_error({"error": {"request_id": "req_3"}}, status=500).request_id == "req_3"
@@ -76,7 +108,7 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["error", "code", "type", "message", "detail", "param", "details", "metadata", "loc", "msg"]
+                ["error", "code", "__type", "message", "detail", "param", "details", "metadata", "failed_generation"]
             ),
             inner,
             max_size=4,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.agents.peer.classify import TASK_HEAD_CHARACTERS, TASK_TAIL_CHARACTERS, choice_schema
 from app.agents.peer.graph import PeerAgent
@@ -14,6 +15,7 @@ from app.domain.agent import AgentCard
 from app.domain.message import MessageRole
 from app.errors import LLMUnavailable, UnknownTaskType
 from app.llm.interface import ModelRole
+from app.llm.json_text import read_json
 
 
 def choice(agent_name: str, confidence: float, *, alternatives: Sequence[tuple[str, float]] = ()) -> dict[str, Any]:
@@ -49,6 +51,87 @@ async def test_the_chosen_agent_and_unknown_ones_are_no_alternatives(peer: PeerA
     )
     routing = await peer.route(build_context(llm))
     assert [(other.agent_name, other.confidence) for other in routing.alternatives] == [("ContentAgent", 0.2)]
+
+
+ANSWER = {"reasoning": "It asks for a program.", "agent_name": "CodeAgent", "confidence": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "sure"),
+    [
+        (95, 0.95),
+        (5, 0.05),
+        ("5%", 0.05),
+        ("0.05", 0.05),
+        (None, None),
+        ("high", None),
+        (-1, None),
+        (1000, None),
+        (10**400, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ([0.5], None),
+        ({"value": 0.5}, None),
+    ],
+)
+async def test_an_alternative_whose_confidence_is_bad_does_not_cost_the_decision(
+    peer: PeerAgent, confidence: object, sure: float | None
+) -> None:
+    found = {**ANSWER, "alternatives": [{"agent_name": "ContentAgent", "confidence": confidence}]}
+    routing = await peer.route(build_context(ScriptedLLM(found)))
+    assert (routing.agent_name, routing.confidence) == ("CodeAgent", 0.9)
+    assert [other.confidence for other in routing.alternatives] == ([] if sure is None else [sure])
+
+
+@pytest.mark.parametrize(
+    "alternatives",
+    [
+        None,
+        "none",
+        {},
+        {"ContentAgent": 0.2},
+        ["ContentAgent"],
+        [None, 3, []],
+        [{"agent_name": "NobodysAgent", "confidence": 0.2}],
+        [{"agent_name": None, "confidence": 0.2}],
+        [{"confidence": 0.2}],
+        [{}],
+    ],
+)
+async def test_alternatives_that_cannot_be_read_do_not_cost_the_decision(peer: PeerAgent, alternatives: object) -> None:
+    routing = await peer.route(build_context(ScriptedLLM({**ANSWER, "alternatives": alternatives})))
+    assert (routing.agent_name, routing.alternatives) == ("CodeAgent", ())
+
+
+async def test_a_good_alternative_stays_beside_a_bad_one(peer: PeerAgent) -> None:
+    good = {"agent_name": "ContentAgent", "confidence": 0.2, "why": "It could write about it."}
+    found = {**ANSWER, "alternatives": [{"agent_name": "ContentAgent", "confidence": "high"}, good]}
+    routing = await peer.route(build_context(ScriptedLLM(found)))
+    assert [(other.agent_name, other.confidence) for other in routing.alternatives] == [("ContentAgent", 0.2)]
+
+
+async def test_alternatives_are_in_percent_if_the_decision_is(peer: PeerAgent) -> None:
+    found = {**choice("CodeAgent", 99, alternatives=[("ContentAgent", 1)])}
+    routing = await peer.route(build_context(ScriptedLLM(found)))
+    assert (routing.confidence, routing.alternatives[0].confidence) == (0.99, 0.01)
+
+
+@pytest.mark.parametrize("reasoning", [None, ""])
+async def test_a_decision_without_a_reason_is_one(peer: PeerAgent, reasoning: str | None) -> None:
+    routing = await peer.route(build_context(ScriptedLLM({**ANSWER, "reasoning": reasoning})))
+    assert (routing.agent_name, routing.reasoning) == ("CodeAgent", "")
+
+
+def test_a_decision_that_lacks_its_alternatives_is_one() -> None:
+    schema = choice_schema(("CodeAgent", "ContentAgent"))
+    assert read_json('{"agent_name": "CodeAgent", "confidence": 90}', schema).confidence == 0.9
+
+
+@pytest.mark.parametrize("confidence", ["null", '"high"', "950", "-1", "NaN"])
+def test_without_a_confidence_of_its_own_a_decision_is_none(confidence: str) -> None:
+    schema = choice_schema(("CodeAgent", "ContentAgent"))
+    with pytest.raises(ValidationError):
+        read_json(f'{{"agent_name": "CodeAgent", "confidence": {confidence}, "alternatives": []}}', schema)
 
 
 async def test_unknown_fails_with_advice(peer: PeerAgent) -> None:

@@ -9,7 +9,7 @@ import anthropic
 import openai
 import pytest
 
-from app.llm.faults import FaultKind, ProviderFault
+from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ChatMessage
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
@@ -163,6 +163,34 @@ async def test_a_pause_that_the_server_asks_for_is_read() -> None:
     assert (fault.kind, fault.retry_after) == (FaultKind.RATE_LIMITED, 7.0)
 
 
+LIMITED = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (429, LIMITED, 360.0),
+        (429, {**LIMITED, "Retry-After": "7"}, 7.0),
+        (429, {"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        (429, {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2000-01-01"}, 0.0),
+        # Every answer has these headers: only that of a rate limit speaks of them.
+        (503, LIMITED, None),
+        (400, LIMITED, None),
+    ],
+)
+async def test_without_a_pause_the_reset_of_the_limit_is_one(
+    status: int, headers: dict[str, str], wait: float | None
+) -> None:
+    fault = await fault_of(response(b"{}", status=f"{status} No", headers=headers))
+    assert fault.retry_after == wait
+
+
+@pytest.mark.parametrize(("word", "told"), [("true", True), ("false", False), ("maybe", None)])
+async def test_the_servers_word_on_a_retry_comes_with_its_refusal(word: str, told: bool | None) -> None:
+    fault = await fault_of(response(b"{}", status="500 No", headers={"X-Should-Retry": word}))
+    assert fault.should_retry is told
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
@@ -258,6 +286,26 @@ async def test_a_file_without_a_key_is_an_error_of_the_key_and_nothing_is_sent(t
             await adapter.answer(request())
     assert (caught.value.kind, server.heads) == (FaultKind.AUTH, [])
     assert "OPENAI_API_KEY_FILE" in caught.value.detail
+
+
+REJECTED = b'{"error": {"message": "Failed.", "code": "json_validate_failed", "failed_generation": "{\\"a\\": 1"}}'
+STREAMED = STREAM.partition(b"data: [DONE]")[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "stream"),
+    [
+        (response(REJECTED, status="400 Bad Request"), False),
+        (response(b"event: error\ndata: " + REJECTED + b"\n\n", kind="text/event-stream"), True),
+        (response(STREAMED + b"data: " + REJECTED + b"\n\n", kind="text/event-stream"), True),
+    ],
+    ids=["refusal", "stream", "after text"],
+)
+async def test_an_answer_that_the_server_finds_invalid_comes_with_its_text(reply: bytes, stream: bool) -> None:
+    fault = await fault_of(reply, stream=stream)
+    assert isinstance(fault, InvalidOutput)
+    assert (fault.text, fault.problems, fault.maybe_billed) == ('{"a": 1', "Failed.", False)
+    assert "json_validate_failed" in fault.detail
 
 
 @pytest.mark.parametrize(("status", "maybe_billed"), [(504, True), (524, True), (503, False)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.llm.providers.openai_chat import ChatCompletions
 from app.llm.providers.openai_responses import Responses
 from app.llm.providers.sse import TextCollector
 from app.llm.providers.wire import WireFormat
+from app.llm.server_dialect import FULL, Feature
 from tests.support.doubles import ManualClock
 
 SCHEMA = OutputSchema(name="City", schema={"type": "object"})
@@ -108,6 +110,35 @@ def test_anthropic_bodies() -> None:
     offered = Messages().to_body(request(output=SCHEMA, schema_mode=SchemaMode.FUNCTION))
     assert "tool_choice" not in offered
     assert "tool City" in str(offered["system"])
+
+
+def test_the_tenant_is_named_where_each_vendor_looks_for_it() -> None:
+    assert ChatCompletions().to_body(request(end_user="e1"))["safety_identifier"] == "e1"
+    assert Responses().to_body(request(end_user="e1"))["safety_identifier"] == "e1"
+    assert Messages().to_body(request(end_user="e1"))["metadata"] == {"user_id": "e1"}
+
+
+@pytest.mark.parametrize("wire", FORMATS)
+def test_a_tenant_that_shall_not_be_named_is_not(wire: WireFormat) -> None:
+    assert not {"safety_identifier", "metadata", "user"} & wire.to_body(request()).keys()
+
+
+EVERYTHING = {"thinks": True, "effort": "low", "end_user": "e1", "output": SCHEMA, "stream": True}
+
+
+@pytest.mark.parametrize("wire", FORMATS)
+@pytest.mark.parametrize("mode", [SchemaMode.NATIVE, SchemaMode.FUNCTION])
+def test_a_feature_changes_the_body_exactly_where_the_protocol_has_it(wire: WireFormat, mode: SchemaMode) -> None:
+    """`HopRequests` leaves out those that are not in the table: it changes the request itself."""
+    whole = request(**EVERYTHING, schema_mode=mode)
+    for feature in (Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME):
+        without = replace(whole, dialect=FULL.without(feature))
+        assert (wire.to_body(whole) != wire.to_body(without)) is (feature in wire.features), feature
+
+
+@pytest.mark.parametrize("wire", FORMATS)
+def test_only_features_of_some_protocol_are_missing_in_another(wire: WireFormat) -> None:
+    assert frozenset(Feature) - wire.features <= {Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME}
 
 
 def chat_answer(finish: str = "stop", **message: Any) -> dict[str, Any]:
