@@ -416,16 +416,16 @@ def _told(error: VendorError) -> FaultKind | None:
     return None if told is FaultKind.REFUSED and about_account else told
 
 
-def describe(error: VendorError, *, prompt: Sequence[str], secret: str | None = None) -> str:
+def describe(error: VendorError, *, prompt: Sequence[str], secrets: Sequence[str] = ()) -> str:
     """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`.
 
-    Nothing of it is a quotation from the prompt, or the `secret` that was sent.
+    Nothing of it is a quotation from the prompt, or one of the `secrets` that were sent.
     """
     parts = [str(error.status)] if error.status is not None else []
     parts += [code for code in error.codes if code != str(error.status)]
     if error.param:
-        parts.append(f"param={without_quotes(error.param, prompt, secret=secret)}")
-    shown = without_quotes(error.message, prompt, secret=secret)
+        parts.append(f"param={without_quotes(error.param, prompt, secrets=secrets)}")
+    shown = without_quotes(error.message, prompt, secrets=secrets)
     told = " ".join(parts) + (f': "{shown}"' if shown else "")
     return f"{told} (request {error.request_id})" if error.request_id else told
 

@@ -62,7 +62,8 @@ class HopRequests:
 
     def _tells_end_user(self, hop: Hop, dialect: Dialect) -> bool:
         # The vendors ask for it. Other servers refuse fields that they do not know.
-        return hop.provider not in self._elsewhere and dialect.has(Feature.END_USER)
+        at_vendor = hop.provider not in self._elsewhere and not is_langchain(hop.provider)
+        return at_vendor and dialect.has(Feature.END_USER)
 
     def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
         # Vendors count thinking as output, so it has an allowance beside that of the answer.

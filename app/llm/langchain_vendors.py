@@ -18,7 +18,7 @@ from app.llm.server_dialect import Dialect, Feature
 
 ANY_VENDOR = "langchain"
 # An integration calls functions of every model that can, but each has its own way to ask for a schema.
-LANGCHAIN_DIALECT = Dialect(frozenset({Feature.JSON_SCHEMA, Feature.TOKEN_LIMIT_NAME, Feature.SUMMARY}))
+LANGCHAIN_DIALECT = Dialect(frozenset({Feature.JSON_SCHEMA}))
 
 
 @dataclass(frozen=True)

@@ -133,13 +133,14 @@ def _request_id(top: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     return next((text for text in named if isinstance(text, str) and text), "")[:100]
 
 
-def without_quotes(message: str, prompt: Sequence[str], *, secret: str | None = None) -> str:
+def without_quotes(message: str, prompt: Sequence[str], *, secrets: Sequence[str] = ()) -> str:
     """Shortens a vendor's message to what may be logged: no secret, and nothing that it quotes from the prompt.
 
-    `secret` is the key that was sent, which some servers repeat.
+    `secrets` are the keys that were sent, which some servers repeat.
     """
-    known = message.replace(secret, MASK) if secret else message
-    text = " ".join(redact(_unescape(known)).split())[:READ_CHARACTERS]
+    for secret in secrets:
+        message = message.replace(secret, MASK)
+    text = " ".join(redact(_unescape(message)).split())[:READ_CHARACTERS]
     spaced = [" ".join(part.split()) for part in prompt]
     hidden = _quoted_words(text, spaced) | _quoted_characters(text, spaced)
     shown = "".join(

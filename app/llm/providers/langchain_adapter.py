@@ -30,6 +30,10 @@ from app.llm.vendor_error import VendorError
 BuildModel = Callable[..., BaseChatModel]
 # Integrations name the limit of an answer differently, and some have no such field.
 _LIMIT_FIELDS = ("max_tokens", "max_output_tokens", "num_predict")
+# An integration may translate more, but only these are its caller's words.
+_FEATURES = frozenset(
+    {Feature.STREAMING, Feature.STREAM_OPTIONS, Feature.SYSTEM_ROLE, Feature.FUNCTION, Feature.EFFORT}
+)
 # The asynchronous clients, as the integrations of OpenAI, Azure and Anthropic name them.
 _CLIENT_FIELDS = ("root_async_client", "_async_client")
 # For these, 0 retries means as many as the client likes, and 1 attempt means none.
@@ -56,15 +60,17 @@ class LangChainAdapter:
         self._models: dict[str, BaseChatModel] = {}
         self._building = asyncio.Lock()
 
+    def features(self, model: str) -> frozenset[Feature]:  # noqa: ARG002 the protocol's
+        return _FEATURES
+
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         model = await self._model(request.model)
-        prompt = [message.content for message in request.messages]
         try:
             return require_usable(await self._ask(model, request))
         except ProviderFault:
             raise
         except Exception as error:  # noqa: BLE001  the vendors' clients have no common base class
-            raise to_fault(error, prompt=prompt, secrets=_secrets(model)) from None
+            raise to_fault(error, request, secrets=_secrets(model)) from None
 
     async def aclose(self) -> None:
         """Closes the clients that can be closed: LangChain has no way to do it for all of its integrations."""

@@ -7,40 +7,27 @@ response, as attributes of a few names, on the error itself or on the one that c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
-from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
-from app.llm.retry import parse_retry_after
-from app.llm.vendor_error import VendorError, read_error
-from app.telemetry.logs import MASK
+from app.llm.faults import FaultKind, ProviderFault
+from app.llm.providers.adapter import ProviderRequest
+from app.llm.providers.refusals import refusal_fault
+from app.llm.vendor_error import read_error
 
 _DEEPEST_CAUSE = 8
 _NO_CREDENTIAL = ("Credential", "TokenRetrieval", "SSOToken", "UnauthorizedSSO")
 _STATUSES = range(400, 600)
 
 
-def to_fault(error: Exception, *, prompt: Sequence[str], secrets: Sequence[str]) -> ProviderFault:
-    """Classifies an error of a call. Of its text nothing is kept that quotes the prompt or holds one of the secrets."""
+def to_fault(error: Exception, request: ProviderRequest, *, secrets: Sequence[str]) -> ProviderFault:
+    """Classifies an error of a call. Its text is shown as that of any refusal, or not at all."""
     for cause in _causes(error):
         status = _status_of(cause)
         if status is not None:
-            return _refused(cause, status, prompt=prompt, secrets=secrets)
+            headers = _headers_of(cause)
+            told = read_error(_body_of(cause), status=status, headers=headers)
+            return refusal_fault(told, headers, request, secrets=secrets)
     return _broken(error)
-
-
-def _refused(error: BaseException, status: int, *, prompt: Sequence[str], secrets: Sequence[str]) -> ProviderFault:
-    headers = _headers_of(error)
-    told = read_error(_body_of(error), status=status, headers=headers)
-    shown = describe(_without(told, secrets), prompt=prompt)
-    return ProviderFault(
-        classify(told),
-        shown,
-        retry_after=parse_retry_after(headers, now=datetime.now(UTC)),
-        maybe_billed=status in MAYBE_BILLED_STATUSES,
-        refusal=told,
-    )
 
 
 def _broken(error: Exception) -> ProviderFault:
@@ -102,10 +89,3 @@ def _body_of(error: BaseException) -> object:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _without(told: VendorError, secrets: Sequence[str]) -> VendorError:
-    message = told.message
-    for secret in secrets:
-        message = message.replace(secret, MASK)
-    return replace(told, message=message)

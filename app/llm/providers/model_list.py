@@ -39,7 +39,8 @@ def _refusal(response: httpx.Response, connection: Connection) -> ProviderFault:
         body = None
     error = read_error(body, status=status, headers=response.headers)
     kind = FaultKind.WRONG_ENDPOINT if status < 400 else classify(error)
-    said = describe(error, prompt=(), secret=connection.key.current()) or str(status)
+    key = connection.key.current()
+    said = describe(error, prompt=(), secrets=(key,) if key else ()) or str(status)
     if kind is FaultKind.WRONG_ENDPOINT:
         said = f"{said} (is {connection.address_variable} right?)"
     return ProviderFault(kind, said)

@@ -281,7 +281,7 @@ class AwsError(Exception):
         (AwsError(429, "ThrottlingException", "Too many tokens"), FaultKind.RATE_LIMITED),
         (AwsError(403, "AccessDeniedException", "You don't have access to the model"), FaultKind.AUTH),
         (AwsError(400, "ValidationException", "Input is too long for requested model."), FaultKind.CONTEXT_OVERFLOW),
-        (AwsError(424, "ModelErrorException", "The model failed"), FaultKind.BAD_REQUEST),
+        (AwsError(424, "ModelErrorException", "The model failed"), FaultKind.SERVER),
         (type("NoCredentialsError", (Exception,), {})("Unable to locate credentials"), FaultKind.AUTH),
         (type("ReadTimeoutError", (Exception,), {})(), FaultKind.TIMEOUT),
         (type("ConnectTimeout", (Exception,), {})(), FaultKind.UNREACHABLE),
