@@ -133,6 +133,20 @@ def _request_id(top: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     return next((text for text in named if isinstance(text, str) and text), "")[:100]
 
 
+def describe(error: VendorError, *, prompt: Sequence[str], secrets: Sequence[str] = ()) -> str:
+    """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`.
+
+    Nothing of it is a quotation from the prompt, or one of the `secrets` that were sent.
+    """
+    parts = [str(error.status)] if error.status is not None else []
+    parts += [code for code in error.codes if code != str(error.status)]
+    if error.param:
+        parts.append(f"param={without_quotes(error.param, prompt, secrets=secrets)}")
+    shown = without_quotes(error.message, prompt, secrets=secrets)
+    told = " ".join(parts) + (f': "{shown}"' if shown else "")
+    return f"{told} (request {error.request_id})" if error.request_id else told
+
+
 def without_quotes(message: str, prompt: Sequence[str], *, secrets: Sequence[str] = ()) -> str:
     """Shortens a vendor's message to what may be logged: no secret, and nothing that it quotes from the prompt.
 

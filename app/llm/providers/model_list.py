@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 
-from app.llm.faults import FaultKind, ProviderFault, classify, describe
+from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.endpoints import Connection
-from app.llm.vendor_error import read_error
+from app.llm.refusal_kinds import classify
+from app.llm.vendor_error import describe, read_error
 
 
 async def read_models(connection: Connection, *, client: httpx.AsyncClient) -> Mapping[str, datetime | None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
+from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.adapter import ProviderRequest
 from app.llm.providers.wire import rejected_output
+from app.llm.refusal_kinds import MAYBE_BILLED_STATUSES, classify
 from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
-from app.llm.vendor_error import VendorError
+from app.llm.vendor_error import VendorError, describe
 
 
 def refusal_fault(

@@ -22,12 +22,13 @@ from app.errors import (
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault, classify
+from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ChatMessage, Completion
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import Finish, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import FULL, Feature
 from app.llm.vendor_error import VendorError
 from app.settings import LLMSettings
