@@ -91,6 +91,11 @@ def build_chains(
     return chains
 
 
+def setting_of(role: ModelRole) -> str:
+    """Returns the variable that names the chain of the role."""
+    return str(LLMSettings.model_fields[_FIELDS[role]].validation_alias)
+
+
 def names_langchain(llm: LLMSettings) -> bool:
     """Checks whether any chain names a model that is asked through LangChain."""
     specs = ",".join(getattr(llm, field) for field in (*_FIELDS.values(), "fallback_model"))

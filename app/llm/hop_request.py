@@ -52,7 +52,7 @@ class HopRequests:
             thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
             end_user=request.end_user if self._tells_end_user(hop, dialect) else "",
-            silence_seconds=self._patience(hop, thinks=thinks, earlier_runs=earlier_runs),
+            silence_seconds=self.patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
     def thinks(self, hop: Hop) -> bool:
@@ -70,7 +70,7 @@ class HopRequests:
         limit = request.max_tokens + (self._settings.thinking_tokens if thinks else 0)
         return limit if dialect.max_output_tokens is None else min(limit, dialect.max_output_tokens)
 
-    def _patience(self, hop: Hop, *, thinks: bool, earlier_runs: int) -> float:
+    def patience(self, hop: Hop, *, thinks: bool, earlier_runs: int = 0) -> float:
         """Computes the longest silence in seconds. In each later run of a task a slow model gets twice as long."""
         settings = self._settings
         patient = thinks or hop.provider in self._elsewhere or is_langchain(hop.provider)

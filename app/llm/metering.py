@@ -21,7 +21,7 @@ from app.domain.usage import NO_USAGE, AttemptStatus, ModelAttempt, Usage
 from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import CallScope, ToolCall
-from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.pricing import KnownRate, PriceTable, TokenCounts
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.llm.token_estimate import estimate_tokens
 from app.ports import Clock
@@ -142,6 +142,10 @@ class Meter:
             started_at=self._clock.now(),
         )
         return self._record(done, scope, attempts)
+
+    def rate(self, hop: Hop) -> KnownRate | None:
+        """Finds the price of a million tokens now; None if it is unknown."""
+        return self._prices.rate(hop.provider, hop.model, at=self._clock.now())
 
     def _bound(self, hop: Hop, tokens: TokenCounts) -> Usage:
         cost = self._prices.highest_cost(hop.provider, hop.model, tokens, at=self._clock.now())

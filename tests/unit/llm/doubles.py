@@ -17,17 +17,19 @@ from app.errors import BudgetExceeded
 from app.llm.chain_call import CallParts
 from app.llm.dialect_book import DialectBook
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.gateway import LLMGateway
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
-from app.llm.provider_table import Provider
+from app.llm.provider_table import Provider, asked_elsewhere
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.llm.server_dialect import Feature
 from app.outbound.breaker import CircuitBreaker
-from app.settings import LLMSettings
+from app.settings import AgentSettings, LLMSettings
 from app.telemetry.metrics import WorkerMetrics
+from app.telemetry.tracing import Tracing
 from tests.support.doubles import ManualClock
 
 TOKENS = TokenCounts(input=10, output=5)
@@ -123,6 +125,20 @@ class RateLimitedAdapter(ScriptedAdapter):
         self._free_at = max(self._free_at, now) + 60 / self.per_minute
         await self.time.sleep(self.latency)
         return answer()
+
+
+class MemoryRedis:
+    """The two commands that the dialect book uses, over a dictionary."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str] = {}
+
+    async def mget(self, names: list[str]) -> list[str | None]:
+        return [self.stored.get(name) for name in names]
+
+    async def set(self, name: str, value: str, *, ex: int) -> None:
+        assert ex > 0
+        self.stored[name] = value
 
 
 @dataclass
@@ -244,6 +260,21 @@ class Bench:
             meter=Meter(prices=PriceTable(), metrics=self.metrics.outbound, clock=self.clock),
             metrics=self.metrics.outbound,
             rng=random.Random(1),
+            sleep=self.sleep,
+        )
+
+    def gateway(self, source: MemoryAdapters, *, agents: AgentSettings, tracing: Tracing) -> LLMGateway:
+        return LLMGateway(
+            self.settings,
+            agents,
+            adapters=source,
+            breaker=self.breaker,
+            dialects=self.dialects,
+            limits=self.limits,
+            prices=PriceTable(elsewhere=asked_elsewhere(self.settings)),
+            metrics=self.metrics.outbound,
+            tracing=tracing,
+            clock=self.clock,
             sleep=self.sleep,
         )
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ConfigurationError
-from app.llm.chains import Hop, build_chains, names_langchain, parse_chain, to_hop
+from app.llm.chains import Hop, build_chains, names_langchain, parse_chain, setting_of, to_hop
 from app.llm.interface import ModelRole
 from app.llm.provider_table import Provider
 from app.settings import AgentSettings, LLMSettings
@@ -93,6 +93,11 @@ def test_with_two_providers_or_at_the_vendors_own_address_names_decide() -> None
         names(at_home(peer_model="my-model"), ModelRole.PEER, BOTH)
     with pytest.raises(ConfigurationError, match="my-model"):
         names(LLMSettings(peer_model="my-model"), ModelRole.PEER)
+
+
+@pytest.mark.parametrize(("role", "variable"), [("peer", "LLM_PEER_MODEL"), ("primary", "AGENT_PRIMARY_MODEL")])
+def test_the_setting_of_a_role_is_the_variable_that_a_person_sets(role: str, variable: str) -> None:
+    assert setting_of(ModelRole(role)) == variable
 
 
 def test_an_empty_fallback_means_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,8 @@ from app.llm import spans
 from app.llm.chains import Hop
 from app.llm.end_user import opaque_name
 from app.llm.faults import FaultKind, ProviderFault
-from app.llm.gateway import LLMGateway, build_gateway
+from app.llm.gateway import build_gateway
 from app.llm.interface import ChatMessage, ModelRole, ToolSpec
-from app.llm.pricing import PriceTable
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
@@ -73,19 +72,7 @@ class Made:
         self.adapter = adapter
         self.tracing = RecordedTracing()
         self.source = MemoryAdapters(self.bench.adapters)
-        self.gateway = LLMGateway(
-            settings,
-            agents,
-            adapters=self.source,
-            breaker=self.bench.breaker,
-            dialects=self.bench.dialects,
-            limits=self.bench.limits,
-            prices=PriceTable(),
-            metrics=self.bench.metrics.outbound,
-            tracing=self.tracing,
-            clock=self.bench.clock,
-            sleep=self.bench.sleep,
-        )
+        self.gateway = self.bench.gateway(self.source, agents=agents, tracing=self.tracing)
         self.llm = self.gateway.bind(self.bench.scope())
 
     def span(self) -> dict[str, Any]:
