@@ -9,7 +9,15 @@ import pytest
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.pricing import TokenCounts
-from app.llm.providers.adapter import Finish, OutputSchema, ProviderAnswer, ProviderRequest, SchemaMode, require_usable
+from app.llm.providers.adapter import (
+    Finish,
+    OutputSchema,
+    ProviderAnswer,
+    ProviderRequest,
+    SchemaMode,
+    ask_for_a_call,
+    require_usable,
+)
 from app.llm.providers.anthropic_messages import Messages
 from app.llm.providers.openai_chat import ChatCompletions
 from app.llm.providers.openai_responses import Responses
@@ -108,6 +116,18 @@ def test_anthropic_bodies() -> None:
     offered = Messages().to_body(request(output=SCHEMA, schema_mode=SchemaMode.FUNCTION))
     assert "tool_choice" not in offered
     assert "tool City" in str(offered["system"])
+
+
+@pytest.mark.parametrize("wire", FORMATS)
+def test_a_tool_may_be_called_or_must_be(wire: WireFormat) -> None:
+    free, forced = wire.to_body(request(tools=[TOOL])), wire.to_body(request(tools=[TOOL], must_call_tool=True))
+    assert free["tools"] == forced["tools"]
+    assert "tool_choice" not in free
+    if isinstance(wire, Messages):
+        assert "tool_choice" not in forced
+        assert forced["system"] == f"Be short.\n\n{ask_for_a_call([TOOL])}"
+    else:
+        assert forced["tool_choice"] == "required"
 
 
 def chat_answer(finish: str = "stop", **message: Any) -> dict[str, Any]:
