@@ -4,7 +4,7 @@ A node is a plain async function `(state, runtime) -> partial state`. `journaled
 journal has under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
 State therefore holds JSON values only, and never a rendered prompt, a model's name or anything that another worker
 would see differently. An exception of a node reaches the caller of the graph unchanged. `run_step` does the same for
-work that is no node.
+work that is no node, such as a call of the chat model that agents written with LangChain use.
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.typing import StateT
-from pydantic import BaseModel
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.message import Message
 from app.domain.task import Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
 from app.errors import TaskFailure
-from app.llm.interface import BoundLLM, Completion
+from app.llm.interface import BoundLLM, Completion, ModelRole
 from app.ports import Clock
 from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchTool
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 # Supersteps of one run of a graph; the longest built-in graph has four. It ends a graph whose edges form a loop.
 RECURSION_LIMIT = 32
@@ -92,6 +96,19 @@ class AgentContext:
     def for_agent(self, card: AgentCard, llm: BoundLLM) -> AgentContext:
         """Copies the context for another agent of the same run: the router is followed by the agent that it chose."""
         return replace(self, agent_name=card.name, workflow_type=card.agent_type, llm=llm)
+
+    def chat_model(self, role: ModelRole) -> BaseChatModel:
+        """Returns a LangChain chat model on the gateway, for this run only; each of its calls is a step."""
+        # Imported on first use: most workers have no agent that is written with LangChain.
+        from app.agents.chat_model import GatewayChatModel
+
+        return GatewayChatModel(self, role=role)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # LangChain builds a schema for the parameters of a tool, and so for its `ToolRuntime[AgentContext]`. pydantic
+        # has no schema for the protocols among our fields.
+        return core_schema.is_instance_schema(cls)
 
 
 class Agent(Protocol):
