@@ -170,10 +170,11 @@ class GatewayLLM:
         return await self._run(PlainPlan[BaseModel](self._request(messages, role, on_text=on_text)), role=role)
 
     async def with_tools(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec], must_call: bool = False
     ) -> Completion[BaseModel]:
         """Asks for one turn of a tool loop."""
-        return await self._run(PlainPlan[BaseModel](self._request(messages, role, tools=tools)), role=role)
+        request = replace(self._request(messages, role, tools=tools), must_call_tool=must_call)
+        return await self._run(PlainPlan[BaseModel](request), role=role)
 
     def _request(
         self,

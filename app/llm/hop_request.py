@@ -11,7 +11,7 @@ from app.llm.chains import Hop
 from app.llm.interface import ChatMessage
 from app.llm.langchain_vendors import LANGCHAIN_DIALECT, is_langchain
 from app.llm.provider_table import Provider
-from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import ProviderRequest, SchemaMode, ask_for_a_call
 from app.llm.server_dialect import Dialect, Feature
 from app.settings import LLMSettings
 
@@ -40,13 +40,15 @@ class HopRequests:
         if is_langchain(hop.provider):
             dialect = dialect.joined(LANGCHAIN_DIALECT)
         mode = _usable_mode(request, dialect)
+        forces = request.must_call_tool and dialect.has(Feature.TOOL_CHOICE)
         return replace(
             request,
             model=hop.model,
             headers=headers,
             dialect=dialect,
             schema_mode=mode,
-            messages=_in_dialect(request.messages, dialect, request.output if mode is SchemaMode.PROMPT else None),
+            messages=_in_dialect(request.messages, dialect, _words(request, mode, forces=forces)),
+            must_call_tool=forces,
             max_tokens=self._limit(request, dialect, thinks=thinks),
             stream=request.stream and dialect.has(Feature.STREAMING),
             thinks=thinks,
@@ -87,13 +89,16 @@ def _usable_mode(request: ProviderRequest, dialect: Dialect) -> SchemaMode:
     return mode
 
 
-def _in_dialect(
-    messages: Sequence[ChatMessage], dialect: Dialect, in_words: OutputSchema | None
-) -> Sequence[ChatMessage]:
-    if in_words is not None:
-        schema = json.dumps(in_words.schema, ensure_ascii=False)
-        messages = (*messages, ChatMessage("system", _IN_WORDS.format(schema=schema)))
-        messages = _system_first(messages)
+def _words(request: ProviderRequest, mode: SchemaMode, *, forces: bool) -> str:
+    """Words that part of the request which the server does not take otherwise; empty if there is none."""
+    if request.output is not None and mode is SchemaMode.PROMPT:
+        return _IN_WORDS.format(schema=json.dumps(request.output.schema, ensure_ascii=False))
+    return ask_for_a_call(request.tools) if request.must_call_tool and not forces else ""
+
+
+def _in_dialect(messages: Sequence[ChatMessage], dialect: Dialect, in_words: str) -> Sequence[ChatMessage]:
+    if in_words:
+        messages = _system_first((*messages, ChatMessage("system", in_words)))
     return messages if dialect.has(Feature.SYSTEM_ROLE) else _without_system(messages)
 
 

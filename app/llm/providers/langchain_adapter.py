@@ -32,7 +32,14 @@ BuildModel = Callable[..., BaseChatModel]
 _LIMIT_FIELDS = ("max_tokens", "max_output_tokens", "num_predict")
 # An integration may translate more, but only these are its caller's words.
 _FEATURES = frozenset(
-    {Feature.STREAMING, Feature.STREAM_OPTIONS, Feature.SYSTEM_ROLE, Feature.FUNCTION, Feature.EFFORT}
+    {
+        Feature.STREAMING,
+        Feature.STREAM_OPTIONS,
+        Feature.SYSTEM_ROLE,
+        Feature.FUNCTION,
+        Feature.TOOL_CHOICE,
+        Feature.EFFORT,
+    }
 )
 # The asynchronous clients, as the integrations of OpenAI, Azure and Anthropic name them.
 _CLIENT_FIELDS = ("root_async_client", "_async_client")
@@ -174,9 +181,11 @@ def _offer_functions(model: BaseChatModel, request: ProviderRequest) -> Runnable
     functions = to_functions(request)
     if not functions:
         return model
-    forced = {"tool_choice": "any"} if request.output is not None else {}
+    must_call = request.must_call_tool and request.dialect.has(Feature.TOOL_CHOICE)
     try:
-        return model.bind_tools(functions, **forced)
+        if must_call or request.output is not None:
+            return model.bind_tools(functions, tool_choice="any")
+        return model.bind_tools(functions)
     except (NotImplementedError, TypeError, ValueError) as error:
         # The model cannot be forced to call a function, or cannot call any: the next way is to ask in words.
         told = VendorError(status=501, param="tool_choice", message=type(error).__name__)
