@@ -1,4 +1,4 @@
-"""What the clients behind LangChain's integrations raise, read as a `ProviderFault`.
+"""The errors of the clients behind LangChain's integrations, read as a `ProviderFault`.
 
 Their classes have no common base, but they are alike: nearly all of them carry the status and the body of the
 response, as attributes of a few names, on the error itself or on the one that caused it.

@@ -145,15 +145,15 @@ class MemoryRedis:
 class MemoryAdapters:
     """Adapters that exist already, in place of `ProviderAdapters`."""
 
-    adapters: dict[Provider, ScriptedAdapter]
+    adapters: Mapping[Provider, ScriptedAdapter]
     closed: bool = False
     listed: dict[Provider, Mapping[str, datetime | None] | ProviderFault] = field(default_factory=dict)
 
     def usable(self) -> frozenset[Provider]:
         return frozenset(self.adapters)
 
-    async def adapter(self, provider: Provider) -> ScriptedAdapter:
-        return self.adapters[provider]
+    async def adapter(self, provider: str) -> ScriptedAdapter:
+        return self.adapters[Provider(provider)]
 
     async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
         listed = self.listed[provider]
@@ -174,10 +174,10 @@ class FullLimits(ProviderLimits):
         self._left = after
 
     @asynccontextmanager
-    async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
+    async def permit(self, provider: str, *, remaining_seconds: float) -> AsyncIterator[None]:
         self._left -= 1
         if provider in self._full and self._left < 0:
-            raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=2.0)
+            raise ProviderFault(FaultKind.LIMITED, provider, retry_after=2.0)
         yield
 
 

@@ -24,7 +24,7 @@ from app.llm.langchain_vendors import LANGCHAIN_DIALECT, price_list, require_ins
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, OutputSchema, ProviderRequest, SchemaMode
 from app.llm.providers.langchain_adapter import LangChainAdapter
-from app.llm.server_dialect import FULL, Feature, refused_feature
+from app.llm.server_dialect import FULL, Dialect, Feature, refused_feature
 from app.settings import LLMSettings
 
 QUESTION = "Name the capital of Norway."
@@ -89,8 +89,8 @@ def adapter_of(*pieces: Piece | AIMessage, kind: type[FakeChatModel] = FakeChatM
 
 def request(**fields: Any) -> ProviderRequest:
     messages = (ChatMessage("system", "You are brief."), ChatMessage("user", QUESTION))
-    values = {"model": "m", "messages": messages, "max_tokens": 100, "dialect": LANGCHAIN_DIALECT} | fields
-    return ProviderRequest(**values)
+    given: dict[str, Any] = {"max_tokens": 100, "dialect": LANGCHAIN_DIALECT, "messages": messages} | fields
+    return ProviderRequest(**{"model": "m"} | given)
 
 
 def chunk(text: str = "", **fields: Any) -> AIMessageChunk:
@@ -197,6 +197,15 @@ async def test_a_schema_is_asked_for_as_a_function() -> None:
     assert answer.text == '{"city": "Oslo"}'
     assert [tool["function"]["name"] for tool in asked[1]["tools"]] == ["Place"]
     assert asked[1]["tool_choice"] == "any"
+
+
+@pytest.mark.parametrize(("dialect", "forced"), [(FULL, True), (FULL.without(Feature.TOOL_CHOICE), False)])
+async def test_a_call_that_must_be_made_is_forced_unless_that_was_refused(dialect: Dialect, forced: bool) -> None:
+    model = FakeChatModel(pieces=[call_piece(index=0, id="c", name="web_search", args="{}"), end()])
+    wanted = request(tools=(SEARCH,), must_call_tool=True, dialect=dialect)
+    await LangChainAdapter("azure", build=lambda *_, **__: model).answer(wanted)
+    (asked,) = model._asked
+    assert ("tool_choice" in asked[1]) is forced
 
 
 async def test_a_model_without_functions_is_asked_in_words_next() -> None:
