@@ -91,7 +91,16 @@ def _asked_for(sizes: Counter[str], asked: AskedLanguages, *, untagged: bool) ->
         return target
     # A program's language before others; of several the one that the task names first.
     wanted = sorted((name for name in asked.wanted if name in sizes), key=KINDS.__getitem__)
-    return wanted[0] if wanted else None
+    if wanted:
+        return wanted[0]
+    programs = _programs(sizes)
+    # A program that the task does not name makes or reads what the target is: "How do I convert a list to CSV?"
+    if target in sizes and programs <= asked.named:
+        return target
+    if untagged and not programs and target is not None:
+        return target
+    unused = _programs(asked.wanted)
+    return next(iter(unused)) if untagged and len(unused) == 1 and programs <= asked.named else None
 
 
 def _only_one_asked(asked: AskedLanguages, *, is_all_code: bool) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -65,7 +65,7 @@ class Choice(BaseModel):
         }
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     """Checks whether the value can be a share or a percentage."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ COALESCE_SECONDS = 0.1
 # The longest answers take some hundred kilobytes; without a limit a broken server could fill the memory.
 MAX_EVENT_BYTES = 8_000_000
 _END_MARK = b"[DONE]"  # of OpenAI's protocol
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class EventReader:
@@ -27,7 +29,9 @@ class EventReader:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._data = b""
+        self._data: list[bytes] = []  # the lines of an event that is not complete
+        self._size = 0
+        self._depth = 0
         self._name = b""
         self._begun = False
         self.ended = False
@@ -49,7 +53,7 @@ class EventReader:
             body = body.removesuffix(half).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = body.split(b"\n")
         self._rest = rest + half
-        if len(self._rest) + len(self._data) > MAX_EVENT_BYTES:
+        if len(self._rest) + self._size > MAX_EVENT_BYTES:
             raise ValueError("an event is too long")
         for line in lines:
             event = self._read_line(line)
@@ -80,15 +84,33 @@ class EventReader:
         if data == _END_MARK:
             self.ended = True
             return None
-        whole = self._data + b"\n" + data if self._data else data
-        try:
-            event = json.loads(whole)
-        except ValueError:
-            self._data = whole  # perhaps it goes on in the next line
+        event = self._parse(data)
+        if event is None:
             return None
-        self._data = b""
-        event = to_object(event)
         return {"type": "error", "error": event} if self._name == b"error" and "error" not in event else event
+
+    def _parse(self, data: bytes) -> dict[str, Any] | None:
+        """Parses the event if this line completes it. Returns None if it may go on in the next line."""
+        if not self._data:
+            try:
+                return to_object(json.loads(data))
+            except json.JSONDecodeError:
+                pass
+        # Only once all brackets are closed, because parsing from the start with each line would take quadratic time.
+        self._data.append(data)
+        self._size += len(data)
+        self._depth += _open_brackets(data)
+        if self._depth > 0:
+            return None
+        whole = b"\n".join(self._data)
+        self._data, self._size, self._depth = [], 0, 0
+        return to_object(json.loads(whole)) if whole.strip() else None
+
+
+def _open_brackets(line: bytes) -> int:
+    """Counts the brackets that a line of JSON opens and does not close; a string cannot go on in the next line."""
+    plain = _STRING.sub(b"", line)
+    return plain.count(b"{") + plain.count(b"[") - plain.count(b"}") - plain.count(b"]")
 
 
 def _read_bare(line: bytes) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from app.simulator.answers.reading import (
 )
 from app.simulator.answers.schema import Filler
 from app.simulator.answers.short_answers import answer_shortly
-from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse
+from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse, Turn
 from app.simulator.scripted_faults import Effect
 
 NO_DEMANDS = Demands()
@@ -31,11 +31,14 @@ _REFUSAL = "I'm sorry, but I can't help with that."
 _CODE_ROLE = re.compile(r"software engineer|programmer|generate, explain|code agent|codeagent", re.I)
 _WRITER_ROLE = re.compile(r"\bwriter\b|article|long-form|content agent|contentagent|researcher", re.I)
 _ANY_TOOL_WANTED = re.compile(r"\bcall(?:ing)? one of (?:the|these) tools\b", re.I)
+# A request to go on with an answer that was cut off.
+_GO_ON = re.compile(r"\banswer was (?:cut off|truncated)\b", re.I)
 _SUMMARY_ROLE = re.compile(r"^.{0,200}\bsummar", re.I | re.S)
 
 
 def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) -> Answer:
     """Answers the prompt, deterministically in all arguments; the ids of tool calls come from `seed`."""
+    prompt, written = _before_the_cut(prompt)
     if Effect.EMPTY in effects:
         return Answer("")
     if Effect.REFUSAL in effects:
@@ -50,7 +53,15 @@ def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) ->
         text = obey_in_text(write_text(prompt), demands, system=prompt.system)
         if Effect.VERBOSE in effects:
             return Answer(text.ljust(VERBOSE_CHARACTERS, "."))
-    return _limited(Answer(text), prompt.max_tokens, cut=Effect.LENGTH in effects)
+    return _limited(Answer(text.removeprefix(written)), prompt.max_tokens, cut=Effect.LENGTH in effects)
+
+
+def _before_the_cut(prompt: Prompt) -> tuple[Prompt, str]:
+    """Returns the prompt without the request to go on with an answer, and what is written of that answer."""
+    *_, answer, request = (Turn("system", ""), Turn("system", ""), *prompt.turns)
+    if (answer.role, request.role) != ("assistant", "user") or not _GO_ON.search(request.text):
+        return prompt, ""
+    return replace(prompt, turns=prompt.turns[:-2]), answer.text
 
 
 def write_text(prompt: Prompt) -> str:

@@ -110,7 +110,13 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
     made: list[LLMGateway] = []
 
     def build(
-        models: str, *, fallback: str = "", key_file: Path | None = None, tries: int = 2, timeout: float = 10.0
+        models: str,
+        *,
+        fallback: str = "",
+        key_file: Path | None = None,
+        tries: int = 2,
+        timeout: float = 10.0,
+        **others: int,
     ) -> Asked:
         settings = LLMSettings(
             peer_model=models,
@@ -125,7 +131,7 @@ async def ask(simulator: str) -> AsyncIterator[Ask]:
             anthropic_api_key=SecretStr("sk-ant-test"),
             http_max_retries=tries,
             http_base_backoff_seconds=0.05,
-        ).model_copy(update={"silence_seconds": timeout})  # shorter than anybody may set it
+        ).model_copy(update={"silence_seconds": timeout, **others})  # shorter than anybody may set it
         asked = build_asked(settings)
         made.append(asked.gateway)
         return asked

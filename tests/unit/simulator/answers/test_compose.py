@@ -167,6 +167,23 @@ def test_max_tokens_cut_the_answer() -> None:
     assert (given.finish, given.output_tokens) == (Finish.LENGTH, 50)
 
 
+def test_an_answer_that_was_cut_off_goes_on_where_it_ends() -> None:
+    whole = answer(WRITER, ARTICLE).text
+    given = compose_answer(Prompt("m", (WRITER, ARTICLE), max_tokens=200), frozenset(), seed="0")
+    text, calls = given.text, 1
+    while given.finish is Finish.LENGTH:
+        asked = (Turn("assistant", text), Turn("user", "Your answer was cut off. Go on where it ends."))
+        given = compose_answer(Prompt("m", (WRITER, ARTICLE, *asked), max_tokens=200), frozenset(), seed="0")
+        text, calls = text + given.text, calls + 1
+    assert (text, calls) == (whole, -(-len(whole) // 800))
+
+
+def test_a_request_to_continue_is_no_answer_that_was_cut_off() -> None:
+    first = answer(WRITER, ARTICLE).text
+    more = answer(WRITER, ARTICLE, Turn("assistant", first), Turn("user", "Continue the article where it ends."))
+    assert len(more.text) > 100
+
+
 def test_a_verbose_model_heeds_no_limit() -> None:
     given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset({Effect.VERBOSE}), seed="0")
     assert (given.finish, len(given.text)) == (Finish.STOP, VERBOSE_CHARACTERS)
