@@ -30,6 +30,9 @@ from app.telemetry.metrics import OutboundMetrics
 # The shortest answer that is worth paying for if a budget has less left than an answer may take: two paragraphs, a
 # small function, a router's choice.
 USEFUL_OUTPUT_TOKENS = 256
+# Before these a model that thinks has to think, which counts as output. Anthropic accepts no smaller budget of thinking
+# than this; with less, the answer would be paid for and hold no word.
+USEFUL_THINKING_TOKENS = 1_024
 # English takes four to five bytes a token in the count of every provider; three leave a margin for other texts.
 _BYTES_PER_TOKEN = 3
 # For the frame of each message and of the request, which is part of no text: at most, and about.
@@ -43,6 +46,12 @@ def input_tokens_bound(request: ProviderRequest) -> int:
     size = sum(len(text.encode(errors="replace")) for text in _texts(request))
     fixed = _TOKENS_PER_REQUEST + _TOKENS_PER_MESSAGE * len(request.messages)
     return math.ceil(size / _BYTES_PER_TOKEN) + fixed
+
+
+def useful_output_tokens(request: ProviderRequest) -> int:
+    """Returns the least output tokens, thinking included, with which the request may get a useful answer."""
+    thinks = request.thinks and request.effort != "none"
+    return USEFUL_OUTPUT_TOKENS + (USEFUL_THINKING_TOKENS if thinks else 0)
 
 
 def estimate_input_tokens(request: ProviderRequest) -> int:
@@ -99,7 +108,7 @@ class Meter:
         of the shortest useful one.
         """
         tokens = input_tokens_bound(request)
-        lengths = range(min(USEFUL_OUTPUT_TOKENS, request.max_tokens), request.max_tokens + 1)
+        lengths = range(min(useful_output_tokens(request), request.max_tokens), request.max_tokens + 1)
 
         def bound(length: int) -> Usage:
             return self._bound(hop, TokenCounts(tokens, length))

@@ -21,7 +21,7 @@ COALESCE_SECONDS = 0.1
 # The longest answers take some hundred kilobytes; without a limit a broken server could fill the memory.
 MAX_EVENT_BYTES = 8_000_000
 _END_MARK = b"[DONE]"  # of OpenAI's protocol
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
 class EventReader:
@@ -29,8 +29,9 @@ class EventReader:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._held: list[bytes] = []  # pieces of the same line, after the rest
         self._data: list[bytes] = []  # the lines of an event that is not complete
-        self._size = 0
+        self._size = 0  # of both
         self._depth = 0
         self._name = b""
         self._begun = False
@@ -39,7 +40,10 @@ class EventReader:
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         """Parses the events that end in this piece. Raises ValueError for one that is not a JSON object."""
         # An event may be cut anywhere, also inside a character: the rest stays in bytes until its line is complete.
-        body = self._rest + piece
+        if self._begun and b"\n" not in piece and b"\r" not in piece and not self._rest.endswith(b"\r"):
+            self._hold(piece)
+            return
+        body = self._take_held() + piece
         if not self._begun:
             if codecs.BOM_UTF8.startswith(body):
                 self._rest = body
@@ -53,8 +57,7 @@ class EventReader:
             body = body.removesuffix(half).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = body.split(b"\n")
         self._rest = rest + half
-        if len(self._rest) + self._size > MAX_EVENT_BYTES:
-            raise ValueError("an event is too long")
+        self._require_short()
         for line in lines:
             event = self._read_line(line)
             if event is not None:
@@ -62,10 +65,26 @@ class EventReader:
 
     def finish(self) -> Iterator[dict[str, Any]]:
         """Parses what is left when the body ends: the last line need not be complete."""
-        for line in (*self._rest.split(b"\r"), b""):
+        for line in (*self._take_held().split(b"\r"), b""):
             event = self._read_line(line)
             if event is not None:
                 yield event
+
+    def _hold(self, piece: bytes) -> None:
+        """Keeps a piece without an end of a line; joining the line anew with each piece would take quadratic time."""
+        self._held.append(piece)
+        self._size += len(piece)
+        self._require_short()
+
+    def _take_held(self) -> bytes:
+        self._size -= sum(map(len, self._held))
+        begun = b"".join([self._rest, *self._held])
+        self._held.clear()
+        return begun
+
+    def _require_short(self) -> None:
+        if len(self._rest) + self._size > MAX_EVENT_BYTES:
+            raise ValueError("an event is too long")
 
     def _read_line(self, line: bytes) -> dict[str, Any] | None:
         if line.startswith(b"data:"):
@@ -84,26 +103,31 @@ class EventReader:
         if data == _END_MARK:
             self.ended = True
             return None
-        event = self._parse(data)
+        event: dict[str, Any] | None
+        if self._data:
+            event = self._collect(data)
+        else:
+            try:
+                event = to_object(json.loads(data))
+            except json.JSONDecodeError:
+                event = self._collect(data)
         if event is None:
             return None
         return {"type": "error", "error": event} if self._name == b"error" and "error" not in event else event
 
-    def _parse(self, data: bytes) -> dict[str, Any] | None:
-        """Parses the event if this line completes it. Returns None if it may go on in the next line."""
-        if not self._data:
-            try:
-                return to_object(json.loads(data))
-            except json.JSONDecodeError:
-                pass
-        # Only once all brackets are closed, because parsing from the start with each line would take quadratic time.
+    def _collect(self, data: bytes) -> dict[str, Any] | None:
+        """Adds a line of an event that takes several. Returns the event with its last line.
+
+        It is parsed once all brackets are closed: parsing from its start with each line would take quadratic time.
+        """
         self._data.append(data)
         self._size += len(data)
         self._depth += _open_brackets(data)
         if self._depth > 0:
             return None
         whole = b"\n".join(self._data)
-        self._data, self._size, self._depth = [], 0, 0
+        self._size -= sum(map(len, self._data))
+        self._data, self._depth = [], 0
         return to_object(json.loads(whole)) if whole.strip() else None
 
 

@@ -215,6 +215,24 @@ def test_a_shortened_call_fits_and_a_longer_one_would_not(tokens: int, micro: in
     assert bound == meter.upper_bound(HOP, replace(asked, max_tokens=bound.output_tokens))
 
 
+@pytest.mark.parametrize(
+    ("fields", "least"),
+    [
+        ({}, 256),
+        ({"thinks": True}, 1_280),
+        ({"thinks": True, "effort": "low"}, 1_280),
+        ({"thinks": True, "effort": "none"}, 256),
+        ({"thinks": True, "max_tokens": 500}, 500),
+    ],
+)
+def test_a_model_that_thinks_is_left_the_tokens_to_think(fields: dict[str, Any], least: int) -> None:
+    meter = Bench({}).parts().meter
+    asked = replace(request("hi"), **{"max_tokens": 12_000, **fields})
+    assert meter.shortened_bound(HOP, asked, Budget(max_tokens=1)).output_tokens == least
+    enough = Budget(max_tokens=input_tokens_bound(asked) + least)
+    assert enough.covers(meter.shortened_bound(HOP, asked, enough))
+
+
 def test_a_limit_below_a_useful_answer_is_not_shortened() -> None:
     meter = Bench({}).parts().meter
     asked = replace(request("hi"), max_tokens=100)

@@ -22,7 +22,7 @@ from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import ChatMessage
-from app.llm.metering import USEFUL_OUTPUT_TOKENS, input_tokens_bound
+from app.llm.metering import USEFUL_OUTPUT_TOKENS, USEFUL_THINKING_TOKENS, input_tokens_bound
 from app.llm.plans import PlainPlan
 from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.provider_table import Provider
@@ -241,7 +241,8 @@ def test_no_run_passes_its_budget_by_the_providers_count(
 @given(characters=st.integers(1, 6_000), answer=st.integers(1, USEFUL_OUTPUT_TOKENS), spare=st.integers(0, 4_000))
 def test_a_call_that_leaves_room_for_a_useful_answer_is_made(characters: int, answer: int, spare: int) -> None:
     exchange = Exchange(characters, 4_000, None, input_share=1, output_share=0, written_share=0)
-    needed = input_tokens_bound(exchange.to_request()) + USEFUL_OUTPUT_TOKENS
+    # The model thinks.
+    needed = input_tokens_bound(exchange.to_request()) + USEFUL_OUTPUT_TOKENS + USEFUL_THINKING_TOKENS
     budget = Budget(max_tokens=needed + spare)
     assert asyncio.run(spend(budget, [exchange], at_once=False)).total_tokens > 0
     tight = Budget(max_tokens=needed - answer)

@@ -232,7 +232,7 @@ async def test_a_silence_is_a_timeout_and_signs_of_life_prolong_it(stream: bool)
     async def stay_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await over.wait()
 
-    fault = await fault_of(stay_silent, stream=stream, silence_seconds=0.05)
+    fault = await fault_of(stay_silent, stream=stream, silence_seconds=0.3)
     over.set()
     assert (fault.kind, fault.maybe_billed) == (FaultKind.TIMEOUT, True)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,18 @@ from hypothesis import strategies as st
 from app.llm.providers.sse import COALESCE_CHARACTERS, COALESCE_SECONDS, EventReader, TextCollector, without_thoughts
 from tests.support.doubles import ManualClock
 
+JSON_OBJECTS = st.dictionaries(
+    st.text(max_size=4),
+    st.recursive(
+        st.none()
+        | st.integers()
+        | st.text(st.characters(codec="utf-8"), max_size=8)
+        | st.sampled_from(['"', "\\", "{", "]"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=3,
+)
 EVENTS = st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=3), max_size=6)
 
 
@@ -64,6 +77,37 @@ def test_an_event_that_is_no_object_is_an_error(body: bytes) -> None:
     reader = EventReader()
     with pytest.raises(ValueError, match=r".+"):
         list(itertools.chain(reader.feed(body), reader.finish()))
+
+
+@given(events=st.lists(JSON_OBJECTS, max_size=3), cuts=st.lists(st.integers(0, 10_000), max_size=12))
+@pytest.mark.parametrize("between", ["\n", ""], ids=["apart", "without an empty line"])
+def test_an_event_may_take_a_line_for_each_of_its_parts(
+    events: list[dict[str, object]], cuts: list[int], between: str
+) -> None:
+    written = (json.dumps(event, indent=1).replace("\n", "\ndata: ") for event in events)
+    body = "".join(f"data: {event}\n{between}" for event in written).encode()
+    reader = EventReader()
+    read = [event for piece in split(body, cuts) for event in reader.feed(piece)]
+    assert [*read, *reader.finish()] == events
+
+
+def test_an_event_of_many_lines_takes_no_longer_than_its_length() -> None:
+    """Parsed from its start with each line, this one would take minutes."""
+    lines = 100_000
+    body = b"data: [{\n" + b'data: "a": [1, "}]{", 2],\n' * lines + b'data: "b": 2\ndata: }]\n\n'
+    begun = time.process_time()
+    assert list(EventReader().feed(body)) == [{"a": [1, "}]{", 2], "b": 2}]
+    assert time.process_time() - begun < 3.0
+
+
+def test_a_line_of_many_pieces_takes_no_longer_than_its_length() -> None:
+    body = b'data: {"a": "' + b"x" * 4_000_000 + b'"}\n\n'
+    pieces = [body[at : at + 64] for at in range(0, len(body), 64)]
+    reader = EventReader()
+    begun = time.process_time()
+    (event,) = itertools.chain.from_iterable(map(reader.feed, pieces))
+    assert len(event["a"]) == 4_000_000
+    assert time.process_time() - begun < 3.0
 
 
 def test_an_event_without_an_end_does_not_fill_the_memory() -> None:
