@@ -14,7 +14,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.llm.interface import Parsed
-from app.llm.providers.sse import without_thoughts
+from app.llm.providers.thoughts import without_thoughts
 
 _DECODER = json.JSONDecoder()
 # More opening braces than any prose has; each may start an object, and is tried.

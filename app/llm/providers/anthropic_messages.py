@@ -20,7 +20,8 @@ from app.llm.providers.adapter import (
     ask_for_a_call,
 )
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
-from app.llm.providers.sse import TextCollector, without_thoughts
+from app.llm.providers.text_collector import TextCollector
+from app.llm.providers.thoughts import without_thoughts
 from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
 from app.llm.server_dialect import Feature
 

@@ -18,7 +18,8 @@ from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderReques
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.lenient import to_object
 from app.llm.providers.refusals import refusal_fault
-from app.llm.providers.sse import EventReader, TextCollector
+from app.llm.providers.sse import EventReader
+from app.llm.providers.text_collector import TextCollector
 from app.llm.providers.transport import classify_transport
 from app.llm.providers.wire import WireFormat
 from app.llm.server_dialect import Feature

@@ -23,7 +23,7 @@ from app.llm.langchain_vendors import VENDORS, split_model
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.langchain_errors import to_fault
 from app.llm.providers.langchain_messages import LangChainAnswer, to_functions, to_langchain
-from app.llm.providers.sse import TextCollector
+from app.llm.providers.text_collector import TextCollector
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError
 

@@ -13,7 +13,8 @@ from app.llm.interface import ChatMessage
 from app.llm.pricing import CountNames, read_counts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
-from app.llm.providers.sse import TextCollector, without_thoughts
+from app.llm.providers.text_collector import TextCollector
+from app.llm.providers.thoughts import without_thoughts
 from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off, read_arguments
 from app.llm.server_dialect import Feature
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from app.llm.providers.lenient import to_object
 
-# A callback per chunk, each of about one token, would cost more CPU than reading the chunk.
-COALESCE_CHARACTERS = 240
-COALESCE_SECONDS = 0.1
 # The longest answers take some hundred kilobytes; without a limit a broken server could fill the memory.
 MAX_EVENT_BYTES = 8_000_000
 _END_MARK = b"[DONE]"  # of OpenAI's protocol
@@ -147,84 +144,3 @@ def _read_bare(line: bytes) -> dict[str, Any] | None:
     if not isinstance(event, dict):
         return None
     return {"error": event} if named and "error" not in event else event
-
-
-_OPENING = ("<think>", "<thinking>", "<reasoning>", "<thought>")
-_CLOSING = {opening: opening.replace("<", "</") for opening in _OPENING}
-
-
-def without_thoughts(text: str) -> str:
-    """Removes the thinking that some models write before their answer, also if only its end is marked."""
-    begun = text.lstrip()
-    for opening, closing in _CLOSING.items():
-        if begun.startswith(opening):
-            return begun.partition(closing)[2].lstrip()
-        # Some servers take the opening mark into the prompt, so the answer only has the closing one.
-        before, mark, after = text.partition(f"{closing}\n")
-        alone = not before or before.endswith("\n")
-        if mark and alone and opening not in before and "```" not in before:
-            return after.lstrip()
-    return text
-
-
-class TextCollector:
-    """The text of an answer, passed to `on_text` in pieces: one every tenth of a second, or as soon as it is long.
-
-    Passed text cannot be taken back: the next attempt after a failed one starts from its beginning, and only the text
-    of the Completion counts. Marked thinking at the beginning is not passed on.
-    """
-
-    def __init__(self, on_text: Callable[[str], None] | None, monotonic: Callable[[], float]) -> None:
-        self._on_text = on_text
-        self._monotonic = monotonic
-        self._parts: list[str] = []
-        self._waiting: list[str] = []
-        self._waiting_characters = 0
-        self._passed_at = monotonic()
-        self._answering = False
-
-    @property
-    def begun(self) -> bool:
-        """Checks whether any text has come."""
-        return bool(self._parts)
-
-    def add(self, text: str) -> None:
-        """Adds text, and passes it on if enough has gathered."""
-        self._parts.append(text)
-        if self._on_text is None:
-            return
-        self._waiting.append(text)
-        self._waiting_characters += len(text)
-        now = self._monotonic()
-        if self._waiting_characters >= COALESCE_CHARACTERS or now - self._passed_at >= COALESCE_SECONDS:
-            self._passed_at = now
-            self._pass_on(self._on_text)
-
-    def finish(self) -> str:
-        """Passes on the rest. Returns the whole text, without marked thinking."""
-        if self._on_text is not None and self._waiting:
-            self._pass_on(self._on_text, last=True)
-        return without_thoughts("".join(self._parts))
-
-    def _pass_on(self, on_text: Callable[[str], None], *, last: bool = False) -> None:
-        text = "".join(self._waiting)
-        if not self._answering:
-            if _thinking(text) or (not last and _may_begin_to_think(text)):
-                self._waiting, self._waiting_characters = [text], 0
-                return
-            self._answering = True
-            text = without_thoughts(text)
-        on_text(text)
-        self._waiting.clear()
-        self._waiting_characters = 0
-
-
-def _thinking(text: str) -> bool:
-    """Checks whether the text so far is thinking that has not ended."""
-    begun = text.lstrip()
-    return any(begun.startswith(opening) and closing not in begun for opening, closing in _CLOSING.items())
-
-
-def _may_begin_to_think(text: str) -> bool:
-    begun = text.lstrip()
-    return any(opening.startswith(begun) for opening in _OPENING)

@@ -22,7 +22,7 @@ from app.llm.providers.adapter import (
 from app.llm.providers.anthropic_messages import Messages
 from app.llm.providers.openai_chat import ChatCompletions
 from app.llm.providers.openai_responses import Responses
-from app.llm.providers.sse import TextCollector
+from app.llm.providers.text_collector import TextCollector
 from app.llm.providers.wire import WireFormat
 from app.llm.server_dialect import FULL, Feature
 from tests.support.doubles import ManualClock
