@@ -74,7 +74,7 @@ def _chain_table(facts: ModelFacts) -> Table:
 
 
 def _state(model: HopFacts) -> str:
-    """Says in a few words whether the model can be asked."""
+    """Describes in a few words whether the model can be asked."""
     if model.listing is None:
         return f"{_THROUGH_LANGCHAIN}, not checked"
     if model.listing.fault is not None:

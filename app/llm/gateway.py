@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from app.llm import spans
+from app.llm import langchain_vendors, spans
 from app.llm.adapters import ProviderAdapters
 from app.llm.chain_call import AdapterSource, CallParts, ChainCall
 from app.llm.chains import Hop, build_chains
@@ -232,7 +232,10 @@ def build_gateway(
         dialects=DialectBook(
             redis=redis,
             clock=clock,
-            addresses=[settings.llm.of_provider(provider).base_url or "" for provider in Provider],
+            addresses=[
+                *(settings.llm.of_provider(provider).base_url or "" for provider in Provider),
+                *langchain_vendors.addresses(),
+            ],
         ),
         limits=ProviderLimits(settings.llm, redis=redis, clock=clock),
         prices=PriceTable(settings.llm.price_overrides, elsewhere=asked_elsewhere(settings.llm)),

@@ -29,16 +29,17 @@ _CLAUSES = {
     FaultKind.RATE_LIMITED: "the provider asks for a pause",
     FaultKind.BROKEN_ANSWER: "the list of models cannot be read",
 }
+_SAYING_NOTHING = (FaultKind.BROKEN_ANSWER, FaultKind.RATE_LIMITED)
 _OTHER_CLAUSE = "the provider is out of order"
 
 
 def clause(fault: ProviderFault) -> str:
-    """Says in a few words why the list of models could not be read."""
+    """Describes in a few words why the list of models could not be read."""
     return _CLAUSES.get(fault.kind, _OTHER_CLAUSE)
 
 
 def explain(listing: ProviderList | None) -> str | None:
-    """Says why a list could not be read, with what the server said and the setting to correct; None if it was read."""
+    """Describes why a list could not be read, with what the server said and the setting to correct; None if it was read."""
     fault = None if listing is None else listing.fault
     if fault is None:
         return None
@@ -67,8 +68,8 @@ class HopFacts:
     def reachable(self) -> bool | None:
         """Checks whether the provider answers, and with this key. None: unknown."""
         fault = None if self.listing is None else self.listing.fault
-        # Something answers there, and it neither refuses the key nor misses the path.
-        if self.listing is None or (fault is not None and fault.kind is FaultKind.BROKEN_ANSWER):
+        # With these, something answers there that neither refuses the key nor misses the path.
+        if self.listing is None or (fault is not None and fault.kind in _SAYING_NOTHING):
             return None
         return fault is None
 

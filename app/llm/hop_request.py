@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from app.llm.chains import Hop
 from app.llm.interface import ChatMessage
-from app.llm.langchain_vendors import LANGCHAIN_DIALECT, is_langchain
+from app.llm.langchain_vendors import dialect_of, is_langchain
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest, SchemaMode, ask_for_a_call
 from app.llm.server_dialect import Dialect, Feature
@@ -38,7 +38,7 @@ class HopRequests:
         """Returns the request for this hop; `earlier_runs` is how often the task was tried before."""
         thinks = self.thinks(hop)
         if is_langchain(hop.provider):
-            dialect = dialect.joined(LANGCHAIN_DIALECT)
+            dialect = dialect.joined(dialect_of(hop.provider))
         mode = _usable_mode(request, dialect)
         forces = request.must_call_tool and dialect.has(Feature.TOOL_CHOICE)
         return replace(
@@ -53,7 +53,7 @@ class HopRequests:
             stream=request.stream and dialect.has(Feature.STREAMING),
             thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
-            end_user=request.end_user if self._tells_end_user(hop, dialect) else "",
+            end_user=request.end_user if self._sends_end_user(hop, dialect) else "",
             silence_seconds=self.patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
@@ -62,7 +62,7 @@ class HopRequests:
         names = (hop.model, hop.model.rpartition("/")[2])
         return any(fnmatchcase(name, pattern) for name in names for pattern in self._settings.thinking_models)
 
-    def _tells_end_user(self, hop: Hop, dialect: Dialect) -> bool:
+    def _sends_end_user(self, hop: Hop, dialect: Dialect) -> bool:
         # The vendors ask for it. Other servers refuse fields that they do not know.
         at_vendor = hop.provider not in self._elsewhere and not is_langchain(hop.provider)
         return at_vendor and dialect.has(Feature.END_USER)

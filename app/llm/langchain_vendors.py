@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,7 +18,9 @@ from app.llm.server_dialect import Dialect, Feature
 
 ANY_VENDOR = "langchain"
 # An integration calls functions of every model that can, but each has its own way to ask for a schema.
-LANGCHAIN_DIALECT = Dialect(frozenset({Feature.JSON_SCHEMA}))
+_FUNCTIONS = Dialect(frozenset({Feature.JSON_SCHEMA}))
+# ChatOllama offers functions and drops the demand to call one.
+_WORDS = Dialect(frozenset({Feature.JSON_SCHEMA, Feature.FUNCTION, Feature.TOOL_CHOICE}))
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,20 @@ class LangChainVendor:
     """One vendor.
 
     `provider` is the name that `init_chat_model` has for it, `module` the package of the integration, `extra` the extra
-    of this distribution that installs it (None: the worker has it). `variables` are those that a person sets to use it.
+    of this distribution that installs it (the worker's image has those of `worker`). `variables` are those that a
+    person sets to use it; `address_variables` are those of them, and others, that lead to another address.
     `price_list` is the vendor's name in genai-prices; None if the name of a hop does not show what its model costs: the
-    owner of an Azure deployment chooses its name, and a model on one's own machine has no price. `address_variables`
-    lead to another address, where that list does not hold.
+    owner of an Azure deployment chooses its name, and a model on one's own machine has no price. At another address the
+    list does not hold. `dialect` is what the integration can pass on.
     """
 
     provider: str
     module: str
-    extra: str | None
+    extra: str
     variables: tuple[str, ...]
+    address_variables: tuple[str, ...]
     price_list: str | None = None
-    address_variables: tuple[str, ...] = ()
+    dialect: Dialect = _FUNCTIONS
 
     @property
     def priced(self) -> bool:
@@ -50,27 +54,33 @@ VENDORS: Mapping[str, LangChainVendor] = MappingProxyType(
         "azure": LangChainVendor(
             provider="azure_openai",
             module="langchain_openai",
-            extra=None,
+            extra="worker",
             variables=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"),
+            address_variables=("AZURE_OPENAI_ENDPOINT",),
         ),
         "bedrock": LangChainVendor(
             provider="bedrock_converse",
             module="langchain_aws",
             extra="bedrock",
-            variables=("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
-            price_list="aws",
+            variables=("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
             address_variables=("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+            price_list="aws",
         ),
         "google": LangChainVendor(
             provider="google_genai",
             module="langchain_google_genai",
             extra="google",
             variables=("GOOGLE_API_KEY",),
+            address_variables=("GOOGLE_GEMINI_BASE_URL", "GOOGLE_VERTEX_BASE_URL", "GOOGLE_GENAI_USE_VERTEXAI"),
             price_list="google",
-            address_variables=("GOOGLE_GEMINI_BASE_URL",),
         ),
         "ollama": LangChainVendor(
-            provider="ollama", module="langchain_ollama", extra="ollama", variables=("OLLAMA_HOST",)
+            provider="ollama",
+            module="langchain_ollama",
+            extra="ollama",
+            variables=("OLLAMA_HOST",),
+            address_variables=("OLLAMA_HOST",),
+            dialect=_WORDS,
         ),
     }
 )
@@ -79,6 +89,18 @@ VENDORS: Mapping[str, LangChainVendor] = MappingProxyType(
 def is_langchain(provider: str) -> bool:
     """Checks whether a hop's provider is asked through LangChain."""
     return provider == ANY_VENDOR or provider in VENDORS
+
+
+def dialect_of(provider: str) -> Dialect:
+    """Returns what the integration behind a LangChain hop can pass on."""
+    vendor = VENDORS.get(provider)
+    return vendor.dialect if vendor is not None else _FUNCTIONS
+
+
+def addresses() -> Sequence[str]:
+    """Returns the addresses of one's own that the environment names."""
+    names = dict.fromkeys(name for vendor in VENDORS.values() for name in vendor.address_variables)
+    return [f"{name}={value}" for name in names if (value := os.environ.get(name))]
 
 
 def price_list(provider: str) -> str | None:
@@ -101,9 +123,9 @@ def split_model(provider: str, model: str) -> tuple[str, str]:
 
 
 def require_installed(provider: str) -> None:
-    """Raises ConfigurationError if the integration of a vendor is not installed.
+    """Raises ConfigurationError if the integration of a vendor of the table is not installed.
 
-    What `langchain:` needs is only known to LangChain, which says so when the model is first asked.
+    Only LangChain knows the package that a `langchain:` hop needs: the first call of such a hop names it.
     """
     vendor = VENDORS.get(provider)
     if vendor is None or importlib.util.find_spec(vendor.module) is not None:

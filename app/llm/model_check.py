@@ -7,6 +7,7 @@ them soon after its start, and `agent-orchestrator models` shows them.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,8 +38,11 @@ class ProviderList:
 
     def lists(self, model: str) -> bool | None:
         """Checks whether the model exists; None: unknown, because a server without a list answers anything."""
+        if not self.models:
+            return None
         # A name without a date stands for the newest of those with one.
-        return any(name.startswith(model) for name in self.models) if self.models else None
+        dated = re.compile(rf"{re.escape(model)}(-(\d{{4}}-\d{{2}}-\d{{2}}|\d{{4,8}}|latest))?")
+        return any(dated.fullmatch(name) for name in self.models)
 
     def ends(self, model: str) -> datetime | None:
         """Returns the date on which the model ends; None if it is not published."""

@@ -162,6 +162,7 @@ _BY_PROSE = (
         FaultKind.MODEL_NOT_FOUND,
         re.compile(
             r"^model: \S+$"  # Anthropic, under a code that llama.cpp has for a wrong path too
+            r"|model identifier is invalid|on-demand throughput"  # Bedrock
             r"|(unknown|invalid|unsupported|no such) model\b|invalid model name|not a valid model"
             r"|models?\b.{0,120}\b(not found|not exist|not available|unavailable|is not supported|not loaded"
             r"|decommissioned|deprecated)"

@@ -27,7 +27,7 @@ MASK = "***"
 # These libraries log a line per request, message or event at INFO.
 NOISY = (
     "httpx", "httpcore", "httpx2", "openai", "anthropic", "pymongo", "uvicorn.access", "celery", "kombu",
-    "kopf.objects", "kopf.activities",
+    "kopf.objects", "kopf.activities", "botocore", "urllib3", "google_genai", "langchain_aws", "langchain_google_genai",
 )  # fmt: skip
 
 Logger = structlog.stdlib.BoundLogger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, auto
@@ -61,6 +62,12 @@ class ProviderRequest:
     end_user: str = ""
     dialect: Dialect = FULL
     cut_to_budget: bool = False
+
+    def texts(self) -> Sequence[str]:
+        """Returns the texts of the conversation, which a refusal may quote; the arguments of calls are JSON."""
+        calls = [call for message in self.messages for call in message.tool_calls]
+        arguments = [json.dumps(dict(call.arguments), ensure_ascii=False) for call in calls]
+        return [*(message.content for message in self.messages), *arguments]
 
     def features(self) -> frozenset[Feature]:
         """Returns the features that the request uses, so that a server can refuse them."""

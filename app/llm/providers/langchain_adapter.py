@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -19,15 +19,19 @@ from langchain_core.runnables import Runnable
 from pydantic import SecretStr, ValidationError
 
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.hop_request import LONGEST_SILENCE_SECONDS
 from app.llm.langchain_vendors import VENDORS, split_model
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.langchain_errors import to_fault
 from app.llm.providers.langchain_messages import LangChainAnswer, to_functions, to_langchain
 from app.llm.providers.text_collector import TextCollector
+from app.llm.providers.wire import cut_off
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError
+from app.telemetry.logs import get_logger
 
 BuildModel = Callable[..., BaseChatModel]
+_log = get_logger(__name__)
 # Integrations name the limit of an answer differently, and some have no such field.
 _LIMIT_FIELDS = ("max_tokens", "max_output_tokens", "num_predict")
 # An integration may translate more, but only these are its caller's words.
@@ -43,8 +47,16 @@ _FEATURES = frozenset(
 )
 # The asynchronous clients, as the integrations of OpenAI, Azure and Anthropic name them.
 _CLIENT_FIELDS = ("root_async_client", "_async_client")
-# For these, 0 retries means as many as the client likes, and 1 attempt means none.
-_COUNT_ATTEMPTS = frozenset({"google_genai", "google_vertexai"})
+# Retries are the chain's. Google's clients take 0 for as many as they like, and 1 for none.
+_NO_RETRIES: Mapping[str, Any] = {"max_retries": 0}
+_ONE_ATTEMPT: Mapping[str, Any] = {"max_retries": 1}
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "google_genai": _ONE_ATTEMPT,
+    "google_vertexai": _ONE_ATTEMPT,
+    # Its calls run in threads, and without a limit a silent connection would keep its thread for ever. It streams only
+    # models that it knows; a model that cannot stream refuses it, and is asked for the whole answer from then on.
+    "bedrock_converse": {**_NO_RETRIES, "timeout": round(LONGEST_SILENCE_SECONDS), "disable_streaming": False},
+}
 
 
 def build_model(model: str, **options: Any) -> BaseChatModel:
@@ -72,21 +84,22 @@ class LangChainAdapter:
 
     async def answer(self, request: ProviderRequest) -> ProviderAnswer:
         model = await self._model(request.model)
+        answer = LangChainAnswer(request)
         try:
-            return require_usable(await self._ask(model, request))
+            return require_usable(await self._ask(model, request, answer))
         except ProviderFault:
             raise
         except Exception as error:  # noqa: BLE001  the vendors' clients have no common base class
-            raise to_fault(error, request, secrets=_secrets(model)) from None
+            fault = to_fault(error, request, secrets=_secrets(model), begun=answer.begun)
+            raise self._with_variables(fault) from None
 
     async def aclose(self) -> None:
-        """Closes the clients that can be closed: LangChain has no way to do it for all of its integrations."""
-        for model in self._models.values():
-            for name in _CLIENT_FIELDS:
-                close = getattr(getattr(model, name, None), "close", None)
-                if close is not None:
-                    await close()
-        self._models.clear()
+        """Closes the clients that can be closed, also if closing one fails: LangChain has no way to close them all."""
+        async with AsyncExitStack() as closing:
+            for model in self._models.values():
+                for close in _closers(model):
+                    closing.push_async_callback(close)
+            self._models.clear()
 
     async def _model(self, name: str) -> BaseChatModel:
         async with self._building:
@@ -97,39 +110,63 @@ class LangChainAdapter:
 
     def _build_model(self, name: str) -> BaseChatModel:
         provider, model = split_model(self._provider, name)
-        no_retries = 1 if provider in _COUNT_ATTEMPTS else 0
         try:
-            try:
-                return self._build(model, model_provider=provider, max_retries=no_retries)
-            except ValidationError as error:
-                if not any("max_retries" in problem["loc"] for problem in error.errors()):
-                    raise
-                return self._build(model, model_provider=provider)
+            built = self._build_with(model, provider, _OPTIONS.get(provider, _NO_RETRIES))
         except ImportError as error:
-            raise self._unusable(f"{error.name or 'a package'} is not installed") from None
+            package = error.name or getattr(error.__cause__, "name", None) or "its package"
+            raise self._unusable(f"{package} is not installed") from None
         except Exception as error:  # noqa: BLE001  each integration has classes of its own for what it lacks
-            raise self._unusable(type(error).__name__) from None
+            raise self._unusable(f"{provider} raised {type(error).__name__}") from None
+        for client in _CLIENT_FIELDS:
+            getattr(built, client, None)  # built now, because each copy of the model would build its own
+        return built
+
+    def _build_with(self, model: str, provider: str, options: Mapping[str, Any]) -> BaseChatModel:
+        """Builds the model, without those of the options that its class does not have."""
+        try:
+            return self._build(model, model_provider=provider, **options)
+        except ValidationError as error:
+            unknown = {problem["loc"][0] for problem in error.errors() if problem["type"] == "extra_forbidden"}
+            known = {name: value for name, value in options.items() if name not in unknown}
+            if known == options:
+                raise
+            return self._build(model, model_provider=provider, **known)
 
     def _unusable(self, reason: str) -> ProviderFault:
-        vendor = VENDORS.get(self._provider)
-        needs = f" (are {', '.join(vendor.variables)} set?)" if vendor is not None else ""
-        return ProviderFault(FaultKind.AUTH, f"LangChain cannot build this model: {reason}{needs}")
+        return self._with_variables(ProviderFault(FaultKind.AUTH, f"LangChain cannot build this model: {reason}"))
 
-    async def _ask(self, model: BaseChatModel, request: ProviderRequest) -> ProviderAnswer:
+    def _with_variables(self, fault: ProviderFault) -> ProviderFault:
+        """Names the variables of the vendor in a fault that may come from them."""
+        vendor = VENDORS.get(self._provider)
+        if fault.kind is not FaultKind.AUTH or vendor is None:
+            return fault
+        detail = f"{fault.detail} (are {', '.join(vendor.variables)} right?)"
+        return ProviderFault(fault.kind, detail, retry_after=fault.retry_after, refusal=fault.refusal)
+
+    async def _ask(self, model: BaseChatModel, request: ProviderRequest, answer: LangChainAnswer) -> ProviderAnswer:
         runnable = _offer_functions(_fit(model, request), request)
         options = _options(model, request)
-        answer = LangChainAnswer(request)
         collector = TextCollector(request.on_text, self._monotonic)
         pieces = _stream(runnable, request, options) if request.stream else _whole(runnable, request, options)
-        try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    collector.add(answer.add(piece))
-        except Exception:
-            # Only the end of the stream is missing or broken: the answer is whole, and was paid for.
-            if not answer.complete:
-                raise
-        return answer.finish(collector.finish())
+        async with aclosing(pieces):
+            while (piece := await _next(pieces, answer)) is not None:
+                collector.add(answer.add(piece))
+        text = collector.finish()
+        if request.stream and not answer.complete and self._provider in VENDORS:
+            raise cut_off(answer.tokens())  # each of these vendors gives the reason why the model stopped
+        return answer.finish(text)
+
+
+async def _next(pieces: AsyncGenerator[BaseMessage], answer: LangChainAnswer) -> BaseMessage | None:
+    """Returns the next piece; None if there is none."""
+    try:
+        return await anext(pieces, None)
+    except Exception as error:
+        if not answer.complete:
+            raise
+        # Only the end of the stream is missing or broken: the answer is whole, and was paid for.
+        _log.debug("stream_without_end", error_class=type(error).__name__)
+        return None
 
 
 async def _stream(
@@ -172,6 +209,7 @@ def _fit(model: BaseChatModel, request: ProviderRequest) -> BaseChatModel:
     fields = type(model).model_fields
     wanted: dict[str, Any] = dict.fromkeys(_LIMIT_FIELDS, request.max_tokens)
     wanted["stream_usage"] = request.dialect.has(Feature.STREAM_OPTIONS)
+    wanted["stream_chunk_timeout"] = None  # of OpenAI's integration, shorter than our patience may be
     if request.effort:
         wanted["reasoning_effort"] = request.effort
     return model.model_copy(update={name: value for name, value in wanted.items() if name in fields})
@@ -196,6 +234,14 @@ def _options(model: BaseChatModel, request: ProviderRequest) -> Mapping[str, Any
     """Builds the options of the call: the headers of correlation, for clients that take headers."""
     takes_headers = "default_headers" in type(model).model_fields
     return {"extra_headers": dict(request.headers)} if takes_headers and request.headers else {}
+
+
+def _closers(model: BaseChatModel) -> Sequence[Callable[[], Awaitable[None]]]:
+    own = getattr(model, "aclose", None)
+    if own is not None:
+        return [own]
+    clients = [getattr(model, name, None) for name in _CLIENT_FIELDS]
+    return [client.close for client in clients if client is not None]
 
 
 def _secrets(model: BaseChatModel) -> Sequence[str]:

@@ -12,38 +12,53 @@ from typing import Any
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.adapter import ProviderRequest
 from app.llm.providers.refusals import refusal_fault
+from app.llm.providers.wire import answered_fault
 from app.llm.vendor_error import read_error
 
 _DEEPEST_CAUSE = 8
 _NO_CREDENTIAL = ("Credential", "TokenRetrieval", "SSOToken", "UnauthorizedSSO")
+_NOT_SENT = ("ConnectTimeout", "ConnectError", "EndpointConnection", "ConnectionRefused", "ClientConnector", "gaierror")
+# The integration itself refused what it was to send.
+_NOT_SENDABLE = ("ValueError", "TypeError", "NotImplementedError", "ParamValidationError", "ValidationError")
 _STATUSES = range(400, 600)
 
 
-def to_fault(error: Exception, request: ProviderRequest, *, secrets: Sequence[str]) -> ProviderFault:
-    """Classifies an error of a call. Its text is shown as that of any refusal, or not at all."""
+def to_fault(error: Exception, request: ProviderRequest, *, secrets: Sequence[str], begun: bool) -> ProviderFault:
+    """Classifies an error of a call. Its text is shown as that of any refusal, or not at all.
+
+    `begun`: a part of the answer has come.
+    """
     for cause in _causes(error):
         status = _status_of(cause)
         if status is not None:
             headers = _headers_of(cause)
             told = read_error(_body_of(cause), status=status, headers=headers)
             return refusal_fault(told, headers, request, secrets=secrets)
-    return _broken(error)
+        if isinstance(body := getattr(cause, "body", None), Mapping):  # an error inside a stream of status 200
+            return answered_fault(body, request, secrets=secrets)
+    return _broken(error, begun=begun)
 
 
-def _broken(error: Exception) -> ProviderFault:
+def _broken(error: Exception, *, begun: bool) -> ProviderFault:
     """Builds the fault of an error without a status: only the names of classes are safe to show."""
     names = [type(cause).__name__ for cause in _causes(error)]
     shown = " < ".join(dict.fromkeys(names))
-    if any(word in name for name in names for word in _NO_CREDENTIAL):
+    if _any_in(names, _NO_CREDENTIAL):
         return ProviderFault(FaultKind.AUTH, shown)
-    # Before "Connect", because a connection that could not be made in time was not used.
-    if any("ConnectTimeout" in name or "ConnectError" in name for name in names):
+    if names[0] in _NOT_SENDABLE and not begun:
+        return ProviderFault(FaultKind.BAD_REQUEST, shown)
+    # Before "Timeout" and "Connection", because a connection that was not made in time was not used.
+    if _any_in(names, _NOT_SENT):
         return ProviderFault(FaultKind.UNREACHABLE, shown)
-    if any("Timeout" in name for name in names):
+    if _any_in(names, ("Timeout",)):
         return ProviderFault(FaultKind.TIMEOUT, shown, maybe_billed=True)
-    if any("Connection" in name or "EndpointConnect" in name for name in names):
+    if _any_in(names, ("Connection",)):
         return ProviderFault(FaultKind.UNREACHABLE, shown, maybe_billed=True)
     return ProviderFault(FaultKind.BROKEN_ANSWER, shown, maybe_billed=True)
+
+
+def _any_in(names: Sequence[str], words: Sequence[str]) -> bool:
+    return any(word in name for name in names for word in words)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

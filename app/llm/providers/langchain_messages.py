@@ -21,10 +21,11 @@ COUNTS = CountNames(
     cache_write="cache_creation",
 )
 # Each integration passes its vendor's own word on, under its vendor's own name.
-_REASON_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_REASON_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "status")
 _FINISH = {
     "length": Finish.LENGTH,
     "max_tokens": Finish.LENGTH,
+    "max_output_tokens": Finish.LENGTH,
     "model_length": Finish.LENGTH,
     "content_filter": Finish.REFUSED,
     "content_filtered": Finish.REFUSED,
@@ -85,6 +86,12 @@ class LangChainAnswer:
         self._usage: dict[str, Any] = {}
         self._reason = ""
         self._served_model = ""
+        self._begun = False
+
+    @property
+    def begun(self) -> bool:
+        """Checks whether any piece has come."""
+        return self._begun
 
     @property
     def complete(self) -> bool:
@@ -93,8 +100,9 @@ class LangChainAnswer:
 
     def add(self, message: BaseMessage) -> str:
         """Adds a piece. Returns its text."""
+        self._begun = True
         metadata: Mapping[str, Any] = message.response_metadata
-        reason = next((metadata[name] for name in _REASON_FIELDS if metadata.get(name)), None)
+        reason = _reason_of(metadata)
         # A member of an enumeration (Google) has its word in `name`.
         self._reason = str(getattr(reason, "name", reason) or self._reason)
         self._served_model = self._served_model or str(metadata.get("model_name") or metadata.get("model") or "")
@@ -142,3 +150,11 @@ class LangChainAnswer:
             self._calls[len(self._calls)] = RawCall(whole["id"] or "", whole["name"], arguments)
         for broken in message.invalid_tool_calls:
             self._calls[len(self._calls)] = RawCall(broken["id"] or "", broken["name"] or "", broken["args"] or "")
+
+
+def _reason_of(metadata: Mapping[str, Any]) -> object:
+    # OpenAI's responses end with a status, which is less exact than the detail beside it.
+    details = metadata.get("incomplete_details")
+    if isinstance(details, Mapping) and details.get("reason"):
+        return details["reason"]
+    return next((metadata[name] for name in _REASON_FIELDS if metadata.get(name)), None)

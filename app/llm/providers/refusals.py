@@ -18,7 +18,7 @@ def refusal_fault(
 ) -> ProviderFault:
     """Builds the fault. Nothing that it shows is a quotation from the prompt, or one of the secrets that were sent."""
     kind = classify(error)
-    detail = describe(error, prompt=[message.content for message in request.messages], secrets=secrets)
+    detail = describe(error, prompt=request.texts(), secrets=secrets)
     if kind is FaultKind.INVALID:
         return rejected_output(error, request, detail=detail)
     now = datetime.now(UTC)

@@ -109,14 +109,14 @@ def read_arguments(arguments: str) -> JsonObject | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def answered_fault(body: Mapping[str, Any], request: ProviderRequest) -> ProviderFault:
+def answered_fault(body: Mapping[str, Any], request: ProviderRequest, *, secrets: Sequence[str] = ()) -> ProviderFault:
     """Builds the fault for an error inside an answer of status 200, or in a stream.
 
     It is read like the status that it names. If it names a refusal nothing was billed; otherwise the cost is unknown.
     """
     error = read_error(body)
     kind = classify(error)
-    detail = describe(error, prompt=[message.content for message in request.messages])
+    detail = describe(error, prompt=request.texts(), secrets=secrets)
     if kind is FaultKind.INVALID:
         return rejected_output(error, request, detail=detail)
     billed = kind in (FaultKind.SERVER, FaultKind.TIMEOUT, FaultKind.REFUSED)
