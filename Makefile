@@ -60,7 +60,7 @@ types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
 unit: setup ## The tests that need no server (20 seconds)
-	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) tests/unit
+	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) --hypothesis-profile=quick tests/unit
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
