@@ -26,7 +26,7 @@ STORY_SECONDS := 900
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-streams bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
 unit: setup ## The tests that need no server (20 seconds)
-	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) tests/unit
+	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) --hypothesis-profile=quick tests/unit
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
@@ -96,6 +96,9 @@ check-logs: setup ## Ship real log lines with the configuration of the server (F
 
 bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
 	@$(PYTHON) -m tests.benchmarks
+
+bench-streams: setup ## CPU of a streamed chunk beside the vendors' SDKs, memory of a first model call (2 minutes)
+	@$(PYTHON) -m tests.benchmarks.streamed_answers
 
 bench-guarantees: setup ## The time that the promises of docs/reliability.md cost (STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))

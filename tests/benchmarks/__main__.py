@@ -17,6 +17,7 @@ from pymongo import MongoClient
 
 from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
+from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.load import submit_burst, submit_steadily
 from tests.benchmarks.process import measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
@@ -29,20 +30,10 @@ MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
 
 
 def main() -> int:
-    print(_machine(), flush=True)
+    print(describe_hardware(), flush=True)
     baseline = _bare_celery(200)
     print(render([*_instant(), *_two_calls(baseline), *_slow_calls()]))
     return 0
-
-
-def _machine() -> str:
-    cpus = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return f"{psutil.cpu_count()} cores of {cpus[0] if cpus else 'unknown'}, Python {sys.version.split()[0]}"
-
-
-def _cpu_lines() -> list[str]:
-    information = Path("/proc/cpuinfo")
-    return information.read_text().splitlines() if information.exists() else []
 
 
 def _worker_cpu_ms(stack: Stack, count: int) -> tuple[float, float, float]:
@@ -100,7 +91,7 @@ def _store_megabytes(stack: Stack) -> Iterator[float]:
 
 def _slow_calls() -> Iterator[Row]:
     with running_stack(Plan(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"])) as stack:
-        asyncio.run(submit_burst(stack.api_url, 4))  # the first task loads a provider's SDK, which later ones share
+        asyncio.run(submit_burst(stack.api_url, 4))  # the first tasks import and connect what later ones share
         before = resident_megabytes(stack.parts["worker"])
         load, peak = _burst_with_peak(stack, 200)
         yield Row("200 tasks with two 1 s calls until all are read", load, "s", 4.5)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,12 +14,15 @@ from pydantic import SecretStr
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.http_adapter import HttpAdapter
+from app.llm.providers.wire import WireFormat
 from app.outbound.http import build_model_client, build_ssl_context
 from app.outbound.provider_key import ProviderKey
 from app.settings import LLMSettings
 from app.telemetry.metrics import WorkerMetrics
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+# Reading the public certificates takes longer than most tests.
+_trust = cache(build_ssl_context)
 
 
 def response(
@@ -92,8 +96,13 @@ async def adapting(
         url,
         PROVIDERS[provider].address_variable,
     )
-    adapter = HttpAdapter(build_model_client(build_ssl_context()), connection, PROVIDERS[provider].load(LLMSettings()))
+    adapter = HttpAdapter(build_model_client(_trust()), connection, _load_formats(provider))
     try:
         yield adapter
     finally:
         await adapter.aclose()
+
+
+@cache
+def _load_formats(provider: Provider) -> Callable[[str], WireFormat]:
+    return PROVIDERS[provider].load(LLMSettings())

@@ -12,7 +12,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import Broken, MemoryStore
 
-MANY = settings(max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(
+    max_examples=settings().max_examples * 3 // 2, stateful_step_count=50, suppress_health_check=list(HealthCheck)
+)
 
 
 def machine_of(broken: Broken | None) -> type[ProtocolMachine]:

@@ -108,7 +108,7 @@ reads = st.tuples(st.just("read"), st.integers(1, 5), st.none())
 steps_back = st.tuples(st.just("step back"), st.integers(1, 30), st.none())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples)
 @given(moves=st.lists(st.one_of(writes, writes, waits, reads, steps_back), max_size=60))
 def test_every_change_is_delivered_in_the_end(moves: list[tuple[str, Any, Any]]) -> None:
     async def play() -> None:

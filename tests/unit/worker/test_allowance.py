@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -42,6 +42,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOP = Hop(Provider.OPENAI, "gpt-6-luna")
 PRICES = PriceTable()
 NOTHING_SPENT = Spending()
+ASKED_TWICE = LLMSettings(http_max_retries=1, breaker_failures=1_000)
 
 amounts = st.builds(
     Usage, input_tokens=st.integers(0, 10**6), output_tokens=st.integers(0, 10**6), cost_microusd=st.integers(0, 10**9)
@@ -184,7 +185,7 @@ class ChargingProvider(ScriptedAdapter):
 async def spend(budget: Budget, exchanges: Sequence[Exchange], *, at_once: bool) -> Usage:
     """Makes the calls as one task with that budget. Returns what the provider charges."""
     provider = ChargingProvider(exchanges)
-    bench = Bench({Provider.OPENAI: provider}, settings=LLMSettings(http_max_retries=1, breaker_failures=1_000))
+    bench = Bench({Provider.OPENAI: provider}, settings=ASKED_TWICE)
     scope = replace(bench.scope(), allowance=allowance_of(budget))
 
     async def call(exchange: Exchange) -> None:
@@ -217,7 +218,6 @@ exchanges = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     max_tokens=st.none() | st.integers(1, 20_000),
     max_cost=st.none() | st.integers(1, 5_000),
@@ -237,7 +237,6 @@ def test_no_run_passes_its_budget_by_the_providers_count(
     assert budget.covers(asyncio.run(spend(budget, plan, at_once=at_once)))
 
 
-@settings(deadline=None)
 @given(characters=st.integers(1, 6_000), answer=st.integers(1, USEFUL_OUTPUT_TOKENS), spare=st.integers(0, 4_000))
 def test_a_call_that_leaves_room_for_a_useful_answer_is_made(characters: int, answer: int, spare: int) -> None:
     exchange = Exchange(characters, 4_000, None, input_share=1, output_share=0, written_share=0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import anthropic
-import openai
 import pytest
 
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
@@ -42,11 +40,18 @@ async def fault_of(*replies: bytes | Reply, stream: bool = False, silence_second
 
 
 async def sent_by_sdk(provider: Provider, url: str, key: str) -> None:
-    """Makes the same call with the provider's own SDK, as its users do."""
+    """Makes the same call with the provider's own SDK, as its users do.
+
+    The imports of the two SDKs take a third of the time in which all unit tests are collected, so they come late.
+    """
     if provider is Provider.OPENAI:
+        import openai
+
         async with openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0) as client:
             await client.chat.completions.create(model="m", messages=[{"role": "user", "content": PROMPT}])
     else:
+        import anthropic
+
         async with anthropic.AsyncAnthropic(api_key=key, base_url=url, max_retries=0) as other:
             await other.messages.create(model="m", max_tokens=10, messages=[{"role": "user", "content": PROMPT}])
 
