@@ -39,7 +39,7 @@ def clause(fault: ProviderFault) -> str:
 
 
 def explain(listing: ProviderList | None) -> str | None:
-    """Describes why a list could not be read, with what the server said and the setting to correct; None if it was read."""
+    """Describes why a list could not be read, with the server's words and the setting to correct; None if it was."""
     fault = None if listing is None else listing.fault
     if fault is None:
         return None

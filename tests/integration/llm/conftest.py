@@ -74,9 +74,12 @@ class Asked:
 
     @property
     def llm(self) -> GatewayLLM:
+        return self.bound_to(TASK)
+
+    def bound_to(self, task_id: str) -> GatewayLLM:
         return self.gateway.bind(
             CallScope(
-                task_id=TASK,
+                task_id=task_id,
                 request_id="request-1",
                 tenant="default",
                 workflow_type="peer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from app.errors import LLMAuthFailed, LLMUnavailable
 from app.llm.interface import ChatMessage, Completion, ModelRole
 from app.llm.langchain_vendors import VENDORS
-from app.llm.providers.langchain_adapter import build_model
+from app.llm.providers.langchain_adapter import LangChainAdapter
 from app.settings import LLMSettings
 from tests.integration.llm.conftest import Ask, Control, build_asked
 from tests.integration.llm.test_gateway import MESSAGES, SEARCH, Place
@@ -101,7 +102,8 @@ async def test_a_model_that_falls_silent_is_left_in_time(ask: Ask) -> None:
 async def test_five_tasks_that_fail_open_its_breaker(ask: Ask) -> None:
     asked = ask("azure:sim-down", tries=1)
     for at in range(5):
-        await asked.gateway.breaker.failed("azure:sim-down", by=f"task-{at}")
+        with pytest.raises(LLMUnavailable, match="server 503"):
+            await asked.bound_to(f"task-{at}").complete(MESSAGES, role=ModelRole.PEER)
     with pytest.raises(LLMUnavailable, match="breaker_open"):
         await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
 
@@ -167,6 +169,11 @@ def test_every_vendor_of_the_table_is_one_of_langchain(vendor: str, monkeypatch:
         "OLLAMA_HOST": "http://127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)
-    built = build_model("anthropic.claude-x" if vendor == "bedrock" else "m", model_provider=VENDORS[vendor].provider)
+    adapter = LangChainAdapter(vendor)
+    built = adapter._build_model("anthropic.claude-x" if vendor == "bedrock" else "m")
     assert isinstance(built, BaseChatModel)
     assert {"max_tokens", "max_output_tokens", "num_predict"} & set(type(built).model_fields)
+    if vendor == "bedrock":
+        client: Any = getattr(built, "client", None)
+        assert client.meta.config.read_timeout is not None
+        assert built.disable_streaming is False

@@ -20,7 +20,7 @@ from app.llm.chains import Hop
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.hop_request import HopRequests
 from app.llm.interface import ChatMessage, ToolCall, ToolSpec
-from app.llm.langchain_vendors import LANGCHAIN_DIALECT, price_list, require_installed, split_model
+from app.llm.langchain_vendors import VENDORS, dialect_of, price_list, require_installed, split_model
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, OutputSchema, ProviderRequest, SchemaMode
 from app.llm.providers.langchain_adapter import LangChainAdapter
@@ -89,7 +89,7 @@ def adapter_of(*pieces: Piece | AIMessage, kind: type[FakeChatModel] = FakeChatM
 
 def request(**fields: Any) -> ProviderRequest:
     messages = (ChatMessage("system", "You are brief."), ChatMessage("user", QUESTION))
-    given: dict[str, Any] = {"max_tokens": 100, "dialect": LANGCHAIN_DIALECT, "messages": messages} | fields
+    given: dict[str, Any] = {"max_tokens": 100, "dialect": dialect_of("azure"), "messages": messages} | fields
     return ProviderRequest(**{"model": "m"} | given)
 
 
@@ -127,7 +127,8 @@ async def test_counts_that_come_in_parts_are_added_up() -> None:
         chunk("a", usage_metadata={"input_tokens": 7, "output_tokens": 0, "total_tokens": 7}),
         chunk("b", usage_metadata={"input_tokens": 0, "output_tokens": 2, "total_tokens": 2}),
     ]
-    assert (await adapter_of(*parts, chunk()).answer(request())).tokens == TokenCounts(7, 2)
+    parts.append(chunk(response_metadata={"stop_reason": "end_turn"}))
+    assert (await adapter_of(*parts).answer(request())).tokens == TokenCounts(7, 2)
 
 
 async def test_thinking_is_no_part_of_the_text() -> None:
@@ -234,7 +235,7 @@ async def test_a_conversation_with_tools_is_passed_on() -> None:
         ChatMessage("tool", "Oslo is the capital.", tool_call_id="c1"),
     )
     await LangChainAdapter("azure", build=lambda *_, **__: model).answer(request(messages=history))
-    (sent,) = [asked[0] for asked in model._asked]
+    ((sent, *_),) = model._asked
     assert [message.type for message in sent] == ["human", "ai", "tool"]
     assert sent[1].tool_calls[0]["args"] == {"query": "x"}
     assert sent[2].tool_call_id == "c1"
@@ -294,6 +295,7 @@ class AwsError(Exception):
         (type("NoCredentialsError", (Exception,), {})("Unable to locate credentials"), FaultKind.AUTH),
         (type("ReadTimeoutError", (Exception,), {})(), FaultKind.TIMEOUT),
         (type("ConnectTimeout", (Exception,), {})(), FaultKind.UNREACHABLE),
+        (type("EndpointConnectionError", (Exception,), {})(), FaultKind.UNREACHABLE),
         (type("APIConnectionError", (Exception,), {})(), FaultKind.UNREACHABLE),
         (ConnectionResetError(), FaultKind.UNREACHABLE),
         (RuntimeError("whatever"), FaultKind.BROKEN_ANSWER),
@@ -326,12 +328,79 @@ async def test_an_unknown_error_shows_its_class_and_not_its_text() -> None:
     assert shown == "broken_answer RuntimeError"
 
 
-async def test_a_cancelled_call_is_cancelled() -> None:
-    asking = asyncio.create_task(adapter_of(60.0, end()).answer(request()))
-    await asyncio.sleep(0)
+async def test_a_cancelled_call_ends_its_stream() -> None:
+    begun, closed = asyncio.Event(), asyncio.Event()
+
+    class Endless(FakeChatModel):
+        async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+            try:
+                yield ChatGenerationChunk(message=chunk("Os"))
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+    asking = asyncio.create_task(adapter_of(kind=Endless).answer(request()))
+    await begun.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    assert closed.is_set()
+
+
+async def test_an_error_of_the_listener_is_none_of_the_stream() -> None:
+    def deaf(_text: str) -> None:
+        raise RuntimeError
+
+    with pytest.raises(ProviderFault, match="RuntimeError"):
+        await adapter_of(chunk("Oslo. " * 100), end()).answer(request(on_text=deaf))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "finish"),
+    [
+        ({"status": "completed"}, Finish.DONE),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, Finish.LENGTH),
+    ],
+)
+async def test_the_status_of_a_response_is_its_end(metadata: dict[str, Any], finish: Finish) -> None:
+    answer = await adapter_of(chunk("Os"), chunk(response_metadata=metadata)).answer(request())
+    assert answer.finish is finish
+
+
+async def test_a_stream_that_ends_without_a_reason_is_cut_off() -> None:
+    fault = await fault_of(chunk("Os"))
+    assert (fault.kind, fault.maybe_billed) == (FaultKind.UNREACHABLE, True)
+    adapter, _ = building(FakeChatModel(pieces=[chunk("Oslo.")]))
+    assert (await adapter.answer(request(model="own/large"))).text == "Oslo."
+
+
+class StreamError(Exception):
+    """An error event of a stream, as OpenAI's client raises it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("An error occurred during streaming")
+        self.body = {"code": code, "message": "No."}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("content_filter", FaultKind.REFUSED),
+        ("insufficient_quota", FaultKind.QUOTA),
+        ("context_length_exceeded", FaultKind.CONTEXT_OVERFLOW),
+        ("server_error", FaultKind.SERVER),
+    ],
+)
+async def test_an_error_inside_a_stream_is_read_as_what_it_names(code: str, kind: FaultKind) -> None:
+    assert (await fault_of(chunk("Os"), StreamError(code))).kind is kind
+
+
+@pytest.mark.parametrize("error", [ValueError("bad effort"), type("ParamValidationError", (Exception,), {})()])
+async def test_what_the_integration_refuses_to_send_costs_nothing(error: Exception) -> None:
+    fault = await fault_of(error)
+    assert (fault.kind, fault.maybe_billed) == (FaultKind.BAD_REQUEST, False)
+    assert (await fault_of(chunk("Os"), error)).kind is FaultKind.BROKEN_ANSWER
 
 
 def building(*outcomes: BaseException | BaseChatModel) -> tuple[LangChainAdapter, list[dict[str, Any]]]:
@@ -377,15 +446,54 @@ async def test_an_integration_that_has_no_retries_is_built_without() -> None:
     assert "max_retries" not in calls[1]
 
 
+def missing(package: str) -> ImportError:
+    """Builds the error as LangChain does, from the one of the import."""
+    error = ImportError(f"Initializing it requires the {package} package.")
+    error.__cause__ = ModuleNotFoundError(name=package)
+    return error
+
+
 @pytest.mark.parametrize(
-    "error", [refused_field("region"), ValueError("a-secret-key"), ImportError(name="langchain_x")]
+    ("error", "told"),
+    [
+        (refused_field("region"), "own raised ValidationError"),
+        (ValueError("a-secret-key"), "own raised ValueError"),
+        (missing("langchain_own"), "langchain_own is not installed"),
+    ],
 )
-async def test_a_model_that_cannot_be_built_is_a_fault_of_the_configuration(error: Exception) -> None:
+async def test_a_model_that_cannot_be_built_is_a_fault_of_the_configuration(error: Exception, told: str) -> None:
     adapter, _ = building(error)
-    with pytest.raises(ProviderFault, match="LangChain cannot build") as raised:
+    with pytest.raises(ProviderFault, match=told) as raised:
         await adapter.answer(request(model="own/large"))
     assert raised.value.kind is FaultKind.AUTH
     assert "a-secret-key" not in str(raised.value)
+
+
+async def test_a_refused_key_names_the_variables_of_the_vendor() -> None:
+    assert "AZURE_OPENAI_API_KEY" in (await fault_of(Refusal(401, {"message": "Access denied"}))).detail
+
+
+async def test_all_clients_are_closed_although_one_cannot_be() -> None:
+    closed: list[str] = []
+
+    class Client:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        async def close(self) -> None:
+            closed.append(self._name)
+            raise ConnectionResetError
+
+    class WithClients(FakeChatModel):
+        root_async_client: Any = None
+
+    models = [WithClients(pieces=[chunk("a"), end()], root_async_client=Client(name)) for name in ("a", "b")]
+    adapter, _ = building(*models)
+    for name in ("own/a", "own/b"):
+        await adapter.answer(request(model=name))
+    with pytest.raises(ConnectionResetError):
+        await adapter.aclose()
+    assert sorted(closed) == ["a", "b"]
 
 
 def test_a_hop_of_any_provider_names_it() -> None:
@@ -409,11 +517,14 @@ def test_published_prices_hold_at_the_vendors_own_address_only(monkeypatch: pyte
     assert price_list("bedrock") is None
 
 
-def test_a_hop_of_langchain_is_patient_and_leaves_out_what_no_integration_sends() -> None:
+def test_a_hop_of_langchain_is_patient_and_asks_for_a_schema_as_its_vendor_can_be_asked() -> None:
     requests = HopRequests(LLMSettings(silence_seconds=120), elsewhere=())
     output = OutputSchema("Place", {"type": "object"})
-    fitted = requests.fit(
-        request(output=output, dialect=FULL), Hop("azure", "m"), dialect=FULL, headers={}, earlier_runs=0
-    )
-    assert (fitted.silence_seconds, fitted.schema_mode) == (120, SchemaMode.FUNCTION)
-    assert Feature.SUMMARY not in fitted.features()
+    wanted = request(output=output, dialect=FULL)
+    modes = {}
+    for vendor in VENDORS:
+        fitted = requests.fit(wanted, Hop(vendor, "m"), dialect=FULL, headers={}, earlier_runs=0)
+        assert fitted.silence_seconds == 120
+        modes[vendor] = fitted.schema_mode
+    assert modes.pop("ollama") is SchemaMode.PROMPT
+    assert set(modes.values()) == {SchemaMode.FUNCTION}
