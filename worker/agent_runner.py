@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from app.agents.base import Agent, AgentContext
 from app.agents.history import trim_history
-from app.agents.peer.graph import PeerAgent
+from app.agents.peer.graph import PEER_AGENT, PeerAgent
 from app.domain.agent import AgentOutput
 from app.domain.message import Message
 from app.domain.task import Routing, Task
@@ -40,7 +40,8 @@ class AgentRunner:
         with bind_log_context(agent_name=routing.agent_name):
             _log.info("task_routed", confidence=routing.confidence)
             await run.journal.flush()
-            return await self._run_timed(kind, lambda: agent.run(context.for_agent(kind, self._bind_llm(run, kind))))
+            own = context.for_agent(agent.card, self._bind_llm(run, kind))
+            return await self._run_timed(kind, lambda: agent.run(own))
 
     async def _run_timed(self, kind: str, run: Callable[[], Awaitable[AgentOutput]]) -> AgentOutput:
         began = self._parts.clock.monotonic()
@@ -67,6 +68,7 @@ class AgentRunner:
             clock=parts.clock,
             metrics=parts.metrics,
             tracing=parts.tracing,
+            agent_name=PEER_AGENT,
             workflow_type="peer",
         )
 

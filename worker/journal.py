@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from app.domain.message import Message
@@ -21,7 +22,7 @@ from worker.patience import until_answered
 
 
 class AttemptMeter:
-    """The model attempts of one node, which runs as the step `key`. Implements `app.agents.base.StepMeter`."""
+    """The model attempts of the step `key`. Implements `app.agents.base.StepMeter`."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -65,10 +66,15 @@ class TaskJournal:
         step = self._known.get(key)
         return step if step is not None and step.input_hash == input_hash else None
 
-    def collect(self, key: str) -> AttemptMeter:
+    @contextmanager
+    def collect(self, key: str) -> Iterator[AttemptMeter]:
         meter = AttemptMeter(key)
-        _meter.set(meter)
-        return meter
+        outer = _meter.set(meter)
+        try:
+            yield meter
+        finally:
+            # A step may run inside another one: a call of a chat model inside a node. The node then goes on.
+            _meter.reset(outer)
 
     def current_step(self) -> str:
         """Returns the key of the step that the calling code belongs to; empty outside of a step."""

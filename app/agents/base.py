@@ -3,7 +3,8 @@
 A node is a plain async function `(state, runtime) -> partial state`. `journaled` wraps it: a step that the task's
 journal has under the same key with the same hash of recorded inputs is not run again; its recorded output is used.
 State therefore holds JSON values only, and never a rendered prompt, a model's name or anything that another worker
-would see differently. An exception of a node reaches the caller of the graph unchanged.
+would see differently. An exception of a node reaches the caller of the graph unchanged. `run_step` does the same for
+work that is no node, such as a call of the chat model that agents written with LangChain use.
 """
 
 from __future__ import annotations
@@ -11,31 +12,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.typing import StateT
-from pydantic import BaseModel
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from app.domain.agent import AgentCard, AgentOutput
 from app.domain.message import Message
 from app.domain.task import Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
 from app.errors import TaskFailure
-from app.llm.interface import BoundLLM, Completion
+from app.llm.interface import BoundLLM, Completion, ModelRole
 from app.ports import Clock
 from app.telemetry.metrics import TaskMetrics
 from app.telemetry.tracing import Tracing
 from app.tools.search_tool import SearchTool
 
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
 # Supersteps of one run of a graph; the longest built-in graph has four. It ends a graph whose edges form a loop.
 RECURSION_LIMIT = 32
 # Node names are Python identifiers, so `next_key` never gives a key with this mark, and no run finds such a step.
 FAILED_MARK = "~"
+# The digits of the hash in the key of a step that is found by its inputs.
+_KEY_DIGITS = 12
 
 State = TypeVar("State", bound=Mapping[str, Any])
 StateInput = TypeVar("StateInput", bound=Mapping[str, Any], contravariant=True)
@@ -51,15 +59,15 @@ class Journal(Protocol):
     def find(self, key: str, input_hash: str) -> Step | None:
         """Returns the recorded step, or None if there is none with this key and hash."""
 
-    def collect(self, key: str) -> StepMeter:
-        """Starts to collect the model attempts of the step `key`, whose node begins now."""
+    def collect(self, key: str) -> AbstractContextManager[StepMeter]:
+        """Collects the model attempts of the step `key` until the exit; those of a step inside it go to that step."""
 
     async def record(self, step: Step, *, flush: bool) -> None:
         """Adds the step; `flush` writes it at once, otherwise the next write includes it. Raises ClaimLost."""
 
 
 class StepMeter(Protocol):
-    """The model attempts of the node that is running."""
+    """The model attempts of the step that is running."""
 
     def attempts(self) -> Sequence[ModelAttempt]: ...
 
@@ -68,7 +76,8 @@ class StepMeter(Protocol):
 class AgentContext:
     """Everything that a node may use besides its state; LangGraph passes it as the context of the run.
 
-    `cards` are the agents that the router may choose. `workflow_type` is the agent's kind, for spans and metrics.
+    `cards` are the agents that the router may choose. `agent_name` is the agent that runs, or the router;
+    `workflow_type` is its kind, for spans and metrics.
     """
 
     task: Task
@@ -81,11 +90,25 @@ class AgentContext:
     clock: Clock
     metrics: TaskMetrics
     tracing: Tracing
+    agent_name: str
     workflow_type: str
 
-    def for_agent(self, workflow_type: str, llm: BoundLLM) -> AgentContext:
+    def for_agent(self, card: AgentCard, llm: BoundLLM) -> AgentContext:
         """Copies the context for another agent of the same run: the router is followed by the agent that it chose."""
-        return replace(self, workflow_type=workflow_type, llm=llm)
+        return replace(self, agent_name=card.name, workflow_type=card.agent_type, llm=llm)
+
+    def chat_model(self, role: ModelRole) -> BaseChatModel:
+        """Returns a LangChain chat model on the gateway, for this run only; each of its calls is a step."""
+        # Imported on first use: most workers have no agent that is written with LangChain.
+        from app.agents.chat_model import GatewayChatModel
+
+        return GatewayChatModel(self, role=role)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # LangChain builds a schema for the parameters of a tool, and so for its `ToolRuntime[AgentContext]`. pydantic
+        # has no schema for the protocols among our fields.
+        return core_schema.is_instance_schema(cls)
 
 
 class Agent(Protocol):
@@ -142,11 +165,75 @@ def hash_inputs(state: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+@dataclass(frozen=True)
+class _BegunStep:
+    """A step whose work has begun."""
+
+    context: AgentContext
+    node: str
+    agent_name: str
+    input_hash: str
+    started_at: datetime
+    meter: StepMeter
+
+    def ended(self, key: str, output: dict[str, Any]) -> Step:
+        """Builds the step with the model attempts so far. Raises ValidationError if the output is not JSON."""
+        attempts = tuple(self.meter.attempts())
+        return Step(
+            key=key,
+            node=self.node,
+            agent_name=self.agent_name,
+            sequence=0,  # the worker's journal numbers the steps when it records them
+            input_hash=self.input_hash,
+            output=output,
+            usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
+            attempts=attempts,
+            started_at=self.started_at,
+            finished_at=self.context.clock.now(),
+        )
+
+
+async def run_step(
+    context: AgentContext,
+    work: Callable[[], Awaitable[dict[str, Any]]],
+    *,
+    node: str,
+    inputs: Mapping[str, Any],
+    agent_name: str = "",
+    found_by_inputs: bool = False,
+    flush: bool = True,
+) -> dict[str, Any]:
+    """Returns the recorded output of the step, or runs `work` as this step and records it.
+
+    `inputs` are all that the output depends on. Steps of one `node` are counted in their order; `found_by_inputs` is
+    for work that runs side by side, in an order that may change. `agent_name` is the context's if it is empty.
+
+    Work that raises a TaskFailure leaves a step, too. The key of that step ends in `~` and the number of the task's
+    attempt: every model attempt is kept, and no later run takes the step for an answer.
+    """
+    journal = context.journal
+    input_hash = hash_inputs(inputs)
+    key = journal.next_key(f"{node}_{input_hash[:_KEY_DIGITS]}" if found_by_inputs else node)
+    known = journal.find(key, input_hash)
+    if known is not None:
+        return dict(known.output)
+    started_at = context.clock.now()
+    with journal.collect(key) as meter:
+        begun = _BegunStep(context, node, agent_name or context.agent_name, input_hash, started_at, meter)
+        try:
+            with context.tracing.span(f"agents.{context.workflow_type}.{node}", attributes={"agents.step": key}):
+                output = await work()
+        except TaskFailure as failure:
+            failed_key = f"{key}{FAILED_MARK}{context.task.attempts}"
+            # Not flushed: the write that ends or requeues the task follows at once and includes the step.
+            await journal.record(begun.ended(failed_key, {"error": failure.code}), flush=False)
+            raise
+        await journal.record(begun.ended(key, output), flush=flush)
+        return output
+
+
 def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> JournaledNode[State]:
     """Makes the node a step of the journal.
-
-    A node that fails leaves a step, too. The key of that step ends in `~` and the number of the task's attempt: every
-    model attempt is kept, and no later run takes the step for an answer.
 
     `flush=False` is for nodes that make no paid call, and for nodes whose step is part of the write that follows at
     once (the routing decision, the finish). It saves a write; only CPU work separates the two.
@@ -154,42 +241,15 @@ def journaled(node: Node[State], *, agent_name: str, flush: bool = True) -> Jour
     name: str = getattr(node, "__name__", "node")  # a partial and a callable object have none
 
     async def run(state: State, runtime: Runtime[AgentContext]) -> dict[str, Any]:
-        context = runtime.context
-        journal = context.journal
-        key = journal.next_key(name)
         # The whole state, because a node may read all of it: if anything in it differs, the recorded output is stale.
-        input_hash = hash_inputs(state)
-        known = journal.find(key, input_hash)
-        if known is not None:
-            return dict(known.output)
-        started_at: datetime = context.clock.now()
-        meter = journal.collect(key)
-
-        def step(step_key: str, output: dict[str, Any]) -> Step:
-            attempts = tuple(meter.attempts())
-            return Step(
-                key=step_key,
-                node=name,
-                agent_name=agent_name,
-                sequence=0,  # the worker's journal numbers the steps when it records them
-                input_hash=input_hash,
-                output=output,
-                usage=sum((attempt.usage for attempt in attempts), NO_USAGE),
-                attempts=attempts,
-                started_at=started_at,
-                finished_at=context.clock.now(),
-            )
-
-        try:
-            with context.tracing.span(f"agents.{context.workflow_type}.{name}", attributes={"agents.step": key}):
-                output = await node(state, runtime)
-        except TaskFailure as failure:
-            failed_key = f"{key}{FAILED_MARK}{context.task.attempts}"
-            # Not flushed: the write that ends or requeues the task follows at once and includes the step.
-            await journal.record(step(failed_key, {"error": failure.code}), flush=False)
-            raise
-        await journal.record(step(key, output), flush=flush)
-        return output
+        return await run_step(
+            runtime.context,
+            lambda: node(state, runtime),
+            node=name,
+            inputs=state,
+            agent_name=agent_name,
+            flush=flush,
+        )
 
     run.__name__ = name  # LangGraph's `add_node` takes the name of the node from here if it gets none
     return run

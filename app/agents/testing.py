@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,8 +24,8 @@ from app.domain.identity import DEFAULT_TENANT, RequestId, SessionId, TaskId
 from app.domain.message import Message, MessageRole
 from app.domain.task import Step, Task, TaskStatus
 from app.domain.usage import AttemptStatus, ModelAttempt, Usage
-from app.errors import SearchUnavailable, TaskFailure
-from app.llm.interface import ChatMessage, Completion, ModelRole, Parsed, ToolSpec
+from app.errors import LLMOutputInvalid, SearchUnavailable, TaskFailure
+from app.llm.interface import ChatMessage, Completion, ModelRole, Parsed, ToolCall, ToolSpec
 from app.settings import ProcessSettings
 from app.telemetry.metrics import WorkerMetrics
 from app.telemetry.tracing import Tracing
@@ -35,7 +37,7 @@ CALL_USAGE = Usage(input_tokens=10, output_tokens=5, cost_microusd=30)
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
-Reply = str | Mapping[str, Any] | TaskFailure
+Reply = str | Mapping[str, Any] | ToolCall | Sequence[ToolCall] | TaskFailure
 
 
 class ManualClock:
@@ -60,13 +62,17 @@ NOW = ManualClock().now()
 
 @dataclass(frozen=True)
 class ModelCall:
-    """One call that a node made: the messages, the role, and the schema, the tools or the limit that it gave."""
+    """One call that a node made: the messages, the role, and the schema, the tools or the limit that it gave.
+
+    `must_call`: the answer had to be a call of one of the tools.
+    """
 
     messages: Sequence[ChatMessage]
     role: ModelRole
     schema: type[BaseModel] | None
     tools: Sequence[ToolSpec] = ()
     max_tokens: int | None = None
+    must_call: bool = False
 
     @property
     def prompt(self) -> str:
@@ -77,12 +83,13 @@ class ModelCall:
 class ScriptedLLM:
     """A `BoundLLM` that gives its replies in order and keeps every call in `calls`.
 
-    A reply is a text, the fields of a structured answer, a TaskFailure to raise, or a function from the call to a
-    text. A call beyond the script raises AssertionError. Every call costs `CALL_USAGE`, which lands in the journal that
-    `build_context` connects, as the worker's meter does it.
+    A reply is a text, the fields of a structured answer, a tool call or a sequence of them, a TaskFailure to raise, or
+    a function from the call to any of these. A call beyond the script raises AssertionError, and so do tool calls for
+    a call without tools. Every call costs `CALL_USAGE`, which lands in the journal that `build_context` connects, as
+    the worker's meter does it.
     """
 
-    def __init__(self, *replies: Reply | Callable[[ModelCall], str], journal: MemoryJournal | None = None) -> None:
+    def __init__(self, *replies: Reply | Callable[[ModelCall], Reply], journal: MemoryJournal | None = None) -> None:
         self._replies = list(replies)
         self.journal = journal
         self.calls: list[ModelCall] = []
@@ -110,42 +117,67 @@ class ScriptedLLM:
         return self._completion(text, None)
 
     async def with_tools(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec], must_call: bool = False
     ) -> Completion[BaseModel]:
-        """Gives the next reply as text; it never asks for a tool."""
-        reply = self._next(ModelCall(messages, role, None, tools))
-        return self._completion(str(reply), None)
+        """Gives the next reply: tool calls, or text; raises LLMOutputInvalid for text if a tool must be called."""
+        reply = self._next(ModelCall(messages, role, None, tools, must_call=must_call))
+        calls = _tool_calls(reply)
+        completion: Completion[BaseModel] = self._completion("" if calls else str(reply), None, calls)
+        if must_call and not calls:
+            raise LLMOutputInvalid("The reply is a text, but the call demands a tool.", attempts=completion.attempts)
+        return completion
 
-    def _next(self, call: ModelCall) -> str | Mapping[str, Any]:
+    def _next(self, call: ModelCall) -> Any:
         self.calls.append(call)
         if not self._replies:
             raise AssertionError(
                 f"The script has no reply left for call {len(self.calls)} (role {call.role.value}). Give ScriptedLLM "
                 "one reply per call, or search `calls` for a call that should not have been made."
             )
-        reply = self._replies.pop(0)
+        scripted = self._replies.pop(0)
+        reply = scripted(call) if callable(scripted) else scripted
         if isinstance(reply, TaskFailure):
             raise reply
-        return reply(call) if callable(reply) else reply
+        if _tool_calls(reply) and not call.tools:
+            raise AssertionError(f"The reply to call {len(self.calls)} is a tool call, but the call offers no tools.")
+        return reply
 
-    def _completion(self, text: str, parsed: Parsed | None) -> Completion[Parsed]:
+    def _completion(
+        self, text: str, parsed: Parsed | None, tool_calls: tuple[ToolCall, ...] = ()
+    ) -> Completion[Parsed]:
         attempt = ModelAttempt(
             provider="double", model="scripted", status=AttemptStatus.OK, usage=CALL_USAGE, started_at=NOW
         )
         if self.journal is not None:
             self.journal.observe(attempt)
-        return Completion(text=text, served_model="scripted", usage=CALL_USAGE, attempts=(attempt,), parsed=parsed)
+        return Completion(
+            text=text,
+            served_model="scripted",
+            usage=CALL_USAGE,
+            attempts=(attempt,),
+            parsed=parsed,
+            tool_calls=tool_calls,
+        )
+
+
+def _tool_calls(reply: Reply) -> tuple[ToolCall, ...]:
+    if isinstance(reply, ToolCall):
+        return (reply,)
+    return () if isinstance(reply, str | Mapping | TaskFailure) else tuple(reply)
 
 
 class MemoryMeter:
-    """A `StepMeter` over a list: the model attempts of the step `key`, empty before the first node runs."""
+    """A `StepMeter` over a list."""
 
-    def __init__(self, key: str = "") -> None:
-        self.key = key
+    def __init__(self) -> None:
         self.observed: list[ModelAttempt] = []
 
     def attempts(self) -> Sequence[ModelAttempt]:
         return self.observed
+
+
+# The meter of the step that runs now. Steps that run side by side have contexts of their own.
+_meter: ContextVar[MemoryMeter | None] = ContextVar("memory_meter", default=None)
 
 
 class MemoryJournal:
@@ -157,7 +189,6 @@ class MemoryJournal:
     def __init__(self, stored: Mapping[str, str] | None = None) -> None:
         self._stored = dict(stored or {})
         self._occurrences: Counter[str] = Counter()
-        self._meter = MemoryMeter()
         self.recorded: list[str] = []
         self.flushed: list[str] = []
 
@@ -170,13 +201,20 @@ class MemoryJournal:
         step = Step.model_validate_json(stored) if stored is not None else None
         return step if step is not None and step.input_hash == input_hash else None
 
-    def collect(self, key: str) -> MemoryMeter:
-        self._meter = MemoryMeter(key)
-        return self._meter
+    @contextmanager
+    def collect(self, key: str) -> Iterator[MemoryMeter]:  # noqa: ARG002  the protocol's
+        meter = MemoryMeter()
+        outer = _meter.set(meter)
+        try:
+            yield meter
+        finally:
+            _meter.reset(outer)
 
     def observe(self, attempt: ModelAttempt) -> None:
-        """Adds the attempt to the node that runs now."""
-        self._meter.observed.append(attempt)
+        """Adds the attempt to the step that runs now."""
+        meter = _meter.get()
+        if meter is not None:
+            meter.observed.append(attempt)
 
     async def record(self, step: Step, *, flush: bool) -> None:
         json.dumps(step.output, allow_nan=False)  # pydantic writes NaN as null; a database would refuse or change it
@@ -268,5 +306,6 @@ def build_context(
         clock=ManualClock(),
         metrics=WorkerMetrics(version="test").tasks,
         tracing=Tracing(ProcessSettings(), process="test", version="0"),
+        agent_name="TestAgent",
         workflow_type="test",
     )

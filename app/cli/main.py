@@ -67,6 +67,18 @@ def status(
 
 
 @app.command()
+def models(state: State = DEFAULT_FOLDER, as_json: tasks.AsJson = False) -> None:
+    """Show which models each role asks, in which order, and what is known of each.
+
+    Run it with the variables of a worker. If a local stack runs, what `up` has added to them counts too. No model is
+    asked for an answer, so it costs nothing. Exit code 1 if a role has no model that can be asked.
+    """
+    from app.cli.model_overview import show_models
+
+    show_models(state, as_json=as_json)
+
+
+@app.command()
 def demo(state: State = DEFAULT_FOLDER) -> None:
     """Show what the system does, live. Start it first if it does not run, and stop it again at the end."""
     from app.cli.demo.tour import run_tour

@@ -98,10 +98,10 @@ def list_tasks(
         return
     from rich.console import Console
 
-    from app.cli.text import task_table
+    from app.cli.text import print_tasks
 
     if page["items"]:
-        Console().print(task_table(page["items"]))
+        print_tasks(Console(highlight=False), page["items"])
     else:
         typer.echo("No tasks.")
 

@@ -6,6 +6,7 @@ obeys them, and rich's markup is never interpreted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,9 @@ from rich.text import Text
 STATUS_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "processing": "cyan", "queued": "dim"}
 _KEPT_CONTROLS = frozenset("\n\t")
 _PREVIEW_CHARACTERS = 60
+# With fewer columns the table of tasks would cut what was asked to less than half of the preview.
+_WIDE_COLUMNS = 100
+_ENTRY = re.compile(r"\s*(?:[-*•]|[(\[]?\d{1,3}[.)\]])\s")
 
 
 def plain(text: str) -> str:
@@ -69,18 +73,32 @@ def print_task(console: Console, task: Mapping[str, Any]) -> None:
     """Prints the whole task: its status, the answer or the error, its sources and its cost."""
     head = Text.assemble("Task ", (task["task_id"], "bold"), "  ", status_text(task["status"]))
     console.print(head)
-    console.print(_hanging([(f"  {label}", plain(value)) for label, value in _facts(task)]))
+    console.print(hanging([(f"  {label}", plain(value)) for label, value in _facts(task)]))
     if task["error"] is not None:
         console.print(Text(f"\n{task['error']['type']}: {plain(task['error']['message'])}", style="red"))
     if task["result"] is not None:
-        console.print(Text("\n" + plain(task["result"]["raw_output"])))
-        for number, citation in enumerate(task["result"]["citations"], start=1):
-            console.print(_hanging([(f"  [{number}]", plain(citation["title"]))]), style="dim")
-            # Not wrapped by rich: a terminal can open an address only in one piece.
-            console.print(Text(f"       {plain(citation['url'])}", style="dim"), soft_wrap=True)
+        _print_result(console, task["result"])
 
 
-def _hanging(rows: Sequence[tuple[str, str]]) -> Table:
+def _print_result(console: Console, result: Mapping[str, Any]) -> None:
+    """Prints the answer, and its sources below it unless it lists them itself."""
+    console.print()
+    for line in plain(result["raw_output"]).split("\n"):
+        # Not wrapped by rich: a terminal can open an address only in one piece.
+        console.print(Text(line), soft_wrap="://" in line)
+    if _lists_sources(result):
+        return
+    for number, citation in enumerate(result["citations"], start=1):
+        console.print(hanging([(f"  [{number}]", plain(citation["title"]))]), style="dim")
+        console.print(Text(f"       {plain(citation['url'])}", style="dim"), soft_wrap=True)
+
+
+def _lists_sources(result: Mapping[str, Any]) -> bool:
+    entries = "\n".join(line for line in result["raw_output"].split("\n") if _ENTRY.match(line))
+    return all(citation["url"] in entries for citation in result["citations"])
+
+
+def hanging(rows: Sequence[tuple[str, str]]) -> Table:
     """Puts texts beside their labels; on a narrow terminal a text wraps without running under its label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
@@ -104,8 +122,19 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     return facts
 
 
-def task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    """Builds one line per task, also for a narrow terminal: only the text of the task is cut."""
+def print_tasks(console: Console, summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Prints a line for each task, and on a narrow terminal a second one with its text."""
+    if console.width >= _WIDE_COLUMNS:
+        console.print(_task_table(summaries))
+        return
+    for summary in summaries:
+        agent = Text(plain(summary["selected_agent"] or "-"), style="dim")
+        head = Text.assemble(summary["task_id"], "  ", status_text(summary["status"]), "  ", agent)
+        asked = Text(f"  {shorten(summary['task_preview'], console.width - 2)}")
+        console.print(head, asked, sep="\n", no_wrap=True, overflow="ellipsis")
+
+
+def _task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
     for column in ("task", "status", "agent"):
         table.add_column(column, no_wrap=True)

@@ -124,10 +124,12 @@ class Spending(_Part):
 
 
 class Step(_Part):
-    """One finished node of an agent's graph: an entry of the journal, under the key `{node}#{n}`.
+    """One finished node of an agent's graph, or one call of its LangChain model: an entry of the journal.
 
-    `input_hash` covers recorded inputs only, never a rendered prompt, which has random boundaries. `output` is the
-    node's partial state. In place of the result, which the task stores once, it has `{"$result": true}`.
+    The key is `{node}#{n}`, or `{node}_{hash}#{n}` of work that is found by its inputs. `input_hash` of a node covers
+    recorded inputs only, never a rendered prompt, which has random boundaries; that of a call covers its messages.
+    `output` is the partial state of a node. In place of the result, which the task stores once, it has
+    `{"$result": true}`.
     """
 
     key: str

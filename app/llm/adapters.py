@@ -1,4 +1,4 @@
-"""The adapters of one process, one for each provider: built when first needed, closed together."""
+"""The adapters of one process, one for each provider and each LangChain vendor: built when needed, closed together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from app.llm.langchain_vendors import is_langchain
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.providers.adapter import ProviderAdapter
 from app.llm.providers.endpoints import Connection
@@ -34,7 +35,7 @@ class ProviderAdapters:
         # What is wrong with the environment is said at the start, and not by each task.
         self._trust = build_ssl_context()
         self._proxies = {provider: proxy_for(connection.url) for provider, connection in self._connections.items()}
-        self._adapters: dict[Provider, ProviderAdapter] = {}
+        self._adapters: dict[str, ProviderAdapter] = {}
         self._building = asyncio.Lock()
 
     def usable(self) -> frozenset[Provider]:
@@ -45,17 +46,26 @@ class ProviderAdapters:
             if connection.key.configured or connection.base_url
         )
 
-    async def adapter(self, provider: Provider) -> ProviderAdapter:
-        """Returns the provider's adapter, built at the first call."""
+    async def adapter(self, provider: str) -> ProviderAdapter:
+        """Returns the adapter of a provider, or of a vendor of LangChain, built at the first call."""
         ready = self._adapters.get(provider)
         if ready is not None:
             return ready
         async with self._building:
             if provider not in self._adapters:
-                choose_format = await asyncio.to_thread(PROVIDERS[provider].load, self._settings)
-                # Here and not in the thread: the session belongs to this event loop.
-                self._adapters[provider] = await self._open(provider, choose_format)
+                self._adapters[provider] = await self._build(provider)
         return self._adapters[provider]
+
+    async def _build(self, provider: str) -> ProviderAdapter:
+        if is_langchain(provider):
+            # Nothing of LangChain's chat models is imported before one of them is asked.
+            from app.llm.providers.langchain_adapter import LangChainAdapter
+
+            return LangChainAdapter(provider)
+        native = Provider(provider)
+        choose_format = await asyncio.to_thread(PROVIDERS[native].load, self._settings)
+        # Here and not in the thread: the session belongs to this event loop.
+        return await self._open(native, choose_format)
 
     async def _open(self, provider: Provider, choose_format: ChooseFormat) -> ProviderAdapter:
         # The HTTP client takes a tenth of a second to import, which a worker without model calls need not spend.

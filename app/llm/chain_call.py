@@ -27,7 +27,7 @@ from app.llm.joining import join
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter, total_usage
 from app.llm.plans import Plan
-from app.llm.provider_table import PROVIDERS, Provider
+from app.llm.provider_table import PROVIDERS
 from app.llm.providers.adapter import Finish, ProviderAdapter, ProviderAnswer, ProviderRequest
 from app.llm.retry import backoff_seconds, delay_before_retry
 from app.llm.server_dialect import FULL, Dialect, output_limit, refused_feature
@@ -46,7 +46,7 @@ _log = get_logger(__name__)
 class AdapterSource(Protocol):
     """The seam to the adapters: `ProviderAdapters`, or a double in tests."""
 
-    async def adapter(self, provider: Provider) -> ProviderAdapter:
+    async def adapter(self, provider: str) -> ProviderAdapter:
         """Returns the adapter, which may have to be built first."""
 
 

@@ -50,7 +50,7 @@ class DialectBook:
         page, now = self._pages.get(name), self._clock.monotonic()
         if page is not None and now - page.read_at < _FRESH_SECONDS:
             return page.dialect
-        stored = await self._read(name)
+        stored = await self.read(name)
         known = page.dialect if page is not None and stored is None else stored
         self._pages[name] = _Page(known or FULL, now)
         return known or FULL
@@ -58,7 +58,7 @@ class DialectBook:
     async def learn(self, name: str, lesson: Dialect) -> None:
         """Adds what a refusal has taught to what is known, and shares it."""
         known = self._pages[name].dialect if name in self._pages else FULL
-        stored = await self._read(name)
+        stored = await self.read(name)
         dialect = known.joined(lesson).joined(stored or FULL)
         self._pages[name] = _Page(dialect, self._clock.monotonic())
         _log.info("dialect_learned", model=name, refused=sorted(dialect.refused), limit=dialect.max_output_tokens)
@@ -66,7 +66,7 @@ class DialectBook:
             value = json.dumps({"refused": sorted(dialect.refused), "max_output_tokens": dialect.max_output_tokens})
             await reply_in_time(self._redis.set(self._prefix + name, value, ex=KEPT_SECONDS), event=_EVENT, model=name)
 
-    async def _read(self, name: str) -> Dialect | None:
+    async def read(self, name: str) -> Dialect | None:
         """Reads the shared dialect. Returns None without Redis; the full one if nothing is stored."""
         if self._redis is None:
             return None

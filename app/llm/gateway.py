@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -21,11 +20,12 @@ from app.llm.chain_call import AdapterSource, CallParts, ChainCall
 from app.llm.chains import Hop, build_chains
 from app.llm.dialect_book import DialectBook
 from app.llm.end_user import opaque_name
-from app.llm.faults import FaultKind, ProviderFault
+from app.llm.faults import FaultKind
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope, ChatMessage, Completion, ModelRole, Parsed, ToolSpec
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
+from app.llm.model_check import ModelLists, ProviderList, read_lists
 from app.llm.plans import PlainPlan, Plan, StructuredPlan
 from app.llm.pricing import PriceTable
 from app.llm.provider_table import Provider, asked_elsewhere
@@ -46,14 +46,11 @@ _LISTED_SHOWN = 20
 _log = get_logger(__name__)
 
 
-class ClosableAdapters(AdapterSource, Protocol):
+class ClosableAdapters(AdapterSource, ModelLists, Protocol):
     """The adapters as the gateway owns them: it also asks which are usable, and closes them."""
 
     def usable(self) -> Collection[Provider]:
         """Returns the providers that have a key or an address."""
-
-    async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
-        """Reads the provider's models by id, each with the date on which it ends. Raises ProviderFault."""
 
     async def aclose(self) -> None:
         """Closes all adapters."""
@@ -82,7 +79,8 @@ class LLMGateway:
         self.limits = limits
         self._adapters = adapters
         self.settings = settings
-        self.chains = build_chains(settings, agents, usable=adapters.usable())
+        self.usable = adapters.usable()
+        self.chains = build_chains(settings, agents, usable=self.usable)
         self.tracing = tracing
         self.parts = CallParts(
             settings=settings,
@@ -106,25 +104,31 @@ class LLMGateway:
 
         A wrong address, a wrong key and a model that is not listed are logged: the first task would fail with them.
         """
-        hops = {hop for chain in self.chains.values() for hop in chain}
-        for provider in sorted({hop.provider for hop in hops}):
-            try:
-                listed = await self._adapters.models(provider)
-            except ProviderFault as fault:
+        lists = await self.read_lists()
+        for provider, listed in lists.items():
+            if (fault := listed.fault) is not None:
                 log = _log.warning if fault.kind in _TO_BE_MENDED else _log.info
-                log("llm_models_unread", provider=provider.value, reason=fault.kind.value, detail=fault.detail)
-                continue
-            for hop in sorted((hop for hop in hops if hop.provider is provider), key=lambda hop: hop.model):
-                self._observe_model(hop, listed)
+                log("llm_models_unread", provider=provider, reason=fault.kind.value, detail=fault.detail)
+        for hop in sorted(self.hops, key=lambda hop: hop.name):
+            if hop.provider in lists:
+                self._observe_model(hop, lists[hop.provider])
 
-    def _observe_model(self, hop: Hop, listed: Mapping[str, datetime | None]) -> None:
-        ends = listed.get(hop.model)
+    def _observe_model(self, hop: Hop, listed: ProviderList) -> None:
+        ends = listed.ends(hop.model)
         if ends is not None:
-            gauge = self.parts.metrics.llm_shutdown.labels(provider=hop.provider.value, model=hop.model)
+            gauge = self.parts.metrics.llm_shutdown.labels(provider=hop.provider, model=hop.model)
             gauge.set(ends.timestamp())
-        # A name without a date stands for the newest of those with one. A server without a list answers anything.
-        if listed and not any(name.startswith(hop.model) for name in listed):
-            _log.warning("llm_model_unlisted", model=hop.name, listed=sorted(listed)[:_LISTED_SHOWN])
+        if listed.lists(hop.model) is False:
+            _log.warning("llm_model_unlisted", model=hop.name, listed=sorted(listed.models)[:_LISTED_SHOWN])
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """Returns the hops of all chains, each once, in the order in which they occur."""
+        return tuple(dict.fromkeys(hop for chain in self.chains.values() for hop in chain))
+
+    async def read_lists(self) -> Mapping[str, ProviderList]:
+        """Reads the lists of models of the providers in use."""
+        return await read_lists(self.hops, self._adapters)
 
     async def aclose(self) -> None:
         await self._adapters.aclose()
@@ -166,10 +170,11 @@ class GatewayLLM:
         return await self._run(PlainPlan[BaseModel](self._request(messages, role, on_text=on_text)), role=role)
 
     async def with_tools(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec], must_call: bool = False
     ) -> Completion[BaseModel]:
         """Asks for one turn of a tool loop."""
-        return await self._run(PlainPlan[BaseModel](self._request(messages, role, tools=tools)), role=role)
+        request = replace(self._request(messages, role, tools=tools), must_call_tool=must_call)
+        return await self._run(PlainPlan[BaseModel](request), role=role)
 
     def _request(
         self,

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 
 from app.llm.chains import Hop
 from app.llm.interface import ChatMessage
+from app.llm.langchain_vendors import LANGCHAIN_DIALECT, is_langchain
 from app.llm.provider_table import Provider
-from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import ProviderRequest, SchemaMode, ask_for_a_call
 from app.llm.server_dialect import Dialect, Feature
 from app.settings import LLMSettings
 
@@ -36,20 +37,24 @@ class HopRequests:
     ) -> ProviderRequest:
         """Returns the request for this hop; `earlier_runs` is how often the task was tried before."""
         thinks = self.thinks(hop)
+        if is_langchain(hop.provider):
+            dialect = dialect.joined(LANGCHAIN_DIALECT)
         mode = _usable_mode(request, dialect)
+        forces = request.must_call_tool and dialect.has(Feature.TOOL_CHOICE)
         return replace(
             request,
             model=hop.model,
             headers=headers,
             dialect=dialect,
             schema_mode=mode,
-            messages=_in_dialect(request.messages, dialect, request.output if mode is SchemaMode.PROMPT else None),
+            messages=_in_dialect(request.messages, dialect, _words(request, mode, forces=forces)),
+            must_call_tool=forces,
             max_tokens=self._limit(request, dialect, thinks=thinks),
             stream=request.stream and dialect.has(Feature.STREAMING),
             thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
             end_user=request.end_user if self._tells_end_user(hop, dialect) else "",
-            silence_seconds=self._patience(hop, thinks=thinks, earlier_runs=earlier_runs),
+            silence_seconds=self.patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
     def thinks(self, hop: Hop) -> bool:
@@ -59,17 +64,18 @@ class HopRequests:
 
     def _tells_end_user(self, hop: Hop, dialect: Dialect) -> bool:
         # The vendors ask for it. Other servers refuse fields that they do not know.
-        return hop.provider not in self._elsewhere and dialect.has(Feature.END_USER)
+        at_vendor = hop.provider not in self._elsewhere and not is_langchain(hop.provider)
+        return at_vendor and dialect.has(Feature.END_USER)
 
     def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
         # Vendors count thinking as output, so it has an allowance beside that of the answer.
         limit = request.max_tokens + (self._settings.thinking_tokens if thinks else 0)
         return limit if dialect.max_output_tokens is None else min(limit, dialect.max_output_tokens)
 
-    def _patience(self, hop: Hop, *, thinks: bool, earlier_runs: int) -> float:
+    def patience(self, hop: Hop, *, thinks: bool, earlier_runs: int = 0) -> float:
         """Computes the longest silence in seconds. In each later run of a task a slow model gets twice as long."""
         settings = self._settings
-        patient = thinks or hop.provider in self._elsewhere
+        patient = thinks or hop.provider in self._elsewhere or is_langchain(hop.provider)
         first = settings.silence_seconds if patient else settings.timeout_seconds
         most = LONGEST_SILENCE_SECONDS if patient else max(settings.silence_seconds, first)
         return float(min(first * 2 ** min(earlier_runs, _MOST_DOUBLINGS), most))
@@ -83,13 +89,16 @@ def _usable_mode(request: ProviderRequest, dialect: Dialect) -> SchemaMode:
     return mode
 
 
-def _in_dialect(
-    messages: Sequence[ChatMessage], dialect: Dialect, in_words: OutputSchema | None
-) -> Sequence[ChatMessage]:
-    if in_words is not None:
-        schema = json.dumps(in_words.schema, ensure_ascii=False)
-        messages = (*messages, ChatMessage("system", _IN_WORDS.format(schema=schema)))
-        messages = _system_first(messages)
+def _words(request: ProviderRequest, mode: SchemaMode, *, forces: bool) -> str:
+    """Words that part of the request which the server does not take otherwise; empty if there is none."""
+    if request.output is not None and mode is SchemaMode.PROMPT:
+        return _IN_WORDS.format(schema=json.dumps(request.output.schema, ensure_ascii=False))
+    return ask_for_a_call(request.tools) if request.must_call_tool and not forces else ""
+
+
+def _in_dialect(messages: Sequence[ChatMessage], dialect: Dialect, in_words: str) -> Sequence[ChatMessage]:
+    if in_words:
+        messages = _system_first((*messages, ChatMessage("system", in_words)))
     return messages if dialect.has(Feature.SYSTEM_ROLE) else _without_system(messages)
 
 

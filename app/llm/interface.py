@@ -128,6 +128,9 @@ class BoundLLM(Protocol):
         """Asks for one long answer, streamed; `on_text` gets pieces of some words as they come."""
 
     async def with_tools(
-        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec]
+        self, messages: Sequence[ChatMessage], *, role: ModelRole, tools: Sequence[ToolSpec], must_call: bool = False
     ) -> Completion[BaseModel]:
-        """Asks for one turn of a tool loop: text, or the tools that the model wants to run."""
+        """Asks for one turn of a tool loop: text, or the tools that the model wants to run.
+
+        With `must_call` text alone is no answer: there is at least one tool call, or LLMOutputInvalid is raised.
+        """

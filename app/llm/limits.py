@@ -78,6 +78,9 @@ class Limit:
         return bool(self.calls_at_once or self.calls_per_minute)
 
 
+_NO_LIMIT = Limit()
+
+
 class ProviderLimits:
     """All limits of one process. Belongs to one event loop."""
 
@@ -90,7 +93,8 @@ class ProviderLimits:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        self._limits = {provider: _limit_of(settings.of_provider(provider)) for provider in Provider}
+        # A provider that is asked through LangChain has no settings, so it has no limits here.
+        self._limits: dict[str, Limit] = {provider: _limit_of(settings.of_provider(provider)) for provider in Provider}
         self._redis = redis
         self._acquire = SharedScript(redis, _ACQUIRE, event="limits_without_redis", clock=clock)
         # Without a pause: a permit that is not renewed in time expires although its call still runs.
@@ -98,12 +102,12 @@ class ProviderLimits:
         self._clock = clock
         self._sleep = sleep
         self._rng = rng or random.Random()
-        self._held: dict[Provider, set[str]] = {provider: set() for provider in Provider}
+        self._held: dict[str, set[str]] = {provider: set() for provider in Provider}
 
     @asynccontextmanager
-    async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
+    async def permit(self, provider: str, *, remaining_seconds: float) -> AsyncIterator[None]:
         """Waits for a permit and holds it. Raises ProviderFault (`limited`) if none becomes free in time."""
-        limit = self._limits[provider]
+        limit = self._limits.get(provider, _NO_LIMIT)
         if not limit:
             yield
             return
@@ -127,9 +131,9 @@ class ProviderLimits:
         for provider, permits in self._held.items():
             if permits and self._limits[provider].calls_at_once:
                 arguments: list[str | int] = [round(PERMIT_SECONDS * 1000), *permits]
-                await self._renew.run(keys=[_permits(provider)], args=arguments, provider=provider.value)
+                await self._renew.run(keys=[_permits(provider)], args=arguments, provider=provider)
 
-    async def _wait_for(self, provider: Provider, limit: Limit, permit: str, *, give_up_after: float) -> None:
+    async def _wait_for(self, provider: str, limit: Limit, permit: str, *, give_up_after: float) -> None:
         give_up_at = self._clock.monotonic() + give_up_after
         while True:
             granted, wait_seconds = await self._acquire_permit(provider, limit, permit)
@@ -139,25 +143,25 @@ class ProviderLimits:
             pause *= 1 + self._rng.random()  # waiters of all workers must not come back in step
             if self._clock.monotonic() + pause >= give_up_at:
                 # The task gives up its slot meanwhile, which is not worth it for less than a second.
-                raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=max(wait_seconds, 1.0))
+                raise ProviderFault(FaultKind.LIMITED, provider, retry_after=max(wait_seconds, 1.0))
             await self._sleep(pause)
 
-    async def _acquire_permit(self, provider: Provider, limit: Limit, permit: str) -> tuple[bool, float]:
+    async def _acquire_permit(self, provider: str, limit: Limit, permit: str) -> tuple[bool, float]:
         lasting_ms = round(PERMIT_SECONDS * 1000)
         reply = await self._acquire.run(
             keys=[_permits(provider), _rate(provider)],
             args=[permit, limit.calls_at_once, limit.calls_per_minute, lasting_ms],
-            provider=provider.value,
+            provider=provider,
         )
         if reply is None:
             return True, 0.0
         granted, wait_ms = reply
         return bool(granted), int(wait_ms) / 1000
 
-    async def _release(self, provider: Provider, limit: Limit, permit: str) -> None:
+    async def _release(self, provider: str, limit: Limit, permit: str) -> None:
         if self._redis is not None and limit.calls_at_once:
             command = self._redis.zrem(_permits(provider), permit)
-            await reply_in_time(command, event="permit_not_released", provider=provider.value)
+            await reply_in_time(command, event="permit_not_released", provider=provider)
 
 
 def _limit_of(settings: ProviderSettings) -> Limit:
@@ -165,9 +169,9 @@ def _limit_of(settings: ProviderSettings) -> Limit:
 
 
 # Braces: a Redis cluster keeps keys with the same text in them on one node, and a script may use keys of one node only.
-def _permits(provider: Provider) -> str:
-    return f"ao:limit:{{{provider.value}}}:calls"
+def _permits(provider: str) -> str:
+    return f"ao:limit:{{{provider}}}:calls"
 
 
-def _rate(provider: Provider) -> str:
-    return f"ao:limit:{{{provider.value}}}:rate"
+def _rate(provider: str) -> str:
+    return f"ao:limit:{{{provider}}}:rate"

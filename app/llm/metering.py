@@ -21,7 +21,7 @@ from app.domain.usage import NO_USAGE, AttemptStatus, ModelAttempt, Usage
 from app.llm.chains import Hop
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.interface import CallScope, ToolCall
-from app.llm.pricing import PriceTable, TokenCounts
+from app.llm.pricing import KnownRate, PriceTable, TokenCounts
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.llm.token_estimate import estimate_tokens
 from app.ports import Clock
@@ -143,7 +143,7 @@ class Meter:
     def skipped(self, hop: Hop, scope: CallScope, attempts: list[ModelAttempt], fault: ProviderFault) -> ModelAttempt:
         """Records that no call was made, which cost nothing, and why."""
         done = ModelAttempt(
-            provider=hop.provider.value,
+            provider=hop.provider,
             model=hop.model,
             status=fault.consequence.status,
             error_type=fault.consequence.error.code,
@@ -152,8 +152,12 @@ class Meter:
         )
         return self._record(done, scope, attempts)
 
+    def rate(self, hop: Hop) -> KnownRate | None:
+        """Finds the price of a million tokens now; None if it is unknown."""
+        return self._prices.rate(hop.provider, hop.model, at=self._clock.now())
+
     def _bound(self, hop: Hop, tokens: TokenCounts) -> Usage:
-        cost = self._prices.highest_cost(hop.provider.value, hop.model, tokens, at=self._clock.now())
+        cost = self._prices.highest_cost(hop.provider, hop.model, tokens, at=self._clock.now())
         return Usage(input_tokens=tokens.input, output_tokens=tokens.output, cost_microusd=cost)
 
     def _answered(
@@ -167,7 +171,7 @@ class Meter:
             # An estimate never exceeds what was reserved.
             output=counts.output or min(estimate_output(), request.max_tokens),
         )
-        price = self._prices.price(hop.provider.value, hop.model, tokens, at=attempt.started_at)
+        price = self._prices.price(hop.provider, hop.model, tokens, at=attempt.started_at)
         usage = Usage(
             input_tokens=tokens.input,
             output_tokens=tokens.output,
@@ -187,7 +191,7 @@ class Meter:
         fault: ProviderFault | None = None,
     ) -> ModelAttempt:
         done = ModelAttempt(
-            provider=attempt.hop.provider.value,
+            provider=attempt.hop.provider,
             model=attempt.hop.model,
             status=status,
             served_model=_storable_name(served_model),

@@ -48,7 +48,7 @@ class Plan(Protocol[Result_co]):
 
 
 class PlainPlan(Generic[Parsed]):
-    """A plan for text or tool calls. Tool calls with broken arguments are requested once more."""
+    """A plan for text or tool calls. Tool calls that have broken arguments, or are missing, are requested once more."""
 
     def __init__(self, first: ProviderRequest) -> None:
         self.first = first
@@ -56,8 +56,17 @@ class PlainPlan(Generic[Parsed]):
     def next(self, fault: InvalidOutput, *, invalid: int, mode: SchemaMode) -> ProviderRequest | None:  # noqa: ARG002 the protocol's
         return self.first if invalid == 1 else None
 
-    def accept(self, answer: ProviderAnswer) -> Parsed | None:  # noqa: ARG002 the protocol's
-        return None
+    def accept(self, answer: ProviderAnswer) -> Parsed | None:
+        if not self.first.must_call_tool or answer.tool_calls:
+            return None
+        if answer.finish is Finish.LENGTH:
+            raise truncated(answer)
+        raise InvalidOutput(
+            text=answer.text,
+            problems="The model wrote text instead of calling a tool.",
+            tokens=answer.tokens,
+            served_model=answer.served_model,
+        )
 
     def go_on(self, so_far: ProviderAnswer) -> ProviderRequest | None:
         # The rest of a turn of a tool loop could be a tool call, which cannot be joined with text.

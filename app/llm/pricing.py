@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Annotated
 
 import genai_prices
+from genai_prices.types import PriceCalculation
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
+from app.llm.langchain_vendors import is_langchain, price_list
 from app.llm.simulated_models import SIMULATED_MODELS
 
 SIMULATOR_VERSION = "simulator-1"
@@ -123,11 +125,21 @@ class Rate(BaseModel):
         return _to_integer(tokens.input * self.input_usd_per_million + tokens.output * self.output_usd_per_million)
 
 
+@dataclass(frozen=True)
+class KnownRate:
+    """The price of a million tokens, and the table that it comes from."""
+
+    rate: Rate
+    version: str
+
+
 SIMULATOR_RATE = Rate(input_usd_per_million=Decimal("0.40"), output_usd_per_million=Decimal("1.60"))
 _OVERRIDES = TypeAdapter(dict[str, Rate])
 
 
 _TRIAL = TokenCounts(input=100_000)
+# Some vendors charge more for each token of a long prompt, none for one as short as this.
+_SHORT = TokenCounts(input=1_000, output=1_000)
 
 
 def _written(tokens: TokenCounts) -> TokenCounts:
@@ -167,14 +179,37 @@ class PriceTable:
 
     def price(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> Price:
         """Computes the cost of one call made at `at` (prices change with time)."""
+        fixed = self._fixed_rate(provider, model)
+        if fixed is not None:
+            return Price(fixed.rate.microusd(tokens), fixed.version)
+        found = self._listed(provider, model, tokens, at=at)
+        return UNKNOWN if found is None else Price(_to_integer(found.total_price * 1_000_000), self._version)
+
+    def rate(self, provider: str, model: str, *, at: datetime) -> KnownRate | None:
+        """Finds the price of a million tokens, of a short prompt and without a cache; None if no table knows it."""
+        fixed = self._fixed_rate(provider, model)
+        found = self._listed(provider, model, _SHORT, at=at) if fixed is None else None
+        if found is None:
+            return fixed
+        listed = Rate(
+            input_usd_per_million=found.input_price * 1_000_000 / _SHORT.input,
+            output_usd_per_million=found.output_price * 1_000_000 / _SHORT.output,
+        )
+        return KnownRate(listed, self._version)
+
+    def _fixed_rate(self, provider: str, model: str) -> KnownRate | None:
+        """Finds a price that is the same at all times: of the override file, or of the simulator."""
         rate = self._overrides.get(f"{provider}:{model}") or self._overrides.get(model)
         if rate is not None:
-            return Price(rate.microusd(tokens), self._overrides_version)
-        if provider not in self._elsewhere:
-            return self._listed_price(provider, model, tokens, at=at)
-        if model in SIMULATED_MODELS:
-            return Price(SIMULATOR_RATE.microusd(tokens), SIMULATOR_VERSION)
-        return UNKNOWN
+            return KnownRate(rate, self._overrides_version)
+        simulated = self._listed_as(provider) is None and model in SIMULATED_MODELS
+        return KnownRate(SIMULATOR_RATE, SIMULATOR_VERSION) if simulated else None
+
+    def _listed_as(self, provider: str) -> str | None:
+        """Returns the name in genai-prices; None if the package does not know what this provider charges here."""
+        if provider in self._elsewhere:
+            return None
+        return price_list(provider) if is_langchain(provider) else provider
 
     def highest_cost(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> int | None:
         """Computes the most in micro-USD that `tokens` can cost, whatever the provider caches. None: unknown."""
@@ -192,7 +227,11 @@ class PriceTable:
             self._charges[provider, model] = (written or 0) > (plain or 0)
         return self._charges[provider, model]
 
-    def _listed_price(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> Price:
+    def _listed(self, provider: str, model: str, tokens: TokenCounts, *, at: datetime) -> PriceCalculation | None:
+        """Computes the provider's own price; None at another address, and for a model that the package lacks."""
+        listed_as = self._listed_as(provider)
+        if listed_as is None:
+            return None
         usage = genai_prices.Usage(
             input_tokens=tokens.input,
             output_tokens=tokens.output,
@@ -200,7 +239,6 @@ class PriceTable:
             cache_write_tokens=tokens.cache_write or None,
         )
         try:
-            found = genai_prices.calc_price(usage, model, provider_id=provider, genai_request_timestamp=at)
+            return genai_prices.calc_price(usage, model, provider_id=listed_as, genai_request_timestamp=at)
         except (LookupError, ValueError):  # a model that the table lacks: a LookupError
-            return UNKNOWN
-        return Price(_to_integer(found.total_price * 1_000_000), self._version)
+            return None

@@ -93,7 +93,7 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
             # `sim-…` are the simulator's models; it answers them over OpenAI's protocol.
             model_names=re.compile(r"(gpt-|chatgpt-|codex-|ft:|sim-|o\d)"),
             hosts=("api.openai.com",),
-            endpoint=Endpoint("https://api.openai.com/v1", "/models", "shutdown_date"),
+            endpoint=Endpoint("https://api.openai.com/v1", "/models", "shutdown_date", "/chat/completions"),
             load=_load_openai,
         ),
         Provider.ANTHROPIC: ProviderSpec(
@@ -107,6 +107,7 @@ PROVIDERS: Mapping[Provider, ProviderSpec] = MappingProxyType(
                 # The most that a page may hold; without it only the 20 newest models are listed.
                 "/v1/models?limit=1000",
                 "retires_at",
+                "/v1/messages",
                 fixed_headers={"anthropic-version": ANTHROPIC_VERSION},
             ),
             load=_load_anthropic,

@@ -23,12 +23,14 @@ class Feature(StrEnum):
     JSON_SCHEMA = "json_schema"
     SYSTEM_ROLE = "system_role"
     EFFORT = "effort"
+    TOOL_CHOICE = "tool_choice"
     FUNCTION = "function"
     STREAMING = "streaming"
     END_USER = "end_user"
 
 
-# In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`.
+# In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`, `tool_choice`
+# holds `tool`.
 _NAMED_BY: dict[Feature, re.Pattern[str]] = {
     Feature.SUMMARY: re.compile(r"summar(y|ies)|thinking\.display", re.I),
     Feature.STREAM_OPTIONS: re.compile(r"stream_options|include_usage", re.I),
@@ -43,6 +45,7 @@ _NAMED_BY: dict[Feature, re.Pattern[str]] = {
         r"|messages\[0\]\.role",
         re.I,
     ),
+    Feature.TOOL_CHOICE: re.compile(r"tool[ _-]?choice", re.I),
     Feature.FUNCTION: re.compile(r"\btools?\b|tool_choice|function", re.I),
     # Not inside the name of a model.
     Feature.EFFORT: re.compile(

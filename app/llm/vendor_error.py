@@ -133,13 +133,28 @@ def _request_id(top: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     return next((text for text in named if isinstance(text, str) and text), "")[:100]
 
 
-def without_quotes(message: str, prompt: Sequence[str], *, secret: str | None = None) -> str:
+def describe(error: VendorError, *, prompt: Sequence[str], secrets: Sequence[str] = ()) -> str:
+    """Joins everything that explains the refusal: `400 unsupported_value param=stream: "…" (request req_1)`.
+
+    Nothing of it is a quotation from the prompt, or one of the `secrets` that were sent.
+    """
+    parts = [str(error.status)] if error.status is not None else []
+    parts += [code for code in error.codes if code != str(error.status)]
+    if error.param:
+        parts.append(f"param={without_quotes(error.param, prompt, secrets=secrets)}")
+    shown = without_quotes(error.message, prompt, secrets=secrets)
+    told = " ".join(parts) + (f': "{shown}"' if shown else "")
+    return f"{told} (request {error.request_id})" if error.request_id else told
+
+
+def without_quotes(message: str, prompt: Sequence[str], *, secrets: Sequence[str] = ()) -> str:
     """Shortens a vendor's message to what may be logged: no secret, and nothing that it quotes from the prompt.
 
-    `secret` is the key that was sent, which some servers repeat.
+    `secrets` are the keys that were sent, which some servers repeat.
     """
-    known = message.replace(secret, MASK) if secret else message
-    text = " ".join(redact(_unescape(known)).split())[:READ_CHARACTERS]
+    for secret in secrets:
+        message = message.replace(secret, MASK)
+    text = " ".join(redact(_unescape(message)).split())[:READ_CHARACTERS]
     spaced = [" ".join(part.split()) for part in prompt]
     hidden = _quoted_words(text, spaced) | _quoted_characters(text, spaced)
     shown = "".join(

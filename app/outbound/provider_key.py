@@ -45,10 +45,15 @@ class ProviderKey:
         return self._value or None
 
     @property
+    def setting(self) -> str:
+        """Returns the name of the variable that the key comes from."""
+        return self._variable if self._file is None else f"{self._variable}_FILE"
+
+    @property
     def problem(self) -> str | None:
         """Says why the key cannot be sent, naming its variable; None if nothing is wrong with it."""
         wrong = find_problem(self._value or "")
-        return f"{self._variable}_FILE {wrong}" if wrong else None
+        return f"{self.setting} {wrong}" if wrong else None
 
     def replaced(self, rejected: str | None) -> bool:
         """Checks, after a provider refused the key `rejected`, whether there is another one now.

@@ -61,8 +61,8 @@ class Simulator:
         self.recordings = Recordings()
         self.ledger = Ledger()
 
-    def model_endpoint(self, dialect: Dialect) -> Endpoint:
-        """Builds the endpoint of a model API."""
+    def model_endpoint(self, dialect: Dialect, *, model_in_path: str | None = None) -> Endpoint:
+        """Builds the endpoint of a model API. `model_in_path` names the part of the path that replaces `model`."""
 
         def refuse(failure: Failure) -> Response:
             return error_response(dialect, failure)
@@ -70,6 +70,8 @@ class Simulator:
         async def endpoint(request: Request) -> ASGIApp:
             try:
                 payload: Json = json.loads(await request.body())
+                if model_in_path is not None:
+                    payload = {**payload, "model": request.path_params[model_in_path]}
                 target = Target(dialect.provider, dialect.endpoint, str(payload["model"]))
             except _MALFORMED_ERRORS:
                 return refuse(check_credential(request.headers, dialect.provider) or _MALFORMED)

@@ -1,4 +1,4 @@
-"""Structured logs on stdout: JSON for machines, coloured lines on a terminal.
+"""Structured logs: JSON for machines, coloured lines on a terminal.
 
 An event is a constant name (`task_claimed`) with fields; `bind_log_context` adds the ids that every line of a request
 or a run carries. No prompt, result or secret is logged at info; values of fields that hold one are masked.
@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -77,9 +77,13 @@ def _static_fields(**fields: str) -> structlog.typing.Processor:
     return add
 
 
-def configure_logging(settings: ProcessSettings, *, process: str) -> None:
-    """Sends all lines, those of libraries too, to stdout in one format. Call it once, before anything else."""
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+def configure_logging(settings: ProcessSettings, *, process: str, stream: TextIO | None = None) -> None:
+    """Sends all lines, those of libraries too, to `stream` in one format. Call it once, before anything else.
+
+    Without a stream they go to stdout. A command whose output is read by programs logs to stderr.
+    """
+    target = sys.stdout if stream is None else stream
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not target.isatty())
     shared: list[structlog.typing.Processor] = [
         _static_fields(process=process, environment=settings.environment.value),
         structlog.contextvars.merge_contextvars,
@@ -101,7 +105,7 @@ def configure_logging(settings: ProcessSettings, *, process: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer()
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,7 +1,8 @@
 """The choice of the processes of a stack: parts that the settings name are used, the rest is embedded.
 
-The simulator answers for language models only while no key of any model provider is set: a real task must never get
-a made-up answer from the second hop of a chain. It answers searches only if it also answers for models.
+The simulator answers for language models only while no key of any model provider is set and no chain names a model that
+is asked through LangChain: a real task must never get a made-up answer from the second hop of a chain. It answers
+searches only if it also answers for models.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
+from app.llm.chains import names_langchain
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.simulated_models import CHAINS
 from app.settings import Settings, SettingsGroup
@@ -41,7 +43,7 @@ class ConfiguredParts:
         return cls(
             store="uri" in settings.store.model_fields_set,
             broker="redis_url" in settings.broker.model_fields_set,
-            models=any(settings.llm.names_provider(provider) for provider in Provider),
+            models=any(settings.llm.names_provider(provider) for provider in Provider) or names_langchain(settings.llm),
             search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
             variables=frozenset().union(*map(_set_variables, (settings.worker, settings.api, settings.llm))),
         )

@@ -15,6 +15,7 @@ from app.llm.pricing import TokenCounts
 from app.llm.server_dialect import FULL, Dialect, Feature
 
 JsonObject = dict[str, JsonValue]
+_CALL_A_TOOL = "Answer by calling one of these tools, and write nothing else: {names}."
 
 
 class SchemaMode(IntEnum):
@@ -39,8 +40,9 @@ class ProviderRequest:
 
     `silence_seconds` is the longest wait for the next sign of life, the first one included. `thinks`: the model thinks
     first. `effort` is how much it shall think (a word of its vendor), empty for its default. `end_user` is the opaque
-    name of the tenant, empty if the provider shall not get it. `cut_to_budget`: the task's budget left less than the
-    answer may take, so `max_tokens` is what it left.
+    name of the tenant, empty if the provider shall not get it. `must_call_tool`: the answer is a call of one of
+    `tools`, not text. `cut_to_budget`: the task's budget left less than the answer may take, so `max_tokens` is what it
+    left.
     """
 
     model: str
@@ -50,6 +52,7 @@ class ProviderRequest:
     output: OutputSchema | None = None
     schema_mode: SchemaMode = SchemaMode.NATIVE
     tools: Sequence[ToolSpec] = ()
+    must_call_tool: bool = False
     stream: bool = True
     on_text: Callable[[str], None] | None = None
     silence_seconds: float = 60.0
@@ -67,12 +70,18 @@ class ProviderRequest:
             Feature.TOKEN_LIMIT_NAME: True,
             Feature.JSON_SCHEMA: self.output is not None and self.schema_mode is SchemaMode.NATIVE,
             Feature.FUNCTION: self.output is not None and self.schema_mode is SchemaMode.FUNCTION,
+            Feature.TOOL_CHOICE: self.must_call_tool,
             Feature.SYSTEM_ROLE: any(message.role == "system" for message in self.messages),
             Feature.EFFORT: bool(self.effort),
             Feature.SUMMARY: self.thinks,
             Feature.END_USER: bool(self.end_user),
         }
         return frozenset(feature for feature, present in used.items() if present and self.dialect.has(feature))
+
+
+def ask_for_a_call(tools: Sequence[ToolSpec]) -> str:
+    """Words the duty to call a tool, for models and servers that refuse a request which forces one."""
+    return _CALL_A_TOOL.format(names=", ".join(tool.name for tool in tools))
 
 
 class Finish(Enum):

@@ -11,7 +11,14 @@ from typing import Any
 
 from app.llm.interface import ChatMessage
 from app.llm.pricing import CountNames, read_counts
-from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import (
+    Finish,
+    JsonObject,
+    ProviderAnswer,
+    ProviderRequest,
+    SchemaMode,
+    ask_for_a_call,
+)
 from app.llm.providers.lenient import each_mapping, to_arguments, to_mapping, to_text
 from app.llm.providers.sse import TextCollector, without_thoughts
 from app.llm.providers.wire import RawCall, answered_fault, assemble, cut_off
@@ -23,7 +30,7 @@ _FINISH = {
     "content_filter": Finish.REFUSED,
     "model_context_window_exceeded": Finish.CONTEXT_OVERFLOW,
 }
-# In words, because the newest models refuse a request that forces a tool.
+# In words, as `ask_for_a_call` is, because the newest models refuse a request that forces a tool.
 _CALL_THE_TOOL = "Give your whole answer by calling the tool {name}; write nothing else."
 COUNTS = CountNames(
     input="input_tokens",
@@ -38,7 +45,7 @@ class Messages:
     """The messages endpoint. Implements `WireFormat`."""
 
     path = "/v1/messages"
-    features = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME}
+    features = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME, Feature.TOOL_CHOICE}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         system = [message.content for message in request.messages if message.role == "system"]
@@ -63,6 +70,8 @@ class Messages:
             body["tools"] = [_to_tool(output.name, "Gives the answer.", output.schema)]
         elif request.tools:
             body["tools"] = [_to_tool(tool.name, tool.description, tool.parameters) for tool in request.tools]
+            if request.must_call_tool:
+                system.append(ask_for_a_call(request.tools))
         if system:
             body["system"] = "\n\n".join(system)
         return body

@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 class Endpoint:
     """The HTTP interface of one provider. `shutdown_field` of a listed model holds the date on which the model ends.
 
-    `fixed_headers` go with every request.
+    `call_path` is where every server with this protocol is asked. `fixed_headers` go with every request.
     """
 
     default_base_url: str
     models_path: str
     shutdown_field: str
+    call_path: str
     fixed_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def base_path(self) -> str:
         """Returns the path of the default base URL, which servers that imitate the provider use too."""
         return urlsplit(self.default_base_url).path
+
+    def address(self, base_url: str | None) -> str:
+        """Returns the address above all paths: the base URL that somebody has set, else the provider's own."""
+        return (base_url or self.default_base_url).rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Connection:
 
     @property
     def url(self) -> str:
-        return (self.base_url or self.endpoint.default_base_url).rstrip("/")
+        return self.endpoint.address(self.base_url)
 
     def headers(self, key: str | None) -> Mapping[str, str]:
         """Builds the headers of a request: one credential in the form of the provider's SDK, or none without a key."""

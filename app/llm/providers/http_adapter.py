@@ -10,18 +10,17 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 
 import aiohttp
 
-from app.llm.faults import MAYBE_BILLED_STATUSES, FaultKind, ProviderFault, classify, describe
+from app.llm.faults import FaultKind, ProviderFault
 from app.llm.providers.adapter import JsonObject, ProviderAnswer, ProviderRequest, require_usable
 from app.llm.providers.endpoints import Connection
 from app.llm.providers.lenient import to_object
+from app.llm.providers.refusals import refusal_fault
 from app.llm.providers.sse import EventReader, TextCollector
 from app.llm.providers.transport import classify_transport
-from app.llm.providers.wire import WireFormat, rejected_output
-from app.llm.retry import parse_limit_reset, parse_retry_after, parse_should_retry
+from app.llm.providers.wire import WireFormat
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError, read_error
 from app.outbound.http import MAX_CONNECT_SECONDS, Sending
@@ -167,27 +166,11 @@ class HttpAdapter:
             # A page of a proxy says nothing; a plain text may.
             body = None if response.content_type == "text/html" else content.decode(errors="replace")
         error = read_error(body, status=status, headers=response.headers)
-        kind = classify(error)
-        detail = describe(
-            error,
-            prompt=[message.content for message in request.messages],
-            secret=self._connection.key.current(),
-        )
-        if kind is FaultKind.WRONG_ENDPOINT:
-            return self._wrong_endpoint(detail, error)
-        if kind is FaultKind.INVALID:
-            return rejected_output(error, request, detail=detail)
-        retry_after = parse_retry_after(response.headers, now=datetime.now(UTC))
-        if retry_after is None and kind is FaultKind.RATE_LIMITED:
-            retry_after = parse_limit_reset(response.headers, now=datetime.now(UTC))
-        return ProviderFault(
-            kind,
-            detail,
-            retry_after=retry_after,
-            should_retry=parse_should_retry(response.headers),
-            maybe_billed=status in MAYBE_BILLED_STATUSES,
-            refusal=error,
-        )
+        key = self._connection.key.current()
+        fault = refusal_fault(error, response.headers, request, secrets=(key,) if key else ())
+        if fault.kind is FaultKind.WRONG_ENDPOINT:
+            return self._wrong_endpoint(fault.detail, error)
+        return fault
 
     def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
         variable = self._connection.address_variable

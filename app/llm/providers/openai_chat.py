@@ -209,9 +209,14 @@ def _output_fields(request: ProviderRequest) -> JsonObject:
             "tools": [_to_function(output.name, "Gives the answer.", output.schema)],
             "tool_choice": {"type": "function", "function": {"name": output.name}},
         }
-    if request.tools:
-        return {"tools": [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]}
-    return {}
+    if not request.tools:
+        return {}
+    fields: JsonObject = {
+        "tools": [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]
+    }
+    if request.must_call_tool:
+        fields["tool_choice"] = "required"
+    return fields
 
 
 def _to_message(message: ChatMessage) -> JsonObject:

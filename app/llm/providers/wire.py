@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.llm.faults import FaultKind, InvalidOutput, ProviderFault, classify, describe
+from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.sse import TextCollector
+from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import Feature
-from app.llm.vendor_error import READ_CHARACTERS, VendorError, read_error
+from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, read_error
 
 
 class AnswerStream(Protocol):

@@ -30,6 +30,7 @@ VERBOSE_CHARACTERS = 4_000_000  # about the 4 MiB that the product stores of a r
 _REFUSAL = "I'm sorry, but I can't help with that."
 _CODE_ROLE = re.compile(r"software engineer|programmer|generate, explain|code agent|codeagent", re.I)
 _WRITER_ROLE = re.compile(r"\bwriter\b|article|long-form|content agent|contentagent|researcher", re.I)
+_ANY_TOOL_WANTED = re.compile(r"\bcall(?:ing)? one of (?:the|these) tools\b", re.I)
 # A request to go on with an answer that was cut off.
 _GO_ON = re.compile(r"\banswer was (?:cut off|truncated)\b", re.I)
 _SUMMARY_ROLE = re.compile(r"^.{0,200}\bsummar", re.I | re.S)
@@ -146,9 +147,9 @@ def _chosen_tool(prompt: Prompt, *, loop: bool) -> ToolOffer | None:
     """Chooses the tool that has to be called, or one that fits; none if tools have answered since the user's text."""
     if not prompt.tools:
         return None
-    if prompt.forced_tool is not None:
-        named = (tool for tool in prompt.tools if prompt.forced_tool in (ANY_TOOL, tool.name))
-        return next(named, None)
+    forced = prompt.forced_tool or (ANY_TOOL if _ANY_TOOL_WANTED.search(prompt.system) else None)
+    if forced is not None:
+        return _forced_tool(prompt, forced)
     if loop:
         return prompt.tools[0]
     if prompt.tool_results:
@@ -157,6 +158,12 @@ def _chosen_tool(prompt: Prompt, *, loop: bool) -> ToolOffer | None:
         if re.search(rf"\bcall(?:ing)? (?:the )?(?:tool|function) {re.escape(tool.name)}\b", prompt.system):
             return tool
     return _fitting_tool(prompt.tools, task_of(prompt))
+
+
+def _forced_tool(prompt: Prompt, forced: str) -> ToolOffer | None:
+    """Chooses the tool of that name; of any tools each one once, in the order of the offer, then the last one again."""
+    named = [tool for tool in prompt.tools if forced in (ANY_TOOL, tool.name)]
+    return next(iter(named[len(prompt.tool_results) :] or named[-1:]), None)
 
 
 def _fitting_tool(tools: Sequence[ToolOffer], task: str) -> ToolOffer | None:

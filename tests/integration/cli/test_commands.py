@@ -44,6 +44,17 @@ def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
     assert shown.splitlines()[-2].split()[:2] == ["worker-1", "ok"]
 
 
+def test_models_are_those_of_the_stack(shell: Shell) -> None:
+    document = shell.json("models")
+    first = document["roles"]["router"]["hops"][0]
+
+    assert document["settings_from"] == "stack"
+    assert [hop["can_be_asked"] for role in document["roles"].values() for hop in role["hops"]] == [True] * 12
+    assert (first["name"], first["price"]["source"]) == ("openai:sim-router", "simulator-1")
+    assert first["dialect"] is not None, "the Redis of the stack answers"
+    assert "Models of the stack in .agent-orchestrator" in shell.ok("models")
+
+
 def test_status_reports_an_api_that_does_not_answer(shell: Shell) -> None:
     done = shell.run("status", "--api", "http://127.0.0.1:9")
 

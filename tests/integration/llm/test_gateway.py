@@ -82,6 +82,16 @@ async def test_a_tool_loop_goes_there_and_back(ask: Ask, model: str) -> None:
     assert (await llm.with_tools(history, role=ModelRole.PRIMARY, tools=[SEARCH])).tool_calls
 
 
+@pytest.mark.parametrize("model", ENDPOINTS)
+async def test_a_tool_that_must_be_called_is_called(ask: Ask, control: Control, model: str) -> None:
+    book = replace(SEARCH, name="book_flight", description="Books a flight.")
+    called = await ask(model).llm.with_tools(MESSAGES, role=ModelRole.PRIMARY, tools=[book], must_call=True)
+    free = await ask(model).llm.with_tools(MESSAGES, role=ModelRole.PRIMARY, tools=[book])
+    assert [call.name for call in called.tool_calls] == ["book_flight"]
+    assert (free.tool_calls, bool(free.text)) == ((), True)
+    assert (await control.calls())["calls"] == 2
+
+
 async def test_a_dead_model_is_replaced_by_one_of_another_provider(ask: Ask, control: Control) -> None:
     asked = ask("sim-down", fallback="sim-404,claude-sim-ok")
     completion = await asked.llm.complete(MESSAGES, role=ModelRole.PEER, schema=Place)

@@ -70,23 +70,36 @@ async def test_keys_count_the_runs_of_a_node(harness: JournalHarness) -> None:
     ]
 
 
+def attempt(tokens: int) -> ModelAttempt:
+    usage = Usage(input_tokens=tokens)
+    return ModelAttempt(provider="p", model="m", status=AttemptStatus.OK, usage=usage, started_at=datetime.now(UTC))
+
+
+async def test_a_step_inside_another_one_takes_its_own_attempts_only(harness: JournalHarness) -> None:
+    journal, _ = await harness.start()
+
+    with journal.collect("node#1") as outer:
+        journal.observe(attempt(1))
+        with journal.collect("model#1") as inner:
+            journal.observe(attempt(10))
+        journal.observe(attempt(100))
+        assert journal.current_step() == "node#1"
+
+    assert [one.usage.input_tokens for one in outer.attempts()] == [1, 100]
+    assert [one.usage.input_tokens for one in inner.attempts()] == [10]
+    assert journal.usage.input_tokens == 111
+    assert journal.current_step() == ""
+
+
 async def test_attempts_belong_to_the_node_that_made_them(harness: JournalHarness) -> None:
     journal, _ = await harness.start()
     all_begun = asyncio.Barrier(3)
 
     async def node(tokens: int) -> int:
-        meter = journal.collect(f"node#{tokens}")
-        await all_begun.wait()
-        journal.observe(
-            ModelAttempt(
-                provider="p",
-                model="m",
-                status=AttemptStatus.OK,
-                usage=Usage(input_tokens=tokens),
-                started_at=datetime.now(UTC),
-            )
-        )
-        assert journal.current_step() == f"node#{tokens}"
+        with journal.collect(f"node#{tokens}") as meter:
+            await all_begun.wait()
+            journal.observe(attempt(tokens))
+            assert journal.current_step() == f"node#{tokens}"
         return sum(attempt.usage.input_tokens for attempt in meter.attempts())
 
     assert await asyncio.gather(*(asyncio.create_task(node(tokens)) for tokens in (1, 10, 100))) == [1, 10, 100]

@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.errors import GraphRecursionError
 
+from app.agents.base import Agent
 from app.agents.peer.graph import PeerAgent
 from app.agents.registry import AgentRegistry, build_registry
-from app.agents.testing import MemoryJournal, ScriptedLLM, build_context
+from app.agents.testing import MemoryJournal, ScriptedLLM, build_context, build_message
+from app.domain.message import MessageRole
+from app.llm.interface import ChatMessage, ToolCall
 from app.settings import AgentSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "adding-an-agent.md"
 SMELLS = {"language": "Python", "smells": ["the name f", "no types"]}
 ANSWER = "```python\ndef increment(number: int) -> int:\n    return number + 1\n```\n- Named the function."
+CONVERSION = ToolCall("c1", "convert_length", {"value": 26.2, "unit": "mile", "wanted_unit": "kilometre"})
+RESULT = ChatMessage("tool", "42.164813", tool_call_id="c1")
+SENTENCE = "26.2 miles are 42.164813 kilometres."
 
 
 def documented(language: str, number: int = 0) -> str:
@@ -28,11 +35,13 @@ def documented(language: str, number: int = 0) -> str:
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Makes a folder on the import path that holds the documented module and nothing else."""
+    """Makes a folder on the import path that holds the documented agents and nothing else."""
     (tmp_path / "refactor_agent.py").write_text(documented("python"))
+    (tmp_path / "unit_agent.py").write_text(documented("python", 2))
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    sys.modules.pop("refactor_agent", None)
+    for name in ("refactor_agent", "unit_agent"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.usefixtures("outside")
@@ -84,6 +93,51 @@ async def test_the_router_offers_it_without_an_edit(registry: AgentRegistry) -> 
     assert "Restructures source code" in llm.calls[0].prompt
 
 
-def test_the_documented_module_knows_neither_api_nor_worker(outside: Path) -> None:
-    imports = re.findall(r"^from (app\.\w+|worker)", (outside / "refactor_agent.py").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("name", ["refactor_agent.py", "unit_agent.py"])
+def test_a_documented_module_knows_neither_api_nor_worker(outside: Path, name: str) -> None:
+    imports = re.findall(r"^from (app\.\w+|worker)", (outside / name).read_text(), re.MULTILINE)
     assert set(imports) <= {"app.agents", "app.domain", "app.errors", "app.llm"}
+
+
+@pytest.fixture
+def unit_agent(outside: Path) -> Agent:
+    """Builds the documented agent that is written with LangChain."""
+    return build_registry(AgentSettings(plugins=("unit_agent:UnitAgent",))).get("UnitAgent")
+
+
+async def test_the_documented_agent_of_langchain_answers_with_its_tools_and_the_history(unit_agent: Agent) -> None:
+    history = [build_message(MessageRole.USER, "Hello"), build_message(MessageRole.ASSISTANT, "Good day")]
+    llm = ScriptedLLM(CONVERSION, SENTENCE)
+    output = await unit_agent.run(build_context(llm, task="How long is a marathon?", history=history))
+    assert (output.agent_name, output.content, output.truncated) == ("UnitAgent", SENTENCE, False)
+    first, second = llm.calls
+    assert [message.role for message in first.messages] == ["system", "user", "assistant", "user"]
+    assert [tool.name for tool in first.tools] == ["convert_length", "count_days"]
+    assert second.messages[-1] == RESULT
+
+
+async def test_the_documented_agent_of_langchain_counts_days(unit_agent: Agent) -> None:
+    days = ToolCall("c1", "count_days", {"first": "2026-02-27", "last": "2026-03-01"})
+    llm = ScriptedLLM(days, "It takes 2 days.")
+    await unit_agent.run(build_context(llm, task="How long?"))
+    assert llm.calls[1].messages[-1].content == "2"
+
+
+async def test_the_documented_agent_of_langchain_pays_for_the_missing_call_alone(unit_agent: Agent) -> None:
+    journal = MemoryJournal()
+    first = await unit_agent.run(build_context(ScriptedLLM(CONVERSION, SENTENCE), journal=journal))
+    assert len(journal.flushed) == 2
+    resumed = ScriptedLLM()
+    assert await unit_agent.run(build_context(resumed, journal=journal.resumed())) == first
+    assert resumed.calls == []
+    journal.forget(journal.recorded[1])
+    resumed = ScriptedLLM(SENTENCE)
+    assert await unit_agent.run(build_context(resumed, journal=journal.resumed())) == first
+    assert [call.messages[-1] for call in resumed.calls] == [RESULT]
+
+
+async def test_a_model_that_never_stops_calling_tools_reaches_the_documented_limit(unit_agent: Agent) -> None:
+    llm = ScriptedLLM(*[CONVERSION] * 20)
+    with pytest.raises(GraphRecursionError):
+        await unit_agent.run(build_context(llm))
+    assert len(llm.calls) == 10

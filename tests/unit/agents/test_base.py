@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any, NotRequired, TypedDict
 
@@ -12,9 +13,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from langsmith.utils import tracing_is_enabled
 
-from app.agents.base import AgentContext, GraphAgent, hash_inputs, journaled
+from app.agents.base import AgentContext, GraphAgent, hash_inputs, journaled, run_step
 from app.agents.testing import MemoryJournal, ScriptedLLM, build_context
 from app.domain.agent import AgentCard
+from app.llm.interface import ModelRole
 
 CARD = AgentCard(name="EchoAgent", agent_type="echo", description="Echoes.", version="1")
 
@@ -77,6 +79,55 @@ async def test_flush_can_be_left_to_what_follows() -> None:
     journal = MemoryJournal()
     await echo_agent(flush=False).run_graph({"text": "a"}, build_context(ScriptedLLM(), journal=journal))
     assert journal.flushed == []
+
+
+async def run_works(journal: MemoryJournal, *names: str) -> list[str]:
+    """Runs a step for each name, side by side; returns the names for which work was done."""
+    done: list[str] = []
+    context = build_context(ScriptedLLM(), journal=journal)
+
+    async def step(name: str) -> dict[str, Any]:
+        async def work() -> dict[str, Any]:
+            done.append(name)
+            return {"name": name}
+
+        return await run_step(context, work, node="work", inputs={"name": name}, found_by_inputs=True)
+
+    outputs = await asyncio.gather(*map(step, names))
+    assert [output["name"] for output in outputs] == list(names)
+    return done
+
+
+async def test_work_that_is_found_by_its_inputs_may_change_its_order() -> None:
+    journal = MemoryJournal()
+    assert await run_works(journal, "a", "b", "a") == ["a", "b", "a"]
+    assert [key.rpartition("#")[2] for key in journal.recorded] == ["1", "1", "2"]
+    assert await run_works(journal.resumed(), "b", "a", "c", "a", "a") == ["c", "a"]
+
+
+async def test_a_step_belongs_to_the_agent_that_runs() -> None:
+    journal = MemoryJournal()
+    await run_works(journal, "a")
+    assert journal.step(journal.recorded[0]).agent_name == "TestAgent"
+
+
+async def test_steps_side_by_side_and_inside_one_another_keep_their_own_attempts() -> None:
+    journal = MemoryJournal()
+    context = build_context(ScriptedLLM(*["Hello."] * 4), journal=journal)
+
+    async def ask() -> dict[str, Any]:
+        await context.llm.chat([], role=ModelRole.PRIMARY)
+        return {}
+
+    async def ask_around_another_step() -> dict[str, Any]:
+        await run_step(context, ask, node="inner", inputs={})
+        return await ask()
+
+    works = {"outer": ask_around_another_step, "beside": ask}
+    await asyncio.gather(*(run_step(context, work, node=name, inputs={}) for name, work in works.items()))
+    await ask()
+    steps = [journal.step(key) for key in journal.recorded]
+    assert {step.key: len(step.attempts) for step in steps} == {"inner#1": 1, "outer#1": 1, "beside#1": 1}
 
 
 @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())))

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from app.cli.text import attempt_lines, cost_text, plain, print_task, seconds_of, shorten, task_table
+from app.cli.text import attempt_lines, cost_text, plain, print_task, print_tasks, seconds_of, shorten
 from tests.unit.cli.rendered import rendered_steps, rendered_task
 
 
@@ -77,15 +77,45 @@ def test_on_a_narrow_terminal_texts_hang_and_addresses_stay_whole() -> None:
     assert all(line.startswith("  ") for line in listed)
 
 
-def test_a_long_task_leaves_every_other_column_whole() -> None:
+@pytest.mark.parametrize(("width", "asked"), [(80, 60), (100, 30), (140, 60)])
+def test_a_long_task_leaves_every_other_column_whole_and_is_itself_readable(width: int, asked: int) -> None:
+    preview = "Write about tidal energy, its history and its costs, with a source for each"
     summary = {
         "task_id": "3b532d5d-e8a8-4b66-a1b6-0ddfc613cb33",
         "status": "processing",
         "selected_agent": "ContentAgent",
-        "task_preview": "Write about tidal energy, with sources. " * 5,
+        "task_preview": preview,
     }
-    console = Console(width=80)
+    console = Console(width=width)
     with console.capture() as shown:
-        console.print(task_table([summary]))
+        print_tasks(console, [summary])
 
-    assert all(part in shown.get() for part in (summary["task_id"], "processing", "ContentAgent", "Write"))
+    parts = (summary["task_id"], "processing", "ContentAgent", preview[: asked - 1])
+    assert all(part in shown.get() for part in parts)
+    assert max(map(len, shown.get().splitlines())) <= width
+
+
+URL = f"https://docs.example.com/{'long/' * 20}"
+CITATIONS = [{"title": "A page", "url": URL}, {"title": "Another page", "url": "https://other.example.com/"}]
+
+
+def shown_answer(raw_output: str) -> str:
+    times = {"created_at": "2026-01-01T00:00:00Z", "completed_at": None}
+    fields = {"task": "Ask", "session_id": "s", "selected_agent": None, "peer_routing_reason": None}
+    console = Console(width=60, record=True, file=io.StringIO())
+    result = {"raw_output": raw_output, "citations": CITATIONS}
+    print_task(console, rendered_task(task_id="t", result=result, **times, **fields))
+    return console.export_text()
+
+
+def test_sources_that_the_answer_lists_are_printed_once_with_whole_addresses() -> None:
+    listed = "\n".join(f"{number}. {source['title']} — {source['url']}" for number, source in enumerate(CITATIONS, 1))
+    text = shown_answer(f"An answer [1][2].\n\n## Sources\n\n{listed}")
+    assert [text.count(source["url"]) for source in CITATIONS] == [1, 1]
+    assert "[1] " not in text.partition("## Sources")[2]
+
+
+@pytest.mark.parametrize("raw_output", ["An answer [1][2].", f"See {URL} and https://other.example.com/ for more."])
+def test_sources_that_the_answer_does_not_list_are_printed_below_it(raw_output: str) -> None:
+    below = shown_answer(raw_output).splitlines()[-4:]
+    assert [line.strip() for line in below] == ["[1]  A page", URL, "[2]  Another page", "https://other.example.com/"]

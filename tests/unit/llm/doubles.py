@@ -17,17 +17,19 @@ from app.errors import BudgetExceeded
 from app.llm.chain_call import CallParts
 from app.llm.dialect_book import DialectBook
 from app.llm.faults import FaultKind, ProviderFault
+from app.llm.gateway import LLMGateway
 from app.llm.hop_request import HopRequests
 from app.llm.interface import CallScope
 from app.llm.limits import ProviderLimits
 from app.llm.metering import Meter
 from app.llm.pricing import PriceTable, TokenCounts
-from app.llm.provider_table import Provider
+from app.llm.provider_table import Provider, asked_elsewhere
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest
 from app.llm.server_dialect import Feature
 from app.outbound.breaker import CircuitBreaker
-from app.settings import LLMSettings
+from app.settings import AgentSettings, LLMSettings
 from app.telemetry.metrics import WorkerMetrics
+from app.telemetry.tracing import Tracing
 from tests.support.doubles import ManualClock
 
 TOKENS = TokenCounts(input=10, output=5)
@@ -125,19 +127,33 @@ class RateLimitedAdapter(ScriptedAdapter):
         return answer()
 
 
+class MemoryRedis:
+    """The two commands that the dialect book uses, over a dictionary."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, str] = {}
+
+    async def mget(self, names: list[str]) -> list[str | None]:
+        return [self.stored.get(name) for name in names]
+
+    async def set(self, name: str, value: str, *, ex: int) -> None:
+        assert ex > 0
+        self.stored[name] = value
+
+
 @dataclass
 class MemoryAdapters:
     """Adapters that exist already, in place of `ProviderAdapters`."""
 
-    adapters: dict[Provider, ScriptedAdapter]
+    adapters: Mapping[Provider, ScriptedAdapter]
     closed: bool = False
     listed: dict[Provider, Mapping[str, datetime | None] | ProviderFault] = field(default_factory=dict)
 
     def usable(self) -> frozenset[Provider]:
         return frozenset(self.adapters)
 
-    async def adapter(self, provider: Provider) -> ScriptedAdapter:
-        return self.adapters[provider]
+    async def adapter(self, provider: str) -> ScriptedAdapter:
+        return self.adapters[Provider(provider)]
 
     async def models(self, provider: Provider) -> Mapping[str, datetime | None]:
         listed = self.listed[provider]
@@ -158,10 +174,10 @@ class FullLimits(ProviderLimits):
         self._left = after
 
     @asynccontextmanager
-    async def permit(self, provider: Provider, *, remaining_seconds: float) -> AsyncIterator[None]:
+    async def permit(self, provider: str, *, remaining_seconds: float) -> AsyncIterator[None]:
         self._left -= 1
         if provider in self._full and self._left < 0:
-            raise ProviderFault(FaultKind.LIMITED, provider.value, retry_after=2.0)
+            raise ProviderFault(FaultKind.LIMITED, provider, retry_after=2.0)
         yield
 
 
@@ -244,6 +260,21 @@ class Bench:
             meter=Meter(prices=PriceTable(), metrics=self.metrics.outbound, clock=self.clock),
             metrics=self.metrics.outbound,
             rng=random.Random(1),
+            sleep=self.sleep,
+        )
+
+    def gateway(self, source: MemoryAdapters, *, agents: AgentSettings, tracing: Tracing) -> LLMGateway:
+        return LLMGateway(
+            self.settings,
+            agents,
+            adapters=source,
+            breaker=self.breaker,
+            dialects=self.dialects,
+            limits=self.limits,
+            prices=PriceTable(elsewhere=asked_elsewhere(self.settings)),
+            metrics=self.metrics.outbound,
+            tracing=tracing,
+            clock=self.clock,
             sleep=self.sleep,
         )
 

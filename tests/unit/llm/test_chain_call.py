@@ -22,12 +22,13 @@ from app.errors import (
 )
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
-from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault, classify
-from app.llm.interface import ChatMessage, Completion
+from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault
+from app.llm.interface import ChatMessage, Completion, ToolCall, ToolSpec
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.provider_table import Provider
-from app.llm.providers.adapter import Finish, ProviderAnswer, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import Finish, ProviderAnswer, ProviderRequest, SchemaMode, ask_for_a_call
+from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import FULL, Feature
 from app.llm.vendor_error import VendorError
 from app.settings import LLMSettings
@@ -44,6 +45,7 @@ from tests.unit.llm.doubles import (
 
 FIRST, SECOND = Hop(Provider.OPENAI, "gpt-4.1-mini"), Hop(Provider.ANTHROPIC, "claude-sonnet-5")
 SERVER = ProviderFault(FaultKind.SERVER, "503")
+SEARCH = ToolSpec(name="search", description="Searches.", parameters={"type": "object"})
 Step = ProviderAnswer | BaseException | Callable[[ProviderRequest], None]
 
 
@@ -109,9 +111,20 @@ def cut(text: str) -> ProviderAnswer:
 
 
 async def run(
-    made: Bench, *, schema: bool = False, hops: tuple[Hop, ...] | None = None, max_tokens: int = 100
+    made: Bench,
+    *,
+    schema: bool = False,
+    forced: tuple[ToolSpec, ...] = (),
+    hops: tuple[Hop, ...] | None = None,
+    max_tokens: int = 100,
 ) -> Completion[City]:
-    request = ProviderRequest(model="", messages=(ChatMessage("user", "Name a city."),), max_tokens=max_tokens)
+    request = ProviderRequest(
+        model="",
+        messages=(ChatMessage("user", "Name a city."),),
+        max_tokens=max_tokens,
+        tools=forced,
+        must_call_tool=bool(forced),
+    )
     plan: StructuredPlan[City] | PlainPlan[City] = StructuredPlan(request, City) if schema else PlainPlan[City](request)
     chain = hops if hops is not None else (FIRST, SECOND)[: len(made.adapters)]
     return await ChainCall(made.parts(), made.scope(), hops=chain, plan=plan, headers={"X-Task-Id": "task-1"}).run()
@@ -272,6 +285,17 @@ async def test_structured_output_is_asked_for_in_every_way_before_the_next_model
         SchemaMode.PROMPT,
     ]
     assert "JSON schema" in requests[2].messages[0].content
+
+
+async def test_a_tool_is_asked_for_in_words_after_a_refusal_to_be_forced() -> None:
+    called = replace(answer(""), tool_calls=(ToolCall("c1", "search", {}),))
+    made = bench([refusal("tool_choice 'required' is not supported"), called, answer("No."), called])
+    assert (await run(made, forced=(SEARCH,))).tool_calls == called.tool_calls
+    assert (await run(made, forced=(SEARCH,))).tool_calls == called.tool_calls
+    requests = made.adapters[Provider.OPENAI].requests
+    assert [request.must_call_tool for request in requests] == [True, False, False, False]
+    assert [ask_for_a_call([SEARCH]) in request.messages[0].content for request in requests] == [False, *[True] * 3]
+    assert statuses(made.recorded) == [f"gpt-4.1-mini {status}" for status in ("error", "ok", "invalid_output", "ok")]
 
 
 async def test_a_refusal_that_names_no_part_of_the_request_is_the_next_models_turn() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ConfigurationError
-from app.llm.chains import Hop, build_chains, parse_chain, to_hop
+from app.llm.chains import Hop, build_chains, names_langchain, parse_chain, setting_of, to_hop
 from app.llm.interface import ModelRole
 from app.llm.provider_table import Provider
 from app.settings import AgentSettings, LLMSettings
@@ -95,8 +95,58 @@ def test_with_two_providers_or_at_the_vendors_own_address_names_decide() -> None
         names(LLMSettings(peer_model="my-model"), ModelRole.PEER)
 
 
+@pytest.mark.parametrize(("role", "variable"), [("peer", "LLM_PEER_MODEL"), ("primary", "AGENT_PRIMARY_MODEL")])
+def test_the_setting_of_a_role_is_the_variable_that_a_person_sets(role: str, variable: str) -> None:
+    assert setting_of(ModelRole(role)) == variable
+
+
 def test_an_empty_fallback_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_FALLBACK_MODEL", "")
     monkeypatch.setenv("LLM_PEER_MODEL", "")
     assert names(LLMSettings(), ModelRole.PEER) == ["openai:gpt-4.1-mini"]
     assert names(LLMSettings(fallback_model="gpt-6"), ModelRole.PEER) == ["openai:gpt-4.1-mini", "openai:gpt-6"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "provider", "model"),
+    [
+        ("azure:my-deployment", "azure", "my-deployment"),
+        ("Bedrock:anthropic.claude-x-v1:0", "bedrock", "anthropic.claude-x-v1:0"),
+        ("google:gemini-3-pro", "google", "gemini-3-pro"),
+        ("ollama:llama3.2:3b", "ollama", "llama3.2:3b"),
+        ("langchain:mistralai/mistral-large", "langchain", "mistralai/mistral-large"),
+    ],
+)
+def test_a_vendor_of_langchain_is_named_before_its_model(spec: str, provider: str, model: str) -> None:
+    assert to_hop(spec) == Hop(provider, model)
+    assert to_hop(spec, home=Provider.OPENAI) == Hop(provider, model)
+
+
+def test_langchain_without_a_provider_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="provider/model"):
+        to_hop("langchain:large")
+
+
+def test_models_of_langchain_stay_in_their_chains_beside_the_usable_providers() -> None:
+    llm = LLMSettings(code_model="azure:mine,gpt-6.1-terra", fallback_model="claude-sonnet-5-5")
+    assert names(llm, ModelRole.CODE) == ["azure:mine", "openai:gpt-6.1-terra"]
+    assert names(llm, ModelRole.PEER) == ["openai:gpt-4.1-mini"]
+
+
+def test_where_all_models_are_asked_through_langchain_one_name_stands_for_all_roles() -> None:
+    llm = LLMSettings(code_model="azure:mine")
+    for role in ModelRole:
+        assert names(llm, role, usable=frozenset()) == ["azure:mine"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"code_model": "gpt-4.1, azure:mine"}, True),
+        ({"fallback_model": "langchain:groq/x"}, True),
+        ({"peer_model": "azure"}, False),
+        ({}, False),
+    ],
+)
+def test_a_chain_that_names_a_vendor_of_langchain_is_noticed(fields: dict[str, str], named: bool) -> None:
+    assert names_langchain(LLMSettings.model_validate(fields)) is named

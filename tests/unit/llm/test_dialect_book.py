@@ -8,27 +8,22 @@ import pytest
 from app.llm.dialect_book import DialectBook
 from app.llm.server_dialect import FULL, Dialect, Feature
 from tests.support.doubles import ManualClock
+from tests.unit.llm.doubles import MemoryRedis
 
 NAME = "openai:m"
 LESSON = FULL.without(Feature.STREAMING)
 
 
-class MemoryRedis:
-    """The two commands that the book uses, over a dictionary."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, str] = {}
-
-    async def mget(self, names: list[str]) -> list[str | None]:
-        return [self.stored.get(name) for name in names]
-
-    async def set(self, name: str, value: str, *, ex: int) -> None:
-        assert ex > 0
-        self.stored[name] = value
-
-
 def book(redis: Any = None, clock: ManualClock | None = None, *addresses: str) -> DialectBook:
     return DialectBook(redis=redis, clock=clock or ManualClock(), addresses=addresses)
+
+
+async def test_without_redis_it_is_unknown_what_others_have_learned() -> None:
+    redis = MemoryRedis()
+    assert await book().read(NAME) is None
+    assert await book(redis).read(NAME) == FULL
+    await book(redis).learn(NAME, LESSON)
+    assert await book(redis).read(NAME) == LESSON
 
 
 async def test_nothing_is_known_of_a_new_model_and_lessons_add_up() -> None:

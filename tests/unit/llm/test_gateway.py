@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +12,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
-from app.errors import ConfigurationError, LLMUnavailable
+from app.errors import ConfigurationError, LLMOutputInvalid, LLMUnavailable
 from app.llm import spans
 from app.llm.chains import Hop
 from app.llm.end_user import opaque_name
 from app.llm.faults import FaultKind, ProviderFault
-from app.llm.gateway import LLMGateway, build_gateway
-from app.llm.interface import ChatMessage, ModelRole, ToolSpec
-from app.llm.pricing import PriceTable
+from app.llm.gateway import build_gateway
+from app.llm.interface import ChatMessage, ModelRole, ToolCall, ToolSpec
 from app.llm.provider_table import Provider
 from app.llm.providers.adapter import ProviderRequest
 from app.settings import AgentSettings, LLMSettings, ProcessSettings, Settings
@@ -73,19 +73,7 @@ class Made:
         self.adapter = adapter
         self.tracing = RecordedTracing()
         self.source = MemoryAdapters(self.bench.adapters)
-        self.gateway = LLMGateway(
-            settings,
-            agents,
-            adapters=self.source,
-            breaker=self.bench.breaker,
-            dialects=self.bench.dialects,
-            limits=self.bench.limits,
-            prices=PriceTable(),
-            metrics=self.bench.metrics.outbound,
-            tracing=self.tracing,
-            clock=self.bench.clock,
-            sleep=self.bench.sleep,
-        )
+        self.gateway = self.bench.gateway(self.source, agents=agents, tracing=self.tracing)
         self.llm = self.gateway.bind(self.bench.scope())
 
     def span(self) -> dict[str, Any]:
@@ -155,6 +143,18 @@ async def test_every_answer_is_streamed_so_that_a_slow_one_shows_that_it_lives()
     await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool])
     assert [request.stream for request in made.adapter.requests] == [True] * 3
     assert made.adapter.requests[2].tools == (tool,)
+
+
+async def test_a_tool_that_must_be_called_is_called_or_the_call_fails() -> None:
+    tool = ToolSpec(name="search", description="", parameters={})
+    called = replace(answer(""), tool_calls=(ToolCall("c1", "search", {}),))
+    made = Made(ScriptedAdapter([called, answer("I would rather not.")]))
+    completion = await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool], must_call=True)
+    assert (completion.tool_calls, made.adapter.requests[0].must_call_tool) == (called.tool_calls, True)
+    with pytest.raises(LLMOutputInvalid):
+        await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool], must_call=True)
+    free = await made.llm.with_tools(MESSAGES, role=ModelRole.PEER, tools=[tool])
+    assert (free.text, made.adapter.requests[-1].must_call_tool) == ("I would rather not.", False)
 
 
 async def test_the_role_sets_the_effort_of_models_that_think() -> None:

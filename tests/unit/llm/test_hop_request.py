@@ -4,9 +4,9 @@ import pytest
 
 from app.llm.chains import Hop
 from app.llm.hop_request import LONGEST_SILENCE_SECONDS, HopRequests
-from app.llm.interface import ChatMessage
+from app.llm.interface import ChatMessage, ToolSpec
 from app.llm.provider_table import Provider
-from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode
+from app.llm.providers.adapter import OutputSchema, ProviderRequest, SchemaMode, ask_for_a_call
 from app.llm.server_dialect import FULL, Dialect, Feature
 from app.settings import LLMSettings
 
@@ -15,6 +15,7 @@ PLAIN, THINKING = Hop(Provider.OPENAI, "gpt-4.1"), Hop(Provider.OPENAI, "gpt-6.1
 CLAUDE = Hop(Provider.ANTHROPIC, "claude-sonnet-5-5")
 MESSAGES = (ChatMessage("system", "Be short."), ChatMessage("user", "Why?"))
 SCHEMA = OutputSchema(name="City", schema={"type": "object"})
+TOOL = ToolSpec(name="search", description="Searches.", parameters={"type": "object"})
 
 
 def fit(
@@ -86,6 +87,16 @@ def test_structured_output_is_asked_for_in_the_best_way_that_is_left(
     assert request.schema_mode is mode
     assert ('{"type": "object"}' in request.messages[0].content) is (mode is SchemaMode.PROMPT)
     assert [message.role for message in request.messages] == ["system", "user"]
+
+
+def test_a_tool_that_must_be_called_is_asked_for_in_words_where_it_cannot_be_forced() -> None:
+    forced = fit(tools=(TOOL,), must_call_tool=True)
+    assert (forced.must_call_tool, forced.messages) == (True, MESSAGES)
+    worded = fit(tools=(TOOL,), must_call_tool=True, dialect=FULL.without(Feature.TOOL_CHOICE))
+    assert not worded.must_call_tool
+    assert [message.role for message in worded.messages] == ["system", "user"]
+    assert worded.messages[0].content == f"Be short.\n\n{ask_for_a_call([TOOL])}"
+    assert Feature.TOOL_CHOICE in forced.features() - worded.features()
 
 
 def test_without_a_system_role_its_text_comes_before_the_question() -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
-from app.llm.interface import ChatMessage, ToolSpec
+from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, ProviderRequest, SchemaMode
@@ -77,6 +77,19 @@ def test_a_plain_request_is_repeated_once() -> None:
     assert plain.next(invalid(), invalid=1, mode=SchemaMode.NATIVE) is first
     assert plain.next(invalid(), invalid=2, mode=SchemaMode.NATIVE) is None
     assert plain.accept(answer()) is None
+
+
+def test_text_is_no_answer_if_a_tool_must_be_called() -> None:
+    tool = ToolSpec("search", "", {})
+    forced = PlainPlan[Weather](ProviderRequest("m", (), max_tokens=1, tools=(tool,), must_call_tool=True))
+    assert forced.accept(replace(answer(""), tool_calls=(ToolCall("c1", "search", {}),))) is None
+    with pytest.raises(InvalidOutput) as caught:
+        forced.accept(answer("I would rather not."))
+    assert caught.value.tokens == TokenCounts(input=10, output=5)
+    assert forced.next(caught.value, invalid=1, mode=SchemaMode.NATIVE) is forced.first
+    with pytest.raises(ProviderFault) as cut:
+        forced.accept(replace(answer("I would rat"), finish=Finish.LENGTH))
+    assert cut.value.kind is FaultKind.TRUNCATED
 
 
 def test_a_cut_off_answer_that_fits_is_good_and_another_one_is_no_case_for_a_repair() -> None:

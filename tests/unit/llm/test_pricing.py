@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.llm.pricing import (
     SIMULATOR_VERSION,
     UNKNOWN,
     CountNames,
+    KnownRate,
     PriceTable,
     TokenCounts,
     read_count,
@@ -180,6 +182,36 @@ def test_every_default_model_has_a_price(table: PriceTable) -> None:
     for model in models:
         provider = "anthropic" if model.startswith("claude-") else "openai"
         assert table.price(provider, model, TokenCounts(input=1, output=1), at=NOW).microusd is not None, model
+
+
+def test_a_rate_is_what_a_million_tokens_cost(table: PriceTable, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"my-model": {"input_usd_per_million": 1, "output_usd_per_million": 2.5}}')
+    own = PriceTable(prices, elsewhere=["anthropic"])
+    simulated = own.rate("anthropic", next(iter(SIMULATED_MODELS)), at=NOW)
+
+    assert _amounts(table.rate("openai", "gpt-4.1", at=NOW)) == (Decimal(2), Decimal(8))
+    assert _amounts(own.rate("anthropic", "my-model", at=NOW)) == (Decimal(1), Decimal("2.5"))
+    assert simulated is not None
+    assert simulated.version == SIMULATOR_VERSION
+
+
+def test_the_rate_of_a_tiered_price_is_that_of_a_short_prompt(table: PriceTable) -> None:
+    rate = table.rate("google", "gemini-2.5-pro", at=NOW)
+    longest = table.price("google", "gemini-2.5-pro", TokenCounts(input=1_000_000), at=NOW).microusd
+    assert rate is not None
+    assert longest is not None
+    assert rate.rate.input_usd_per_million < Decimal(longest) / 1_000_000
+
+
+def test_the_rate_of_a_model_without_a_price_is_unknown(table: PriceTable) -> None:
+    assert table.rate("openai", "my-model", at=NOW) is None
+    assert PriceTable(elsewhere=["openai"]).rate("openai", "gpt-4.1", at=NOW) is None
+
+
+def _amounts(known: KnownRate | None) -> tuple[Decimal, Decimal]:
+    assert known is not None
+    return known.rate.input_usd_per_million, known.rate.output_usd_per_million
 
 
 def test_an_override_wins_and_names_its_file(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ def test_provider_has_its_protocol_in_the_simulator(provider: Provider) -> None:
 
 
 @each_provider
+def test_calls_of_every_server_with_the_protocol_go_to_its_call_path(provider: Provider) -> None:
+    assert PROVIDERS[provider].load(LLMSettings())("any-model").path == PROVIDERS[provider].endpoint.call_path
+
+
+@each_provider
 def test_provider_is_in_the_files_for_its_users(provider: Provider) -> None:
     key = PROVIDERS[provider].key_variable
     assert key in read("compose.models.yaml"), f"pass {key} to the worker in compose.models.yaml"

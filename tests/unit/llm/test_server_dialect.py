@@ -31,7 +31,8 @@ ALL = frozenset(Feature)
         ("No endpoints found that support tool use", Feature.FUNCTION),
         ("Your organization must be verified to stream this model.", Feature.STREAMING),
         ("registry.ollama.ai/library/phi4-reasoning:latest does not support tools", Feature.FUNCTION),
-        ("The tool_choice parameter does not support being set to required in thinking mode", Feature.FUNCTION),
+        ("The tool_choice parameter does not support being set to required in thinking mode", Feature.TOOL_CHOICE),
+        ("Tool choice must be auto", Feature.TOOL_CHOICE),
         ("Value error, input_value='Write a summary of streaming'", None),
         ("Invalid content 'Please write a summary of how streaming of tools and functions works'", None),
         ("Unrecognized request argument supplied: safety_identifier", Feature.END_USER),
@@ -53,6 +54,8 @@ def test_the_parameter_counts_like_the_words() -> None:
 def test_only_what_the_request_used_can_have_been_refused() -> None:
     error = VendorError(400, message="response_format is not supported")
     assert refused_feature(error, ALL - {Feature.JSON_SCHEMA}) is None
+    error = VendorError(400, param="tool_choice", message="tool_choice is not supported")
+    assert refused_feature(error, ALL - {Feature.TOOL_CHOICE}) is Feature.FUNCTION
 
 
 @pytest.mark.parametrize("status", [None, 200, 401, 403, 429, 500, 503])

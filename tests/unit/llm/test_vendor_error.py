@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.vendor_error import SHOWN_CHARACTERS, VendorError, read_error, without_quotes
+from app.llm.vendor_error import SHOWN_CHARACTERS, VendorError, describe, read_error, without_quotes
 
 OPENAI = {"error": {"message": "No.", "type": "invalid_request_error", "param": "stream", "code": "unsupported_value"}}
 ANTHROPIC = {
@@ -152,3 +152,18 @@ def test_a_long_message_is_cut() -> None:
     shown = without_quotes("word " * 1000, [])
     assert len(shown) == SHOWN_CHARACTERS
     assert shown.endswith("…")
+
+
+def test_the_description_says_all_but_what_is_quoted_from_the_prompt() -> None:
+    error = VendorError(
+        status=400,
+        codes=("unsupported_value", "400"),
+        param="messages[0].role",
+        message="Unsupported value: 'my secret prompt' in the first message",
+        request_id="req_1",
+    )
+    told = describe(error, prompt=["Please keep my secret prompt to yourself."])
+    assert told.startswith("400 unsupported_value param=messages[0].role: ")
+    assert told.endswith("(request req_1)")
+    assert "secret" not in told
+    assert "in the first message" in told

@@ -27,6 +27,12 @@ def test_a_variable_is_used_as_it_is(metrics: WorkerMetrics) -> None:
     assert not key.replaced("sk-1")
 
 
+def test_the_setting_is_the_variable_that_the_key_comes_from(metrics: WorkerMetrics, tmp_path: Path) -> None:
+    named = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics.outbound)
+    in_file = ProviderKey("openai", value=None, path=tmp_path / "key", metrics=metrics.outbound)
+    assert (named.setting, in_file.setting) == ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE")
+
+
 def test_without_anything_there_is_no_key(metrics: WorkerMetrics) -> None:
     key = ProviderKey("openai", value=None, path=None, metrics=metrics.outbound)
     assert not key.configured

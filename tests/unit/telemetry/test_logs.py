@@ -53,6 +53,16 @@ def test_a_line_has_time_level_event_and_the_bound_ids(output: io.StringIO) -> N
     assert "request_id" not in second
 
 
+def test_a_command_logs_beside_its_output(output: io.StringIO) -> None:
+    beside = io.StringIO()
+    configure_logging(ProcessSettings(log_format="json"), process="command", stream=beside)
+    get_logger("app.test").warning("provider_key_missing")
+
+    (line,) = lines(beside)
+    assert (line["message"], line["process"]) == ("provider_key_missing", "command")
+    assert lines(output) == []
+
+
 def test_the_libraries_own_lines_come_in_the_same_shape(output: io.StringIO) -> None:
     logging.getLogger("some.library").warning("it is %s", "late", extra={"endpoint": "/v1"})
 

@@ -201,7 +201,7 @@ async def spend(budget: Budget, exchanges: Sequence[Exchange], *, at_once: bool)
 
 
 def charge(counts: TokenCounts) -> Usage:
-    cost = PRICES.price(HOP.provider.value, HOP.model, counts, at=NOW).microusd
+    cost = PRICES.price(HOP.provider, HOP.model, counts, at=NOW).microusd
     return Usage(input_tokens=counts.input, output_tokens=counts.output, cost_microusd=cost)
 
 

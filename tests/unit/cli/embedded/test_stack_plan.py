@@ -117,3 +117,12 @@ def test_plan_survives_its_file_and_holds_no_secret(monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "again.json").read_text() == (tmp_path / "plan.json").read_text()
     assert "hidden-word" not in (tmp_path / "plan.json").read_text()
     assert (tmp_path / "plan.json").stat().st_mode & 0o077 == 0
+
+
+def test_no_model_is_simulated_if_a_chain_names_one_that_is_asked_through_langchain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLM_CODE_MODEL", "azure:my-deployment")
+    plan = _plan(tmp_path)
+    assert "simulator" not in _names(plan)
+    assert plan.simulated == ()

@@ -1,7 +1,8 @@
-"""The dates on which models end, in the answers of providers."""
+"""The lists of models in the answers of providers, and what is wrong with an answer that is no list."""
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime
 
 import httpx
@@ -17,22 +18,40 @@ from app.telemetry.metrics import WorkerMetrics
 
 
 async def _read(
-    provider: Provider, answer: httpx.Response | Exception
+    provider: Provider,
+    answer: httpx.Response | Exception,
+    *,
+    to_call: httpx.Response | None = None,
+    key: str | None = "sk-1",
+    base_url: str | None = "http://provider/",
 ) -> tuple[dict[str, datetime | None], httpx.Request]:
+    """Reads the list of a server that answers with `answer`, to an empty call with `to_call` if that is given."""
     asked: list[httpx.Request] = []
 
     def give(request: httpx.Request) -> httpx.Response:
         asked.append(request)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return to_call if to_call is not None and request.method == "POST" else answer
 
     metrics = WorkerMetrics(version="0").outbound
-    key = ProviderKey("openai", value=SecretStr("sk-1"), path=None, metrics=metrics)
+    secret = None if key is None else SecretStr(key)
+    provider_key = ProviderKey("openai", value=secret, path=None, metrics=metrics)
     async with httpx.AsyncClient(transport=httpx.MockTransport(give)) as client:
-        connection = Connection(PROVIDERS[provider].endpoint, key, "http://provider/", "OPENAI_BASE_URL")
+        connection = Connection(PROVIDERS[provider].endpoint, provider_key, base_url, "OPENAI_BASE_URL")
         dates = await read_models(connection, client=client)
-    return dict(dates), asked[0]
+    return dict(dates), asked[-1]
+
+
+def _untrusted() -> httpx.ConnectError:
+    """Builds the error of the client for a certificate that is not trusted: two libraries wrap that of `ssl`."""
+    reason = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    reason.verify_message = "self-signed certificate"
+    wrapped = OSError()
+    wrapped.__cause__ = reason
+    error = httpx.ConnectError("no")
+    error.__cause__ = wrapped
+    return error
 
 
 async def test_dates_are_read_as_each_provider_names_them() -> None:
@@ -61,6 +80,8 @@ async def test_dates_are_read_as_each_provider_names_them() -> None:
         (httpx.Response(200, json={"data": [{"id": "old", "shutdown_date": "soon"}]}), FaultKind.BROKEN_ANSWER),
         (httpx.ConnectError("no"), FaultKind.UNREACHABLE),
         (httpx.ReadTimeout("slow"), FaultKind.UNREACHABLE),
+        (httpx.ProxyError("407"), FaultKind.UNREACHABLE),
+        (_untrusted(), FaultKind.WRONG_ENDPOINT),
     ],
     ids=str,
 )
@@ -70,7 +91,60 @@ async def test_what_is_no_list_is_a_fault(answer: httpx.Response | Exception, ki
     assert caught.value.kind is kind
 
 
-async def test_a_wrong_address_names_its_variable() -> None:
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (httpx.Response(404, json={"detail": "Not Found"}), '404: "Not Found" (is OPENAI_BASE_URL right?)'),
+        (httpx.Response(401), "401 (is OPENAI_API_KEY right?)"),
+        (httpx.ConnectError("no"), "ConnectError (is OPENAI_BASE_URL right?)"),
+        (httpx.ProxyError("407"), "ProxyError (is HTTPS_PROXY right?)"),
+        (_untrusted(), "ConnectError: self-signed certificate (is SSL_CERT_FILE right?)"),
+    ],
+    ids=str,
+)
+async def test_a_fault_names_the_setting_to_correct(answer: httpx.Response | Exception, detail: str) -> None:
     with pytest.raises(ProviderFault) as caught:
-        await _read(Provider.OPENAI, httpx.Response(404, json={"detail": "Not Found"}))
-    assert caught.value.detail == '404: "Not Found" (is OPENAI_BASE_URL right?)'
+        await _read(Provider.OPENAI, answer)
+    assert caught.value.detail == detail
+
+
+async def test_a_server_that_wants_a_key_names_the_variable_to_set() -> None:
+    with pytest.raises(ProviderFault) as caught:
+        await _read(Provider.OPENAI, httpx.Response(401), key=None)
+    assert caught.value.detail == "401 (set OPENAI_API_KEY)"
+
+
+async def test_the_providers_own_address_is_not_doubted() -> None:
+    with pytest.raises(ProviderFault) as caught:
+        await _read(Provider.OPENAI, httpx.ConnectError("no"), base_url=None)
+    assert caught.value.detail == "ConnectError"
+
+
+MISSING = httpx.Response(404, json={"detail": "Not Found"})
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"), [(Provider.OPENAI, "/chat/completions"), (Provider.ANTHROPIC, "/v1/messages")]
+)
+async def test_a_server_without_a_list_is_one_that_answers_calls(provider: Provider, path: str) -> None:
+    refused = httpx.Response(400, json={"error": {"message": "messages is missing"}})
+    models, request = await _read(provider, MISSING, to_call=refused)
+    assert models == {}
+    assert (request.method, request.url.path, request.content) == ("POST", path, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("to_call", "kind"),
+    [
+        (httpx.Response(401), FaultKind.AUTH),
+        # As any web server may answer that knows nothing of models.
+        (httpx.Response(403), FaultKind.WRONG_ENDPOINT),
+        (httpx.Response(405), FaultKind.WRONG_ENDPOINT),
+        (httpx.Response(200, html="<html>"), FaultKind.WRONG_ENDPOINT),
+    ],
+    ids=str,
+)
+async def test_a_server_that_answers_neither_is_a_wrong_address(to_call: httpx.Response, kind: FaultKind) -> None:
+    with pytest.raises(ProviderFault) as caught:
+        await _read(Provider.OPENAI, MISSING, to_call=to_call)
+    assert caught.value.kind is kind

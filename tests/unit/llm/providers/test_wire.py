@@ -10,7 +10,15 @@ import pytest
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ChatMessage, ToolCall, ToolSpec
 from app.llm.pricing import TokenCounts
-from app.llm.providers.adapter import Finish, OutputSchema, ProviderAnswer, ProviderRequest, SchemaMode, require_usable
+from app.llm.providers.adapter import (
+    Finish,
+    OutputSchema,
+    ProviderAnswer,
+    ProviderRequest,
+    SchemaMode,
+    ask_for_a_call,
+    require_usable,
+)
 from app.llm.providers.anthropic_messages import Messages
 from app.llm.providers.openai_chat import ChatCompletions
 from app.llm.providers.openai_responses import Responses
@@ -138,7 +146,20 @@ def test_a_feature_changes_the_body_exactly_where_the_protocol_has_it(wire: Wire
 
 @pytest.mark.parametrize("wire", FORMATS)
 def test_only_features_of_some_protocol_are_missing_in_another(wire: WireFormat) -> None:
-    assert frozenset(Feature) - wire.features <= {Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME}
+    sometimes = {Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME, Feature.TOOL_CHOICE}
+    assert frozenset(Feature) - wire.features <= sometimes
+
+
+@pytest.mark.parametrize("wire", FORMATS)
+def test_a_tool_may_be_called_or_must_be(wire: WireFormat) -> None:
+    free, forced = wire.to_body(request(tools=[TOOL])), wire.to_body(request(tools=[TOOL], must_call_tool=True))
+    assert free["tools"] == forced["tools"]
+    assert "tool_choice" not in free
+    if isinstance(wire, Messages):
+        assert "tool_choice" not in forced
+        assert forced["system"] == f"Be short.\n\n{ask_for_a_call([TOOL])}"
+    else:
+        assert forced["tool_choice"] == "required"
 
 
 def chat_answer(finish: str = "stop", **message: Any) -> dict[str, Any]:

@@ -126,6 +126,16 @@ def test_forced_tool_is_called() -> None:
     assert compose_answer(prompt, frozenset(), seed="0").tool_uses[0].name == "web_search"
 
 
+@pytest.mark.parametrize("in_words", [False, True])
+@pytest.mark.parametrize(("results", "name"), [(0, "web_search"), (1, "answer"), (2, "answer")])
+def test_of_tools_that_must_be_called_each_has_its_turn(results: int, name: str, in_words: bool) -> None:
+    words = "Answer by calling one of these tools, and write nothing else: web_search, answer."
+    turns = (Turn("system", words if in_words else "Be brief."), ARTICLE, *[Turn("tool", "found")] * results)
+    tools = (SEARCH, ToolOffer("answer", "", SCHEMA))
+    prompt = Prompt("m", turns, tools=tools, forced_tool=None if in_words else ANY_TOOL)
+    assert [use.name for use in compose_answer(prompt, frozenset(), seed="0").tool_uses] == [name]
+
+
 def test_tool_that_the_system_demands_is_called() -> None:
     demand = Turn("system", "Give your whole answer by calling the tool answer; write nothing else.")
     tool = ToolOffer("answer", "", SCHEMA)
