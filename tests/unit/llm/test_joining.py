@@ -73,9 +73,10 @@ def begin_the_line_anew(at: int) -> str:
 @pytest.mark.parametrize(
     ("habit", "most_seams"),
     [
-        (lambda at: ANSWER[at:], 0.0),
-        (lambda at: f"```python\n{ANSWER[at:]}" if in_code_block(ANSWER[:at]) else ANSWER[at:], 0.0),
-        (lambda at: f"Here is the rest:\n\n{ANSWER[at:]}", 0.0),
+        # Between two equal lines, the second one looks like the first one again.
+        (lambda at: ANSWER[at:], 0.002),
+        (lambda at: f"```python\n{ANSWER[at:]}" if in_code_block(ANSWER[:at]) else ANSWER[at:], 0.002),
+        (lambda at: f"Here is the rest:\n\n{ANSWER[at:]}", 0.002),
         # After one letter, or a part of the indentation, nobody can tell whether the line goes on or begins anew.
         (begin_the_line_anew, 0.03),
     ],
