@@ -210,14 +210,9 @@ def _output_fields(request: ProviderRequest) -> JsonObject:
             "tools": [_to_function(output.name, "Gives the answer.", output.schema)],
             "tool_choice": {"type": "function", "function": {"name": output.name}},
         }
-    if not request.tools:
-        return {}
-    fields: JsonObject = {
-        "tools": [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]
-    }
-    if request.must_call_tool:
-        fields["tool_choice"] = "required"
-    return fields
+    tools: list[JsonObject] = [_to_function(tool.name, tool.description, tool.parameters) for tool in request.tools]
+    required: JsonObject = {"tool_choice": "required"} if request.must_call_tool else {}
+    return {"tools": [*tools], **required} if tools else {}
 
 
 def _to_message(message: ChatMessage) -> JsonObject:
