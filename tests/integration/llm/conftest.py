@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from app.domain.usage import ModelAttempt
 from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
-from app.llm.interface import CallScope
+from app.llm.interface import CallScope, Completion
 from app.settings import LLMSettings, ProcessSettings, Settings
 from app.system_clock import SystemClock
 from app.telemetry.metrics import WorkerMetrics
@@ -102,6 +102,11 @@ def build_asked(settings: LLMSettings) -> Asked:
         clock=SystemClock(),
     )
     return Asked(gateway, metrics)
+
+
+def tokens_of(completion: Completion[BaseModel]) -> tuple[int, int]:
+    """Returns the input and output tokens that were recorded."""
+    return completion.usage.input_tokens, completion.usage.output_tokens
 
 
 Ask = Callable[..., Asked]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import LLMRateLimited, LLMUnavailable
 from app.llm.interface import ChatMessage, Completion, ModelRole, ToolSpec
-from tests.integration.llm.conftest import Ask, Control
+from tests.integration.llm.conftest import Ask, Control, tokens_of
 from tests.unit.llm.doubles import statuses
 
 MESSAGES = [ChatMessage("system", "You are brief."), ChatMessage("user", "Name the capital of Norway.")]
@@ -39,10 +39,7 @@ async def test_a_plain_answer_is_metered_as_the_provider_counted_it(ask: Ask, co
     completion: Completion[BaseModel] = await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
     counted = await control.calls()
     assert completion.text
-    assert (completion.usage.input_tokens, completion.usage.output_tokens) == (
-        counted["input_tokens"],
-        counted["output_tokens"],
-    )
+    assert tokens_of(completion) == (counted["input_tokens"], counted["output_tokens"])
     assert completion.usage.cost_microusd is not None
     assert completion.usage.cost_microusd > 0
     assert (counted["calls"], counted["entries"][0]["request_id"]) == (1, "request-1")

@@ -15,7 +15,7 @@ from app.llm.interface import ChatMessage, Completion, ModelRole
 from app.llm.langchain_vendors import VENDORS
 from app.llm.providers.langchain_adapter import LangChainAdapter
 from app.settings import LLMSettings
-from tests.integration.llm.conftest import Ask, Control, build_asked
+from tests.integration.llm.conftest import Ask, Control, build_asked, tokens_of
 from tests.integration.llm.test_gateway import MESSAGES, SEARCH, Place
 from tests.unit.llm.doubles import statuses
 
@@ -34,10 +34,7 @@ async def test_an_answer_of_azure_is_counted_as_azure_counted_it(ask: Ask, contr
     completion: Completion[BaseModel] = await asked.llm.complete(MESSAGES, role=ModelRole.PEER)
     counted = await control.calls()
     assert completion.text
-    assert (completion.usage.input_tokens, completion.usage.output_tokens) == (
-        counted["input_tokens"],
-        counted["output_tokens"],
-    )
+    assert tokens_of(completion) == (counted["input_tokens"], counted["output_tokens"])
     assert not completion.usage.estimated
     assert [(attempt.provider, attempt.model) for attempt in completion.attempts] == [("azure", "sim-ok")]
 

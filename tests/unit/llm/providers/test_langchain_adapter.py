@@ -29,11 +29,12 @@ from app.settings import LLMSettings
 
 QUESTION = "Name the capital of Norway."
 SEARCH = ToolSpec("web_search", "Searches the web.", {"type": "object", "properties": {}})
-Piece = AIMessageChunk | BaseException | float
+Piece = AIMessageChunk | BaseException | str
+SILENCE = "silence"
 
 
 class FakeChatModel(BaseChatModel):
-    """A chat model that gives `pieces` in order: chunks, errors to raise, seconds of silence."""
+    """A chat model that gives `pieces` in order: chunks, errors to raise, or `SILENCE`, after which nothing comes."""
 
     pieces: list[Any] = Field(default_factory=list)
     max_tokens: int | None = None
@@ -69,9 +70,8 @@ class FakeChatModel(BaseChatModel):
         for piece in self.pieces:
             if isinstance(piece, BaseException):
                 raise piece
-            if isinstance(piece, float):
-                await asyncio.sleep(piece)
-                continue
+            if piece is SILENCE:
+                await asyncio.Event().wait()
             yield ChatGenerationChunk(message=piece)
 
 
@@ -242,7 +242,7 @@ async def test_a_conversation_with_tools_is_passed_on() -> None:
 
 
 async def test_silence_is_a_timeout_that_may_be_billed() -> None:
-    fault = await fault_of(chunk("Os"), 5.0, chunk("lo"), silence_seconds=0.05)
+    fault = await fault_of(chunk("Os"), SILENCE, silence_seconds=0.05)
     assert (fault.kind, fault.maybe_billed) == (FaultKind.TIMEOUT, True)
 
 
