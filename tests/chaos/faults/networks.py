@@ -33,7 +33,10 @@ def _open_calls(stack: Stack) -> int:
 
 
 def _first_worker_alone(stack: Stack, rule: dict[str, Any]) -> list[str]:
-    """Submits tasks whose first calls are open in the first worker; starts the second worker then."""
+    """Submits tasks whose first calls are open in the first worker; starts the second worker then.
+
+    The rule keeps these calls open for longer than a worker takes to start, also on a busy machine.
+    """
     stack.parts["worker-2"].stop()
     with script(stack, rule):
         tasks = submit_many(stack, TASKS)
@@ -95,7 +98,7 @@ def tickets_are_lost_between_redis_and_the_worker(lab: Lab, _: float) -> None:
 @fault({Switch.REAPER: "did not end .*processing"})
 def a_worker_is_cut_off_from_everything(lab: Lab, _: float) -> None:
     with lab.stack(workers=2, links=[STORE, BROKER, MODELS], settings=PATIENT) as stack:
-        tasks = _first_worker_alone(stack, {"fault": "slow-6000-once"})
+        tasks = _first_worker_alone(stack, {"fault": "slow-12000-once"})
         for proxy in stack.links.values():
             proxy.cut()
         _wait_until_over(stack, tasks)
