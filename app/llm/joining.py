@@ -61,11 +61,13 @@ def _without_reopening(so_far: str, rest: str) -> str:
 
 def _overlap(so_far: str, rest: str) -> int:
     """Counts the characters at the beginning of `rest` that repeat the end of `so_far`."""
-    for length in range(min(len(so_far), len(rest), _LONGEST_OVERLAP), 0, -1):
-        repeated = rest[:length]
-        sure = length >= _SURE_OVERLAP or repeated.startswith("\n")
-        if sure and so_far.endswith(repeated) and _WORD.search(repeated):
-            return length
+    shortest = 1 if rest.startswith("\n") else _SURE_OVERLAP
+    end = so_far[-_LONGEST_OVERLAP:]
+    # Only where the end holds the first characters of `rest` can a repetition begin; the first place is the longest.
+    for place in re.finditer(f"(?={re.escape(rest[:shortest])})", end):
+        repeated = end[place.start() :]
+        if len(repeated) >= shortest and rest.startswith(repeated) and _WORD.search(repeated):
+            return len(repeated)
     line = so_far[so_far.rfind("\n") + 1 :]
     if not line.strip(" "):
         return len(line) if line and _indents_anew(so_far.rstrip(), len(line), rest) else 0
