@@ -8,6 +8,7 @@ ours to change, it stays as it is.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -166,7 +167,8 @@ def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int,
 
 
 def _remember(history: History, policy: Policy, *, desired: int, now: float) -> History:
-    kept = tuple(past for past in history.recommendations if now - past.at <= policy.down_window_seconds)
+    # They are in the order of time.
+    kept = tuple(itertools.dropwhile(lambda past: now - past.at > policy.down_window_seconds, history.recommendations))
     since = now if history.watched_since is None else history.watched_since
     return replace(history, recommendations=(*kept, Recommendation(now, desired)), watched_since=since)
 
