@@ -59,8 +59,8 @@ lint: setup ## Style, import contracts and workflows
 types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
-unit: setup ## The tests that need no server (20 seconds)
-	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) --hypothesis-profile=quick tests/unit
+unit: setup ## The tests that need no server (a minute)
+	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) -p no:logging --hypothesis-profile=quick tests/unit
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types

@@ -21,6 +21,13 @@ from app.settings import LLMSettings
 from app.telemetry.metrics import WorkerMetrics
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key")
+# The text "Hi", as each provider answers with it.
+SHORT_ANSWERS = {
+    Provider.OPENAI: b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "model": "m-1"}',
+    Provider.ANTHROPIC: b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}], '
+    b'"stop_reason": "end_turn", "model": "m", "id": "1", "usage": {"input_tokens": 1, "output_tokens": 1}}',
+}
 # Reading the public certificates takes longer than most tests.
 _trust = cache(build_ssl_context)
 

@@ -2,7 +2,7 @@
 
 `make unit` runs after every edit, so it plays a quarter of the examples (`--hypothesis-profile=quick`). Every other
 run, `make test` and CI among them, plays all. A property that needs more than the usual number multiplies
-`settings().max_examples`, so that it follows the profile.
+`settings().max_examples`, so that it follows the profile; so does the length of a text that shall take long.
 """
 
 from __future__ import annotations

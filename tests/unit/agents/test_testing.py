@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from app.agents.testing import ManualClock, ScriptedLLM
@@ -14,11 +11,6 @@ from app.llm.interface import ChatMessage, ModelRole, ToolCall, ToolSpec
 MESSAGES = [ChatMessage("user", "Find it.")]
 SEARCH = ToolSpec(name="search", description="Searches.", parameters={"type": "object"})
 CALLS = (ToolCall("c1", "search", {"query": "tides"}), ToolCall("c2", "search", {"query": "moon"}))
-
-
-def test_the_doubles_import_no_test_framework() -> None:
-    script = "import sys, app.agents.testing; sys.exit(bool({'pytest', 'hypothesis', 'tests'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0  # noqa: S603 - our own code
 
 
 def test_both_times_of_the_clock_move_together() -> None:

@@ -8,13 +8,14 @@ import random
 from collections.abc import Iterator, Sequence
 
 import pytest
+from hypothesis import settings
 
 from tests.support.corpus import PROTOCOLS, Shape, outcome_of, read_corpus
 from tests.support.model_server import Reply, adapting, serving
 
 SHAPES = read_corpus()
 # Longer ones are cut at random only: each byte is a turn of the event loop.
-_BYTE_BY_BYTE = 600
+_BYTE_BY_BYTE = 6 * settings().max_examples
 _RANDOM_CUTS = 3
 
 
