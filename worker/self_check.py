@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 import psutil
 from redis.asyncio import Redis
 
-from app.broker.connections import redis_command
+from app.broker.connections import check_writes, redis_command
 from app.domain.identity import TaskId
 from app.errors import BrokerUnavailable
 from app.telemetry.logs import get_logger
@@ -67,6 +67,8 @@ class SelfCheck:
 
     async def _check_queue(self) -> None:
         try:
+            # A hub whose connection was lost cannot declare its queue again on a Redis that refuses writes.
+            await check_writes(self._tickets_redis)
             async with redis_command("read the queue's length"):
                 listed = int(await self._tickets_redis.execute_command("LLEN", self._queue))
         except BrokerUnavailable:

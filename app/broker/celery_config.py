@@ -43,6 +43,9 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # An error that Redis replies with is one of the channel: it is full, has too few replicas, cannot save, or has
+        # become a replica. A worker that ended for it would end again at each start.
+        broker_channel_error_retry=True,
         # A run does not depend on its ticket: it goes on while Redis is unavailable, and its claim keeps it single.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_pool_limit=2 if publisher else 10,

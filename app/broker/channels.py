@@ -7,6 +7,9 @@ SNAPSHOT_KEY = "ao:queue:snapshot"
 # The leader writes the snapshot every second. Once it has expired, no process has led for this long.
 SNAPSHOT_TTL_SECONDS = 60
 WORKERS_KEY = "ao:workers"
+# Nobody reads it: writing it shows whether Redis takes writes.
+WRITE_CHECK_KEY = "ao:write-check"
+WRITE_CHECK_TTL_SECONDS = 60
 KICK_CHANNEL = "ao:kick"
 CANCEL_CHANNEL = "ao:cancel"
 DONE_CHANNEL = "ao:done"

@@ -16,8 +16,9 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionBroken
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
+from app.broker.channels import WRITE_CHECK_KEY, WRITE_CHECK_TTL_SECONDS
 from app.broker.error_mapping import broker_errors
 from app.errors import BrokerUnavailable
 
@@ -30,8 +31,9 @@ RECONNECT_SECONDS = 1.0
 
 def connect_for_commands(url: SecretStr) -> Redis:
     """Builds a client for use under `asyncio.timeout`, as in `redis_command`."""
-    # One retry at once, because a pooled connection may have broken while it was idle.
-    return _connect(url, retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)))
+    # One retry at once, because a pooled connection may have broken while it was idle, or lead to a server that has
+    # become a replica; a new connection leads to the primary of now.
+    return _connect(url, retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken, ReadOnlyError)))
 
 
 def connect_for_listening(url: SecretStr) -> Redis:
@@ -60,6 +62,15 @@ async def redis_command(action: str) -> AsyncIterator[None]:
         # the cancellation of its task.
         async with asyncio.timeout(COMMAND_SECONDS):
             yield
+
+
+async def check_writes(redis: Redis) -> None:
+    """Checks that Redis answers and takes writes: one that is full or a replica still answers a ping.
+
+    Raises BrokerUnavailable.
+    """
+    async with redis_command("take a write"):
+        await redis.set(WRITE_CHECK_KEY, 1, ex=WRITE_CHECK_TTL_SECONDS)
 
 
 async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:

@@ -23,9 +23,9 @@ from app.broker.channels import (
     SNAPSHOT_KEY,
     SNAPSHOT_TTL_SECONDS,
 )
-from app.broker.connections import listen, redis_command
+from app.broker.connections import check_writes, listen, redis_command
 from app.broker.error_mapping import broker_errors
-from app.broker.worker_presence import read_presences
+from app.broker.worker_presence import forget_silent_workers, read_presences
 from app.domain.identity import TaskId, Tenant
 from app.domain.ticket import Ticket
 from app.domain.worker_state import WorkerPresence
@@ -75,6 +75,9 @@ class CeleryTaskQueue:
     async def presences(self) -> Sequence[WorkerPresence]:
         return await read_presences(self._redis)
 
+    async def forget_silent_workers(self) -> None:
+        await forget_silent_workers(self._redis)
+
     async def publish_cancel(self, task_id: TaskId) -> None:
         async with redis_command("publish a cancel"):
             await self._redis.publish(CANCEL_CHANNEL, task_id)
@@ -108,9 +111,8 @@ class CeleryTaskQueue:
         async with redis_command("read the snapshot"):
             return dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
 
-    async def ping(self) -> None:
-        async with redis_command("answer a ping"):
-            await self._redis.execute_command("PING")
+    async def check(self) -> None:
+        await check_writes(self._redis)
 
     async def close(self) -> None:
         """Waits for tickets that are being sent, then closes the connections of Celery."""

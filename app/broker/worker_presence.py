@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
@@ -33,21 +33,32 @@ async def withdraw_presence(redis: Redis, worker_id: str) -> None:
         await pipeline.execute()
 
 
-async def read_presences(redis: Redis, *, tidy: bool = True) -> Sequence[WorkerPresence]:
+async def read_presences(redis: Redis) -> Sequence[WorkerPresence]:
     """Reads the presences that have not expired. Raises BrokerUnavailable.
 
-    `tidy` removes the ids of the others from the set; a reader that may not write, such as the operator, turns it off.
+    It writes nothing: a Redis that refuses writes can still be read, and tickets are sent by what is read here.
     """
     async with redis_command("read presences"):
-        worker_ids = sorted(await redis.execute_command("SMEMBERS", WORKERS_KEY))
-        if not worker_ids:
-            return []
-        values = await redis.mget([worker_key(worker_id) for worker_id in worker_ids])
-        silent = [worker_id for worker_id, value in zip(worker_ids, values, strict=True) if value is None]
-        if silent and tidy:
-            await redis.execute_command("SREM", WORKERS_KEY, *silent)
-    found = [_readable(worker_id, value) for worker_id, value in zip(worker_ids, values, strict=True)]
+        values = await _read_values(redis)
+    found = [_readable(worker_id, value) for worker_id, value in values.items()]
     return [presence for presence in found if presence is not None]
+
+
+async def forget_silent_workers(redis: Redis) -> None:
+    """Removes the ids of workers whose presence has expired. Raises BrokerUnavailable."""
+    async with redis_command("forget silent workers"):
+        silent = [worker_id for worker_id, value in (await _read_values(redis)).items() if value is None]
+        if silent:
+            await redis.execute_command("SREM", WORKERS_KEY, *silent)
+
+
+async def _read_values(redis: Redis) -> Mapping[str, str | None]:
+    """Reads what each worker last published, None if that has expired, by the worker's id."""
+    worker_ids = sorted(await redis.execute_command("SMEMBERS", WORKERS_KEY))
+    if not worker_ids:
+        return {}
+    values = await redis.mget([worker_key(worker_id) for worker_id in worker_ids])
+    return dict(zip(worker_ids, values, strict=True))
 
 
 def _readable(worker_id: str, value: str | None) -> WorkerPresence | None:

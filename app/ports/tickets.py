@@ -25,7 +25,11 @@ class TaskQueue(Protocol):
     async def listed(self) -> frozenset[str]:
         """Reads the ids of the tasks whose tickets are in the list."""
 
-    async def presences(self) -> Sequence[WorkerPresence]: ...
+    async def presences(self) -> Sequence[WorkerPresence]:
+        """Reads what the living workers have published of themselves. Writes nothing."""
+
+    async def forget_silent_workers(self) -> None:
+        """Removes what is left of workers that have published nothing for a while."""
 
     async def publish_cancel(self, task_id: TaskId) -> None:
         """Asks the worker that runs the task to stop it. If the message is lost, the next heartbeat finds the flag."""
@@ -49,8 +53,8 @@ class TaskQueue(Protocol):
 
     async def snapshot(self) -> Mapping[str, str]: ...
 
-    async def ping(self) -> None:
-        """Raises BrokerUnavailable."""
+    async def check(self) -> None:
+        """Checks that Redis answers and takes writes. Raises BrokerUnavailable, with the reason if it refuses them."""
 
 
 class DrainLeases(Protocol):

@@ -42,7 +42,7 @@ class HealthService:
     def __init__(self, system: SystemRepository, queue: TaskQueue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
-        self._probes: Mapping[str, Callable[[], Awaitable[None]]] = {"mongodb": system.ping, "redis": queue.ping}
+        self._probes: Mapping[str, Callable[[], Awaitable[None]]] = {"mongodb": system.ping, "redis": queue.check}
         self._servers: Remembered[str, DependencyHealth] = Remembered(
             self._probe, seconds=FRESH_SECONDS, clock=clock, one_at_a_time=True
         )

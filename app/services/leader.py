@@ -31,6 +31,7 @@ PROJECTION_SHARE = 9  # pauses of nine times the work: a tenth of the time goes 
 SWEEP_TICK_SECONDS = 1.0
 SWEEP_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to the sweep
 ROLL_UP_SECONDS = 300.0
+FORGET_WORKERS_SECONDS = 60.0  # a few ids of dead workers cost next to nothing
 PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 _log = get_logger(__name__)
@@ -88,6 +89,7 @@ class Leader:
             "project": self._project,
             "snapshot": self._snapshots.publish,
             "roll_up": self._roll_up,
+            "forget_workers": self._forget_workers,
         }
         try:
             async with asyncio.TaskGroup() as group:
@@ -206,6 +208,10 @@ class Leader:
     async def _roll_up(self) -> float:
         await self._ports.system.roll_up()
         return ROLL_UP_SECONDS
+
+    async def _forget_workers(self) -> float:
+        await self._ports.queue.forget_silent_workers()
+        return FORGET_WORKERS_SECONDS
 
 
 def _log_failed(reaped: UpkeepCounts) -> None:

@@ -15,8 +15,16 @@ from enum import Enum
 from typing import Any
 from unittest.mock import patch
 
+from celery import Celery
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionBroken
+
 from app.agents.base import Agent
-from app.broker import connections
+from app.broker import clients, connections
+from app.broker.celery_config import build_celery
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
 from app.domain.usage import Usage
@@ -29,6 +37,7 @@ from app.outbound.breaker_state import BreakerRules
 from app.ports import IdempotencyRecord, UpkeepCounts
 from app.services import window
 from app.services.dispatcher import Dispatcher
+from app.settings import BrokerSettings, ExecutionSettings
 from app.storage import claims, dispatch
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
@@ -71,6 +80,8 @@ class Switch(Enum):
     SERVER_CLOCK = "server-clock"
     LEADER_LOCK_EXPIRY = "leader-lock-expiry"
     BROKER_TIMEOUTS = "broker-timeouts"
+    BROKER_REFUSALS = "broker-refusals"
+    LEAVING_REPLICAS = "leaving-replicas"
     GRACE = "grace"
     LAST_END = "last-end"
     RECONNECT = "reconnect"
@@ -256,6 +267,27 @@ def _broker_timeouts() -> None:
     _replace(connections, "COMMAND_SECONDS", 1_000.0)
 
 
+def _broker_refusals() -> None:
+    """Lets a worker end when Redis replies with an error, as Celery does by default."""
+
+    def build(broker: BrokerSettings, execution: ExecutionSettings) -> Celery:
+        app = build_celery(broker, execution)
+        app.conf.broker_channel_error_retry = False
+        return app
+
+    _replace(celery_app, "build_celery", build)
+
+
+def _leaving_replicas() -> None:
+    """Keeps the connections to a primary that has become a replica."""
+    connect = connections._connect
+
+    def connect_for_commands(url: SecretStr) -> Redis:
+        return connect(url, retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionBroken,)))
+
+    _replace(clients, "connect_for_commands", connect_for_commands)
+
+
 def _grace() -> None:
     """Makes a stop a kill."""
     _replace(Runtime, "drain", lambda _: os._exit(0))
@@ -376,6 +408,8 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.SERVER_CLOCK: _server_clock,
     Switch.LEADER_LOCK_EXPIRY: _leader_lock_expiry,
     Switch.BROKER_TIMEOUTS: _broker_timeouts,
+    Switch.BROKER_REFUSALS: _broker_refusals,
+    Switch.LEAVING_REPLICAS: _leaving_replicas,
     Switch.GRACE: _grace,
     Switch.LAST_END: _last_end,
     Switch.RECONNECT: _reconnect,

@@ -97,7 +97,10 @@ class MemoryQueue:
         self._check_reachable()
         return {name: str(value) for name, value in self.published.items()}
 
-    async def ping(self) -> None:
+    async def forget_silent_workers(self) -> None:
+        self._check_reachable()
+
+    async def check(self) -> None:
         self._check_reachable()
 
 

@@ -73,6 +73,14 @@ class TcpProxy:
     def half_open(self) -> None:
         self._change(lambda: self._enter(Condition.HALF_OPEN))
 
+    def redirect(self, host: str, port: int) -> None:
+        """Leads new connections to another server. Open ones stay with the server that they have."""
+
+        def turn() -> None:
+            self._target = (host, port)
+
+        self._change(turn)
+
     def delay(self, seconds: float) -> None:
         """Delays each piece of up to CHUNK_BYTES by this number of seconds, in both directions."""
 

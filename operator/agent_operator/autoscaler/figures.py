@@ -36,8 +36,7 @@ class FigureReader:
 
     async def read(self) -> Figures:
         """Reads the figures. Raises BrokerUnavailable."""
-        # `tidy=False`: the operator only reads, and leaves the removal of old presences to the API.
-        presences = await read_presences(self._redis, tidy=False)
+        presences = await read_presences(self._redis)
         async with redis_command("read the queue's figures"):
             snapshot = dict(await self._redis.execute_command("HGETALL", SNAPSHOT_KEY))
             left_seconds = int(await self._redis.execute_command("PTTL", SNAPSHOT_KEY)) / 1000

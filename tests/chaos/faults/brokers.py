@@ -1,17 +1,23 @@
-"""Redis that dies, freezes, loses its data or is full."""
+"""Redis that dies, freezes, loses its data, refuses writes or becomes a replica."""
 
 from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from redis import Redis
 
+from app.broker.channels import WORKERS_KEY
 from tests.chaos.lab import Lab, fault, reckon, sit_through, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
+from tests.support.servers import broker_server
 from tests.support.stack import Link, NotInTime, Stack
 
 # Few slots and slow models keep tickets in the list: two, while four slots are busy.
@@ -125,6 +131,88 @@ def redis_is_full(lab: Lab, seconds: float) -> None:
             sit_through(seconds)
             redis.config_set("maxmemory", "0")
         assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+
+
+@fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
+def redis_is_full_beside_tickets(lab: Lab, seconds: float) -> None:
+    """Fills Redis while tickets are in its list: fetching one needs a write, which is refused."""
+    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
+        redis.config_set("maxmemory", "1mb")
+        tasks += _sit_through_refusals(stack, seconds, reason="it is full")
+        redis.config_set("maxmemory", "0")
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_tick(stack)
+
+
+@fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
+def redis_has_too_few_replicas(lab: Lab, seconds: float) -> None:
+    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
+        redis.config_set("min-replicas-to-write", "1")
+        tasks += _sit_through_refusals(stack, seconds, reason="fewer replicas")
+        redis.config_set("min-replicas-to-write", "0")
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_tick(stack)
+
+
+@fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
+def redis_cannot_save(lab: Lab, seconds: float) -> None:
+    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
+        redis.config_set("save", "3600 1")  # only a Redis that is to save refuses writes when it cannot
+        in_the_way = Path(redis.config_get("dir")["dir"]) / redis.config_get("dbfilename")["dbfilename"]
+        in_the_way.unlink(missing_ok=True)
+        in_the_way.mkdir()
+        redis.bgsave()
+        stack.wait_until(lambda: redis.info("persistence")["rdb_last_bgsave_status"] == "err", seconds=20)
+        tasks += _sit_through_refusals(stack, seconds, reason="cannot save")
+        redis.config_set("save", "")
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_tick(stack)
+
+
+@fault({Switch.BROKER_REFUSALS: "the worker has ended", Switch.LEAVING_REPLICAS: "does not find the primary"})
+def redis_becomes_a_replica(lab: Lab, _: float) -> None:
+    """Fails over to another Redis behind the same address, and leaves the connections to the old one open."""
+    ways = [LINK, Link("api", "REDIS_URL")]
+    with broker_server() as other, _refusing_stack(lab, links=ways) as (stack, tasks), _client(stack) as redis:
+        redis.execute_command("SADD", WORKERS_KEY, "a-dead-worker")
+        primary = urlsplit(other.url)
+        for way in ways:
+            stack.links[way].redirect(str(primary.hostname), int(primary.port or 0))
+        redis.execute_command("REPLICAOF", str(primary.hostname), str(primary.port))
+        tasks += submit_many(stack, TASKS)
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        assert stack.parts["worker"].alive, "the worker has ended"
+        try:
+            stack.wait_until(lambda: _readiness(stack)["status"] == "ready", seconds=10)
+        except NotInTime:
+            raise AssertionError("the API does not find the primary") from None
+        _must_tick(stack)
+
+
+@contextmanager
+def _refusing_stack(lab: Lab, links: Sequence[Link] = ()) -> Iterator[tuple[Stack, list[str]]]:
+    """Starts a stack with tickets in the list and tasks that run; yields it with their ids."""
+    with lab.stack(settings=NARROW, simulator=SLOW, links=links) as stack:
+        tasks = submit_many(stack, TASKS)
+        _wait_for_listed_tickets(stack)
+        yield stack, tasks
+
+
+def _sit_through_refusals(stack: Stack, seconds: float, *, reason: str) -> list[str]:
+    """Hands in tasks while Redis refuses writes, and checks that this is told and that the worker lives on."""
+    tasks = submit_many(stack, TASKS)
+    stack.wait_until(lambda: reason in str(_readiness(stack)["dependencies"]), seconds=10)
+    assert _readiness(stack)["status"] == "degraded"
+    assert reason in str(stack.client.get("/v1/system/metrics").json()["dependencies"]["redis"])
+    sit_through(seconds)
+    assert stack.parts["worker"].alive, "the worker has ended"
+    assert stack.parts["worker"].ready
+    return tasks
+
+
+def _readiness(stack: Stack) -> dict[str, Any]:
+    view: dict[str, Any] = stack.client.get("/ready").json()
+    return view
 
 
 @fault({Switch.RECONNECT: r"queued \(queued\)"})

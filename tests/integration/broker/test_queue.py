@@ -8,23 +8,25 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.broker.celery_config import build_celery
-from app.broker.channels import WORKERS_KEY, worker_key
+from app.broker.channels import SNAPSHOT_KEY, WORKERS_KEY, worker_key
 from app.broker.clients import Broker
 from app.broker.connections import COMMAND_SECONDS
 from app.broker.queue import CeleryTaskQueue
-from app.broker.worker_presence import publish_presence, read_presences, withdraw_presence
+from app.broker.worker_presence import forget_silent_workers, publish_presence, read_presences, withdraw_presence
 from app.domain.ticket import Ticket
 from app.errors import BrokerUnavailable, ConfigurationError
 from app.settings import BrokerSettings, ExecutionSettings, load_settings
 from app.system_clock import SystemClock
 from tests.support.doubles import presence
-from tests.support.servers import broker_server
+from tests.support.proxy import running_proxy
+from tests.support.servers import HOST, broker_server
 from tests.support.tasks import TENANT, new_task
 
 
@@ -35,6 +37,15 @@ async def open_queue(url: str) -> AsyncIterator[CeleryTaskQueue]:
         yield broker.queue
     finally:
         await broker.close()
+
+
+def new_ticket() -> Ticket:
+    return Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")
+
+
+def _address(url: str) -> tuple[str, int]:
+    address = urlsplit(url)
+    return str(address.hostname), int(address.port or 0)
 
 
 @pytest.fixture
@@ -86,7 +97,8 @@ async def test_a_stopped_broker_is_an_error_not_an_empty_queue() -> None:
                 queue.listed,
                 queue.presences,
                 lambda: queue.kick(TENANT),
-                queue.ping,
+                queue.check,
+                queue.forget_silent_workers,
                 queue.snapshot,
             ):
                 with pytest.raises(BrokerUnavailable):
@@ -94,7 +106,7 @@ async def test_a_stopped_broker_is_an_error_not_an_empty_queue() -> None:
             with pytest.raises(BrokerUnavailable):
                 await queue.kick(TENANT)
             with pytest.raises(BrokerUnavailable):
-                await queue.publish([Ticket(task_id=new_task().id, dispatch_seq=1, request_id="r")])
+                await queue.publish([new_ticket()])
 
 
 async def test_a_frozen_broker_is_soon_an_error() -> None:
@@ -138,9 +150,54 @@ async def test_presence_is_read_back_and_silent_workers_are_forgotten(redis_clie
 
     await redis_client.delete(worker_key("w1"))
     assert await read_presences(redis_client) == [second]
-    await withdraw_presence(redis_client, "w2")
+    assert await redis_client.execute_command("SCARD", WORKERS_KEY) == 2
 
+    await forget_silent_workers(redis_client)
+    assert await redis_client.execute_command("SMEMBERS", WORKERS_KEY) == {"w2"}
+    await withdraw_presence(redis_client, "w2")
     assert await read_presences(redis_client) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("maxmemory", "1mb", "it is full"),
+        ("min-replicas-to-write", "1", "fewer replicas than min-replicas-to-write"),
+    ],
+)
+async def test_a_broker_that_refuses_writes_says_why_and_can_be_read(setting: str, value: str, reason: str) -> None:
+    with broker_server() as server:
+        async with open_queue(server.url) as queue:
+            await queue.check()
+            async with Redis.from_url(server.url) as administrator:
+                await administrator.config_set(setting, value)
+            for write in (queue.check, lambda: queue.add_arrivals(1), lambda: queue.publish([new_ticket()])):
+                with pytest.raises(BrokerUnavailable, match=f"refused .*{reason}"):
+                    await write()
+            assert await queue.length() == 0
+            assert await queue.presences() == []
+
+
+async def test_a_broker_that_became_a_replica_is_left_for_the_primary_of_now() -> None:
+    """Demotes a server behind one address, and leaves the connections to it open."""
+    with broker_server() as before, broker_server() as after:
+        (old, old_port), (new, new_port) = _address(before.url), _address(after.url)
+        with running_proxy(old, old_port) as proxy:
+            async with open_queue(f"redis://{HOST}:{proxy.port}/0") as queue, Redis.from_url(before.url) as demoted:
+                await queue.check()
+                await queue.publish([new_ticket()])
+                proxy.redirect(new, new_port)
+                await demoted.execute_command("REPLICAOF", new, new_port)
+                await queue.check()
+                await queue.publish_snapshot({"waiting": 1})
+                assert await queue.presences() == []
+                # Celery's connection is another one: the first ticket finds out, and is sent again by the dispatcher.
+                with pytest.raises(BrokerUnavailable, match="it is a replica"):
+                    await queue.publish([new_ticket()])
+                await queue.publish([new_ticket()])
+                async with Redis.from_url(after.url) as primary:
+                    assert await primary.exists(SNAPSHOT_KEY) == 1
+                    assert await primary.execute_command("LLEN", "agent_tasks") == 1
 
 
 async def test_a_kick_wakes_the_listener_also_after_a_restart_of_the_broker() -> None:
