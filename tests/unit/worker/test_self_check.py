@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as ConnectionBroken
+from redis.exceptions import OutOfMemoryError
 
 from app.domain.identity import TaskId
 from tests.support.doubles import IdleClaims, ManualClock, MemoryDrains
@@ -19,11 +20,16 @@ from worker.vitals import IDLE_SECONDS, STALL_SECONDS, Condition, Vitals
 
 
 class QueueLength:
-    """A Redis that knows the length of the queue and nothing else."""
+    """A Redis that knows the length of the queue and nothing else. A `full` one refuses writes."""
 
     def __init__(self) -> None:
         self.listed = 0
         self.down = False
+        self.full = False
+
+    async def set(self, *_: object, **__: object) -> None:
+        if self.full:
+            raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
 
     async def execute_command(self, *_: object) -> int:
         if self.down:
@@ -92,11 +98,12 @@ async def test_a_worker_with_a_reason_not_to_fetch_is_well_beside_a_full_queue(w
     assert await harness.condition_after(IDLE_SECONDS) is Condition.OK
 
 
-async def test_a_hub_that_waits_for_redis_is_excused() -> None:
+@pytest.mark.parametrize("trouble", ["down", "full"])
+async def test_a_hub_that_waits_for_redis_is_excused(trouble: str) -> None:
     harness = SelfCheckHarness()
     harness.vitals.record_hub_tick()
     harness.clock.advance(STALL_SECONDS)
-    harness.redis.down = True
+    setattr(harness.redis, trouble, True)
 
     assert await harness.condition_after(0) is Condition.OK
 
