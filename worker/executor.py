@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from app.domain.agent import AgentOutput
 from app.domain.identity import ClaimId, TaskId
 from app.domain.task import Task, TaskStatus
 from app.errors import (
     AgentFault,
     ClaimLost,
-    DeadlineExceeded,
     Postponed,
     StoreError,
     StoreUnavailable,
@@ -31,6 +29,7 @@ from worker.journal import TaskJournal
 from worker.leases import HeldClaim, Interruption
 from worker.patience import until_answered
 from worker.run_context import RunContext, RunParts
+from worker.supervision import AgentSupervisor
 
 # A shorter outage costs no ticket. A longer one may be this worker's alone, so the task waits for another worker.
 HOLD_TICKET_SECONDS = 3.0
@@ -44,6 +43,7 @@ class Executor:
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
         self._agents = AgentRunner(parts)
+        self._supervisor = AgentSupervisor()
         self._execution = parts.settings.execution
 
     async def run(self, task_id: TaskId) -> None:
@@ -175,7 +175,9 @@ class Executor:
     async def _run_to_ending(self, run: RunContext) -> Ending:
         """Runs the task and decides how it ends; writes nothing except steps. Raises ClaimLost."""
         try:
-            return completed(run, await self._run_within_deadline(run))
+            deadline_seconds = self._deadline_seconds(run.task)
+            output = await self._supervisor.run(lambda: self._agents.run(run), run, deadline_seconds=deadline_seconds)
+            return completed(run, output)
         except Postponed as reason:
             return handed_back(run, reason)
         except TaskFailure as failure:
@@ -189,17 +191,3 @@ class Executor:
             _log.error("agent_fault", error_class=type(fault).__name__, where=origin(fault))
             unmapped = AgentFault(f"The agent failed with {type(fault).__name__}; the worker's log has the details.")
             return retried_or_failed(run, unmapped, self._execution)
-
-    async def _run_within_deadline(self, run: RunContext) -> AgentOutput:
-        seconds = self._deadline_seconds(run.task)
-        exceeded = DeadlineExceeded(f"The task did not end within its {seconds} seconds of processing time.")
-        left_seconds = run.remaining_seconds()
-        if left_seconds <= 0:
-            raise exceeded
-        try:
-            async with asyncio.timeout(left_seconds) as timeout:
-                return await self._agents.run(run)
-        except TimeoutError as error:
-            if timeout.expired():  # an agent may raise a TimeoutError of its own, long before the deadline
-                raise exceeded from error
-            raise

@@ -39,6 +39,7 @@ class HeldClaim:
     clock: Clock
     interruption: Interruption | None = None
     hand_back: bool = False
+    _calls_refused: bool = False
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def interrupt(self, reason: Interruption) -> None:
@@ -54,16 +55,26 @@ class HeldClaim:
         self.renewed_at = at
         self._answered.set()
 
+    def refuse_calls(self) -> None:
+        """Refuses further calls: the run ends now, and its agent has not stopped yet."""
+        self._calls_refused = True
+        self._answered.set()
+
     @property
     def lapsed(self) -> bool:
         return self.clock.monotonic() - self.renewed_at >= self.lease_seconds
 
     async def check(self) -> None:
-        """Returns at once if the lease is valid, else waits for a heartbeat's answer. Raises ClaimLost."""
+        """Returns at once if the lease is valid, else waits for a heartbeat's answer.
+
+        Raises ClaimLost if the claim is lost, or the run is over.
+        """
         # A process that was stopped and wakes up would pay for calls that another worker makes too.
-        while self.lapsed and self.interruption is None:
+        while self.lapsed and self.interruption is None and not self._calls_refused:
             self._answered.clear()
             await self._answered.wait()
+        if self._calls_refused:
+            raise ClaimLost(f"task {self.claim.task_id}: this run of it is over")
         if self.interruption in (Interruption.LOST, Interruption.ABANDONED):
             raise ClaimLost(f"task {self.claim.task_id}: another worker may own it")
 

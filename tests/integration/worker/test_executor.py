@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from app.domain.identity import TaskId
 from app.domain.message import Message
 from app.domain.task import Budget, Requeue, Task, TaskStatus
 from app.domain.usage import ModelAttempt, Usage
-from app.errors import BudgetExceeded, LLMRateLimited, LLMUnavailable, StoreError, StoreUnavailable
-from app.llm.interface import BoundLLM, CallScope, ChatMessage
+from app.errors import BudgetExceeded, ClaimLost, LLMRateLimited, LLMUnavailable, StoreError, StoreUnavailable
+from app.llm.interface import BoundLLM, CallScope, ChatMessage, ModelRole
 from app.ports import RunUpdate
 from app.settings import AgentSettings, ExecutionSettings, ProcessSettings, load_settings
 from app.storage.agent_directory import MongoAgentDirectory
@@ -266,6 +267,64 @@ async def test_a_task_beyond_its_deadline_fails(indexed_database: Database) -> N
     stored = await harness.stored(task)
     assert stored.error is not None
     assert stored.error.type == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("end", ["deadline", "cancel"])
+async def test_an_agent_that_swallows_cancels_neither_keeps_its_task_nor_makes_calls(
+    indexed_database: Database, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.supervision.STOP_SECONDS", 0.1)
+    begun, over = asyncio.Event(), asyncio.Event()
+    late: list[BaseException] = []
+
+    async def stubborn(context: AgentContext) -> str:
+        begun.set()
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+        try:
+            await context.llm.chat([ChatMessage("user", "once more")], role=ModelRole.PRIMARY)
+        except BaseException as error:
+            late.append(error)
+            raise
+        return "late"
+
+    harness = ExecutorHarness(indexed_database, "an answer that nobody pays for")
+    registry = AgentRegistry([("test", CallingAgent(stubborn))])
+    task = await harness.submit(agent="CallingAgent", deadline_seconds=1 if end == "deadline" else 60)
+    run = asyncio.create_task(harness.executor(registry=registry).run(task.id))
+    await begun.wait()
+    if end == "cancel":
+        await task_repository(indexed_database).request_cancel(TENANT, task.id)
+        await harness.leases.beat()
+    await run
+
+    stored = await harness.stored(task)
+    expected = (TaskStatus.CANCELLED, None) if end == "cancel" else (TaskStatus.FAILED, "DEADLINE_EXCEEDED")
+    assert (stored.status, stored.error and stored.error.type) == expected
+    assert not harness.leases.held
+    (agent,) = [one for one in asyncio.all_tasks() if one.get_name() == f"agent-{task.id}"]
+    over.set()
+    await asyncio.wait([agent])
+    assert [type(error) for error in late] == [ClaimLost]
+    assert await harness.stored(task) == stored
+
+
+async def test_an_agent_that_cancels_itself_fails_its_task(indexed_database: Database) -> None:
+    async def rash(_: AgentContext) -> str:
+        agent = asyncio.current_task()
+        assert agent is not None
+        agent.cancel()
+        await asyncio.sleep(0)
+        return "never"
+
+    harness = ExecutorHarness(indexed_database)
+    task = await harness.submit(agent="CallingAgent")
+    await harness.executor(registry=AgentRegistry([("test", CallingAgent(rash))])).run(task.id)
+
+    stored = await harness.stored(task)
+    assert stored.error is not None
+    assert stored.error.type == "AGENT_FAULT"
 
 
 async def test_a_budget_stops_the_task_before_the_call_that_could_pass_it(indexed_database: Database) -> None:
