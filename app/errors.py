@@ -3,6 +3,7 @@
     AgentOrchestratorError
     ├── RequestError                   the caller can correct it (4xx)
     │   ├── InvalidRequest, MalformedBody, UnsupportedMediaType, BodyTooLarge, MethodNotAllowed
+    │   ├── HeadTooLarge, RequestTooSlow
     │   ├── Unauthenticated, Forbidden
     │   ├── NotFound ── TaskNotFound, SessionNotFound, WorkerNotFound, RouteNotFound
     │   ├── TaskErased, SessionErased
@@ -10,6 +11,7 @@
     │   └── RateLimited ── TenantQueueFull
     ├── TaskUnreadable                 another version wrote the task; a process of that version can read it (503)
     ├── IntakePaused                   new tasks are refused for a while (503)
+    ├── TooManyConnections             the API takes no further connection for now (503)
     ├── DependencyError                a server that we need does not answer; another try helps (503)
     │   ├── StoreUnavailable ── StoreFault
     │   └── BrokerUnavailable
@@ -97,6 +99,20 @@ class UnsupportedMediaType(RequestError):
 class BodyTooLarge(RequestError):
     code = "BODY_TOO_LARGE"
     http_status = 413
+
+
+class HeadTooLarge(RequestError):
+    """The request line and the headers together are too large."""
+
+    code = "HEAD_TOO_LARGE"
+    http_status = 431
+
+
+class RequestTooSlow(RequestError):
+    """The client did not send its request in time."""
+
+    code = "REQUEST_TOO_SLOW"
+    http_status = 408
 
 
 class MethodNotAllowed(RequestError):
@@ -207,6 +223,13 @@ class IntakePaused(AgentOrchestratorError):
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyConnections(AgentOrchestratorError):
+    code = "TOO_MANY_CONNECTIONS"
+    http_status = 503
+    category = ErrorCategory.RATE_LIMIT
+    retryable = True
 
 
 class DependencyError(AgentOrchestratorError):

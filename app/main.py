@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import __version__
 from app.api import autoscaler, changes, execute, health, sessions, system, tasks
 from app.api.auth import Authenticator
-from app.api.dependencies import ApiState
+from app.api.dependencies import ApiState, single_parameters
+from app.api.http_protocol import bounded_http_protocol
 from app.api.middleware import install_middleware
 from app.api.openapi import install_openapi
 from app.api.problems import install_error_handlers
@@ -97,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.state.shutdown = Shutdown()
     for part in (execute, changes, tasks, sessions, system, autoscaler, health):
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=[Depends(single_parameters)])
     install_error_handlers(app)
     install_openapi(app)
     install_middleware(app, settings.api, metrics.http)
@@ -110,7 +111,7 @@ def assemble(
     """Wires ports to services without opening any connection."""
     clock = SystemClock()
     queue, execution = broker.queue, settings.execution
-    window = TicketWindow(queue, clock)
+    window = TicketWindow(queue, stores.dispatch, clock)
     snapshots = SnapshotPublisher(
         stores.dispatch,
         queue,
@@ -135,6 +136,7 @@ def assemble(
         policies=policies,
         completion=completion,
         limits=execution,
+        clock=clock,
         count_accepted=arrivals.record_accepted,
     )
     state = ApiState(
@@ -241,7 +243,7 @@ def main() -> int:
         host=settings.api.host,
         port=settings.api.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded_http_protocol(max_connections=settings.api.max_connections),
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,9 @@ TENANT_HEADER = "X-Tenant"
 KEY_HEADER = "X-API-Key"
 _BEARER = "bearer "
 _NO_ADDRESS = "unknown"
+# Some proxies add the port to the address that they forward.
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::\d+)?")
+_WITH_PORT = re.compile(r"([\d.]+):\d+")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -114,12 +118,12 @@ class Authenticator:
 
 def client_address(connection: HTTPConnection, proxies: Sequence[Network]) -> str:
     """Determines the client's address: the peer's, or behind trusted proxies the last other one in X-Forwarded-For."""
-    peer = connection.client.host if connection.client is not None else _NO_ADDRESS
+    peer = _address_of(connection.client.host) if connection.client is not None else _NO_ADDRESS
     if not proxies or not _within(peer, proxies):
         return peer
     forwarded = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
     # From the right: each proxy appends the address it was called from, and the client may have written the rest.
-    for hop in reversed([part.strip() for part in forwarded if part.strip()]):
+    for hop in reversed([_address_of(part.strip()) for part in forwarded if part.strip()]):
         if not _is_address(hop):
             return peer
         if not _within(hop, proxies):
@@ -133,6 +137,19 @@ def _secret(connection: HTTPConnection) -> str | None:
     if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
         return authorization[len(_BEARER) :].strip()
     return connection.headers.get(KEY_HEADER)
+
+
+def _address_of(hop: str) -> str:
+    """Returns the address of a hop without its port and brackets, and an IPv4 address that IPv6 wraps as IPv4."""
+    host = hop
+    if found := _BRACKETED.fullmatch(hop) or _WITH_PORT.fullmatch(hop):
+        host = found[1]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return hop
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _is_address(text: str) -> bool:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.api.auth import Authenticator, Caller
 from app.domain.identity import RequestId
+from app.errors import InvalidRequest
 from app.services.changes import ChangeService
 from app.services.dependency_health import HealthService
 from app.services.roster import AgentRoster
@@ -49,6 +50,15 @@ async def current_caller(request: Request) -> Caller:
     """Authenticates the request. Raises Unauthenticated, Forbidden, RateLimited, StoreUnavailable."""
     state: ApiState = request.app.state.api
     return await state.authenticator.authenticate(request)
+
+
+async def single_parameters(request: Request) -> None:
+    """Raises InvalidRequest if a query parameter comes twice: which of them counts would be a guess."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        fields = [(name, "must be given once") for name in repeated]
+        raise InvalidRequest("A query parameter is repeated.", fields=fields)
 
 
 def request_id_of(request: Request) -> RequestId:

@@ -2,7 +2,8 @@
 
 `RequestContext` gives the request an id, one log line and its metrics. `FaultBarrier` is the process edge: it answers
 the exceptions that the inner layers did not handle. It is inside CORS, so that browsers may read such answers.
-`BodyGuard` refuses bodies that are too large or not declared as JSON before a handler reads them.
+`HeadAnswers` lets the routes take HEAD for GET. `BodyGuard` refuses bodies that are too large or not declared as JSON
+before a handler reads them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _log = get_logger(__name__)
 def install_middleware(app: FastAPI, settings: ApiSettings, metrics: HttpMetrics) -> None:
     """Adds the layers from the inside out: Starlette makes the last one added the outermost."""
     app.add_middleware(BodyGuard, max_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadAnswers)
     app.add_middleware(FaultBarrier)
     if settings.cors_origins:
         app.add_middleware(
@@ -131,6 +133,29 @@ class FaultBarrier:
                 _log.exception("answer_cut_short")
                 return
             await problem_response(error, request_id=scope["state"]["request_id"])(scope, receive, send)
+
+
+class HeadAnswers:
+    """The layer that answers HEAD as GET without its body. Probes and caches ask so, and the routes know only GET."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, send_head)
+        finally:
+            scope["method"] = "HEAD"  # for metrics and logs
 
 
 class BodyGuard:

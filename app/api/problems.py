@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.errors import (
     AgentOrchestratorError,
@@ -27,6 +28,7 @@ from app.errors import (
     RateLimited,
     RouteNotFound,
     TaskUnreadable,
+    TooManyConnections,
     Unauthenticated,
     UnknownAgent,
 )
@@ -36,6 +38,7 @@ PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPES = "urn:agent-orchestrator:problem:"
 DEPENDENCY_RETRY_SECONDS = 5
 _FIELD_CHARACTERS = 100
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _INTERNAL_DETAIL = "An internal error occurred; the server's log has the details under this request id."
 _TITLE_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -45,11 +48,27 @@ _log = get_logger(__name__)
 def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AgentOrchestratorError, _handle)
     app.add_exception_handler(RequestValidationError, _handle)
-    app.add_exception_handler(HTTPException, _handle)
+    app.add_exception_handler(HTTPException, _handle_of_framework)
 
 
 async def _handle(request: Request, error: Exception) -> Response:
     return problem_response(error, request_id=request.scope["state"].get("request_id", ""))
+
+
+async def _handle_of_framework(request: Request, error: Exception) -> Response:
+    answer = await _handle(request, error)
+    if answer.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_allowed_methods(request))  # the framework names those of one route
+    return answer
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    def fits(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    methods = {method for method in _METHODS if fits(method)}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def problem_response(error: Exception, *, request_id: str) -> Response:
@@ -136,7 +155,7 @@ def _extras(error: AgentOrchestratorError) -> dict[str, Any]:
 def _headers(error: AgentOrchestratorError) -> dict[str, str]:
     if isinstance(error, RateLimited | IntakePaused):
         return {"Retry-After": str(error.retry_after_seconds)}
-    if isinstance(error, DependencyError | TaskUnreadable):
+    if isinstance(error, DependencyError | TaskUnreadable | TooManyConnections):
         return {"Retry-After": str(DEPENDENCY_RETRY_SECONDS)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="agent-orchestrator"'}

@@ -52,6 +52,13 @@ class ApiSettings(SettingsGroup):
         validation_alias="AGENT_API_MAX_BODY_BYTES",
         description="Largest request body, in bytes.",
     )
+    max_connections: int = Field(
+        default=4_096,
+        ge=16,
+        le=65_536,
+        validation_alias="AGENT_API_MAX_CONNECTIONS",
+        description="Open connections of one API process; a further one gets 503.",
+    )
     max_wait_seconds: int = Field(
         default=60,
         ge=1,

@@ -34,6 +34,13 @@ def connection(peer: str | None, *forwarded: str) -> HTTPConnection:
         (PROXY, [f"{CLIENT}, nonsense"], PROXY),
         (PROXY, [" , "], PROXY),
         ("2001:db8::1", ["2400::7"], "2400::7"),
+        (PROXY, [f"{CLIENT}:51234"], CLIENT),
+        (PROXY, [f"{CLIENT}:51234, 10.0.0.2"], CLIENT),
+        (PROXY, ["[2400::7]:443"], "2400::7"),
+        (PROXY, ["[2400::7]"], "2400::7"),
+        (PROXY, [f"::ffff:{CLIENT}"], CLIENT),
+        (f"::ffff:{PROXY}", [f"[::ffff:{CLIENT}]:1"], CLIENT),
+        (PROXY, [f"{CLIENT}:port"], PROXY),
         (None, [CLIENT], "unknown"),
     ],
 )
