@@ -6,6 +6,7 @@ only add fields.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.domain.characters import has_visible_text
 from app.domain.scaling import ScalingDecision
 from app.domain.task import TASK_TEXT_LIMIT, Budget, Source, TaskRequest
 
@@ -38,7 +40,7 @@ def _without_nul(text: str) -> str:
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if not has_visible_text(text):
         raise ValueError("must not be blank")
     return text
 
@@ -59,9 +61,17 @@ def _text_only(value: object) -> object:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be within the years 1 to 9999 in UTC") from error
+
+
 PlainText = Annotated[str, AfterValidator(_without_nul)]
 UuidText = Annotated[str, BeforeValidator(_canonical_uuid), Field(json_schema_extra={"format": "uuid"})]
-TimeText = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+TimeText = Annotated[UtcTime, BeforeValidator(_text_only)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -137,7 +147,9 @@ class ExecuteBody(Body):
     )
     priority: int = Field(default=0, ge=0, le=9, description="9 is first.")
     run_at: TimeText | None = Field(
-        default=None, strict=False, description="Not before this time; with its offset from UTC."
+        default=None,
+        strict=False,
+        description="Not before this time, at most ten years from now; with its offset from UTC.",
     )
     deadline_seconds: int | None = Field(
         default=None, ge=1, le=86_400, description="Most processing time over all attempts, capped by the installation."

@@ -63,7 +63,7 @@ async def execute(
                 }
             ),
             traceparent=current_traceparent(),
-            idempotency_key=_checked_key(idempotency_key),
+            idempotency_key=_checked_key(idempotency_key, sent=len(request.headers.getlist("Idempotency-Key"))),
         )
         task = await state.tasks.submit(body.to_request(), origin)
         span.set_attribute("workflow.id", task.id)
@@ -90,10 +90,16 @@ def _wait_seconds(prefer: str | None) -> int:
     return int(found[1]) if found else 0
 
 
-def _checked_key(key: str | None) -> str | None:
-    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
-        allowed = "must have 1 to 255 visible ASCII characters"
-        raise InvalidRequest("The Idempotency-Key is not valid.", fields=[("Idempotency-Key", allowed)])
+def _checked_key(key: str | None, *, sent: int) -> str | None:
+    if key is None:
+        return None
+    problem = None
+    if sent > 1:
+        problem = "must be sent once"
+    elif not re.fullmatch(IDEMPOTENCY_KEY, key):
+        problem = "must have 1 to 255 visible ASCII characters"
+    if problem is not None:
+        raise InvalidRequest("The Idempotency-Key is not valid.", fields=[("Idempotency-Key", problem)])
     return key
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.bodies import PlainText, UuidText
+from app.api.bodies import PlainText, UtcTime, UuidText
 from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
@@ -28,8 +28,8 @@ class ListQuery(BaseModel):
     status: TaskStatus | None = None
     agent_type: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,31}$", description="content, code …")
     session_id: UuidText | None = None
-    created_from: AwareDatetime | None = Field(default=None, description="This time or later, with its UTC offset.")
-    created_to: AwareDatetime | None = Field(default=None, description="Before this time, with its UTC offset.")
+    created_from: UtcTime | None = Field(default=None, description="This time or later, with its UTC offset.")
+    created_to: UtcTime | None = Field(default=None, description="Before this time, with its UTC offset.")
     text: PlainText | None = Field(
         default=None, min_length=1, max_length=200, description="Part of the task's text, upper or lower case."
     )

@@ -24,15 +24,17 @@ def decode_cursor(cursor: str, *kinds: type[str] | type[datetime]) -> list[Any]:
         padded = cursor + "=" * (-len(cursor) % 4)
         plain = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         return [_part(part, kind) for part, kind in zip(plain, kinds, strict=True)]
-    # Any text may come in: nested brackets exhaust the stack of the JSON parser, great numbers the range of dates.
-    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
+    # Any text may come in: nested brackets exhaust the stack of the JSON parser, great numbers the range of dates, and
+    # half a surrogate pair is no text that can be searched for.
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError, binascii.Error) as error:
         message = "must be the cursor of an earlier answer, unchanged"
         raise InvalidRequest("The cursor is not one of this API.", fields=[("cursor", message)]) from error
 
 
 def _part(part: object, kind: type[str] | type[datetime]) -> str | datetime:
     if kind is str and isinstance(part, str):
+        part.encode()  # raises UnicodeEncodeError
         return part
-    if kind is datetime and isinstance(part, int):
+    if kind is datetime and isinstance(part, int) and not isinstance(part, bool):
         return datetime.fromtimestamp(part / 1000, tz=UTC)
     raise ValueError("another kind of part")

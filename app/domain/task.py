@@ -8,6 +8,7 @@ that it leaves; the contract suite makes every write from every status and compa
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 TASK_TEXT_LIMIT = 32_768
+# A due time this long ago counts as a mistake, and not as the delay of a request on its way.
+LATEST_PAST_RUN_AT = timedelta(minutes=1)
+FURTHEST_RUN_AT = timedelta(days=3653)  # ten years
 # A document of MongoDB has at most 16 MiB, and a task's holds its answer twice: as the result and as the last message.
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
 # The first and the longest delay between offers of a task that only a worker of another version can run.

@@ -10,12 +10,13 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message
 from app.domain.run import AgentRun
 from app.domain.run_history import agent_runs
-from app.domain.task import NewTask, Task, TaskRequest
+from app.domain.task import FURTHEST_RUN_AT, LATEST_PAST_RUN_AT, NewTask, Task, TaskRequest
 from app.errors import (
     BrokerUnavailable,
     DependencyError,
@@ -30,6 +31,7 @@ from app.errors import (
     TenantQueueFull,
 )
 from app.ports import (
+    Clock,
     IdempotencyRecord,
     IdempotencyRepository,
     SessionRepository,
@@ -76,6 +78,7 @@ class TaskService:
         policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
+        clock: Clock,
         count_accepted: Callable[[], None],
     ) -> None:
         self._ports = ports
@@ -85,6 +88,7 @@ class TaskService:
         self._policies = policies
         self._completion = completion
         self._limits = limits
+        self._clock = clock
         self._count_accepted = count_accepted
 
     async def submit(self, request: TaskRequest, origin: Origin) -> Task:
@@ -140,6 +144,8 @@ class TaskService:
             raise InvalidRequest(
                 "The deadline is too long.", fields=[("deadline_seconds", f"must be at most {limit} seconds here")]
             )
+        if request.run_at is not None:
+            _check_run_at(request.run_at, now=self._clock.now())
         if request.agent is not None:
             await self._roster.require(request.agent)
         if request.session_id is not None:
@@ -228,6 +234,17 @@ class TaskService:
     async def messages(self, tenant: Tenant, task_id: TaskId) -> Sequence[Message]:
         """Reads the messages of the task, oldest first. Raises TaskNotFound, TaskErased."""
         return (await self.get(tenant, task_id)).messages
+
+
+def _check_run_at(run_at: datetime, *, now: datetime) -> None:
+    """Raises InvalidRequest for a time that has passed, or that is so far away that it must be a mistake."""
+    if run_at < now - LATEST_PAST_RUN_AT:
+        problem = "must not be in the past; leave it out for a task that may start at once"
+    elif run_at > now + FURTHEST_RUN_AT:
+        problem = "must be at most ten years from now"
+    else:
+        return
+    raise InvalidRequest("The due time is out of range.", fields=[("run_at", problem)])
 
 
 async def publish_cancel(queue: TaskQueue, task_id: TaskId) -> None:

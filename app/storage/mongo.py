@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel, WriteConcern
@@ -107,7 +107,13 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
     """Opens the product's database, with dates in UTC and writes that survive a crash of the server."""
     return client.get_database(
         settings.database,
-        codec_options=CodecOptions(tz_aware=True),
+        # One document that another program wrote must not keep a whole batch from being read: a date beyond the year
+        # 9999 becomes the last one, and broken UTF-8 a replacement character.
+        codec_options=CodecOptions(
+            tz_aware=True,
+            datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
+            unicode_decode_error_handler="replace",
+        ),
         # Without the journal the embedded server lost 8 to 28 acknowledged writes per SIGKILL. It costs 0.25 ms.
         write_concern=WriteConcern(w="majority", j=True),
     )
@@ -146,6 +152,7 @@ def store_errors(action: str) -> Iterator[None]:
         if error.code in _FAULT_CODES:
             raise StoreFault(f"MongoDB failed to {action} (code {error.code}); try again") from error
         raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
-    # A text that UTF-8 cannot encode, such as a lone surrogate, fails in the driver before anything is sent.
-    except (PyMongoError, BSONError, UnicodeError) as error:
+    # A text that UTF-8 cannot encode, such as a lone surrogate, or a date that leaves its range in UTC, fails in the
+    # driver before anything is sent.
+    except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
         raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error

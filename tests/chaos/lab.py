@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.domain.task import TERMINAL
@@ -25,6 +26,8 @@ USUAL = {
     "AGENT_BREAKER_FAILURES": "1000",
     "AGENT_HTTP_MAX_RETRIES": "1",
 }
+# A due time that no test reaches.
+NEXT_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat()
 _CHECK_SECONDS = 0.1
 
 

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from tests.chaos.lab import Lab, fault, reckon, statuses, submit_many, wait_for_calls
+from tests.chaos.lab import NEXT_YEAR, Lab, fault, reckon, statuses, submit_many, wait_for_calls
 from tests.chaos.switches import Switch
 from tests.support.stack import Stack
 
@@ -21,7 +21,7 @@ def tasks_are_cancelled_in_every_state(lab: Lab, _: float) -> None:
         running = submit_many(stack, 20)
         wait_for_calls(stack, 20)
         waiting = submit_many(stack, 20)
-        delayed = submit_many(stack, 5, run_at="2100-01-01T00:00:00Z")
+        delayed = submit_many(stack, 5, run_at=NEXT_YEAR)
         for task in [*waiting, *delayed, *running]:
             _cancel(stack, task)
         assert statuses(reckon(stack, [*running, *waiting, *delayed])) == {"cancelled"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
-from tests.chaos.lab import Lab, fault, reckon, statuses, submit_many
+from tests.chaos.lab import NEXT_YEAR, Lab, fault, reckon, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
 from tests.support.tasks import waiting_document
@@ -28,7 +28,7 @@ def ten_tickets_come_for_one_task(lab: Lab, _: float) -> None:
 @fault({Switch.IDEMPOTENT_CLAIM: "claimed after"})
 def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) -> None:
     with lab.stack() as stack:
-        finished, cancelled = submit_many(stack, 1)[0], submit_many(stack, 1, run_at="2100-01-01T00:00:00Z")[0]
+        finished, cancelled = submit_many(stack, 1)[0], submit_many(stack, 1, run_at=NEXT_YEAR)[0]
         stack.client.post(f"/v1/tasks/{cancelled}/cancel").raise_for_status()
         for task in (finished, cancelled):
             stack.wait(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -20,12 +21,17 @@ EXECUTE = "/v1/agent/execute"
 SOMEBODY = "2b6f0cc9-04d8-4f9e-8c3e-5a4d2a3c1b00"
 
 
+def as_cursor(parts: list[object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
 @pytest.mark.parametrize(
     ("body", "field", "message"),
     [
         ({}, "task", "is required"),
         ({"task": ""}, "task", "at least 1 character"),
         ({"task": " \t\n"}, "task", "must not be blank"),
+        ({"task": "\u200b\ufeff\u3164\x01\u2800"}, "task", "must not be blank"),
         ({"task": "x" * 32_769}, "task", "at most 32768 characters"),
         ({"task": 7}, "task", "valid string"),
         ({"task": None}, "task", "valid string"),
@@ -41,6 +47,10 @@ SOMEBODY = "2b6f0cc9-04d8-4f9e-8c3e-5a4d2a3c1b00"
         ({"task": "x", "priority": "1"}, "priority", "valid integer"),
         ({"task": "x", "run_at": "2030-01-01T00:00:00"}, "run_at", "timezone"),
         ({"task": "x", "run_at": 1_893_456_000}, "run_at", "as text"),
+        ({"task": "x", "run_at": "0001-01-01T00:00:00+23:59"}, "run_at", "years 1 to 9999"),
+        ({"task": "x", "run_at": "9999-12-31T23:59:59-23:59"}, "run_at", "years 1 to 9999"),
+        ({"task": "x", "run_at": "9999-12-31T12:00:00Z"}, "run_at", "at most ten years"),
+        ({"task": "x", "run_at": "2020-01-01T00:00:00Z"}, "run_at", "must not be in the past"),
         ({"task": "x", "deadline_seconds": 0}, "deadline_seconds", "greater than or equal to 1"),
         ({"task": "x", "deadline_seconds": 901}, "deadline_seconds", "at most 900"),
         ({"task": "x", "ttl_seconds": -1}, "ttl_seconds", "greater than or equal to 1"),
@@ -222,10 +232,18 @@ async def test_an_id_may_be_written_in_capitals(api: httpx.AsyncClient) -> None:
         ({"cursor": "WzEsMl0"}, "cursor"),
         ({"cursor": "bnVsbA"}, "cursor"),
         ({"cursor": "WzFlOTk5LCAiYSJd"}, "cursor"),
+        ({"cursor": as_cursor([1_700_000_000_000, "\ud800"])}, "cursor"),
+        ({"cursor": as_cursor([10**20, "a"])}, "cursor"),
+        ({"cursor": as_cursor([10**40, "a"])}, "cursor"),
+        ({"cursor": as_cursor([True, "a"])}, "cursor"),
+        ({"created_from": "0001-01-01T00:00:00+23:59"}, "created_from"),
+        ({"created_to": "9999-12-31T23:59:59-23:59"}, "created_to"),
+        ({"status": ["failed", "completed"]}, "status"),
+        ({"limit": ["5", "5"]}, "limit"),
         ({"state": "queued"}, "state"),
     ],
 )
-async def test_a_wrong_filter_is_named(api: httpx.AsyncClient, query: dict[str, str], field: str) -> None:
+async def test_a_wrong_filter_is_named(api: httpx.AsyncClient, query: dict[str, str | list[str]], field: str) -> None:
     errors = problem(await api.get("/v1/tasks", params=query), 422, "INVALID_REQUEST")["errors"]
 
     assert [error["field"] for error in errors] == [field]
@@ -240,7 +258,32 @@ async def test_another_method_is_refused_with_those_allowed(api: httpx.AsyncClie
     answer = await api.put("/v1/tasks")
 
     problem(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [(f"/v1/sessions/{SOMEBODY}", "DELETE, GET, HEAD"), ("/v1/system/autoscaler", "GET, HEAD, POST")],
+)
+async def test_all_methods_of_a_path_are_allowed_together(api: httpx.AsyncClient, path: str, allowed: str) -> None:
+    for method in ("OPTIONS", "PUT"):
+        assert (await api.request(method, path)).headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/v1/tasks", "/v1/nothing"])
+async def test_head_is_answered_as_get_without_its_body(api: httpx.AsyncClient, path: str) -> None:
+    got, head = await api.get(path), await api.head(path)
+
+    assert head.status_code == got.status_code
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.content == b""
+
+
+async def test_an_idempotency_key_that_comes_twice_is_refused(api: httpx.AsyncClient) -> None:
+    headers = [("Idempotency-Key", "first"), ("Idempotency-Key", "second")]
+    errors = problem(await api.post(EXECUTE, json={"task": "x"}, headers=headers), 422, "INVALID_REQUEST")["errors"]
+
+    assert errors == [{"field": "Idempotency-Key", "message": "must be sent once"}]
 
 
 @pytest.mark.parametrize("tenant", ["", "a:b", "x" * 64, "-acme", "a/b"])

@@ -45,8 +45,14 @@ def test_the_fields_of_a_body_reach_the_request() -> None:
 def test_the_hash_of_a_request_outlives_an_upgrade() -> None:
     """These hashes were stored by an earlier version. With others a repeat after an upgrade would be refused."""
     assert hash_request(request(task="x")) == "14e99e9f05e6862b4bd34cdada4e08436d040fb067132c5582a9c2f731f7082c"
-    of_all_fields = "bf7bc383f5af5560e0b9992f1ae96bada5b1eb3417f1a4850e847559ac284b7b"
-    assert hash_request(request(**FIELDS)) == of_all_fields
+    of_all_fields = "a5f3a0ea0f3f3f16a164cc31c688f80a7aa28b352cc7abb634a999a161986e6e"
+    assert hash_request(request(**{**FIELDS, "run_at": "2026-01-01T08:00:00Z"})) == of_all_fields
+
+
+def test_the_offset_of_a_time_does_not_change_the_hash() -> None:
+    times = ("2026-01-01T08:00:00Z", "2026-01-01T10:00:00+02:00", "2026-01-01T00:30:00-07:30")
+
+    assert len({hash_request(request(task="x", run_at=time)) for time in times}) == 1
 
 
 def test_the_order_of_metadata_does_not_change_the_hash() -> None:
