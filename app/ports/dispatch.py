@@ -70,6 +70,9 @@ class DispatchRepository(Protocol):
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         """Marks the tasks as dispatched under their next `dispatch_seq`. Returns those that were still waiting."""
 
+    async def take_back(self, task_ids: Sequence[TaskId]) -> None:
+        """Marks released tasks as waiting again, because their tickets could not be sent. Leaves claimed ones."""
+
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         """Finds queued and due tasks whose ticket was sent more than `seconds` ago."""
 

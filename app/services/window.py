@@ -12,11 +12,12 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
+from typing import Protocol
 
-from app.domain.identity import Tenant
+from app.domain.identity import TaskId, Tenant
 from app.domain.task import Task
 from app.domain.ticket import Ticket
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, DependencyError, StoreError
 from app.ports import Clock, TaskQueue, WaitingTask
 from app.telemetry.logs import get_logger
 
@@ -28,6 +29,12 @@ LARGEST_BATCH = 50
 _log = get_logger(__name__)
 
 
+class TakingBack(Protocol):
+    """The part of `app.ports.DispatchRepository` that the window needs."""
+
+    async def take_back(self, task_ids: Sequence[TaskId]) -> None: ...
+
+
 class TicketWindow:
     """The number of tickets that may be sent now, and the sending. One per process; its counts are estimates.
 
@@ -35,8 +42,9 @@ class TicketWindow:
     leader's snapshot is read in that case.
     """
 
-    def __init__(self, queue: TaskQueue, clock: Clock) -> None:
+    def __init__(self, queue: TaskQueue, tasks: TakingBack, clock: Clock) -> None:
         self._queue = queue
+        self._tasks = tasks
         self._clock = clock
         self._room = 0
         self._read_at = float("-inf")
@@ -129,15 +137,28 @@ class TicketWindow:
         except Exception as error:  # noqa: BLE001  # the edge of a background task; the tasks are stored and found again
             self._skip()
             _log.warning("tickets_not_sent", count=len(tickets), error_class=type(error).__name__)
+            await self._take_back(tickets)
+
+    async def _take_back(self, tickets: Sequence[Ticket]) -> None:
+        """Lets the tasks wait again. Otherwise each round would release a further window of them into a full Redis."""
+        try:
+            await self._tasks.take_back([TaskId(ticket.task_id) for ticket in tickets])
+        except (DependencyError, StoreError) as error:
+            _log.warning("tickets_not_taken_back", count=len(tickets), error_code=error.code)  # `repair` finds them
 
     def _skip(self) -> None:
         self._skip_until = self._clock.monotonic() + FRESH_SECONDS
 
     async def send(self, tasks: Sequence[WaitingTask]) -> None:
-        """Sends a ticket for each task. Raises BrokerUnavailable."""
+        """Sends a ticket for each task. Raises BrokerUnavailable; the tasks then wait again."""
         # Before the sending: accepts that run meanwhile must not count on the same room.
         self._room -= len(tasks)
-        await self._queue.publish([ticket_for(task) for task in tasks])
+        tickets = [ticket_for(task) for task in tasks]
+        try:
+            await self._queue.publish(tickets)
+        except BrokerUnavailable:
+            await self._take_back(tickets)
+            raise
 
 
 def smallest_window(slots: int) -> int:

@@ -188,7 +188,7 @@ def requeued(reason: Requeue, *, delay_seconds: float, run_ends_at: Expression =
     """Builds the fields that requeue a running task, due after the delay, and that increase the reason's counter."""
     fields = run_ended(run_ends_at) | {
         "status": literal(TaskStatus.QUEUED.value),
-        "queued_at": "$$NOW",
+        # `queued_at` stays: a task that lost its worker keeps its place and does not go behind the whole backlog.
         "due_at": later(delay_seconds),
     }
     counter = _COUNTER.get(reason)

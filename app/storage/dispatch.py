@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
-from app.domain.identity import Tenant
+from app.domain.identity import TaskId, Tenant
 from app.domain.run import EventName
 from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
+from app.storage.idempotency import mark_keys_accepted
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
@@ -110,6 +111,11 @@ class MongoDispatchRepository:
         released = {document["_id"] for document in mine}
         return [task for task in tasks if task.task_id in released]
 
+    async def take_back(self, task_ids: Sequence[TaskId]) -> None:
+        sent = {"_id": {"$in": list(task_ids)}, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
+        with store_errors("take back tasks whose tickets were not sent"):
+            await self._tasks.update_many(sent, change({"dispatched_at": "$$REMOVE"}))
+
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         now = await server_time(self._db)
         sent = {
@@ -160,12 +166,19 @@ class MongoDispatchRepository:
             {
                 "$match": {"status": {"$in": sorted(UNFINISHED)}, "due_at": {"$lte": now}},
             },
-            {"$project": {"status": 1, "queued_at": 1, "sent": {"$gt": ["$dispatched_at", None]}}},
+            {
+                "$project": {
+                    "status": 1,
+                    "sent": {"$gt": ["$dispatched_at", None]},
+                    # A task with a due time waits from then on.
+                    "waits_since": {"$max": ["$queued_at", {"$ifNull": ["$run_at", "$queued_at"]}]},
+                }
+            },
             {
                 "$group": {
                     "_id": {"status": "$status", "sent": "$sent"},
                     "number": {"$sum": 1},
-                    "oldest": {"$min": "$queued_at"},
+                    "oldest": {"$min": "$waits_since"},
                 }
             },
         ]
@@ -225,10 +238,14 @@ class MongoDispatchRepository:
         return (await self._tasks.update_many(overdue, pipeline)).matched_count
 
     async def _remove_outlived(self, now: datetime) -> None:
-        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, {"_id": 1}).limit(REAP_BATCH).to_list()
+        fields = {"_id": 1, "tenant": 1, "idempotency_key": 1}
+        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, fields).limit(REAP_BATCH).to_list()
         ids = [document["_id"] for document in outlived]
         if not ids:
             return
+        # Before the tasks go: an API that died after the insert has left its record open, and a repeat of the request
+        # would make the task once more.
+        await mark_keys_accepted(self._db, outlived)
         await remove_copies(self._db, ids)  # first: a leader that dies here finds the tasks again, and so the copies
         await self._tasks.delete_many({"_id": {"$in": ids}})
         await remove_copies(self._db, ids)  # again: a projection may have been under way

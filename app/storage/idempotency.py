@@ -6,6 +6,9 @@ Records outlive their task, so that a key never makes a second one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.identity import TaskId, Tenant
@@ -51,6 +54,13 @@ class MongoIdempotencyRepository:
     async def mark_accepted(self, tenant: Tenant, key: str) -> None:
         with store_errors("mark an idempotency key as accepted"):
             await self._records.update_one({"_id": _record_id(tenant, key)}, {"$set": {"accepted": True}})
+
+
+async def mark_keys_accepted(db: Database, tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Marks the keys of these task documents as accepted."""
+    ids = [_record_id(task["tenant"], task["idempotency_key"]) for task in tasks if task.get("idempotency_key")]
+    if ids:
+        await db["idempotency_keys"].update_many({"_id": {"$in": ids}}, {"$set": {"accepted": True}})
 
 
 def _record_id(tenant: Tenant, key: str) -> str:

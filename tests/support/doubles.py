@@ -104,6 +104,16 @@ class MemoryQueue:
         self._check_reachable()
 
 
+class TakenBack:
+    """The tasks whose tickets could not be sent, in the order in which they were taken back."""
+
+    def __init__(self) -> None:
+        self.task_ids: list[TaskId] = []
+
+    async def take_back(self, task_ids: Sequence[TaskId]) -> None:
+        self.task_ids += task_ids
+
+
 class MemoryDrains:
     """The drain leases in memory. A lease ends by `end` alone; `holds` raises BrokerUnavailable while `down`."""
 

@@ -14,6 +14,7 @@ from app.domain.task import Requeue, TaskStatus
 from app.errors import StoreError, StoreUnavailable
 from app.ports import RunUpdate
 from app.storage import dispatch as dispatch_module
+from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository, remove_copies
@@ -172,6 +173,23 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         assert {document[owner] for document in await indexed_database[collection].find().to_list()} == {kept.id}
 
 
+async def test_the_key_of_a_removed_task_never_makes_another_one(indexed_database: Database) -> None:
+    """An API died between the insert and the mark, so the record of the key is still open."""
+    keys = MongoIdempotencyRepository(indexed_database)
+    task = new_task(ttl_seconds=1, idempotency_key="k")
+    await keys.reserve(TENANT, "k", body_hash="h", task_id=task.id)
+    await task_repository(indexed_database).insert(task, dispatched=False, new_session=True)
+    past = {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=1)}}
+    await indexed_database["tasks"].update_one({"_id": task.id}, past)
+
+    await dispatch_repository(indexed_database).sweep()
+
+    assert await indexed_database["tasks"].count_documents({}) == 0
+    record = await keys.find(TENANT, "k")
+    assert record is not None
+    assert record.accepted
+
+
 async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_ever(
     indexed_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +253,39 @@ async def test_counts_separate_waiting_dispatched_and_processing(indexed_databas
 
     assert (counts.waiting, counts.dispatched, counts.processing) == (1, 1, 1)
     assert 0 <= counts.oldest_age_seconds < 60
+
+
+async def test_a_task_with_a_due_time_waits_from_then_on(indexed_database: Database) -> None:
+    await waiting(indexed_database, run_at=datetime.now(UTC) - timedelta(seconds=2))
+    an_hour_before = {"$set": {"queued_at": datetime.now(UTC) - timedelta(hours=1)}}
+    await indexed_database["tasks"].update_many({}, an_hour_before)
+
+    counts = await dispatch_repository(indexed_database).counts()
+
+    assert 1 < counts.oldest_age_seconds < 60
+
+
+async def test_a_requeued_task_keeps_its_place(indexed_database: Database) -> None:
+    first, claim = await claimed_task(indexed_database)
+    second = await waiting(indexed_database)
+    claims = claim_repository(indexed_database)
+    assert await claims.requeue(claim, RunUpdate(), reason=Requeue.HANDBACK, delay_seconds=0, error=None)
+
+    found = await dispatch_repository(indexed_database).find_waiting(TENANT, 10)
+
+    assert [task.task_id for task in found] == [first.id, second]
+
+
+async def test_tasks_whose_tickets_were_not_sent_wait_again(indexed_database: Database) -> None:
+    await waiting(indexed_database)
+    running, _ = await claimed_task(indexed_database)
+    dispatch = dispatch_repository(indexed_database)
+    released = await dispatch.release(await dispatch.find_waiting(TENANT, 10))
+
+    await dispatch.take_back([*(task.task_id for task in released), running.id])
+
+    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [released[0].task_id]
+    assert (await task_repository(indexed_database).get(TENANT, running.id)).status is TaskStatus.PROCESSING
 
 
 async def test_one_owner_leads_until_its_lock_ends(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from app.domain.agent import AgentCard
 from app.domain.identity import Role, TaskId, Tenant
@@ -54,6 +55,20 @@ async def test_a_revoked_key_keeps_the_time_of_its_first_revocation(indexed_data
     assert first.revoked_at is not None
     assert list(await keys.list_all()) == [first]
     assert not await keys.revoke("unknown")
+
+
+async def test_an_agent_that_no_version_has_any_more_is_not_listed(indexed_database: Database) -> None:
+    agents = MongoAgentDirectory(indexed_database)
+    card = AgentCard(name="CodeAgent", agent_type="code", description="d", version="1")
+    gone = card.model_copy(update={"name": "GoneAgent"})
+    await agents.publish([card, gone])
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    await indexed_database["agents"].update_many({}, {"$set": {"published_at": long_ago}})
+    assert [one.name for one in await agents.list_all()] == ["CodeAgent", "GoneAgent"]  # no worker has run for long
+
+    await agents.publish([card])
+
+    assert [one.name for one in await agents.list_all()] == ["CodeAgent"]
 
 
 async def test_agents_are_listed_by_name_as_published_last(indexed_database: Database) -> None:

@@ -109,6 +109,7 @@ WRITES: dict[str, list[Write]] = {
     "requeue": [requeue(reason) for reason in Requeue],
     "heartbeat": [lambda stored: stored.claims.heartbeat([stored.held])],
     "release": [lambda stored: stored.dispatch.release([stored.waiting])],
+    "take_back": [lambda stored: stored.dispatch.take_back([stored.task.id])],
     "redispatch": [lambda stored: stored.dispatch.redispatch(stored.waiting)],
     "reap": [
         reap,

@@ -25,7 +25,7 @@ class DispatcherHarness:
         self.db = db
         self.queue = MemoryQueue()
         self.clock = ManualClock()
-        self.window = TicketWindow(self.queue, self.clock)
+        self.window = TicketWindow(self.queue, dispatch_repository(db), self.clock)
         self.keys = MongoApiKeyRepository(db)
         self.dispatcher = Dispatcher(
             dispatch_repository(db),
@@ -96,6 +96,26 @@ async def test_during_an_outage_of_redis_nothing_is_released(indexed_database: D
     await harness.dispatcher.dispatch()
 
     assert len(harness.queue.tickets) == 1
+
+
+async def test_a_queue_that_takes_no_tickets_has_no_more_tasks_released_than_one_window(
+    indexed_database: Database,
+) -> None:
+    harness = DispatcherHarness(indexed_database)
+    for _ in range(3 * SMALLEST_WINDOW):
+        await harness.submit()
+    harness.queue.fault = BrokerUnavailable("the queue is full")
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            await harness.dispatcher.dispatch()
+        harness.window.after_insert(await harness.submit(dispatched=True), True)
+        await harness.window.drain()
+        harness.clock.advance(2)
+    assert await indexed_database["tasks"].count_documents({"dispatched_at": {"$ne": None}}) == 0
+
+    harness.queue.fault = None
+    await harness.dispatcher.dispatch()
+    assert len(harness.queue.tickets) == SMALLEST_WINDOW
 
 
 async def test_a_lost_ticket_is_sent_again(indexed_database: Database) -> None:

@@ -20,7 +20,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (folder / "unit_agent.py").write_text(documented("python", 2))
     settings = {"AGENT_PLUGINS": PLUGINS, "PYTHONPATH": str(folder), DEATH_MARK: str(folder / "died")}
     with running_stack(Plan(settings=settings)) as running:
+        running.wait_until(lambda: {"UnitAgent", "DyingAgent"} <= agents_of(running), seconds=20)
         yield running
+
+
+def agents_of(stack: Stack) -> set[str]:
+    """Reads the names of the agents that the worker has published so far: they come one by one."""
+    return {agent["name"] for agent in stack.client.get("/v1/agents").json()["items"]}
 
 
 def model_runs(stack: Stack, task_id: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
 from app.telemetry.metrics import ApiMetrics
-from tests.support.doubles import ManualClock, MemoryQueue
+from tests.support.doubles import ManualClock, MemoryQueue, TakenBack
 
 LEASE_SECONDS = 30.0
 TICK_SECONDS = LEASE_SECONDS / 6
@@ -58,6 +58,9 @@ class DispatchDouble:
 
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         return tasks
+
+    async def take_back(self, task_ids: Sequence[TaskId]) -> None:
+        raise AssertionError("this queue takes every ticket")
 
     async def redispatch(self, task: WaitingTask) -> bool:
         return False
@@ -108,7 +111,7 @@ class LeaderHarness:
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
         queue = MemoryQueue()
-        self.window = TicketWindow(queue, self.clock)
+        self.window = TicketWindow(queue, TakenBack(), self.clock)
         policies = TenantPolicies(KeysDouble(), TenantPolicy(), self.clock)
         self.leader = Leader(
             LeaderPorts(

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.task import Task, TaskStatus
 from app.services.window import FRESH_SECONDS, SMALLEST_WINDOW, TicketWindow
-from tests.support.doubles import ManualClock, MemoryQueue, presence
+from tests.support.doubles import ManualClock, MemoryQueue, TakenBack, presence
 from tests.support.tasks import TENANT, new_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,19 +21,19 @@ def accepted() -> Task:
 
 
 async def test_without_workers_a_few_tickets_may_be_sent() -> None:
-    assert await TicketWindow(MemoryQueue(), ManualClock()).room() == SMALLEST_WINDOW
+    assert await TicketWindow(MemoryQueue(), TakenBack(), ManualClock()).room() == SMALLEST_WINDOW
 
 
 async def test_the_window_is_the_free_slots_of_living_workers() -> None:
     queue = MemoryQueue()
     queue.workers = [presence(slots=8, running=("a", "b")), presence(slots=64, draining=True)]
 
-    assert await TicketWindow(queue, ManualClock()).room() == 6
+    assert await TicketWindow(queue, TakenBack(), ManualClock()).room() == 6
 
 
 async def test_accepts_use_up_the_window_and_then_wait() -> None:
     queue, clock = MemoryQueue(), ManualClock()
-    window = TicketWindow(queue, clock)
+    window = TicketWindow(queue, TakenBack(), clock)
 
     for _ in range(SMALLEST_WINDOW):
         assert await window.should_dispatch_inline(delayed=False, limited=False)
@@ -47,7 +47,7 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
 async def test_tickets_being_sent_take_up_room() -> None:
     queue, clock = MemoryQueue(), ManualClock()
     queue.hold = asyncio.Event()
-    window = TicketWindow(queue, clock)
+    window = TicketWindow(queue, TakenBack(), clock)
 
     inline = 0
     for _ in range(3 * SMALLEST_WINDOW):
@@ -65,7 +65,7 @@ async def test_tickets_being_sent_take_up_room() -> None:
 
 async def test_an_unforeseen_fault_of_the_queue_does_not_stop_later_tickets() -> None:
     queue, clock = MemoryQueue(), ManualClock()
-    window = TicketWindow(queue, clock)
+    window = TicketWindow(queue, TakenBack(), clock)
     queue.fault = KeyError("unforeseen")
     window.after_insert(accepted(), True)
     await window.drain()
@@ -79,13 +79,13 @@ async def test_an_unforeseen_fault_of_the_queue_does_not_stop_later_tickets() ->
 
 
 async def test_a_tenant_with_a_limit_goes_through_the_dispatcher() -> None:
-    window = TicketWindow(MemoryQueue(), ManualClock())
+    window = TicketWindow(MemoryQueue(), TakenBack(), ManualClock())
 
     assert not await window.should_dispatch_inline(delayed=False, limited=True)
 
 
 async def test_no_task_overtakes_a_backlog_or_its_due_time() -> None:
-    window = TicketWindow(MemoryQueue(), ManualClock())
+    window = TicketWindow(MemoryQueue(), TakenBack(), ManualClock())
     assert not await window.should_dispatch_inline(delayed=True, limited=False)
 
     window.backlog = True
@@ -96,7 +96,7 @@ async def test_no_task_overtakes_a_backlog_or_its_due_time() -> None:
 async def test_a_task_that_waits_wakes_the_leader() -> None:
     queue = MemoryQueue()
 
-    window = TicketWindow(queue, ManualClock())
+    window = TicketWindow(queue, TakenBack(), ManualClock())
     window.after_insert(accepted(), False)
     await window.drain()
 
@@ -106,7 +106,7 @@ async def test_a_task_that_waits_wakes_the_leader() -> None:
 async def test_accepts_go_on_during_an_outage_and_read_redis_once_a_second() -> None:
     queue, clock = MemoryQueue(), ManualClock()
     queue.down = True
-    window = TicketWindow(queue, clock)
+    window = TicketWindow(queue, TakenBack(), clock)
 
     assert not await window.should_dispatch_inline(delayed=False, limited=False)
     queue.down = False
@@ -120,16 +120,18 @@ async def test_a_ticket_that_cannot_be_sent_does_not_fail_the_accept() -> None:
     queue = MemoryQueue()
     queue.down = True
 
-    window = TicketWindow(queue, ManualClock())
-    window.after_insert(accepted(), True)
+    task, taken_back = accepted(), TakenBack()
+    window = TicketWindow(queue, taken_back, ManualClock())
+    window.after_insert(task, True)
     await window.drain()
 
     assert queue.tickets == []
+    assert taken_back.task_ids == [task.id]
 
 
 async def test_tickets_that_gather_are_sent_together() -> None:
     queue = MemoryQueue()
-    window = TicketWindow(queue, ManualClock())
+    window = TicketWindow(queue, TakenBack(), ManualClock())
 
     for _ in range(3):
         window.after_insert(accepted(), True)
@@ -144,13 +146,16 @@ async def test_the_snapshot_of_another_leader_decides_whether_tasks_wait(waiting
     queue = MemoryQueue()
     queue.published = {"waiting": waiting}
 
-    assert await TicketWindow(queue, ManualClock()).should_dispatch_inline(delayed=False, limited=False) is inline
+    assert (
+        await TicketWindow(queue, TakenBack(), ManualClock()).should_dispatch_inline(delayed=False, limited=False)
+        is inline
+    )
 
 
 async def test_the_leader_trusts_its_own_backlog_before_its_snapshot() -> None:
     queue = MemoryQueue()
     queue.published = {"waiting": 3}
-    window = TicketWindow(queue, ManualClock())
+    window = TicketWindow(queue, TakenBack(), ManualClock())
     window.backlog = False
 
     assert await window.should_dispatch_inline(delayed=False, limited=False)
