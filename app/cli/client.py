@@ -6,22 +6,22 @@ Answers are plain JSON objects, so that a field of a newer API reaches `--json` 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
-from app.cli.embedded.state import StateFolder
-from app.cli.failure import CommandFailed
+from app.cli.failure import CommandFailed, CommandRefused, ExitCode
 
-DEFAULT_API = "http://127.0.0.1:8080"
 TIMEOUT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 2.0
 # Polls grow from ten a second to 30 a minute: a quarter of what the API allows a key by default.
 POLL_GROWTH = 1.2
+# A supervisor has a dead API back in seconds; a rollout in a cluster takes a minute or so.
+OUTAGE_SECONDS = 120.0
 
 Json = dict[str, Any]
 
@@ -29,17 +29,17 @@ Json = dict[str, Any]
 class ApiFailed(CommandFailed):
     """A call without an answer, or a refusal. The message advises; `code` is the problem's code, None without one."""
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, exit_code: ExitCode = ExitCode.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+        self.exit_code = exit_code
 
 
-def find_api(asked: str | None, state: Path) -> str:
-    """Returns the API's address: the one asked for, else that of the stack in the state folder, else the default."""
-    if asked is not None:
-        return asked.rstrip("/")
-    status = StateFolder(state.absolute()).read_status()
-    return DEFAULT_API if status is None else status.api_url
+class ApiUnreachable(ApiFailed):
+    """A call without an answer, or a refusal that passes: the API, or a server that it needs, is away."""
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message, code=code, exit_code=ExitCode.UNREACHABLE)
 
 
 class ApiClient:
@@ -49,7 +49,10 @@ class ApiClient:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self.url = url
         # Proxy variables are ignored: a proxy cannot reach the loopback address of this machine.
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise CommandRefused("The API's address or the key has a character that cannot be sent.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -62,26 +65,29 @@ class ApiClient:
         return self._request("POST", "/v1/agent/execute", json=dict(body), headers=headers)
 
     def get(self, task_id: str) -> Json:
-        return self._request("GET", f"/v1/tasks/{task_id}")
+        return self._request("GET", f"/v1/tasks/{quote(task_id, safe='')}")
 
     def list_tasks(self, filters: Mapping[str, str | int | None]) -> Json:
         present = {name: value for name, value in filters.items() if value is not None}
         return self._request("GET", "/v1/tasks", params=present)
 
     def cancel(self, task_id: str) -> Json:
-        return self._request("POST", f"/v1/tasks/{task_id}/cancel")
+        return self._request("POST", f"/v1/tasks/{quote(task_id, safe='')}/cancel")
 
     def system_metrics(self) -> Json:
         return self._request("GET", "/v1/system/metrics")
 
-    def follow(self, task_id: str) -> Iterator[Json]:
-        """Yields the task each time it has changed, until it has ended. Polls fast at first, later every 2 s."""
+    def follow(self, task_id: str, *, on_outage: Callable[[], None] | None = None) -> Iterator[Json]:
+        """Yields the task each time it has changed, until it has ended. Polls fast at first, later every 2 s.
+
+        An API that gives no answer for a while is waited for, after one call of `on_outage`: the task goes on.
+        """
         from app.domain.task import TERMINAL  # here alone: pydantic would slow down the start of every other command
 
         seen: object = None
         pause_seconds = FIRST_POLL_SECONDS
         while True:
-            task = self.get(task_id)
+            task = self._get_through_outage(task_id, on_outage)
             if task["updated_at"] != seen:
                 seen = task["updated_at"]
                 yield task
@@ -90,11 +96,30 @@ class ApiClient:
             time.sleep(pause_seconds)
             pause_seconds = min(LONGEST_POLL_SECONDS, pause_seconds * POLL_GROWTH)
 
+    def _get_through_outage(self, task_id: str, on_outage: Callable[[], None] | None) -> Json:
+        give_up_at: float | None = None
+        while True:
+            try:
+                return self.get(task_id)
+            except ApiUnreachable:
+                if give_up_at is None:
+                    give_up_at = time.monotonic() + OUTAGE_SECONDS
+                    if on_outage is not None:
+                        on_outage()
+                if time.monotonic() > give_up_at:
+                    raise
+            time.sleep(LONGEST_POLL_SECONDS / 4)
+
     def _request(self, method: str, path: str, **options: Any) -> Json:
         try:
             response = self._http.request(method, path, **options)
+        except (httpx.LocalProtocolError, UnicodeError) as error:
+            raise CommandRefused(
+                "The request cannot be sent: a text is no valid UTF-8, or the API key or the idempotency key has a "
+                "character that no header may have."
+            ) from error
         except httpx.HTTPError as error:
-            raise ApiFailed(
+            raise ApiUnreachable(
                 f"No answer from {self.url} ({type(error).__name__}); is it running? Start it with: "
                 "agent-orchestrator up, or name another address with --api"
             ) from error
@@ -113,10 +138,17 @@ def _to_failure(response: httpx.Response) -> ApiFailed:
         problem = response.json()
     except ValueError:
         problem = {}
+    if response.status_code in (502, 503, 504) and (not isinstance(problem, dict) or "detail" not in problem):
+        return ApiUnreachable(f"{response.url.host} answered {response.status_code}: the API behind it is away.")
     if not isinstance(problem, dict) or "detail" not in problem:
         return ApiFailed(
             f"{response.url} answered {response.status_code}; is this the API's address? Name it with --api."
         )
     lines = [f"{problem['detail']} ({problem.get('code')})"]
     lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in problem.get("errors", ())]
-    return ApiFailed("\n".join(lines), code=problem.get("code"))
+    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return ApiUnreachable("\n".join(lines), code=problem.get("code"))
+    fault = response.is_server_error
+    return ApiFailed(
+        "\n".join(lines), code=problem.get("code"), exit_code=ExitCode.FAILED if fault else ExitCode.REFUSED
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -12,6 +13,9 @@ import typer
 from pydantic import SecretStr
 
 from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
+from app.cli.failure import ExitCode
+from app.cli.json_output import print_json
+from app.cli.target import NoStack, state_option
 from app.domain.api_key import KeyLimits
 from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 
@@ -22,7 +26,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Create, list and revoke API keys (needs the database: MONGO_URI, or the local stack).")
 
 T = TypeVar("T")
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder of the local stack.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of the local stack.", show_default=".agent-orchestrator"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.command()
@@ -33,29 +41,41 @@ def create(
     weight: Annotated[float | None, typer.Option(help="The tenant's part against others, 1 by default.")] = None,
     max_running: Annotated[int | None, typer.Option(help="Most tasks of the tenant with workers at once.")] = None,
     max_queued: Annotated[int | None, typer.Option(help="Most queued tasks of the tenant.")] = None,
-    state: State = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+    state: State = None,
 ) -> None:
     """Create a key and print it, this once only. Its limits apply to its whole tenant."""
     limits = KeyLimits(weight=weight, max_running=max_running, max_queued=max_queued)
     created = _run(state, lambda keys: keys.create(name=name, tenant=Tenant(tenant), role=role, limits=limits))
+    if as_json:
+        print_json({**asdict(created.key), "secret": created.secret})
+        return
     typer.echo(f"Key {created.key.id} for {name} ({role.value}, tenant {tenant}). It is not shown again:", err=True)
     typer.echo(created.secret)
 
 
 @app.command("list")
-def list_keys(state: State = DEFAULT_FOLDER) -> None:
+def list_keys(as_json: AsJson = False, state: State = None) -> None:
     """List all keys; the secrets themselves are not stored."""
+    found = _run(state, lambda keys: keys.list_all())
+    if as_json:
+        print_json({"items": [asdict(key) for key in found]})
+        return
+    if not found:
+        typer.echo("No keys. Create one with: agent-orchestrator keys create NAME")
+        return
     # Imported here, as everywhere in the commands: --help and --json need not wait for rich.
-    from rich.console import Console
     from rich.table import Column, Table
+
+    from app.cli.console import open_console
 
     limits = Column("limits", no_wrap=True)
     table = Table(Column("id", no_wrap=True), "name", "role", "tenant", limits, "created", "revoked")
-    for key in _run(state, lambda keys: keys.list_all()):
+    for key in found:
         revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d}"
         created = f"{key.created_at:%Y-%m-%d}"
         table.add_row(key.id, key.name, key.role.value, key.tenant, _shown(key.limits), created, revoked)
-    Console().print(table)
+    open_console().print(table)
 
 
 def _shown(limits: KeyLimits) -> str:
@@ -66,16 +86,20 @@ def _shown(limits: KeyLimits) -> str:
 @app.command()
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
-    state: State = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+    state: State = None,
 ) -> None:
     """Revoke a key; requests with it are refused within ten seconds."""
     if not _run(state, lambda keys: keys.revoke(key_id)):
         typer.echo(f"There is no key {key_id}; list all with: agent-orchestrator keys list", err=True)
-        raise typer.Exit(1)
-    typer.echo(f"Key {key_id} is revoked.")
+        raise typer.Exit(ExitCode.REFUSED)
+    if as_json:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        typer.echo(f"Key {key_id} is revoked.")
 
 
-def _run(state: Path, action: Callable[[KeyService], Awaitable[T]]) -> T:
+def _run(state: Path | None, action: Callable[[KeyService], Awaitable[T]]) -> T:
     async def act() -> T:
         async with _service(state) as keys:
             return await action(keys)
@@ -84,7 +108,7 @@ def _run(state: Path, action: Callable[[KeyService], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def _service(state: Path) -> AsyncIterator[KeyService]:
+async def _service(state: Path | None) -> AsyncIterator[KeyService]:
     from app.services.keys import KeyService
     from app.storage.api_keys import MongoApiKeyRepository
     from app.storage.mongo import connect, database
@@ -98,11 +122,17 @@ async def _service(state: Path) -> AsyncIterator[KeyService]:
         client.close()
 
 
-def _store_settings(state: Path) -> StoreSettings:
-    """Returns the database of the local stack in the state folder if it runs, else the one that the settings name."""
+def _store_settings(state: Path | None) -> StoreSettings:
+    """Returns the database of the local stack if it runs, else the one that the settings name.
+
+    Raises NoStack if a folder is named in which no stack runs.
+    """
     from app.settings import load_settings
 
     settings = load_settings().store
-    status = StateFolder(state.absolute()).read_status()
+    status = StateFolder((state or DEFAULT_FOLDER).absolute()).read_status()
+    if status is None and state is not None:
+        start = f"agent-orchestrator up{state_option(state)}"
+        raise NoStack(f"No stack runs in {state}; start one with: {start}, or leave out --state and set MONGO_URI")
     embedded = [process.url for process in status.processes if process.kind == "mongo"] if status else []
     return settings.model_copy(update={"uri": SecretStr(embedded[0])}) if embedded else settings

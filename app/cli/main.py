@@ -6,32 +6,44 @@ The docstring of a command is its text in `--help`, and therefore an imperative.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli import keys, tasks
+from app import __version__
+from app.cli import keys, submission, tasks
 from app.cli.embedded.state import DEFAULT_FOLDER
-from app.cli.failure import CommandFailed
-from app.errors import AgentOrchestratorError, InvalidRequest
 
 app = typer.Typer(
     name="agent-orchestrator",
     help="Submit a task in plain language; the agent that fits it answers, and nothing accepted is lost.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.command("submit")(submission.submit)
 tasks.register(app)
 app.add_typer(keys.app, name="keys")
 
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder with the stack's data and logs.")]
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agent-orchestrator {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Submit a task in plain language; the agent that fits it answers, and nothing accepted is lost."""
 
 
 @app.command()
 def up(
-    state: State = DEFAULT_FOLDER,
+    state: tasks.State = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
     port: Annotated[
         int | None,
@@ -46,7 +58,7 @@ def up(
 
 
 @app.command()
-def down(state: State = DEFAULT_FOLDER) -> None:
+def down(state: tasks.State = None) -> None:
     """Stop the system; its data stays in the state folder."""
     from app.cli import stack
 
@@ -55,7 +67,7 @@ def down(state: State = DEFAULT_FOLDER) -> None:
 
 @app.command()
 def status(
-    state: State = DEFAULT_FOLDER,
+    state: tasks.State = None,
     as_json: tasks.AsJson = False,
     api: tasks.Api = None,
     key: tasks.Key = None,
@@ -67,7 +79,7 @@ def status(
 
 
 @app.command()
-def models(state: State = DEFAULT_FOLDER, as_json: tasks.AsJson = False) -> None:
+def models(state: tasks.State = None, as_json: tasks.AsJson = False) -> None:
     """Show which models each role asks, in which order, and what is known of each.
 
     Run it with the variables of a worker. If a local stack runs, what `up` has added to them counts too. No model is
@@ -75,12 +87,12 @@ def models(state: State = DEFAULT_FOLDER, as_json: tasks.AsJson = False) -> None
     """
     from app.cli.model_overview import show_models
 
-    show_models(state, as_json=as_json)
+    show_models(state or DEFAULT_FOLDER, as_json=as_json)
 
 
 @app.command()
-def demo(state: State = DEFAULT_FOLDER) -> None:
-    """Show what the system does, live. Start it first if it does not run, and stop it again at the end."""
+def demo(state: tasks.State = None) -> None:
+    """Show what the system does, live, in a system of its own that is gone at the end (with --state: in that one)."""
     from app.cli.demo.tour import run_tour
 
     raise typer.Exit(run_tour(state))
@@ -115,17 +127,3 @@ def settings_reference() -> None:
     from app.cli.settings_reference import render_reference
 
     sys.stdout.write(render_reference())
-
-
-def main() -> None:
-    """Runs a command; prints an error of ours as one message on standard error, and exits with code 1."""
-    try:
-        app()
-    except (AgentOrchestratorError, CommandFailed) as error:
-        wrong = error.fields if isinstance(error, InvalidRequest) else ()
-        sys.stderr.write("\n  ".join([str(error), *(f"{field} {problem}" for field, problem in wrong)]) + "\n")
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from app.broker.connections import connect_for_commands, redis_command
 from app.cli.embedded.stack_settings import FoundSettings, find_settings
 from app.cli.embedded.state import StateFolder
 from app.cli.failure import CommandFailed
+from app.cli.json_output import print_json
 from app.cli.model_document import ROLE_NAMES, to_document
 from app.errors import BrokerUnavailable
 from app.llm.chains import setting_of
@@ -37,14 +37,13 @@ def show_models(path: Path, *, as_json: bool) -> None:
     configure_logging(process, process="command", stream=sys.stderr)
     facts = asyncio.run(_read(found.settings, process))
     if as_json:
-        sys.stdout.write(json.dumps(to_document(facts, of_stack=found.of_stack), indent=2) + "\n")
+        print_json(to_document(facts, of_stack=found.of_stack))
     else:
         # Imported here, as everywhere in the commands: --json need not wait for rich.
-        from rich.console import Console
-
+        from app.cli.console import open_console
         from app.cli.model_text import print_models
 
-        print_models(Console(highlight=False), facts, title=_title(path, found))
+        print_models(open_console(), facts, title=_title(path, found))
     without = facts.roles_without_model()
     if without:
         roles = ", ".join(f"{name} ({setting_of(role)})" for role, name in ROLE_NAMES.items() if role in without)

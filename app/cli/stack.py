@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +12,11 @@ from app.cli.embedded import launch
 from app.cli.embedded.free_ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
-from app.cli.embedded.state import StackStatus, StateFolder
-from app.settings import load_settings
+from app.cli.embedded.state import DEFAULT_FOLDER, StackStatus, StateFolder
+from app.cli.failure import ExitCode
+from app.cli.json_output import print_json
+from app.cli.target import find_target, state_option
+from app.settings import load_settings, misspelt_variables
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
 PREFERRED_PORT = 8080
 
 
-def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
+def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> None:
     """Starts the stack; in the foreground this process becomes its supervisor and does not return."""
+    path = state or DEFAULT_FOLDER
     folder = StateFolder(path.absolute())
     running = folder.read_status()
     if running is not None:
-        typer.echo(f"Already running: {running.api_url} (agent-orchestrator status shows more)")
+        typer.echo(f"Already running: {running.api_url} (agent-orchestrator status{state_option(state)} shows more)")
         return
+    for sentence in misspelt_variables():
+        typer.echo(sentence, err=True)
     plan = prepare(folder, port=port, workers=workers)
+    plan = replace(plan, ready_text=build_ready_text(plan, state))
     typer.echo(f"Starting {', '.join(spec.name for spec in plan.children)}; data and logs are in {path}")
     if not detach:
         launch.become_supervisor(folder, plan)
@@ -42,19 +47,25 @@ def up(path: Path, *, detach: bool, port: int | None, workers: int) -> None:
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
     """Builds the plan of a stack from the settings. Raises StackFailed if the asked-for port is taken."""
-    named = ConfiguredParts.in_settings(load_settings())
+    settings = load_settings()
+    named = ConfiguredParts.in_settings(settings)
     folder.create()
-    plan = build_plan(folder, named, port=choose_port(port), workers=workers)
-    return replace(plan, ready_text=build_ready_text(plan))
+    in_settings = settings.api.port if "port" in settings.api.model_fields_set else None
+    return build_plan(folder, named, port=choose_port(port, in_settings), workers=workers)
 
 
-def choose_port(asked: int | None) -> int:
-    """Returns the port asked for, else 8080, else any free one. Raises StackFailed if the one asked for is taken."""
-    if asked is None:
+def choose_port(asked: int | None, in_settings: int | None = None) -> int:
+    """Returns the port asked for, else that of AGENT_API_PORT, else 8080, else any free one.
+
+    Raises StackFailed if a port that was named is taken.
+    """
+    named = asked if asked is not None else in_settings
+    if named is None:
         return PREFERRED_PORT if is_free(PREFERRED_PORT) else next(free_ports(1))
-    if not is_free(asked):
-        raise launch.StackFailed(f"Port {asked} is taken; choose another one with --port, or leave it out")
-    return asked
+    if not is_free(named):
+        source = "AGENT_API_PORT" if asked is None else "--port"
+        raise launch.StackFailed(f"Port {named} is taken; name another one with {source}, or leave it out")
+    return named
 
 
 def start_detached(folder: StateFolder, plan: StackPlan) -> None:
@@ -75,7 +86,7 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
         raise
 
 
-def build_ready_text(plan: StackPlan) -> str:
+def build_ready_text(plan: StackPlan, state: Path | None) -> str:
     """Writes down what a person needs next: the address, a line to try, and whether answers are real."""
     body = '{"task": "Write a short article about tidal energy"}'
     lines = [
@@ -83,7 +94,9 @@ def build_ready_text(plan: StackPlan) -> str:
         f"Agent Orchestrator is ready: {plan.api_url}",
         "Try it:",
         f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json' -d '{body}'",
-        "Stop it with: make down (or agent-orchestrator down)",
+        "Stop it with: make down (or agent-orchestrator down)"
+        if state is None
+        else f"Stop it with: agent-orchestrator down{state_option(state)}",
     ]
     if plan.simulated:
         simulated = ", ".join(plan.simulated)
@@ -91,20 +104,24 @@ def build_ready_text(plan: StackPlan) -> str:
     return "\n".join(lines)
 
 
-def down(path: Path) -> None:
-    if launch.stop_stack(StateFolder(path.absolute())):
+def down(state: Path | None) -> None:
+    if launch.stop_stack(StateFolder((state or DEFAULT_FOLDER).absolute())):
         typer.echo("Stopped; the data is kept.")
     else:
         typer.echo("Nothing was running.")
 
 
-def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) -> None:
-    """Prints the processes of the local stack, and the system behind its API or behind the given one."""
+def show_status(state: Path | None, *, as_json: bool, api: str | None, key: str | None) -> None:
+    """Prints the processes of the local stack, and the system behind its API or behind the given one.
+
+    Raises Exit if nothing runs there.
+    """
     from app.cli.client import ApiFailed
     from app.cli.system import read_system
 
+    path = state or DEFAULT_FOLDER
     status = StateFolder(path.absolute()).read_status() if api is None else None
-    url = api or (None if status is None else status.api_url)
+    url = find_target(api, None).url if api is not None else None if status is None else status.api_url
     system, problem = None, None
     if url is not None:
         try:
@@ -112,41 +129,39 @@ def show_status(path: Path, *, as_json: bool, api: str | None, key: str | None) 
         except ApiFailed as failure:
             problem = str(failure)
     if as_json:
-        processes = {"processes": []} if status is None else asdict(status)
-        document = processes if url is None else {**processes, "system": system, "problem": problem}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        processes = {"api_url": url, "processes": []} if status is None else asdict(status)
+        print_json({**processes, "system": system, "problem": problem})
     elif url is None:
-        typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up")
+        typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up{state_option(state)}")
     else:
         _print_status(url, status, system, problem)
     # With a local stack the processes above are an answer, even while its API gives none.
-    if problem is not None and status is None:
-        raise typer.Exit(1)
+    if status is None and (url is None or problem is not None):
+        raise typer.Exit(ExitCode.UNREACHABLE)
 
 
 def _print_status(url: str, status: StackStatus | None, system: Json | None, problem: str | None) -> None:
-    from rich.console import Console
-
+    from app.cli.console import has_width, open_console
     from app.cli.system import print_system
 
-    console = Console()
+    console = open_console()
     if status is not None:
         typer.echo(f"The stack is {status.phase}: {url}")
-        console.print(_process_table(status))
+        console.print(_process_table(status, expand=has_width(console)))
     if system is not None:
         print_system(console, system)
     else:
         typer.echo(problem)
 
 
-def _process_table(status: StackStatus) -> Table:
+def _process_table(status: StackStatus, *, expand: bool) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=expand)
     for column in ("process", "pid", "ready", "restarts", "last end"):
         table.add_column(column, no_wrap=True)
-    table.add_column("address", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("address", no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
     for process in status.processes:
         waiting = process.restart_delay_seconds
         table.add_row(

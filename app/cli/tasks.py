@@ -1,16 +1,18 @@
-"""`submit`, `get`, `list`, `watch`, `cancel`: tasks over REST, for people, and for programs with `--json`."""
+"""`get`, `list`, `watch`, `cancel`: tasks over REST, for people, and for programs with `--json`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.embedded.state import DEFAULT_FOLDER
+from app.cli.failure import CommandFailed, ExitCode
+from app.cli.json_output import print_json
+from app.cli.target import Target, find_target
 
 if TYPE_CHECKING:
     from app.cli.client import ApiClient, Json
@@ -25,57 +27,40 @@ Key = Annotated[
         "--key", envvar="AGENT_ORCHESTRATOR_API_KEY", show_envvar=True, help="API key, if the API asks for one."
     ),
 ]
-State = Annotated[Path, typer.Option("--state", metavar="DIR", help="Folder of the local stack.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of the local stack.", show_default=".agent-orchestrator"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
 
+_EXIT_CODES = {"completed": ExitCode.DONE, "cancelled": ExitCode.CANCELLED}
+
 
 def register(app: typer.Typer) -> None:
-    commands: dict[str, Callable[..., None]] = {
-        "submit": submit,
-        "get": get,
-        "list": list_tasks,
-        "watch": watch,
-        "cancel": cancel,
-    }
+    commands: dict[str, Callable[..., None]] = {"get": get, "list": list_tasks, "watch": watch, "cancel": cancel}
     for name, command in commands.items():
         app.command(name)(command)
 
 
-def submit(
-    text: Annotated[str, typer.Argument(help="What is to be done, in plain language.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer and show it.")] = False,
-    session: Annotated[str | None, typer.Option(metavar="ID", help="Continue this conversation.")] = None,
-    agent: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Agent to use instead of the router's choice.")
-    ] = None,
-    priority: Annotated[int, typer.Option(min=0, max=9, help="9 is first.")] = 0,
-    idempotency_key: Annotated[str | None, typer.Option(metavar="KEY", help="Makes a repeat harmless.")] = None,
+def get(
+    task_id: TaskId,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the answer and nothing else.")] = False,
     as_json: AsJson = False,
     api: Api = None,
     key: Key = None,
-    state: State = DEFAULT_FOLDER,
-) -> None:
-    """Submit a task. With --wait, exit code 1 if it did not complete."""
-    body = {"task": text, "session_id": session, "agent": agent, "priority": priority}
-    present = {name: value for name, value in body.items() if value is not None}
-    with _connect(api, key, state) as client:
-        accepted = client.submit(present, idempotency_key=idempotency_key)
-        if wait:
-            _follow(client, accepted["task_id"], as_json=as_json)
-        elif as_json:
-            _print_json(accepted)
-        else:
-            typer.echo(f"{accepted['message']}\n  task     {accepted['task_id']}\n  session  {accepted['session_id']}")
-            typer.echo(f"See it with: agent-orchestrator watch {accepted['task_id']}")
-
-
-def get(
-    task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = DEFAULT_FOLDER
+    state: State = None,
 ) -> None:
     """Show a task with its answer."""
-    with _connect(api, key, state) as client:
-        _show(client.get(task_id), as_json=as_json)
+    target = find_target(api, state)
+    with connect(target, key) as client:
+        task = client.get(task_id)
+    if not raw:
+        show(task, target, as_json=as_json)
+    elif task["result"] is None:
+        raise CommandFailed(f"Task {task_id} is {task['status']} and has no answer.")
+    else:
+        sys.stdout.write(task["result"]["raw_output"])
 
 
 def list_tasks(
@@ -84,77 +69,91 @@ def list_tasks(
     session: Annotated[str | None, typer.Option(metavar="ID", help="Tasks of this conversation.")] = None,
     text: Annotated[str | None, typer.Option(help="Part of the task's text.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Most tasks shown.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="The next page, as the one before names it.")
+    ] = None,
     as_json: AsJson = False,
     api: Api = None,
     key: Key = None,
-    state: State = DEFAULT_FOLDER,
+    state: State = None,
 ) -> None:
     """List tasks, newest first."""
-    filters = {"status": status, "agent_type": agent_type, "session_id": session, "text": text, "limit": limit}
-    with _connect(api, key, state) as client:
-        page = client.list_tasks(filters)
+    filters = {"status": status, "agent_type": agent_type, "session_id": session, "text": text}
+    with connect(find_target(api, state), key) as client:
+        page = client.list_tasks({**filters, "limit": limit, "cursor": cursor})
     if as_json:
-        _print_json(page)
+        print_json(page)
         return
-    from rich.console import Console
-
+    from app.cli.console import open_console
     from app.cli.text import print_tasks
 
     if page["items"]:
-        print_tasks(Console(highlight=False), page["items"])
+        print_tasks(open_console(), page["items"])
     else:
         typer.echo("No tasks.")
+    if page["next_cursor"] is not None:
+        typer.echo(f"There are more; the same command with --cursor {page['next_cursor']} shows them.", err=True)
 
 
-def watch(
-    task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = DEFAULT_FOLDER
-) -> None:
-    """Follow a task until it ends. Exit code 1 if it did not complete."""
-    with _connect(api, key, state) as client:
-        _follow(client, task_id, as_json=as_json)
+def watch(task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = None) -> None:
+    """Follow a task until it ends. Exit code 1 if it failed, 3 if it was cancelled."""
+    target = find_target(api, state)
+    with connect(target, key) as client:
+        follow(client, task_id, target, as_json=as_json)
 
 
-def cancel(
-    task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = DEFAULT_FOLDER
-) -> None:
+def cancel(task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = None) -> None:
     """Cancel a queued or running task; a finished one stays as it is."""
-    with _connect(api, key, state) as client:
+    with connect(find_target(api, state), key) as client:
         task = client.cancel(task_id)
     if as_json:
-        _print_json(task)
+        print_json(task)
     elif task["status"] == "processing":
         typer.echo("The task runs and was asked to stop.")
     else:
         typer.echo(f"The task is {task['status']}.")
 
 
-def _connect(api: str | None, key: str | None, state: Path) -> ApiClient:
-    from app.cli.client import ApiClient, find_api
+def connect(target: Target, key: str | None) -> ApiClient:
+    from app.cli.client import ApiClient
 
-    return ApiClient(find_api(api, state), key=key)
+    return ApiClient(target.url, key=key)
 
 
-def _follow(client: ApiClient, task_id: str, *, as_json: bool) -> None:
-    printed = 0
-    for task in client.follow(task_id):
-        for event in [] if as_json else task["events"][printed:]:
-            typer.echo(f"{event['at'][11:19]}  {event['name']}")
-        printed = len(task["events"])
-    _show(task, as_json=as_json)
+def follow(client: ApiClient, task_id: str, target: Target, *, as_json: bool) -> None:
+    """Tells the task's events on standard error, and shows it at its end. Raises Exit if it did not complete."""
+
+    def tell_outage() -> None:
+        typer.echo("The API gives no answer; waiting for it. The task goes on meanwhile.", err=True)
+
+    told = 0
+    try:
+        for task in client.follow(task_id, on_outage=tell_outage):
+            for event in [] if as_json else task["events"][told:]:
+                typer.echo(_event_line(event), err=True)
+            told = len(task["events"])
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\nThe task goes on. See it with:  {target.hint(f'watch {task_id}')}\n"
+            f"Stop it with:  {target.hint(f'cancel {task_id}')}",
+            err=True,
+        )
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    show(task, target, as_json=as_json)
     if task["status"] != "completed":
-        raise typer.Exit(1)
+        raise typer.Exit(_EXIT_CODES.get(task["status"], ExitCode.FAILED))
 
 
-def _show(task: Json, *, as_json: bool) -> None:
+def _event_line(event: Json) -> str:
+    at = datetime.fromisoformat(event["at"]).astimezone()
+    return f"{at:%H:%M:%S}  {event['name'].removeprefix('task_').replace('_', ' ')}"
+
+
+def show(task: Json, target: Target, *, as_json: bool) -> None:
     if as_json:
-        _print_json(task)
+        print_json(task)
         return
-    from rich.console import Console
-
+    from app.cli.console import open_console
     from app.cli.text import print_task
 
-    print_task(Console(), task)
-
-
-def _print_json(document: Json) -> None:
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    print_task(open_console(), task, simulated=target.simulated)

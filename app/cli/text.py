@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.console import has_width
+
 STATUS_STYLES = {"completed": "green", "failed": "red", "cancelled": "yellow", "processing": "cyan", "queued": "dim"}
 _KEPT_CONTROLS = frozenset("\n\t")
 _PREVIEW_CHARACTERS = 60
 # With fewer columns the table of tasks would cut what was asked to less than half of the preview.
-_WIDE_COLUMNS = 100
+_WIDE_COLUMNS = 145
 _ENTRY = re.compile(r"\s*(?:[-*•]|[(\[]?\d{1,3}[.)\]])\s")
 
 
@@ -69,11 +71,14 @@ def attempt_lines(task: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def print_task(console: Console, task: Mapping[str, Any]) -> None:
-    """Prints the whole task: its status, the answer or the error, its sources and its cost."""
+def print_task(console: Console, task: Mapping[str, Any], *, simulated: Sequence[str] = ()) -> None:
+    """Prints the whole task: its status, the answer or the error, its sources and its cost.
+
+    `simulated` are the providers that the simulator replaces.
+    """
     head = Text.assemble("Task ", (task["task_id"], "bold"), "  ", status_text(task["status"]))
     console.print(head)
-    console.print(hanging([(f"  {label}", plain(value)) for label, value in _facts(task)]))
+    console.print(hanging([(f"  {label}", plain(value)) for label, value in _facts(task, simulated)]))
     if task["error"] is not None:
         console.print(Text(f"\n{task['error']['type']}: {plain(task['error']['message'])}", style="red"))
     if task["result"] is not None:
@@ -83,9 +88,12 @@ def print_task(console: Console, task: Mapping[str, Any]) -> None:
 def _print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Prints the answer, and its sources below it unless it lists them itself."""
     console.print()
-    for line in plain(result["raw_output"]).split("\n"):
-        # Not wrapped by rich: a terminal can open an address only in one piece.
-        console.print(Text(line), soft_wrap="://" in line)
+    if has_width(console):
+        for line in plain(result["raw_output"]).split("\n"):
+            # Not wrapped by rich: a terminal can open an address only in one piece.
+            console.print(Text(line), soft_wrap="://" in line)
+    else:
+        console.file.write(f"{plain(result['raw_output'])}\n")  # rich would replace tabs
     if _lists_sources(result):
         return
     for number, citation in enumerate(result["citations"], start=1):
@@ -108,7 +116,7 @@ def hanging(rows: Sequence[tuple[str, str]]) -> Table:
     return grid
 
 
-def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+def _facts(task: Mapping[str, Any], simulated: Sequence[str]) -> Sequence[tuple[str, str]]:
     facts = [("asked", shorten(task["task"], 100)), ("session", task["session_id"])]
     if task["selected_agent"] is not None:
         facts.append(("agent", task["selected_agent"]))
@@ -119,27 +127,31 @@ def _facts(task: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         usage = task["usage"]
         tokens = f"{_about(usage)}{usage['total_tokens']} tokens"
         facts.append(("cost", f"{seconds:.1f} s, {tokens}, {cost_text(usage)}"))
+    if simulated:
+        facts.append(("note", f"simulated ({', '.join(simulated)}): no model answered, and nothing was paid"))
     return facts
 
 
 def print_tasks(console: Console, summaries: Sequence[Mapping[str, Any]]) -> None:
     """Prints a line for each task, and on a narrow terminal a second one with its text."""
     if console.width >= _WIDE_COLUMNS:
-        console.print(_task_table(summaries))
+        console.print(_task_table(summaries, expand=has_width(console)))
         return
     for summary in summaries:
         agent = Text(plain(summary["selected_agent"] or "-"), style="dim")
-        head = Text.assemble(summary["task_id"], "  ", status_text(summary["status"]), "  ", agent)
+        cost = Text(cost_text(summary["usage"]), style="dim")
+        head = Text.assemble(summary["task_id"], "  ", status_text(summary["status"]), "  ", agent, "  ", cost)
         asked = Text(f"  {shorten(summary['task_preview'], console.width - 2)}")
         console.print(head, asked, sep="\n", no_wrap=True, overflow="ellipsis")
 
 
-def _task_table(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
-    for column in ("task", "status", "agent"):
+def _task_table(summaries: Sequence[Mapping[str, Any]], *, expand: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=expand)
+    for column in ("task", "status", "agent", "cost"):
         table.add_column(column, no_wrap=True)
-    table.add_column("asked", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("asked", no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
     for summary in summaries:
         asked = Text(shorten(summary["task_preview"]))
-        table.add_row(summary["task_id"], status_text(summary["status"]), Text(summary["selected_agent"] or "-"), asked)
+        agent, cost = Text(summary["selected_agent"] or "-"), Text(cost_text(summary["usage"]))
+        table.add_row(summary["task_id"], status_text(summary["status"]), agent, cost, asked)
     return table

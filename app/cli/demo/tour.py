@@ -1,10 +1,11 @@
-"""The tour: on the stack that is already up, or on one that lives only as long as the tour.
+"""The tour: on a stack of its own, which is gone at the end, or on one that somebody names.
 
 Every scene is a task over REST like any other; nothing is staged except the outage, which the simulator plays.
 """
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,21 +21,36 @@ from app.cli.demo.scenes import SCENES, Scene, Trick
 from app.cli.demo.stage import Stage
 from app.cli.embedded import launch
 from app.cli.embedded.state import StackStatus, StateFolder
+from app.cli.failure import CommandFailed
 from app.cli.stack import prepare
+
+DEMO_FOLDER = Path(".agent-orchestrator-demo")
+# After one of these every further scene would fail for the same reason, each after minutes of retries.
+_NO_MODEL = frozenset(
+    {"LLM_UNAVAILABLE", "LLM_TIMEOUT", "LLM_AUTH_FAILED", "LLM_QUOTA_EXCEEDED", "LLM_MODEL_NOT_FOUND"}
+)
 
 Task = Mapping[str, Any]
 
 
-def run_tour(state: Path) -> int:
-    """Shows every scene; returns 1 if one of them did not end as promised."""
+def run_tour(state: Path | None) -> int:
+    """Shows every scene; returns 1 if one of them did not end as promised.
+
+    Raises CommandFailed if another demo runs in this folder.
+    """
     console = Console(highlight=False)
-    folder = StateFolder(state.absolute())
-    with _stack(folder, console) as status, ApiClient(status.api_url) as client:
+    with _stack(state, console) as status, ApiClient(status.api_url) as client:
         stage = Stage(console)
         stage.print_introduction(status)
         tour = Tour(client, stage, status)
         for number, scene in enumerate(SCENES, start=1):
             tour.play(scene, number)
+            if tour.hopeless:
+                stage.print_note(
+                    "No model can be reached, so the other scenes are left out. This shows why:", style="red"
+                )
+                stage.print_note("  agent-orchestrator models")
+                return 1
         stage.table(tour.finished, simulated=bool(status.simulated))
         stage.print_note(
             "Start it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above."
@@ -43,12 +59,32 @@ def run_tour(state: Path) -> int:
 
 
 @contextmanager
-def _stack(folder: StateFolder, console: Console) -> Iterator[StackStatus]:
-    """Uses the running stack and leaves it running, or starts one that ends with the tour, even if that is killed."""
-    running = folder.read_status()
-    if running is not None:
-        yield running
+def _stack(state: Path | None, console: Console) -> Iterator[StackStatus]:
+    """Yields the stack in the named folder, which it leaves running if it ran before.
+
+    Without a name it is one in a folder of its own: the demo takes a model down, and neither the breakers nor the tasks
+    of that belong into anybody's stack.
+    """
+    if state is not None:
+        running = StateFolder(state.absolute()).read_status()
+        if running is not None:
+            yield running
+            return
+        with _started(StateFolder(state.absolute()), console) as status:
+            yield status
         return
+    own = StateFolder(DEMO_FOLDER.absolute())
+    if own.running():
+        raise CommandFailed("Another demo runs in this folder; wait for its end, or use another folder.")
+    shutil.rmtree(own.path, ignore_errors=True)
+    with _started(own, console) as status:
+        yield status
+    shutil.rmtree(own.path, ignore_errors=True)  # only after a good end: the logs of a failed start are of use
+
+
+@contextmanager
+def _started(folder: StateFolder, console: Console) -> Iterator[StackStatus]:
+    """Starts a stack that ends with the tour, even if that is killed."""
     plan = prepare(folder, port=None, workers=1)
     with console.status(Text("Starting the system")) as line:
         supervisor = launch.start_supervisor(folder, plan, tethered=True)
@@ -62,7 +98,7 @@ def _stack(folder: StateFolder, console: Console) -> Iterator[StackStatus]:
     try:
         yield status
     finally:
-        with console.status(Text("Stopping the system; its data stays")):
+        with console.status(Text("Stopping the system")):
             launch.stop_stack(folder)
 
 
@@ -79,6 +115,7 @@ class Tour:
     def __init__(self, client: ApiClient, stage: Stage, status: StackStatus) -> None:
         self.finished: list[tuple[str, Task]] = []
         self.good = True
+        self.hopeless = False
         self._client = client
         self._stage = stage
         self._status = status
@@ -95,6 +132,7 @@ class Tour:
         shortfall = scene.shortfall(task)
         self._stage.verdict(shortfall, good=_summary(task))
         self.good = self.good and shortfall is None
+        self.hopeless = shortfall is not None and task["error"] is not None and task["error"]["type"] in _NO_MODEL
         self.finished.append((scene.label, task))
 
     def _perform(self, scene: Scene) -> Task:

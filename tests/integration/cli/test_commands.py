@@ -58,7 +58,7 @@ def test_models_are_those_of_the_stack(shell: Shell) -> None:
 def test_status_reports_an_api_that_does_not_answer(shell: Shell) -> None:
     done = shell.run("status", "--api", "http://127.0.0.1:9")
 
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "No answer from http://127.0.0.1:9" in done.stdout
 
 
@@ -78,9 +78,38 @@ def test_task_that_fails_gives_exit_code_1(shell: Shell) -> None:
 
 def test_watch_prints_each_event_and_cancel_leaves_a_finished_task(shell: Shell) -> None:
     task_id = shell.json("submit", "Write a short text about bees")["task_id"]
-    story = shell.ok("watch", task_id)
-    assert story.index("task_queued") < story.index("task_claimed") < story.index("task_completed")
+    watched = shell.run("watch", task_id)
+    assert watched.returncode == 0
+    assert watched.stderr.index("queued") < watched.stderr.index("claimed") < watched.stderr.index("completed")
+    assert task_id in watched.stdout
     assert shell.json("cancel", task_id)["status"] == "completed"
+
+
+def test_text_comes_from_a_file_or_standard_input_and_the_answer_alone_goes_out(shell: Shell) -> None:
+    (shell.folder / "task.txt").write_text("Write a Python function that reverses a string")
+    waited = shell.run("submit", "@task.txt", "--wait", "--budget", "1", "--metadata", "a=b")
+    assert waited.returncode == 0, waited.stderr
+    task_id = waited.stderr.split()[1]
+
+    task = shell.json("get", task_id)
+    assert (task["task"], task["metadata"]) == ("Write a Python function that reverses a string", {"a": "b"})
+    assert shell.ok("get", task_id, "--raw") == task["result"]["raw_output"]
+    assert "simulated" in waited.stdout
+    longest = max(task["result"]["raw_output"].splitlines(), key=len)
+    assert longest in waited.stdout, "output that goes into a file is not wrapped"
+    assert shell.run("submit", "@missing.txt").returncode == 2
+    assert shell.run("submit", "x", "--metadata", "a").returncode == 2
+
+
+def test_state_never_reaches_another_stack(shell: Shell) -> None:
+    for command in (["submit", "x"], ["list"], ["get", "x"], ["watch", "x"], ["cancel", "x"], ["keys", "list"]):
+        done = shell.run(*command, "--state", "elsewhere")
+        assert done.returncode == 4, command
+        assert "up --state elsewhere" in done.stderr
+    (shell.folder / "a-file").write_text("")
+    done = shell.run("up", "--state", "a-file")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_same_idempotency_key_gives_the_same_task(shell: Shell) -> None:
@@ -92,7 +121,7 @@ def test_same_idempotency_key_gives_the_same_task(shell: Shell) -> None:
 
 def test_unknown_task_is_explained_on_standard_error(shell: Shell) -> None:
     done = shell.run("get", "00000000-0000-4000-8000-000000000000")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert "TASK_NOT_FOUND" in done.stderr
 
@@ -104,12 +133,13 @@ def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
     listed = shell.ok("keys", "list")
     assert key_id in listed
     assert "running 5" in listed
+    assert key_id in {key["id"] for key in shell.json("keys", "list")["items"]}
     refused = shell.run("keys", "create", "reader", "--max-running", "0")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "max_running must be at least 1" in refused.stderr
     shell.ok("keys", "revoke", key_id)
     refused = shell.run("list", "--key", created.stdout.strip())
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "UNAUTHENTICATED" in refused.stderr
 
 
@@ -161,6 +191,7 @@ def test_killed_up_leaves_nothing_behind_and_the_task_is_kept(tmp_path_factory: 
         up.kill()
         up.wait()
     wait_for(lambda: all(is_gone(pid) for pid in pids), what="all processes are gone")
-    assert json.loads(shell.ok("status", "--json")) == {"processes": []}
+    nothing = shell.run("status", "--json")
+    assert (nothing.returncode, json.loads(nothing.stdout)["processes"]) == (4, [])
     with stack_up(shell):
         assert shell.json("get", task_id)["status"] == "completed"

@@ -15,4 +15,5 @@ def test_demo_shows_every_scene_and_stops_what_it_started(tmp_path: Path) -> Non
     assert screen.count("✓") == 7
     for expected in ("cited sources", "code: python", "UNKNOWN_TASK_TYPE", "LLM_UNAVAILABLE", "What it took"):
         assert expected in screen
-    assert shell.json("status") == {"processes": []}
+    assert shell.run("status").returncode == 4
+    assert list(tmp_path.iterdir()) == [], "the demo leaves nothing behind"

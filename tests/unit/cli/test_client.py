@@ -6,13 +6,13 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 
-from app.cli.client import DEFAULT_API, ApiClient, ApiFailed, find_api
+from app.cli import client as client_module
+from app.cli.client import ApiClient, ApiFailed
 from app.cli.embedded.free_ports import free_ports
-from app.cli.embedded.state import StackStatus, StateFolder
+from app.cli.failure import CommandRefused, ExitCode
 
 Answer = tuple[int, dict[str, str], object]
 
@@ -110,10 +110,62 @@ def test_reading_too_often_waits_and_reads_again(server: _ScriptedServer) -> Non
         assert client.get("x") == {"status": "queued"}
 
 
-def test_address_is_the_asked_one_then_the_running_stacks_then_the_default(tmp_path: Path) -> None:
-    assert find_api("http://api.example/", tmp_path) == "http://api.example"
-    assert find_api(None, tmp_path) == DEFAULT_API
-    folder = StateFolder(tmp_path)
-    with folder.lock() or pytest.fail("the lock is free"):
-        folder.write_status(StackStatus(supervisor_pid=1, phase="running", api_url="http://127.0.0.1:9"))
-        assert find_api(None, tmp_path) == "http://127.0.0.1:9"
+def test_follow_waits_for_an_api_that_is_away_and_tells_it_once(
+    server: _ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "LONGEST_POLL_SECONDS", 0.04)
+    queued, done = ({"status": status, "updated_at": status} for status in ("queued", "completed"))
+    away = {"detail": "MongoDB did not answer", "code": "STORE_UNAVAILABLE"}
+    server.answers = [(200, {}, queued), (503, {}, away), (502, {}, "<html>"), (200, {}, done)]
+    told: list[str] = []
+    with ApiClient(server.url) as client:
+        tasks = list(client.follow("x", on_outage=lambda: told.append("away")))
+    assert [task["status"] for task in tasks] == ["queued", "completed"]
+    assert told == ["away"]
+
+
+def test_follow_gives_up_on_an_api_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LONGEST_POLL_SECONDS", 0.04)
+    monkeypatch.setattr(client_module, "OUTAGE_SECONDS", 0.1)
+    with ApiClient(f"http://127.0.0.1:{next(free_ports(1))}") as client, pytest.raises(ApiFailed) as failure:
+        list(client.follow("x"))
+    assert failure.value.exit_code is ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code"),
+    [
+        (404, "TASK_NOT_FOUND", ExitCode.REFUSED),
+        (422, "INVALID_REQUEST", ExitCode.REFUSED),
+        (500, "INTERNAL_ERROR", ExitCode.FAILED),
+        (503, "STORE_UNAVAILABLE", ExitCode.UNREACHABLE),
+    ],
+)
+def test_the_exit_code_tells_the_kind_of_a_refusal(
+    server: _ScriptedServer, status: int, code: str, exit_code: ExitCode
+) -> None:
+    server.answers = [(status, {}, {"detail": "No.", "code": code})]
+    with ApiClient(server.url) as client, pytest.raises(ApiFailed) as failure:
+        client.submit({"task": "x"})
+    assert failure.value.exit_code is exit_code
+
+
+def test_an_id_reaches_no_other_path(server: _ScriptedServer) -> None:
+    server.answers = [(404, {}, {"detail": "No.", "code": "TASK_NOT_FOUND"})]
+    with ApiClient(server.url) as client, pytest.raises(ApiFailed):
+        client.get("../system/metrics")
+    assert [path for _, path, _ in server.asked] == ["/v1/tasks/..%2Fsystem%2Fmetrics"]
+
+
+@pytest.mark.parametrize("key", ["k\u00e9y", "two\nlines", "\udcff"])
+def test_a_key_that_no_header_can_hold_is_refused(server: _ScriptedServer, key: str) -> None:
+    with pytest.raises(CommandRefused), ApiClient(server.url, key=key) as client:
+        client.get("x")
+
+
+def test_a_text_that_is_no_utf8_is_refused(server: _ScriptedServer) -> None:
+    with ApiClient(server.url) as client:
+        with pytest.raises(CommandRefused, match="UTF-8"):
+            client.submit({"task": "\udcff"})
+        with pytest.raises(CommandRefused, match="UTF-8"):
+            client.list_tasks({"text": "\udcff"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -80,11 +81,12 @@ def test_on_a_narrow_terminal_texts_hang_and_addresses_stay_whole() -> None:
 @pytest.mark.parametrize(("width", "asked"), [(80, 60), (100, 30), (140, 60)])
 def test_a_long_task_leaves_every_other_column_whole_and_is_itself_readable(width: int, asked: int) -> None:
     preview = "Write about tidal energy, its history and its costs, with a source for each"
-    summary = {
+    summary: dict[str, Any] = {
         "task_id": "3b532d5d-e8a8-4b66-a1b6-0ddfc613cb33",
         "status": "processing",
         "selected_agent": "ContentAgent",
         "task_preview": preview,
+        "usage": {"cost_usd": 0.000123},
     }
     console = Console(width=width)
     with console.capture() as shown:
