@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 
-from app.errors import ConfigurationError
 from app.settings import BrokerSettings, ExecutionSettings
 
 PROCESS_TASK = "process_task"
@@ -20,14 +19,9 @@ VISIBILITY_SECONDS = 3600
 
 
 def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publisher: bool = False) -> Celery:
-    """Builds the application for a worker, or with short timeouts for a `publisher`.
-
-    Raises ConfigurationError if the broker's URL is not one of Redis.
-    """
+    """Builds the application for a worker, or with short timeouts for a `publisher`."""
     visibility_seconds = max(VISIBILITY_SECONDS, 2 * execution.deadline_seconds + 300)
     url = broker.tickets_url.get_secret_value()
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ConfigurationError("REDIS_URL and CELERY_BROKER_URL must start with redis://, rediss:// or unix://.")
     backend = _verified(broker.celery_result_backend.get_secret_value()) if broker.celery_result_backend else None
     app = Celery("agent_orchestrator", broker=_verified(url), backend=backend, set_as_current=False)
     app.conf.update(

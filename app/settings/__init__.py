@@ -9,6 +9,8 @@ from the descriptions of the fields.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +19,7 @@ from app.errors import ConfigurationError
 from app.settings.agents import AgentSettings
 from app.settings.api import ApiSettings
 from app.settings.broker import BrokerSettings
+from app.settings.dotenv_file import ENV_FILE, near_misses, problems_of_file
 from app.settings.execution import ExecutionSettings
 from app.settings.group import SettingsGroup
 from app.settings.llm import LLMSettings, ProviderSettings
@@ -43,6 +46,7 @@ __all__ = [
     "StoreSettings",
     "WorkerSettings",
     "load_settings",
+    "misspelt_variables",
 ]
 
 GROUPS: dict[str, type[SettingsGroup]] = {
@@ -81,6 +85,9 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises ConfigurationError with one line per wrong value: the variable, what is wrong, never a secret's value.
     """
+    unreadable = problems_of_file(Path(ENV_FILE))
+    if unreadable:
+        raise _wrong(unreadable)
     wrong: list[str] = []
     groups: dict[str, Any] = {}
     for name, group in GROUPS.items():
@@ -92,10 +99,21 @@ def load_settings(**overrides: Any) -> Settings:
         except ValidationError as error:
             # Without the input: it may be a secret, and this text ends up in logs.
             wrong += [
-                f"{detail['loc'][0]}: {detail['msg']}"
+                f"{detail['loc'][0]}: {detail['msg'].removeprefix('Value error, ')}"
                 for detail in error.errors(include_input=False, include_url=False)
             ]
     if wrong:
-        listing = "\n".join(f"  {line}" for line in wrong)
-        raise ConfigurationError(f"These settings are wrong; correct them and start again:\n{listing}")
+        raise _wrong(wrong)
     return Settings(**groups)
+
+
+def misspelt_variables() -> list[str]:
+    """Lists the names in `.env` that are no setting but like one, each in a sentence."""
+    known = {str(field.validation_alias) for group in GROUPS.values() for field in group.model_fields.values()}
+    found = near_misses(Path(ENV_FILE), known | {"AGENT_ORCHESTRATOR_API_KEY"})  # the command line reads that one
+    return [f"{ENV_FILE} sets {name}, which is no setting; did you mean {setting}?" for name, setting in found]
+
+
+def _wrong(lines: Sequence[str]) -> ConfigurationError:
+    listing = "\n".join(f"  {line}" for line in lines)
+    return ConfigurationError(f"These settings are wrong; correct them and start again:\n{listing}")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
+from app.settings.urls import check_origins
 
 
 class ApiSettings(SettingsGroup):
@@ -68,6 +69,8 @@ class ApiSettings(SettingsGroup):
     )
 
     _split_lists = field_validator("cors_origins", "trusted_proxies", mode="before")(split)
+
+    _check_origins = field_validator("cors_origins")(check_origins)
 
     @field_validator("trusted_proxies")
     @classmethod

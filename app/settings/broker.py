@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import SettingsGroup
+from app.settings.urls import check_redis_url
 
 
 class BrokerSettings(SettingsGroup):
@@ -31,6 +32,8 @@ class BrokerSettings(SettingsGroup):
         validation_alias="AGENT_QUEUE_NAME",
         description="Name of the queue of tickets.",
     )
+
+    _check_addresses = field_validator("redis_url", "celery_broker_url")(check_redis_url)
 
     @property
     def tickets_url(self) -> SecretStr:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.settings.dotenv_file import ENV_FILE
+
 # `NoDecode`: pydantic-settings would read a list as JSON.
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -14,7 +16,7 @@ class SettingsGroup(BaseSettings):
     """Base of the groups. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         extra="ignore",  # `.env` holds the variables of all groups
         env_ignore_empty=True,  # Compose files pass unset variables as empty ones

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
+from app.settings.urls import check_http_url
 
 Effort = Literal["", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _EFFORTS = "none, minimal, low, medium, high, xhigh or max, as far as the model knows it; empty: the model's default"
@@ -231,21 +231,7 @@ class LLMSettings(SettingsGroup):
         empty = os.environ.get("AGENT_FALLBACK_MODEL") == ""
         return {"AGENT_FALLBACK_MODEL": "", **values} if empty and "fallback_model" not in values else values
 
-    @field_validator("openai_base_url", "anthropic_base_url")
-    @classmethod
-    def _check_address(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url.strip())
-            complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            complete = False
-        if not complete or any(character.isspace() for character in url.strip()):
-            raise ValueError("write an address such as http://127.0.0.1:4000/v1")
-        if parts.username is not None:
-            raise ValueError("write the address without a name and a password; the key has a setting of its own")
-        return url.strip()
+    _check_addresses = field_validator("openai_base_url", "anthropic_base_url")(check_http_url)
 
     def of_provider(self, provider: str) -> ProviderSettings:
         """Collects the fields `<provider>_…`. Raises AttributeError for a provider that lacks one of them."""

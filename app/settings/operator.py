@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import CommaList, SettingsGroup, split
+from app.settings.urls import check_http_url
 
 
 class OperatorSettings(SettingsGroup):
@@ -14,7 +15,6 @@ class OperatorSettings(SettingsGroup):
 
     api_url: str = Field(
         default="http://127.0.0.1:8080",
-        pattern=r"^https?://",
         validation_alias="AGENT_OPERATOR_API_URL",
         description="Address of the REST API, as the operator reaches it.",
     )
@@ -64,3 +64,4 @@ class OperatorSettings(SettingsGroup):
     )
 
     _split_lists = field_validator("namespaces", mode="before")(split)
+    _check_address = field_validator("api_url")(check_http_url)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from app.settings.group import SettingsGroup
+from app.settings.urls import check_http_url
 
 
 class Environment(StrEnum):
@@ -40,3 +41,5 @@ class ProcessSettings(SettingsGroup):
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Base URL of an OTLP/HTTP collector. Unset: no spans are recorded.",
     )
+
+    _check_address = field_validator("otlp_endpoint")(check_http_url)

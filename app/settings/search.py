@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import SettingsGroup
+from app.settings.urls import check_http_url
 
 
 class SearchSettings(SettingsGroup):
@@ -32,3 +33,5 @@ class SearchSettings(SettingsGroup):
         validation_alias="AGENT_SEARCH_TIMEOUT_SECONDS",
         description="Longest wait for one web search, in seconds.",
     )
+
+    _check_address = field_validator("tavily_base_url")(check_http_url)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import SettingsGroup
+from app.settings.urls import check_mongo_uri
 
 
 class StoreSettings(SettingsGroup):
@@ -29,3 +30,5 @@ class StoreSettings(SettingsGroup):
         validation_alias="MONGO_TIMEOUT_SECONDS",
         description="Longest wait for one database operation, in seconds.",
     )
+
+    _check_address = field_validator("uri")(check_mongo_uri)

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from app.settings import ProcessSettings
+from app.settings import ProcessSettings, misspelt_variables
 
 _SECRET_FIELD = re.compile(r"(api_?key|authorization|password|secret|token$)", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
@@ -118,3 +118,5 @@ def configure_logging(settings: ProcessSettings, *, process: str, stream: TextIO
     logging.captureWarnings(True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    for sentence in misspelt_variables():
+        get_logger(__name__).warning("setting_misspelt", hint=sentence)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.settings import GROUPS, ApiSettings, load_settings
+from app.settings import GROUPS, ApiSettings, load_settings, misspelt_variables
 
 RANGES = [
     ("AGENT_LLM_TIMEOUT_SECONDS", "llm", "timeout_seconds", 5.0, 0.5, 30.0),
@@ -57,8 +57,10 @@ def test_one_message_lists_every_wrong_value_and_no_secret(monkeypatch: pytest.M
 
 def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "sk-very-private"  # made up for this test
-    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TAVILY_API_KEY", "MONGO_URI", "REDIS_URL"):
+    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TAVILY_API_KEY"):
         monkeypatch.setenv(variable, secret)
+    monkeypatch.setenv("MONGO_URI", f"mongodb://user:{secret}@127.0.0.1/")
+    monkeypatch.setenv("REDIS_URL", f"redis://:{secret}@127.0.0.1/")
 
     settings = load_settings()
 
@@ -102,3 +104,120 @@ def test_no_variable_belongs_to_two_settings_and_each_has_a_sentence() -> None:
 )
 def test_keys_are_required_on_every_address_except_loopback(host: str, auth: str, required: bool) -> None:
     assert ApiSettings.model_validate({"host": host, "auth": auth}).keys_required is required
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_URL", f"redis://:{SECRET}/x@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:{SECRET}#x@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:{SECRET}?x@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:{SECRET}@x@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:{SECRET}%zz@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://user:123/{SECRET}@127.0.0.1/0"),
+        ("REDIS_URL", "foo"),
+        ("REDIS_URL", "amqp://127.0.0.1"),
+        ("REDIS_URL", "sentinel://127.0.0.1:26379"),
+        ("REDIS_URL", "redis://127.0.0.1:0/0"),
+        ("REDIS_URL", "redis://127.0.0.1:6379/first"),
+        ("REDIS_URL", "'redis://127.0.0.1:6379/0'"),
+        ("CELERY_BROKER_URL", f"rediss://:{SECRET}/x@127.0.0.1:6379/0"),
+        ("MONGO_URI", f"mongodb://user:{SECRET}/x@127.0.0.1:27017/"),
+        ("MONGO_URI", f"mongodb://user:{SECRET}@x@127.0.0.1:27017/"),
+        ("MONGO_URI", f"mongodb://user:1/{SECRET}@127.0.0.1:27017/"),
+        ("MONGO_URI", f"mongodb://user:{SECRET}%@127.0.0.1:27017/"),
+        ("MONGO_URI", "mongodb://a,b:port/"),
+        ("MONGO_URI", "127.0.0.1:27017"),
+        ("OPENAI_BASE_URL", "localhost:4000"),
+        ("OPENAI_BASE_URL", "'http://localhost:4000'"),
+        ("OPENAI_BASE_URL", "http://h:abc/v1"),
+        ("OPENAI_BASE_URL", f"http://user:{SECRET}@host/v1"),
+        ("TAVILY_BASE_URL", "tavily.example"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("AGENT_OPERATOR_API_URL", "api:8080"),
+        ("CORS_ORIGINS", '["https://a.example"]'),
+        ("CORS_ORIGINS", "https://a.example;https://b.example"),
+        ("CORS_ORIGINS", "https://a.example https://b.example"),
+        ("CORS_ORIGINS", "https://a.example/app"),
+        ("CORS_ORIGINS", "a.example"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_told_in_one_line_without_a_secret(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError) as wrong:
+        load_settings()
+
+    _, line = str(wrong.value).splitlines()
+    assert line.strip().startswith(f"{variable}: ")
+    assert "Value error" not in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REDIS_URL", "redis://:p%40ss%2Fw%23o%3Ard%25@127.0.0.1:6379/0"),
+        ("REDIS_URL", "rediss://user:word@redis.internal:6380/3?ssl_cert_reqs=none"),
+        ("REDIS_URL", "redis://[::1]:6379"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("MONGO_URI", "mongodb://user:p%40ss@a:27017,b:27018,[::1]:27019/db?replicaSet=rs&authSource=admin"),
+        ("MONGO_URI", "mongodb+srv://user:word@cluster.example/?retryWrites=true"),
+        ("MONGO_URI", "mongodb://%2Ftmp%2Fmongodb-27017.sock/"),
+        ("OPENAI_BASE_URL", " http://127.0.0.1:4000/v1 "),
+        ("CORS_ORIGINS", "*"),
+    ],
+)
+def test_an_address_of_any_usual_form_is_taken(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+
+    load_settings()
+
+
+def test_the_final_slash_of_an_origin_goes_because_no_browser_sends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example/, http://b.example:8443")
+
+    assert load_settings().api.cors_origins == ("https://a.example", "http://b.example:8443")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("LOG_LEVEL=INFO\n".encode("utf-16"), "not in UTF-8"),
+        ("# Grüße\n".encode("latin-1"), "not in UTF-8"),
+        (b"LOG_LEVEL=INFO\nthis is no assignment\n", "line 2"),
+        (b"LOG_LEVEL=INFO\nMONGO_DB_NAME='open\n", "line 2"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / ".env").write_bytes(content)
+
+    with pytest.raises(ConfigurationError) as wrong:
+        load_settings()
+
+    _, line = str(wrong.value).splitlines()
+    assert line.strip().startswith(".env")
+    assert message in line
+
+
+def test_a_file_with_a_byte_order_mark_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfMONGO_DB_NAME=first\r\nexport LOG_LEVEL=ERROR\r\n")
+
+    settings = load_settings()
+
+    assert (settings.store.database, settings.process.log_level) == ("first", "ERROR")
+
+
+def test_a_name_that_is_nearly_a_setting_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "AGENT_WORKER_CONCURENCY=5\nAGENT_ORCHESTRATOR_API_KEY=k\nMY_OWN=1\nLOG_LEVEL=INFO\n"
+    )
+
+    assert misspelt_variables() == [
+        ".env sets AGENT_WORKER_CONCURENCY, which is no setting; did you mean AGENT_WORKER_CONCURRENCY?"
+    ]

@@ -21,7 +21,7 @@ from app.broker.connections import COMMAND_SECONDS
 from app.broker.queue import CeleryTaskQueue
 from app.broker.worker_presence import forget_silent_workers, publish_presence, read_presences, withdraw_presence
 from app.domain.ticket import Ticket
-from app.errors import BrokerUnavailable, ConfigurationError
+from app.errors import BrokerUnavailable
 from app.settings import BrokerSettings, ExecutionSettings, load_settings
 from app.system_clock import SystemClock
 from tests.support.doubles import presence
@@ -250,8 +250,3 @@ def test_a_ticket_outlives_the_longest_task() -> None:
     app = build_celery(BrokerSettings(), ExecutionSettings(deadline_seconds=7200))
 
     assert app.conf.broker_transport_options["visibility_timeout"] == 2 * 7200 + 300
-
-
-def test_a_broker_other_than_redis_is_refused_with_the_settings_name() -> None:
-    with pytest.raises(ConfigurationError, match="REDIS_URL"):
-        build_celery(BrokerSettings(redis_url=SecretStr("amqp://x")), ExecutionSettings())
