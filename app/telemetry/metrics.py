@@ -203,6 +203,10 @@ class AgentTaskMetrics:
             "agents_operator_expired_objects", "AgentTasks deleted because their time to live was over."
         )
         self.operator_lost = process.counter("agents_operator_lost_tasks", "Tasks that the API no longer knew.")
+        self.operator_unserved_namespaces = process.gauge(
+            "agents_operator_unserved_namespaces",
+            "Namespaces that the operator is to serve and may not list: they are gone, or their Role is.",
+        )
         self.operator_cluster_errors = process.counter(
             "agents_operator_errors", "Failed steps of the operator.", ["reason"]
         )

@@ -76,22 +76,28 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""
         rest = RestClient(session, ServiceKey(value, settings.api_key_file))
-        objects = AgentTasks(Cluster(access), settings.namespaces)
-        await _check_access(objects, clock)
+        objects = await _check_access(AgentTasks(Cluster(access), settings.namespaces), clock)
         cluster_name = settings.cluster_name or access.cluster_name
-        assembly = assemble(access, objects, rest, clock=clock, cluster_name=cluster_name)
+        waiting_for = tuple(sorted(set(settings.namespaces) - set(objects.namespaces)))
+        assembly = assemble(access, objects, rest, clock=clock, cluster_name=cluster_name, waiting_for=waiting_for)
         if settings.worker_deployment is not None:
             add_autoscaler(assembly, settings, broker, clock=clock)
         await stack.enter_async_context(
             serving_probe(settings.host, settings.port, metrics=assembly.metrics, pulse=assembly.pulse)
         )
-        await _run(assembly, watching, settings.namespaces)
+        await _run(assembly, watching, objects.namespaces)
 
 
 def assemble(
-    access: ClusterAccess, objects: AgentTasks, rest: RestClient, *, clock: Clock, cluster_name: str
+    access: ClusterAccess,
+    objects: AgentTasks,
+    rest: RestClient,
+    *,
+    clock: Clock,
+    cluster_name: str,
+    waiting_for: tuple[str, ...] = (),
 ) -> Assembly:
-    """Wires the parts. Opens nothing."""
+    """Wires the parts. Opens nothing. `waiting_for` are namespaces that cannot be listed yet."""
     process, pulse = OperatorMetrics(version=__version__), Pulse(clock)
     metrics = process.agenttasks
     register, work = Register(clock), WorkQueue()
@@ -99,7 +105,7 @@ def assemble(
     writer = StatusWriter(objects, clock, metrics)
     expiry = Expiry(objects, clock, metrics, pulse, horizon=timedelta(seconds=2 * EVERY_SECONDS))
     mirror = Mirror(rest, register, writer, events, work, clock, metrics, pulse, cluster_name)
-    survey = Survey(objects, rest, register, expiry, work, clock, pulse, cluster_name)
+    survey = Survey(objects, rest, register, expiry, work, clock, pulse, metrics, cluster_name, waiting_for)
     reconciler = Reconciler(
         objects, rest, register, writer, events, expiry, Backpressure(clock), clock, metrics, cluster_name
     )
@@ -182,15 +188,15 @@ async def _run(assembly: Assembly, watching: kopf.OperatorSettings, namespaces: 
     _log.info("operator_stopped")
 
 
-async def _check_access(objects: AgentTasks, clock: Clock) -> None:
-    """Checks that the operator can list AgentTasks. Raises ConfigurationError.
+async def _check_access(objects: AgentTasks, clock: Clock) -> AgentTasks:
+    """Returns the AgentTasks that the operator can list. Raises ConfigurationError if there are none.
 
     Without the CRD or the rights kopf would run and never see an object, and the probe would report a healthy operator.
     """
     give_up_at = clock.monotonic() + CHECK_SECONDS
     while True:
         try:
-            await objects.check()
+            return await objects.check()
         except NotThere as error:
             message = f"The CRD of AgentTask is not installed ({error}): apply charts/agent-orchestrator/files/crds"
             raise ConfigurationError(message) from error
@@ -203,5 +209,3 @@ async def _check_access(objects: AgentTasks, clock: Clock) -> None:
             await asyncio.sleep(CHECK_PAUSE_SECONDS)
         except ClusterError as error:
             raise ConfigurationError(f"The Kubernetes API refuses the list of AgentTasks: {error}") from error
-        else:
-            return

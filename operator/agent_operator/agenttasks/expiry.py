@@ -39,9 +39,12 @@ class Expiry:
         self._planned: set[str] = set()
 
     def plan(self, namespace: str, name: str, uid: str, status: Mapping[str, Any], ttl_seconds: int) -> None:
-        """Plans the deletion of a finished object `ttl_seconds` after its completion, if that is within the horizon."""
+        """Plans the deletion of a finished object `ttl_seconds` after its completion, if that is within the horizon.
+
+        A negative time keeps the object.
+        """
         ended = status.get("completionTime")
-        if ended is None or uid in self._planned:
+        if ended is None or ttl_seconds < 0 or uid in self._planned:
             return
         due = datetime.fromisoformat(ended) + timedelta(seconds=ttl_seconds)
         if due <= self._clock.now() + self._horizon:

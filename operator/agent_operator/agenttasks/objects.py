@@ -9,14 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL, Entry
-from agent_operator.kube.cluster import Cluster, HasChanged, NotThere, Object
+from agent_operator.agenttasks.register import END_ANNOTATION, FINALIZER, FINISHED_LABEL, Entry
+from agent_operator.kube.cluster import Cluster, HasChanged, NotAllowed, NotThere, Object
+from app.telemetry.logs import get_logger
 
 GROUP = "agentorchestrator.dev"
 VERSION = "v1alpha1"
 PLURAL = "agenttasks"
+_ALL = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 # A conflict needs another writer between a read and the patch after it; five in a row would be a fight over the object.
 CONFLICT_TRIES = 5
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,57 @@ class AgentTasks:
     cluster: Cluster
     namespaces: tuple[str, ...] = ()
 
-    async def check(self) -> None:
-        """Checks that the operator can list the objects.
+    async def check(self) -> AgentTasks:
+        """Checks that the operator can list the objects; returns those of the namespaces in which it can.
 
-        Raises NotThere if the CRD is not installed, NotAllowed if a namespace may not be listed, and ClusterError.
+        A namespace may have been deleted, and its Role with it: that must not stop the work for the others. Raises
+        NotThere if the CRD is not installed, NotAllowed if no namespace may be listed, and ClusterError.
         """
         kinds = await self.cluster.get(f"/apis/{GROUP}/{VERSION}")
         if PLURAL not in {kind.get("name") for kind in kinds.get("resources", ())}:
             raise NotThere("NotFound", f"{PLURAL}.{GROUP} is not served")
-        for path in self._paths():
-            async for _ in self.cluster.list(path):
-                break
+        if not self.namespaces:
+            await self._touch(_ALL)
+            return self
+        refusals = {namespace: await self._refusal(namespace) for namespace in self.namespaces}
+        served = tuple(namespace for namespace, refusal in refusals.items() if refusal is None)
+        for namespace, refusal in refusals.items():
+            if refusal is not None and not served:
+                raise refusal
+            if refusal is not None:
+                _log.error("namespace_not_served", namespace=namespace, reason=refusal.reason)
+        return AgentTasks(self.cluster, served)
 
-    async def read_all(self) -> AsyncIterator[Object]:
-        """Reads every object of the served namespaces. Raises ClusterError."""
-        for path in self._paths():
-            async for body in self.cluster.list(path):
+    async def may_list(self, namespace: str) -> bool:
+        """Checks whether the operator may list the objects of the namespace. Raises ClusterUnavailable."""
+        return await self._refusal(namespace) is None
+
+    async def _refusal(self, namespace: str) -> NotAllowed | NotThere | None:
+        try:
+            await self._touch(_path(namespace))
+        except (NotAllowed, NotThere) as refusal:
+            return refusal
+        return None
+
+    async def _touch(self, path: str) -> None:
+        async for _ in self.cluster.list(path):
+            break
+
+    async def read_all(self, *, unreadable: set[str]) -> AsyncIterator[Object]:
+        """Reads every object of the served namespaces. Raises ClusterError.
+
+        A namespace that may no longer be listed is skipped, and added to `unreadable`.
+        """
+        if not self.namespaces:
+            async for body in self.cluster.list(_ALL):
                 yield body
-
-    def _paths(self) -> list[str]:
-        return [_path(namespace) for namespace in self.namespaces] or [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
+        for namespace in self.namespaces:
+            try:
+                async for body in self.cluster.list(_path(namespace)):
+                    yield body
+            except (NotAllowed, NotThere) as refusal:
+                _log.warning("namespace_not_served", namespace=namespace, reason=refusal.reason)
+                unreadable.add(namespace)
 
     async def read(self, namespace: str, name: str) -> Object | None:
         """Reads the object that has this name now; None if there is none. Raises ClusterError."""
@@ -70,7 +105,10 @@ class AgentTasks:
             await self._change(entry, lambda: {"finalizers": [*entry.finalizers, FINALIZER]})
 
     async def release(self, entry: Entry, *, finished: bool) -> None:
-        """Removes the finalizer; the label of a `finished` object takes it out of the watch. Raises ClusterError."""
+        """Removes the finalizer. Raises ClusterError.
+
+        The label of a `finished` object takes it out of the watch; its annotation tells what a restored copy is.
+        """
 
         def change() -> dict[str, Any]:
             metadata: dict[str, Any] = {}
@@ -78,13 +116,19 @@ class AgentTasks:
                 metadata["finalizers"] = [found for found in entry.finalizers if found != FINALIZER]
             if finished and not entry.labelled:
                 metadata["labels"] = {FINISHED_LABEL: "true"}
+                metadata["annotations"] = {END_ANNOTATION: entry.build_end_record()}
             return metadata
 
         await self._change(entry, change)
 
     async def watch_again(self, entry: Entry) -> None:
-        """Removes the label if somebody has put it on an object that has not finished. Raises ClusterError."""
-        await self._change(entry, lambda: {"labels": {FINISHED_LABEL: None}} if entry.labelled else {})
+        """Removes the marks of an end from an object that has not finished, such as a copy. Raises ClusterError."""
+
+        def change() -> dict[str, Any]:
+            metadata: dict[str, Any] = {"labels": {FINISHED_LABEL: None}} if entry.labelled else {}
+            return metadata if entry.end_record is None else {**metadata, "annotations": {END_ANNOTATION: None}}
+
+        await self._change(entry, change)
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """Deletes the object, unless another one has its name by now. Raises ClusterError."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from agent_operator.agenttasks import status as statuses
 from agent_operator.agenttasks.expiry import Expiry
 from agent_operator.agenttasks.objects import AgentTasks
-from agent_operator.agenttasks.register import Entry, Register
+from agent_operator.agenttasks.register import EndRecord, Entry, Register
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.kube.events import EventRecorder
@@ -37,6 +38,7 @@ DELETION_WAIT_SECONDS = 60.0
 # A submission without an answer may still arrive this much later: the API makes at most five calls to its database
 # for it, of 5 s each by default. It is shorter than DELETION_WAIT_SECONDS, so a deletion still finds a late task.
 LATE_SECONDS = 45.0
+LONGEST_ALONE_SECONDS = 300.0
 LATE_RETRY_SECONDS = 5.0
 Spec = Mapping[str, Any]
 
@@ -68,6 +70,8 @@ class Reconciler:
             if entry.deletion_seen_at is None:
                 entry.deletion_seen_at = self.clock.monotonic()
             await self._handle_deletion(entry)
+        elif entry.restored_end is not None:
+            await self._record_restored(entry, entry.restored_end)
         else:
             await self.objects.watch_again(entry)
             await self._follow_spec(entry)
@@ -82,7 +86,7 @@ class Reconciler:
 
     async def _submit(self, entry: Entry) -> None:
         try:
-            self.backpressure.check(entry.namespace)
+            self.backpressure.check(entry.namespace, failed_before=entry.submit_failed_at)
         except RestUnavailable as back_off:
             await self._record_held_up(entry, back_off)
             raise
@@ -94,9 +98,13 @@ class Reconciler:
         try:
             task_id = await self._submit_or_attach(entry, spec)
         except RestUnavailable as unavailable:
+            now = self.clock.monotonic()
             if unavailable.uncertain:
-                entry.uncertain_since = self.clock.monotonic()
-            self.backpressure.begin(entry.namespace, unavailable)
+                entry.uncertain_since = now
+            if not self.backpressure.begin(entry.namespace, unavailable, failed_before=entry.submit_failed_at):
+                longer = unavailable.retry_seconds * 2.0 ** min(entry.failures, 10)
+                unavailable.retry_seconds = min(LONGEST_ALONE_SECONDS, longer)
+            entry.submit_failed_at = now
             await self._record_held_up(entry, unavailable)
             raise
         except RestRefused as refusal:
@@ -150,6 +158,12 @@ class Reconciler:
         self.events.emit(entry.reference, reason=statuses.camel(refusal.code), message=message, warning=True)
         await self._finish(entry)
 
+    async def _record_restored(self, entry: Entry, end: EndRecord) -> None:
+        """Ends an object that a backup has brought back after its task had ended: it must not be paid for twice."""
+        await self.writer.write(entry, lambda status, moment: statuses.restored(status, moment, end.phase, end.task_id))
+        self.events.emit(entry.reference, reason="Restored", message="Its task had ended before it was restored.")
+        await self._finish(entry)
+
     def _request(self, entry: Entry, spec: Spec) -> dict[str, Any]:
         budget = spec.get("budget") or {}
         fields = {
@@ -157,7 +171,7 @@ class Reconciler:
             "session_id": spec.get("sessionId"),
             "agent": spec.get("agent"),
             "priority": spec.get("priority", 0),
-            "run_at": spec.get("runAt"),
+            "run_at": self._due_time(entry, spec),
             "deadline_seconds": spec.get("activeDeadlineSeconds"),
             "max_attempts": spec.get("backoffLimit", 2) + 1,
             "budget": _present({"max_tokens": budget.get("maxTokens"), "max_cost_usd": budget.get("maxCostUSD")}),
@@ -170,6 +184,20 @@ class Reconciler:
             },
         }
         return _present(fields)
+
+    def _due_time(self, entry: Entry, spec: Spec) -> str | None:
+        """Returns the due time, or None if it has come since the object was created: the task may start at once.
+
+        One that had passed before is a mistake, which the API refuses with its reason.
+        """
+        run_at: str | None = spec.get("runAt")
+        if run_at is None or not entry.created_at:
+            return run_at
+        try:
+            due = datetime.fromisoformat(run_at)
+        except ValueError:  # an object from before the CRD had its pattern; the API names what is wrong
+            return run_at
+        return None if datetime.fromisoformat(entry.created_at) <= due <= self.clock.now() else run_at
 
     async def _cancel(self, entry: Entry) -> None:
         if await self._cancel_task(entry):
@@ -220,7 +248,7 @@ class Reconciler:
             if self.clock.monotonic() - (entry.deletion_seen_at or 0.0) < DELETION_WAIT_SECONDS:
                 raise
             _log.warning("deleted_without_cancel", error_code=error.code, uid=entry.uid, task_id=entry.task_id)
-        # If the task still runs, the survey cancels it as an orphan.
+            self.register.owed_cancels.add(entry.uid)
         await self.objects.release(entry, finished=False)
         self.register.forget(entry)
 

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_operator.agenttasks.status import Status, phase_of
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent_operator.agenttasks.status import Phase, Status, phase_of
 from app.ports import Clock
 
 FINALIZER = "agentorchestrator.dev/cancel"
 FINISHED_LABEL = "agentorchestrator.dev/finished"
+END_ANNOTATION = "agentorchestrator.dev/end"
 # The operator's memory limit is 128 Mi; the rest is for Python, kopf and the entries.
 SPEC_BYTES = 16 * 2**20
 # The watch shows the operator's last writes of a finished object a moment later. The minute covers a watch that is slow
@@ -26,13 +29,25 @@ ECHO_SECONDS = 60.0
 Body = Mapping[str, Any]
 
 
+class EndRecord(BaseModel):
+    """The end of a task as the object's metadata keeps it. It outlives a backup, which drops the status."""
+
+    model_config = ConfigDict(frozen=True)
+
+    uid: str
+    name: str
+    phase: Phase
+    task_id: str | None = None
+
+
 @dataclass(eq=False)
 class Entry:
     """One AgentTask. `rev` is the revision of its task that the status shows; `writing` keeps the writes in order.
 
     `spec` is None if it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API was asked to
     cancel the task. `uncertain_since`: the last time at which a submission ended without an answer, so that the API may
-    have accepted it. `misses`: how many times in a row, since `missing_since`, the API did not know the task.
+    have accepted it; `submit_failed_at` that of the last one that failed in any way. `misses`: how many times in a row,
+    since `missing_since`, the API did not know the task.
     """
 
     uid: str
@@ -47,11 +62,14 @@ class Entry:
     cancel: bool = False
     suspend: bool = False
     ttl_seconds: int = 86_400
+    created_at: str = ""
+    end_record: str | None = None
     deleting: bool = False
     deletion_seen_at: float | None = None
     gone: bool = False
     stopped: bool = False
     uncertain_since: float | None = None
+    submit_failed_at: float | None = None
     rev: int = 0
     failures: int = 0
     misses: int = 0
@@ -68,6 +86,25 @@ class Entry:
         phase = phase_of(self.status)
         return phase is not None and phase.terminal
 
+    def build_end_record(self) -> str:
+        """Builds the text that says, in the object's metadata, that this object's task has ended."""
+        record = EndRecord(uid=self.uid, name=self.name, phase=Phase(self.status["phase"]), task_id=self.task_id)
+        return record.model_dump_json(exclude_none=True)
+
+    @property
+    def restored_end(self) -> EndRecord | None:
+        """The end of the object that this one was restored from; None for every other object.
+
+        A backup keeps the metadata and drops the status. A copy under another name is a new task.
+        """
+        if self.end_record is None or self.status.get("phase") is not None:
+            return None
+        try:
+            end = EndRecord.model_validate_json(self.end_record)
+        except ValidationError:  # somebody has edited it
+            return None
+        return end if end.uid != self.uid and end.name == self.name and end.phase.terminal else None
+
     @property
     def reference(self) -> dict[str, str]:
         """The reference to the object in a Kubernetes event."""
@@ -83,7 +120,9 @@ class Entry:
         """Records what an answer of the API server or an event shows of the object."""
         self.generation = max(self.generation, metadata.get("generation", 1))
         self.resource_version = metadata.get("resourceVersion", "")
+        self.created_at = metadata.get("creationTimestamp", "")
         self.finalizers = tuple(metadata.get("finalizers") or ())
+        self.end_record = (metadata.get("annotations") or {}).get(END_ANNOTATION)
         self.labelled = FINISHED_LABEL in (metadata.get("labels") or {})
         self.deleting = "deletionTimestamp" in metadata
 
@@ -103,6 +142,8 @@ class Register:
         self._entries: dict[str, Entry] = {}
         self._finished: dict[str, float] = {}
         self._fresh: set[str] = set()
+        # Objects that went while the API was away: the survey cancels their tasks.
+        self.owed_cancels: set[str] = set()
         self._room = spec_bytes
 
     def __len__(self) -> int:

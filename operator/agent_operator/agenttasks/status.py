@@ -44,6 +44,7 @@ class Condition(StrEnum):
 
     ACCEPTED = "Accepted"
     SUCCEEDED = "Succeeded"
+    FINISHED = "Finished"
     SUSPENDED = "Suspended"
 
 
@@ -137,6 +138,23 @@ def cancelled_unsubmitted(status: Status, moment: Moment) -> dict[str, Any]:
     )
 
 
+def restored(status: Status, moment: Moment, phase: Phase, task_id: str | None) -> dict[str, Any]:
+    """Shows that the task had ended before the object was restored from a backup, which drops the status."""
+    task = "" if task_id is None else f" as task {task_id}"
+    message = f"The object was restored; its task had ended before{task}. To run it again create a new AgentTask."
+    success = "True" if phase is Phase.COMPLETED else "False"
+    known = {} if task_id is None else {"taskId": task_id, "result": {"ref": f"/v1/tasks/{task_id}"}}
+    return _changed(
+        status,
+        moment,
+        (Condition.ACCEPTED, "True" if task_id else "False", "Restored", message),
+        (Condition.SUCCEEDED, success, "Restored", message),
+        phase=phase,
+        completionTime=_time(moment.now),
+        **known,
+    )
+
+
 def lost(status: Status, moment: Moment) -> dict[str, Any]:
     """Shows that the API no longer knows a task that it had accepted.
 
@@ -188,6 +206,8 @@ def _changed(
 
     A status that shows `Suspended` and does not set it here shows that the task is held back no longer.
     """
+    if phase is not None:
+        conditions = (*conditions, _finished(phase))
     if condition_of(status, Condition.SUSPENDED) and Condition.SUSPENDED not in {kind for kind, *_ in conditions}:
         conditions = (*conditions, (Condition.SUSPENDED, "False", "Resumed", "The task is no longer held back."))
     return {
@@ -197,6 +217,13 @@ def _changed(
         "observedGeneration": moment.generation,
         "conditions": _conditions(status, moment, *conditions),
     }
+
+
+def _finished(phase: Phase) -> NewCondition:
+    """Makes the condition for everybody who waits for the end: of Succeeded one would have to know how it ends."""
+    if phase.terminal:
+        return Condition.FINISHED, "True", phase.value, "The task has ended; the condition Succeeded says how."
+    return Condition.FINISHED, "False", phase.value, "The task has not ended yet."
 
 
 def _success(task: TaskState) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ are cancelled. It cancels only tasks of this cluster's objects, and only after i
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,7 @@ from agent_operator.kube.cluster import ClusterError
 from agent_operator.rest.rest_client import RestClient, RestError, TaskGone, TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
+from app.telemetry.metrics import AgentTaskMetrics
 
 EVERY_SECONDS = 600.0
 # An object may be newer than the list that the survey has read. Its task is young then, too.
@@ -29,9 +31,13 @@ YOUNG = timedelta(seconds=60)
 _log = get_logger(__name__)
 
 
+class NamespaceServed(Exception):
+    """A namespace that could not be listed at the start can be listed now."""
+
+
 @dataclass(frozen=True)
 class Survey:
-    """The survey of one cluster's AgentTasks and tasks."""
+    """The survey of one cluster's AgentTasks and tasks. `waiting_for`: namespaces that could not be listed at first."""
 
     objects: AgentTasks
     rest: RestClient
@@ -40,7 +46,9 @@ class Survey:
     work: WorkQueue
     clock: Clock
     pulse: Pulse
+    metrics: AgentTaskMetrics
     cluster_name: str
+    waiting_for: tuple[str, ...] = ()
     every_seconds: float = EVERY_SECONDS
 
     async def run(self) -> None:
@@ -51,24 +59,38 @@ class Survey:
                 await self.check_all()
             except (ClusterError, RestError) as error:
                 _log.warning("survey_failed", error_class=type(error).__name__)
+            except NamespaceServed as served:
+                # kopf takes the namespaces at its start only, so the operator ends, and Kubernetes starts it again.
+                _log.warning("namespace_served_again", namespace=str(served))
+                signal.raise_signal(signal.SIGTERM)
+                return
             await asyncio.sleep(self.every_seconds)
 
     async def check_all(self) -> None:
-        """Surveys everything once. Raises ClusterError, RestError."""
+        """Surveys everything once. Raises ClusterError, RestError, NamespaceServed."""
         began, began_at = self.clock.now(), self.clock.monotonic()
         under_way: set[str] = set()
-        async for body in self.objects.read_all():
+        seen_in: set[str] = set()
+        unreadable: set[str] = set()
+        async for body in self.objects.read_all(unreadable=unreadable):
+            seen_in.add(body["metadata"]["namespace"])
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
                 under_way.add(body["metadata"]["uid"])
             self._check(body)
             self.pulse.beat("survey")
+        self.metrics.operator_unserved_namespaces.set(len(unreadable) + len(self.waiting_for))
         for entry in self.register:
+            if entry.namespace in unreadable:
+                continue
             # An entry recorded since the survey began may be of an object that is newer than the list.
             if entry.uid not in under_way and entry.recorded_at < began_at:
                 entry.gone = True  # perhaps: the reconciler reads the object before it cancels the task
                 self.work.add(entry.uid)
-        await self._cancel_orphans(under_way, made_before=began - YOUNG)
+        await self._cancel_orphans(under_way, seen_in, made_before=began - YOUNG)
+        for namespace in self.waiting_for:
+            if await self.objects.may_list(namespace):
+                raise NamespaceServed(namespace)
 
     def _check(self, body: Body) -> None:
         metadata, status = body["metadata"], body.get("status") or {}
@@ -88,23 +110,24 @@ class Survey:
             entry.status, entry.rev = dict(status), 0  # somebody has edited it: the next resync corrects it
         self.work.add(entry.uid)
 
-    async def _cancel_orphans(self, under_way: set[str], *, made_before: datetime) -> None:
+    async def _cancel_orphans(self, under_way: set[str], seen_in: set[str], *, made_before: datetime) -> None:
         """Cancels unfinished tasks whose object is gone.
 
-        `under_way` are the uids of the objects that the survey saw unfinished.
+        `under_way` are the uids of the objects that the survey saw unfinished, `seen_in` the namespaces in which it saw
+        any. In a namespace without objects nothing is cancelled: the cluster may have been set up anew, or another one
+        may have the same name.
         """
         cursor = None
         while True:
             page = await self.rest.find_unfinished(self.cluster_name, cursor)
             for task in page.items:
-                if task.source.uid not in under_way and task.queued_at < made_before and self._is_served(task):
+                known = task.source.namespace in seen_in or task.source.uid in self.register.owed_cancels
+                orphan = task.source.uid not in under_way and known
+                if orphan and task.queued_at < made_before:
                     await self._cancel_orphan(task)
             cursor = page.next_cursor
             if cursor is None:
                 return
-
-    def _is_served(self, task: TaskState) -> bool:
-        return not self.objects.namespaces or task.source.namespace in self.objects.namespaces
 
     async def _cancel_orphan(self, task: TaskState) -> None:
         source = task.source
@@ -120,4 +143,5 @@ class Survey:
             await self.rest.cancel(task.task_id, tenant=task.tenant)
         except TaskGone:
             return
+        self.register.owed_cancels.discard(source.uid or "")
         _log.warning("orphan_cancelled", task_id=task.task_id, uid=source.uid)

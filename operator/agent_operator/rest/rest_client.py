@@ -283,13 +283,11 @@ def _document(body: bytes) -> dict[str, Any] | None:
 def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -> RestError:
     code = str(problem.get("code") or f"HTTP_{status}")
     message = str(problem.get("detail") or f"The API answered {status}.")
-    fields = "; ".join(
-        f"{error.get('field')} {error.get('message')}"
-        for error in problem.get("errors") or ()
-        if isinstance(error, dict)
-    )
-    if fields:
-        message = f"{message} {fields}."
+    wrong = [error for error in problem.get("errors") or () if isinstance(error, dict)]
+    # A problem with one field may have told it in its detail already.
+    told = [f"{error.get('field')} {error.get('message')}" for error in wrong if error.get("message") != message]
+    if told:
+        message = f"{message} {'; '.join(told).rstrip('.')}."
     if status == HTTPStatus.CONFLICT and problem.get("task_id"):
         return KeyTaken(code, message, task_id=str(problem["task_id"]))
     if code in GONE_CODES:

@@ -35,11 +35,14 @@ class Crew:
         lost_after_seconds: float = 600.0,
         register: Register | None = None,
         cluster: str = CLUSTER,
+        namespaces: tuple[str, ...] = (),
+        waiting_for: tuple[str, ...] = (),
     ) -> None:
         self.world = world
         self.clock = ManualClock()
         metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
-        objects = AgentTasks(cast("Cluster", FakeCluster(world)))
+        self.metrics = metrics
+        objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces)
         rest = cast("RestClient", FakeRest(world))
         self.register = Register(self.clock) if register is None else register
         events = EventRecorder(objects.cluster, metrics, self.clock)
@@ -49,7 +52,9 @@ class Crew:
             rest, self.register, writer, events, self.work, self.clock, metrics, pulse, cluster,
             lost_after_seconds=lost_after_seconds,
         )  # fmt: skip
-        self.survey = Survey(objects, rest, self.register, self.expiry, self.work, self.clock, pulse, cluster)
+        self.survey = Survey(
+            objects, rest, self.register, self.expiry, self.work, self.clock, pulse, metrics, cluster, waiting_for
+        )
         self.reconciler = Reconciler(
             objects,
             rest,

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_operator.kube.cluster import HasChanged, NotThere
+from agent_operator.kube.cluster import HasChanged, NotAllowed, NotThere
 from agent_operator.rest.rest_client import (
     ChangesAnswer,
     KeyTaken,
@@ -51,7 +51,10 @@ class Fate:
 
 @dataclass
 class World:
-    """The state of all servers: `objects` by name, `tasks` by idempotency key."""
+    """The state of all servers: `objects` by name, `tasks` by idempotency key, `forbidden` namespaces.
+
+    `bodies` are those that were submitted; a submission of the text `never_taken` fails as in an outage.
+    """
 
     fate: Fate = field(default_factory=Fate)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,6 +63,9 @@ class World:
     events: list[dict[str, Any]] = field(default_factory=list)
     unavailable: RestUnavailable | None = None
     refusal: RestRefused | None = None
+    forbidden: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    never_taken: str | None = None
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, name: str, **spec: Any) -> dict[str, Any]:
@@ -124,8 +130,15 @@ class FakeCluster:
 
     async def list(self, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
         dies = self.world.fate.strike()
+        namespace = path.partition("/namespaces/")[2].partition("/")[0]
+        if namespace in self.world.forbidden:
+            raise NotAllowed("Forbidden", f"cannot list agenttasks in the namespace {namespace}")
         name = query.get("fieldSelector", "").removeprefix("metadata.name=")
-        found = [body for body in self.world.objects.values() if name in ("", body["metadata"]["name"])]
+        found = [
+            body
+            for body in self.world.objects.values()
+            if name in ("", body["metadata"]["name"]) and namespace in ("", body["metadata"]["namespace"])
+        ]
         if dies:
             raise Killed
         for body in found:
@@ -179,6 +192,9 @@ class FakeRest:
     async def submit(self, body: Mapping[str, Any], *, tenant: str, key: str) -> str:
         dies = self._call()
         self.world.submissions.append(key)
+        self.world.bodies.append(dict(body))
+        if body["task"] == self.world.never_taken:
+            raise RestUnavailable("STORE_UNAVAILABLE", "MongoDB failed.", retry_seconds=5)
         if self.world.refusal is not None:
             raise self.world.refusal
         if key not in self.world.tasks:

@@ -34,3 +34,15 @@ async def test_another_operator_deletes_what_ended_before_it_came(world: World) 
 
     assert await later.expiry.delete_next()
     assert world.objects == {}
+
+
+async def test_an_object_without_a_time_to_live_stays(world: World) -> None:
+    world.add("poem", ttlSecondsAfterFinished=-1)
+    crew = Crew(world)
+    await crew.go_round()
+    world.end(world.key_of("poem"))
+    await crew.go_round(2)
+    crew.clock.advance(10 * 365 * 86_400)
+    await crew.survey.check_all()
+
+    assert not await crew.expiry.delete_next()

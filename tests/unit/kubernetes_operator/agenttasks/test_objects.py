@@ -33,6 +33,7 @@ async def test_a_finalizer_that_another_controller_has_added_meanwhile_stays(wor
     await objects_of(world).protect(entry)
 
     assert world.objects["poem"]["metadata"]["finalizers"] == ["example.com/theirs", FINALIZER]
+    entry.status = {"phase": "Completed"}
     await objects_of(world).release(entry, finished=True)
     metadata = world.objects["poem"]["metadata"]
     assert (metadata["finalizers"], metadata["labels"]) == (["example.com/theirs"], {FINISHED_LABEL: "true"})

@@ -206,3 +206,36 @@ async def test_a_refusal_counts_only_when_no_earlier_submission_can_arrive(world
     await crew.go_round()
 
     assert world.objects["poem"]["status"]["phase"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("run_at", "sent"),
+    [
+        ("2019-01-01T00:00:00Z", True),  # had passed before the object was created: a mistake
+        ("2025-12-31T23:30:00Z", False),  # came while the API was away, or the object was suspended
+        ("2026-06-01T12:00:00+02:00", True),
+    ],
+)
+async def test_a_due_time_that_has_come_meanwhile_is_left_out(world: World, run_at: str, sent: bool) -> None:
+    body = world.add("poem", runAt=run_at)
+    body["metadata"]["creationTimestamp"] = "2025-12-31T23:00:00Z"
+    crew = Crew(world)
+
+    await crew.go_round()
+
+    (submitted,) = world.bodies
+    assert ("run_at" in submitted) is sent
+
+
+async def test_an_object_that_the_api_never_takes_holds_up_no_other(world: World) -> None:
+    bad = [world.add(f"bad-{number}", task="bad") for number in range(4)]
+    good = [world.add(f"good-{number}") for number in range(2)]
+    world.never_taken = "bad"
+    crew = Crew(world)
+
+    for _ in range(12):
+        await crew.go_round()
+        crew.clock.advance(1)
+
+    assert {body["metadata"]["uid"] for body in good} <= set(world.tasks)
+    assert not {body["metadata"]["uid"] for body in bad} & set(world.tasks)

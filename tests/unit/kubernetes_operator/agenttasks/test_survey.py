@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from agent_operator.agenttasks.register import FINISHED_LABEL
+from agent_operator.agenttasks.survey import NamespaceServed
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NOW, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, NOW, World
 
 
 async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> None:
@@ -81,3 +83,84 @@ async def test_a_wrong_clock_cancels_nothing_and_moves_the_time_to_live_alone(wo
     assert world.objects["song"]["status"]["phase"] == "Queued"
     assert {task.status for task in world.tasks.values()} == {TaskStatus.COMPLETED, TaskStatus.QUEUED}
     assert await crew.expiry.delete_next() == (skew > timedelta(hours=1))
+
+
+async def test_a_cluster_without_any_object_cancels_nothing(world: World) -> None:
+    """A cluster that was set up anew, or a second one of the same name, knows none of the objects."""
+    world.add("poem")
+    await Crew(world).go_round()
+    key = world.key_of("poem")
+    world.objects.clear()
+    later = Crew(world)
+    later.clock.advance(600)
+
+    await later.survey.check_all()
+
+    assert world.tasks[key].status is TaskStatus.QUEUED
+
+
+async def test_a_namespace_that_is_gone_stops_neither_the_survey_nor_its_own_tasks(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world, namespaces=("gone", NAMESPACE))
+    await crew.go_round()
+    world.forbidden.add("gone")
+    world.add("song")
+
+    await crew.survey.check_all()
+    await crew.reconcile_all()
+
+    assert world.key_of("song") in world.tasks
+    assert crew.metrics.operator_unserved_namespaces._value.get() == 1
+
+
+async def test_a_namespace_that_comes_back_ends_the_operator_which_then_serves_it(world: World) -> None:
+    world.forbidden.add("later")
+    crew = Crew(world, waiting_for=("later",))
+    await crew.survey.check_all()
+    world.forbidden.clear()
+
+    with pytest.raises(NamespaceServed, match="later"):
+        await crew.survey.check_all()
+
+
+def restore(world: World, name: str, *, under: str | None = None) -> dict[str, Any]:
+    """Brings an object back as a backup does: with its spec, labels and annotations, without its status."""
+    before = world.objects.pop(name)["metadata"] if under is None else world.objects[name]["metadata"]
+    body = world.add(under or name)
+    body["metadata"] |= {part: dict(before[part]) for part in ("labels", "annotations")}
+    return body
+
+
+@pytest.mark.parametrize("end", [TaskStatus.COMPLETED, TaskStatus.FAILED])
+async def test_an_object_from_a_backup_is_told_as_restored_and_not_run_again(world: World, end: TaskStatus) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world.end(world.key_of("poem"), end)
+    await crew.go_round(2)
+    task_id = world.objects["poem"]["status"]["taskId"]
+
+    restore(world, "poem")
+    later = Crew(world)
+    await later.survey.check_all()
+    await later.reconcile_all()
+
+    status = world.objects["poem"]["status"]
+    assert (status["phase"], status["taskId"]) == (end.value.capitalize(), task_id)
+    assert {condition["reason"] for condition in status["conditions"]} >= {"Restored"}
+    assert len(world.submissions) == 1
+
+
+async def test_a_copy_under_another_name_is_a_new_task(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world)
+    await crew.go_round()
+    world.end(world.key_of("poem"))
+    await crew.go_round(2)
+
+    copied = restore(world, "poem", under="another")
+    await crew.survey.check_all()
+    await crew.reconcile_all()
+
+    assert copied["metadata"]["uid"] in world.tasks
+    assert "agentorchestrator.dev/end" not in world.objects["another"]["metadata"].get("annotations", {})
