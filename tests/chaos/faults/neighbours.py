@@ -17,7 +17,8 @@ SETTINGS = {
     "FF_AGENTS_LLM_FALLBACK": "false",
     "AGENT_LLM_SILENCE_SECONDS": "5",
     "AGENT_BREAKER_FAILURES": str(FAILURES),
-    "AGENT_BREAKER_RESET_SECONDS": "4",
+    # Failures that are further apart than this are no row, and the second call is given twice the silence.
+    "AGENT_BREAKER_RESET_SECONDS": "15",
     "AGENT_RETRY_AFTER_CAP_SECONDS": "2",
 }
 MISBEHAVIOUR = [
@@ -52,7 +53,7 @@ def _beside_a_task_whose_model_hangs(stack: Stack) -> None:
     stack.wait_until(lambda: bool(stack.calls(slow)["calls"] > FAILURES), seconds=60)
     _check_undisturbed(_answer_ordinary_tasks(stack), "a task whose model hangs")
     stack.client.post(f"/v1/tasks/{slow}/cancel", headers={"X-Tenant": "slow"}).raise_for_status()
-    reckon(stack, [slow])
+    reckon(stack, [slow], seconds=60)
 
 
 def _beside_prompts_that_the_model_refuses(stack: Stack) -> None:
@@ -64,7 +65,7 @@ def _beside_prompts_that_the_model_refuses(stack: Stack) -> None:
 
 def _after_many_tasks_whose_model_hangs(stack: Stack) -> None:
     """Opens the breaker: the tasks wait for its probe, and lose none of their attempts."""
-    assert statuses(reckon(stack, _submit(stack, "slow", FAILURES, max_attempts=1))) == {"failed"}
+    assert statuses(reckon(stack, _submit(stack, "slow", FAILURES, max_attempts=1), seconds=60)) == {"failed"}
     assert "open" in _changes_of_the_breaker(stack)
     _answer_ordinary_tasks(stack)
 
@@ -73,7 +74,7 @@ def _after_a_request_to_wait_two_minutes(stack: Stack) -> None:
     (limited,) = _submit(stack, "limited", 1)
     stack.wait_until(lambda: "429-long" in stack.calls(limited)["by_outcome"], seconds=60)
     _answer_ordinary_tasks(stack)
-    assert statuses(reckon(stack, [limited])) == {"completed"}
+    assert statuses(reckon(stack, [limited], seconds=60)) == {"completed"}
 
 
 def _submit(stack: Stack, tenant: str, count: int, **fields: Any) -> list[str]:
@@ -85,7 +86,7 @@ def _submit(stack: Stack, tenant: str, count: int, **fields: Any) -> list[str]:
 
 
 def _answer_ordinary_tasks(stack: Stack) -> list[Document]:
-    ended = reckon(stack, _submit(stack, "ordinary", TASKS, max_attempts=1))
+    ended = reckon(stack, _submit(stack, "ordinary", TASKS, max_attempts=1), seconds=60)
     assert statuses(ended) == {"completed"}
     return ended
 
