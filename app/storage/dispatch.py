@@ -7,10 +7,13 @@ leaders at once do no harm. "Now" is the time of the database server.
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import OperationFailure
 
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight
 from app.domain.identity import TaskId, Tenant
@@ -20,7 +23,7 @@ from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
 from app.storage.idempotency import mark_keys_accepted
-from app.storage.mongo import Database, server_time, store_errors
+from app.storage.mongo import Database, server_time, store_errors, will_pass
 from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
 from app.telemetry.logs import get_logger
@@ -35,6 +38,8 @@ _WITH_WORKERS = (
     {"status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}},
 )
 Order = list[tuple[str, int]]
+Filter = dict[str, Any]
+Pipeline = list[dict[str, Any]]
 # Documents of one round. They are written one by one, and a larger round would work longer on what it read at first.
 REAP_BATCH = 200
 # Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
@@ -54,6 +59,9 @@ class MongoDispatchRepository:
         self._tasks = db["tasks"]
         self._log_retention = timedelta(seconds=log_retention_seconds)
         self._logs_due_at: datetime | None = None
+        # Documents that this process could not write, because another program has written a field in a way that no
+        # expression takes. There are few or none.
+        self._set_aside: set[str] = set()
 
     async def waiting_tenants(self) -> Sequence[Tenant]:
         with store_errors("find waiting tenants"):
@@ -203,9 +211,10 @@ class MongoDispatchRepository:
         """Counts the outcomes. The second value is True if more expired leases may be left than one round takes."""
         # A run without a lease has lost it, too: no heartbeat could renew it, so it would never end.
         run_out = [{"lease.expires_at": {"$lt": now}}, {"lease.expires_at": None}]
-        expired = {"status": TaskStatus.PROCESSING.value, "$or": run_out}
+        expired: Filter = {"status": TaskStatus.PROCESSING.value, "$or": run_out}
         fields = {"epoch": 1, "lease": 1, "crashes": 1, "max_attempts": 1, "cancel_requested_at": 1}
-        outcomes: Counter[str] = Counter()
+        expired["_id"] = {"$nin": sorted(self._set_aside)}
+        writes: defaultdict[str, list[tuple[Filter, Pipeline]]] = defaultdict(list)
         documents = await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list()
         for document in documents:
             # A heartbeat that comes between the query and this write has moved the expiry: then nothing matches.
@@ -216,14 +225,49 @@ class MongoDispatchRepository:
                 "lease.expires_at": (document.get("lease") or {}).get("expires_at"),
             }
             outcome, pipeline = _verdict(document, excuse_crashes=excuse_crashes)
-            result = await self._tasks.update_one(seen, pipeline)
-            outcomes[outcome] += result.matched_count
+            writes[outcome].append((seen, pipeline))
+        outcomes = Counter({outcome: await self._write_each(group) for outcome, group in writes.items()})
         return outcomes, len(documents) == REAP_BATCH
+
+    async def _write_each(self, writes: Sequence[tuple[Filter, Pipeline]]) -> int:
+        """Writes the documents in one request, and returns how many matched. One that cannot be written is set aside.
+
+        It would fail in every round, and keep the others from being written.
+        """
+        if not writes:
+            return 0
+        try:
+            updates = [UpdateOne(seen, pipeline) for seen, pipeline in writes]
+            return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
+        except OperationFailure as error:
+            if will_pass(error):
+                raise
+            matched = int((error.details or {}).get("nMatched", 0))  # those that were written before it
+        for seen, pipeline in writes:
+            try:
+                matched += (await self._tasks.update_one(seen, pipeline)).matched_count
+            except OperationFailure as error:
+                if will_pass(error):
+                    raise
+                self._set_aside.add(seen["_id"])
+                _log.error("task_set_aside", task_id=seen["_id"], code=error.code)
+        return matched
+
+    async def _write_all(self, which: Filter, pipeline: Pipeline) -> int:
+        """Writes all matching documents, and returns their number. One that cannot be written is set aside."""
+        others = {**which, "_id": {"$nin": sorted(self._set_aside)}}
+        try:
+            return (await self._tasks.update_many(others, pipeline)).matched_count
+        except OperationFailure as error:  # it ended at the first such document
+            if will_pass(error):
+                raise
+            found = await self._tasks.find(others, {"_id": 1}).limit(REAP_BATCH).to_list()
+            return await self._write_each([({**which, "_id": document["_id"]}, pipeline) for document in found])
 
     async def _cancel_flagged(self) -> int:
         flagged = {"status": TaskStatus.QUEUED.value, "cancel_requested_at": {"$ne": None}}
         ended = change(task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-        return (await self._tasks.update_many(flagged, ended)).matched_count
+        return await self._write_all(flagged, ended)
 
     async def _fail_overdue(self, now: datetime) -> int:
         overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
@@ -235,7 +279,7 @@ class MongoDispatchRepository:
         error = TaskError(type=Expired.code, message=message)
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
         pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
-        return (await self._tasks.update_many(overdue, pipeline)).matched_count
+        return await self._write_all(overdue, pipeline)
 
     async def _remove_outlived(self, now: datetime) -> None:
         fields = {"_id": 1, "tenant": 1, "idempotency_key": 1}

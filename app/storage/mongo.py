@@ -15,7 +15,7 @@ from typing import Any
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo import ASCENDING, DESCENDING, IndexModel, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, WriteConcern
 from pymongo.errors import (
     AutoReconnect,
     ConnectionFailure,
@@ -30,6 +30,7 @@ from pymongo.errors import (
     WriteConcernError,
     WTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 
 from app.errors import StoreError, StoreFault, StoreUnavailable
 from app.settings import StoreSettings
@@ -114,6 +115,10 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
             datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
             unicode_decode_error_handler="replace",
         ),
+        # Whatever the URI says: a secondary may lack a claim that was just granted, and a primary that is cut off would
+        # show what is rolled back later.
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("majority"),
         # Without the journal the embedded server lost 8 to 28 acknowledged writes per SIGKILL. It costs 0.25 ms.
         write_concern=WriteConcern(w="majority", j=True),
     )
@@ -132,6 +137,11 @@ async def server_time(db: Database) -> datetime:
         answer = await db.command("hello", codec_options=db.codec_options)
     now: datetime = answer["localTime"]
     return now
+
+
+def will_pass(error: OperationFailure) -> bool:
+    """Checks whether the server may be able to do the same operation later: the operation itself is not at fault."""
+    return error.code in _PASSING_CODES | _FAULT_CODES
 
 
 @contextmanager

@@ -426,6 +426,30 @@ async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_da
     assert [(task.status, task.crashes) for task in stored] == [(TaskStatus.QUEUED, 1)] * 2
 
 
+@pytest.mark.parametrize("work", ["reap", "cancel", "expire"])
+async def test_a_document_that_cannot_be_written_is_set_aside_and_keeps_no_other_waiting(
+    indexed_database: Database, work: str
+) -> None:
+    """Another program has written a field in a way that no expression takes."""
+    past = datetime.now(UTC) - timedelta(hours=1)
+    sick, well = [(await claimed_task(indexed_database))[0].id for _ in range(2)]
+    tasks, dispatch = indexed_database["tasks"], dispatch_repository(indexed_database)
+    both = {
+        "reap": {"lease.expires_at": past},
+        "cancel": {"status": "queued", "cancel_requested_at": past},
+        "expire": {"status": "queued", "expires_at": past},
+    }[work]
+    await tasks.update_many({}, {"$set": both})
+    await tasks.update_one({"_id": sick}, {"$set": {"rev": "one", "claimed_at": "yesterday"}})
+
+    for _ in range(2):
+        await (dispatch.reap(excuse_crashes=False) if work == "reap" else dispatch.sweep())
+
+    statuses = {document["_id"]: document["status"] for document in await tasks.find().to_list()}
+    assert statuses[well] == {"reap": "queued", "cancel": "cancelled", "expire": "failed"}[work]
+    assert statuses[sick] == ("processing" if work == "reap" else "queued")
+
+
 async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> None:
     task, _ = await claimed_task(indexed_database)
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$unset": {"lease": ""}})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import bson
 import pytest
+from bson.datetime_ms import DatetimeMS
+from pydantic import SecretStr
+from pymongo import ReadPreference
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from app.errors import AgentOrchestratorError, StoreError, StoreFault, StoreUnavailable
-from app.storage.mongo import store_errors
+from app.settings import StoreSettings
+from app.storage.mongo import connect, database, store_errors
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,22 @@ def test_errors_of_the_driver_have_one_meaning(raised: Exception, meaning: type[
 
     assert type(caught.value) is meaning
     assert "do it" in caught.value.message
+
+
+def test_what_no_date_and_no_text_can_hold_keeps_no_document_from_being_read() -> None:
+    settings = StoreSettings()
+    beyond = bson.encode({"expires_at": DatetimeMS(2**52), "task": "tide"}).replace(b"tide", b"t\xffde")
+
+    document = bson.decode(beyond, database(connect(settings), settings).codec_options)
+
+    assert document["expires_at"].year == 9999
+    assert document["task"] == "t\ufffdde"
+
+
+def test_reads_go_to_the_primary_whatever_the_uri_says() -> None:
+    settings = StoreSettings(uri=SecretStr("mongodb://127.0.0.1/?readPreference=secondaryPreferred"))
+
+    db = database(connect(settings), settings)
+
+    assert db["tasks"].read_preference == ReadPreference.PRIMARY
+    assert db["tasks"].read_concern.level == "majority"
