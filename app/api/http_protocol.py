@@ -30,7 +30,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn does the same
         super().connection_made(transport)
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
+        # Since the last byte of a body, or of a request that is complete: heads, and trailers of chunked bodies.
+        self._unread_bytes = 0
         self._head_begun = False
         self._in_head = True
         self._refused = False
@@ -46,28 +47,34 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._unread_bytes += len(data)
+        # Also for bytes that begin no request, such as line breaks: they end uvicorn's wait for the next request.
+        if self._in_head and self._deadline is None and not self._answer_pending:
+            self._expect_within(HEAD_SECONDS)
         super().data_received(data)
         # A head that is complete is measured as such, because the same bytes may hold a part of the body.
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        if self._unread_bytes > MAX_HEAD_BYTES and not self._refused:
             self._refuse_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_begun = True
-        if self._deadline is None:  # a further request on this connection
-            self._expect_within(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._unread_bytes = 0
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
             self._refuse_head()
             return
-        self._expect_within(BODY_SECONDS)
+        self._in_head = False
+        # While an earlier request is unanswered, uvicorn reads no further.
+        if self._answer_pending:
+            self._stop_waiting()
+        else:
+            self._expect_within(BODY_SECONDS)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._unread_bytes = 0
         if not self._refused:
             super().on_body(body)
 
@@ -76,9 +83,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._stop_waiting()
-        self._head_bytes = 0
+        self._unread_bytes = 0
         self._head_begun = False
         self._in_head = True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._head_begun and self._in_head and not self._refused:
+            self._expect_within(HEAD_SECONDS)
+
+    @property
+    def _answer_pending(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation leaves out that there is none at first
+        return cycle is not None and not cycle.response_complete
 
     def _expect_within(self, seconds: float) -> None:
         self._stop_waiting()
@@ -98,22 +115,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(HeadTooLarge(f"The head of the request is larger than {MAX_HEAD_BYTES} bytes."))
 
     def _refuse(self, error: AgentOrchestratorError) -> None:
-        """Answers with the error and closes. Only closes if nothing was asked, or an answer has begun.
+        """Answers with the error and closes. Only closes if nothing was asked, or the answer would come out of turn.
 
         A connection that is closed while the client still sends is reset, and the client would lose the answer. So this
         side ends first, and what still comes is thrown away for a moment.
         """
         self._refused = True
         self._stop_waiting()
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's annotation leaves out that there is none at first
-        answering = cycle is not None and cycle.response_started and not cycle.response_complete
         nothing_asked = isinstance(error, RequestTooSlow) and self._in_head and not self._head_begun
-        if answering or nothing_asked or not self.transport.can_write_eof():
+        if nothing_asked or self._answers_another() or not self.transport.can_write_eof():
             self.transport.close()
             return
+        if self._answer_pending:  # the handler waits for the body: it ends as if the client had gone
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.write(_as_bytes(problem_response(error, request_id=uuid.uuid4().hex)))
         self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _answers_another(self) -> bool:
+        """Checks whether the next bytes of this side belong to another request, or to an answer that has begun."""
+        if self._in_head:
+            return self._answer_pending
+        cycle: RequestResponseCycle | None = self.cycle
+        return bool(self.pipeline) or cycle is None or cycle.response_started or cycle.response_complete
 
 
 def bounded_http_protocol(*, max_connections: int) -> type[BoundedHttpProtocol]:

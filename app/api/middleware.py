@@ -147,6 +147,7 @@ class HeadAnswers:
             return
 
         async def send_head(message: Message) -> None:
+            scope["method"] = "HEAD"  # the server reads it too: for GET it would miss the bytes of the body
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

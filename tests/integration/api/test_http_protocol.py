@@ -18,9 +18,15 @@ from starlette.routing import Route
 
 from app.api import http_protocol
 from app.api.http_protocol import MAX_HEAD_BYTES, bounded_http_protocol
+from app.api.middleware import HeadAnswers
 from tests.support.servers import HOST, free_port
 
 PATIENCE_SECONDS = 0.3
+
+
+async def slow(_: Request) -> PlainTextResponse:
+    await asyncio.sleep(2 * PATIENCE_SECONDS)
+    return PlainTextResponse("slow")
 
 
 async def echo(request: Request) -> PlainTextResponse:
@@ -42,7 +48,7 @@ class StartedServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(*, max_connections: int = 50) -> AsyncIterator[int]:
     config = uvicorn.Config(
-        Starlette(routes=[Route("/", echo, methods=["GET", "POST"])]),
+        HeadAnswers(Starlette(routes=[Route("/slow", slow), Route("/", echo, methods=["GET", "POST"])])),
         host=HOST,
         port=free_port(),
         http=bounded_http_protocol(max_connections=max_connections),
@@ -126,6 +132,39 @@ async def test_a_client_that_stops_sending_is_refused(sent: bytes, part: str) ->
     status, problem = problem_in(answer[answer.rindex(b"HTTP/1.1") :])
     assert (status, problem["code"]) == (408, "REQUEST_TOO_SLOW")
     assert part in problem["detail"]
+
+
+async def test_endless_trailers_of_a_body_are_refused() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX: "
+    async with serving() as port:
+        status, problem = problem_in(await answer_to(port, head, *[b"x" * 10_000] * 200))
+    assert (status, problem["code"]) == (431, "HEAD_TOO_LARGE")
+
+
+async def test_line_breaks_after_an_answer_keep_no_connection() -> None:
+    async with serving() as port:
+        answer = await answer_to(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_late_request_gets_no_answer_in_the_place_of_an_earlier_one() -> None:
+    slow = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with serving() as port:
+        answer = await answer_to(port, slow + b"GET / HT")
+    first, _, refusal = answer.partition(b"\r\n\r\nslow")
+    assert first.startswith(b"HTTP/1.1 200")
+    assert problem_in(refusal)[0] == 408
+
+
+async def test_head_is_answered_without_a_body_and_the_connection_goes_on() -> None:
+    request = b" / HTTP/1.1\r\nHost: a\r\n"
+    async with serving() as port:
+        answer = await answer_to(port, b"HEAD" + request + b"\r\n", b"GET" + request + b"Connection: close\r\n\r\n")
+    first, _, second = answer.partition(b"\r\n\r\n")
+    assert b"200" in first
+    assert b"content-length: 1" in first
+    assert second.startswith(b"HTTP/1.1 200")
+    assert second.endswith(b"\r\n\r\n0")
 
 
 async def test_a_silent_connection_is_closed_without_a_word() -> None:
