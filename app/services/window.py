@@ -129,22 +129,29 @@ class TicketWindow:
 
     async def _try_to_send(self, tickets: Sequence[Ticket], kicks: Sequence[Tenant]) -> None:
         try:
+            # After this time the sending goes on in its thread, so only an error takes the tasks back.
             async with asyncio.timeout(PUBLISH_SECONDS):
                 if tickets:
-                    await self._queue.publish(tickets)
+                    await self._publish(tickets)
                 for tenant in kicks:
                     await self._queue.kick(tenant)
         except Exception as error:  # noqa: BLE001  # the edge of a background task; the tasks are stored and found again
             self._skip()
             _log.warning("tickets_not_sent", count=len(tickets), error_class=type(error).__name__)
-            await self._take_back(tickets)
 
-    async def _take_back(self, tickets: Sequence[Ticket]) -> None:
-        """Lets the tasks wait again. Otherwise each round would release a further window of them into a full Redis."""
+    async def _publish(self, tickets: Sequence[Ticket]) -> None:
+        """Sends the tickets, or lets their tasks wait again and raises BrokerUnavailable.
+
+        Otherwise each round would release a further window of tasks for a Redis that takes none.
+        """
         try:
-            await self._tasks.take_back([TaskId(ticket.task_id) for ticket in tickets])
-        except (DependencyError, StoreError) as error:
-            _log.warning("tickets_not_taken_back", count=len(tickets), error_code=error.code)  # `repair` finds them
+            await self._queue.publish(tickets)
+        except BrokerUnavailable:
+            try:
+                await self._tasks.take_back([TaskId(ticket.task_id) for ticket in tickets])
+            except (DependencyError, StoreError) as error:
+                _log.warning("tickets_not_taken_back", count=len(tickets), error_code=error.code)  # `repair` finds them
+            raise
 
     def _skip(self) -> None:
         self._skip_until = self._clock.monotonic() + FRESH_SECONDS
@@ -153,12 +160,7 @@ class TicketWindow:
         """Sends a ticket for each task. Raises BrokerUnavailable; the tasks then wait again."""
         # Before the sending: accepts that run meanwhile must not count on the same room.
         self._room -= len(tasks)
-        tickets = [ticket_for(task) for task in tasks]
-        try:
-            await self._queue.publish(tickets)
-        except BrokerUnavailable:
-            await self._take_back(tickets)
-            raise
+        await self._publish([ticket_for(task) for task in tasks])
 
 
 def smallest_window(slots: int) -> int:

@@ -23,7 +23,7 @@ from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
 from app.storage.idempotency import mark_keys_accepted
-from app.storage.mongo import Database, server_time, store_errors, will_pass
+from app.storage.mongo import Database, is_of_document, server_time, store_errors, will_pass
 from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
 from app.telemetry.logs import get_logger
@@ -40,7 +40,7 @@ _WITH_WORKERS = (
 Order = list[tuple[str, int]]
 Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
-# Documents of one round. They are written one by one, and a larger round would work longer on what it read at first.
+# Documents of one round: a larger one would work longer on what it read at first.
 REAP_BATCH = 200
 # Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
 LOG_SWEEP = timedelta(minutes=10)
@@ -178,8 +178,8 @@ class MongoDispatchRepository:
                 "$project": {
                     "status": 1,
                     "sent": {"$gt": ["$dispatched_at", None]},
-                    # A task with a due time waits from then on.
-                    "waits_since": {"$max": ["$queued_at", {"$ifNull": ["$run_at", "$queued_at"]}]},
+                    # Every return to the queue moves it, and a due time is one.
+                    "waits_since": {"$ifNull": ["$due_at", "$queued_at"]},
                 }
             },
             {
@@ -247,7 +247,7 @@ class MongoDispatchRepository:
             try:
                 matched += (await self._tasks.update_one(seen, pipeline)).matched_count
             except OperationFailure as error:
-                if will_pass(error):
+                if will_pass(error) or not is_of_document(error):
                     raise
                 self._set_aside.add(seen["_id"])
                 _log.error("task_set_aside", task_id=seen["_id"], code=error.code)

@@ -41,6 +41,9 @@ Database = AsyncIOMotorDatabase[dict[str, Any]]
 _PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 # InternalError and UnknownError: they pass if the server recovers, and stay if it cannot do just this operation.
 _FAULT_CODES = frozenset({1, 8})
+# TypeMismatch and ConversionFailure. The other errors of expressions have the numbers of places in MongoDB's source.
+_EXPRESSION_CODES = frozenset({14, 241})
+_FIRST_LOCATION_CODE = 15_000
 _UNAVAILABLE = (
     AutoReconnect,
     ConnectionFailure,
@@ -141,7 +144,12 @@ async def server_time(db: Database) -> datetime:
 
 def will_pass(error: OperationFailure) -> bool:
     """Checks whether the server may be able to do the same operation later: the operation itself is not at fault."""
-    return error.code in _PASSING_CODES | _FAULT_CODES
+    return isinstance(error, _UNAVAILABLE) or error.code in _PASSING_CODES | _FAULT_CODES
+
+
+def is_of_document(error: OperationFailure) -> bool:
+    """Checks whether an expression cannot take what one document holds, such as a text where a date should be."""
+    return error.code in _EXPRESSION_CODES or (error.code or 0) >= _FIRST_LOCATION_CODE
 
 
 @contextmanager
