@@ -15,8 +15,7 @@ RUN_STAMP := .venv/.run-$(shell cat requirements/cli.lock pyproject.toml | cksum
 # Tests start hundreds of Python processes: without saved bytecode each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A file's tests stay together, because they share servers.
-TEST_PROCESSES := 2
+UNIT_PROCESSES := 2
 # Fault stories mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
@@ -67,11 +66,11 @@ types: setup ## mypy, strict
 	@$(PYTHON) -m mypy
 
 unit: setup ## The tests that need no server (a minute)
-	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) -p no:logging --hypothesis-profile=quick tests/unit
+	@$(PYTHON) -m pytest -q -n $(UNIT_PROCESSES) -p no:logging --hypothesis-profile=quick tests/unit
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
+	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 chaos: setup ## Every fault that must be survived, and the proof that each test would notice (25 minutes)

@@ -10,45 +10,61 @@ import sys
 
 
 def main() -> None:
-    """Runs a command. Errors are told on standard error, in a sentence."""
+    """Runs a command. An error is one message on standard error."""
     try:
-        _run()
+        sys.exit(_run())
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
-        # Python would try once more to write what is left when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(130)  # ExitCode.INTERRUPTED, which may not be imported yet
 
 
-def _run() -> None:
+def _run() -> int:
     from app.cli.failure import CommandFailed, ExitCode
     from app.cli.main import app
     from app.errors import AgentOrchestratorError, ConfigurationError, DependencyError, InvalidRequest, RequestError
 
+    output = sys.stdout
     # A terminal or file in another encoding shows a replacement for what it does not have.
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text file, unless a test replaces it
+    output.reconfigure(errors="replace")  # type: ignore[union-attr]  # a text file, unless a test replaces it
     try:
         app()
-        sys.stdout.flush()
+    except SystemExit as end:
+        # The command's library ends with 1 and another output if the reader, such as `head`, has closed the pipe.
+        return ExitCode.PIPE_CLOSED if sys.stdout is not output else _flush(end.code)
     except CommandFailed as error:
-        _end(str(error), error.exit_code)
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     except AgentOrchestratorError as error:
         wrong = error.fields if isinstance(error, InvalidRequest) else ()
-        text = "\n  ".join([str(error), *(f"{field} {problem}" for field, problem in wrong)])
+        sys.stderr.write("\n  ".join([str(error), *(f"{field} {problem}" for field, problem in wrong)]) + "\n")
         if isinstance(error, RequestError | ConfigurationError):
-            _end(text, ExitCode.REFUSED)
-        _end(text, ExitCode.UNREACHABLE if isinstance(error, DependencyError) else ExitCode.FAILED)
-    except BrokenPipeError:
-        raise
+            return ExitCode.REFUSED
+        return ExitCode.UNREACHABLE if isinstance(error, DependencyError) else ExitCode.FAILED
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        _end(f"{error.strerror}{where}", ExitCode.FAILED)
+        return _cannot_write(error)
+    return _flush(ExitCode.DONE)
 
 
-def _end(text: str, code: int) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.exit(code)
+def _flush(code: str | int | None) -> int:
+    """Writes what is left of the output; returns the code, or that of the failure to write."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 141  # ExitCode.PIPE_CLOSED
+    except OSError as error:
+        return _cannot_write(error)
+    return code if isinstance(code, int) else int(code is not None)
+
+
+def _cannot_write(error: OSError) -> int:
+    _drop_output()
+    sys.stderr.write(f"{error.strerror}{f': {error.filename}' if error.filename else ''}\n")
+    return 1
+
+
+def _drop_output() -> None:
+    """Lets nothing be written any more: Python would try once more at its end, and fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

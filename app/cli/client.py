@@ -36,7 +36,7 @@ class ApiFailed(CommandFailed):
 
 
 class ApiUnreachable(ApiFailed):
-    """A call without an answer, or a refusal that passes: the API, or a server that it needs, is away."""
+    """A call without an answer, or a refusal that passes: the API, or a server that it needs, is unavailable."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message, code=code, exit_code=ExitCode.UNREACHABLE)
@@ -77,17 +77,21 @@ class ApiClient:
     def system_metrics(self) -> Json:
         return self._request("GET", "/v1/system/metrics")
 
-    def follow(self, task_id: str, *, on_outage: Callable[[], None] | None = None) -> Iterator[Json]:
+    def follow(
+        self, task_id: str, *, on_outage: Callable[[], None] | None = None, known: bool = False
+    ) -> Iterator[Json]:
         """Yields the task each time it has changed, until it has ended. Polls fast at first, later every 2 s.
 
-        An API that gives no answer for a while is waited for, after one call of `on_outage`: the task goes on.
+        An API that gives no answer for a while is waited for, after one call of `on_outage`: the task goes on. That is
+        so from the first answer on, or from the start if the task is `known` to exist.
         """
         from app.domain.task import TERMINAL  # here alone: pydantic would slow down the start of every other command
 
         seen: object = None
         pause_seconds = FIRST_POLL_SECONDS
         while True:
-            task = self._get_through_outage(task_id, on_outage)
+            task = self._get_through_outage(task_id, on_outage) if known else self.get(task_id)
+            known = True
             if task["updated_at"] != seen:
                 seen = task["updated_at"]
                 yield task
@@ -139,7 +143,7 @@ def _to_failure(response: httpx.Response) -> ApiFailed:
     except ValueError:
         problem = {}
     if response.status_code in (502, 503, 504) and (not isinstance(problem, dict) or "detail" not in problem):
-        return ApiUnreachable(f"{response.url.host} answered {response.status_code}: the API behind it is away.")
+        return ApiUnreachable(f"{response.url.host} answered {response.status_code}: the API behind it is unavailable.")
     if not isinstance(problem, dict) or "detail" not in problem:
         return ApiFailed(
             f"{response.url} answered {response.status_code}; is this the API's address? Name it with --api."

@@ -45,11 +45,16 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
     typer.echo(plan.ready_text)
 
 
-def prepare(folder: StateFolder, *, port: int | None, workers: int) -> StackPlan:
-    """Builds the plan of a stack from the settings. Raises StackFailed if the asked-for port is taken."""
+def prepare(folder: StateFolder, *, port: int | None, workers: int, alone: bool = False) -> StackPlan:
+    """Builds the plan of a stack from the settings. Raises StackFailed if the asked-for port is taken.
+
+    One that is `alone` has a free port and stores of its own, also where the settings name others.
+    """
     settings = load_settings()
     named = ConfiguredParts.in_settings(settings)
     folder.create()
+    if alone:
+        return build_plan(folder, replace(named, store=False, broker=False), port=next(free_ports(1)), workers=workers)
     in_settings = settings.api.port if "port" in settings.api.model_fields_set else None
     return build_plan(folder, named, port=choose_port(port, in_settings), workers=workers)
 

@@ -65,7 +65,7 @@ def submit(
         if wait:
             # At once, and on standard error: whatever happens from here on, the task can be found again.
             typer.echo(f"Task {task_id}", err=True)
-            tasks.follow(client, task_id, target, as_json=as_json)
+            tasks.follow(client, task_id, target, as_json=as_json, known=True)
         elif as_json:
             print_json(accepted)
         else:

@@ -120,15 +120,15 @@ def connect(target: Target, key: str | None) -> ApiClient:
     return ApiClient(target.url, key=key)
 
 
-def follow(client: ApiClient, task_id: str, target: Target, *, as_json: bool) -> None:
-    """Tells the task's events on standard error, and shows it at its end. Raises Exit if it did not complete."""
+def follow(client: ApiClient, task_id: str, target: Target, *, as_json: bool, known: bool = False) -> None:
+    """Prints the task's events on standard error, and shows it at its end. Raises Exit if it did not complete."""
 
     def tell_outage() -> None:
         typer.echo("The API gives no answer; waiting for it. The task goes on meanwhile.", err=True)
 
     told = 0
     try:
-        for task in client.follow(task_id, on_outage=tell_outage):
+        for task in client.follow(task_id, on_outage=tell_outage, known=known):
             for event in [] if as_json else task["events"][told:]:
                 typer.echo(_event_line(event), err=True)
             told = len(task["events"])

@@ -128,7 +128,9 @@ def _facts(task: Mapping[str, Any], simulated: Sequence[str]) -> Sequence[tuple[
         tokens = f"{_about(usage)}{usage['total_tokens']} tokens"
         facts.append(("cost", f"{seconds:.1f} s, {tokens}, {cost_text(usage)}"))
     if simulated:
-        facts.append(("note", f"simulated ({', '.join(simulated)}): no model answered, and nothing was paid"))
+        facts.append(
+            ("note", f"this stack simulates {', '.join(simulated)}: what they answer is made up and costs nothing")
+        )
     return facts
 
 

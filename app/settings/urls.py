@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import SecretStr
 
 _ESCAPE = "a password with /, #, ?, @ or % must have these escaped (%2F, %23, %3F, %40, %25)"
+_QUOTES = tuple("\"'`<>")
+_USUAL_PORTS = {"http": 80, "https": 443}
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -47,32 +49,36 @@ def check_http_url(value: str | None) -> str | None:
     if value is None:
         return None
     url = value.strip()
-    example = "write an address such as http://127.0.0.1:4000/v1"
+    example = "write an address such as http://127.0.0.1:4000/v1, with its scheme"
     address = _split(url, example)
     if address.scheme not in ("http", "https"):
         raise ValueError(example)
     _check_host(address.netloc, example)
     if address.username is not None:
-        raise ValueError("write the address without a name and a password; the key has a setting of its own")
+        raise ValueError("write the address without a name and a password; a key has a setting of its own")
     return url
 
 
 def check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Checks the origins that browsers send, and removes a final slash, which no browser sends. Raises ValueError."""
-    checked = tuple(value if value == "*" else value.rstrip("/") for value in values)
-    for value in checked:
-        if value == "*":
-            continue
-        advice = "must be origins such as https://app.example.com, separated by commas, or *"
-        address = _split(value, advice)
-        if address.scheme not in ("http", "https") or value != f"{address.scheme}://{address.netloc}":
-            raise ValueError(advice)
-        _check_host(address.netloc, advice)
-    return checked
+    """Checks the origins that browsers send, and writes them as they do. Raises ValueError."""
+    return tuple(value if value == "*" else _origin(value) for value in values)
+
+
+def _origin(value: str) -> str:
+    """Writes an origin as browsers send it: in lower case, without the usual port. Raises ValueError."""
+    advice = "must be origins such as https://app.example.com, separated by commas, or *"
+    address = _split(value, advice)
+    if address.scheme not in _USUAL_PORTS or address.path.strip("/") or address.query or address.fragment:
+        raise ValueError(advice)
+    _check_host(address.netloc, advice)
+    if "*" in address.netloc or address.username is not None:
+        raise ValueError(advice)
+    host = address.netloc.lower().removesuffix(f":{_USUAL_PORTS[address.scheme]}")
+    return f"{address.scheme}://{host}"
 
 
 def _split(url: str, example: str) -> SplitResult:
-    if any(sign.isspace() or sign in "\"'`<>" for sign in url):
+    if any(sign.isspace() for sign in url) or url[:1] in _QUOTES or url[-1:] in _QUOTES:
         raise ValueError(f"{example}, without spaces and quotes")
     try:
         return urlsplit(url)

@@ -143,6 +143,8 @@ SECRET = "hunter2"
         ("CORS_ORIGINS", "https://a.example https://b.example"),
         ("CORS_ORIGINS", "https://a.example/app"),
         ("CORS_ORIGINS", "a.example"),
+        ("CORS_ORIGINS", "https://*.example.com"),
+        ("CORS_ORIGINS", f"https://user:{SECRET}@a.example"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_told_in_one_line_without_a_secret(
@@ -171,6 +173,7 @@ def test_an_address_that_cannot_be_one_is_told_in_one_line_without_a_secret(
         ("MONGO_URI", "mongodb://%2Ftmp%2Fmongodb-27017.sock/"),
         ("OPENAI_BASE_URL", " http://127.0.0.1:4000/v1 "),
         ("CORS_ORIGINS", "*"),
+        ("REDIS_URL", "redis://:it's<here>@127.0.0.1:6379/0"),
     ],
 )
 def test_an_address_of_any_usual_form_is_taken(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -180,9 +183,16 @@ def test_an_address_of_any_usual_form_is_taken(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_final_slash_of_an_origin_goes_because_no_browser_sends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CORS_ORIGINS", "https://a.example/, http://b.example:8443")
+    monkeypatch.setenv("CORS_ORIGINS", "https://A.example/, http://b.example:8443, https://c.example:443")
 
-    assert load_settings().api.cors_origins == ("https://a.example", "http://b.example:8443")
+    assert load_settings().api.cors_origins == ("https://a.example", "http://b.example:8443", "https://c.example")
+
+
+def test_a_folder_named_like_the_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+
+    assert load_settings().api.port == 8080
+    assert misspelt_variables() == []
 
 
 @pytest.mark.parametrize(

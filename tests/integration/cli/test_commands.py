@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 
-from tests.integration.cli.command import Shell, stack_up
+from tests.integration.cli.command import COMMAND, Shell, clean_environment, stack_up
 from tests.integration.cli.stacks import is_gone
 from tests.support.servers import broker_server
 from tests.support.waiting import wait_for
@@ -94,11 +95,38 @@ def test_text_comes_from_a_file_or_standard_input_and_the_answer_alone_goes_out(
     task = shell.json("get", task_id)
     assert (task["task"], task["metadata"]) == ("Write a Python function that reverses a string", {"a": "b"})
     assert shell.ok("get", task_id, "--raw") == task["result"]["raw_output"]
-    assert "simulated" in waited.stdout
+    assert "this stack simulates openai" in waited.stdout
     longest = max(task["result"]["raw_output"].splitlines(), key=len)
     assert longest in waited.stdout, "output that goes into a file is not wrapped"
     assert shell.run("submit", "@missing.txt").returncode == 2
     assert shell.run("submit", "x", "--metadata", "a").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("{cli} list --json | true", 141, ""),
+        ("{cli} list --json > /dev/full", 1, "No space left"),
+        ("{cli} nonsense", 2, "nonsense"),
+        ("{cli} list --limit 0", 2, "limit"),
+        ("{cli} --version", 0, ""),
+        ("{cli} list -h", 0, ""),
+    ],
+)
+def test_every_end_has_its_exit_code_and_no_traceback(shell: Shell, command: str, code: int, message: str) -> None:
+    line = f"set -o pipefail; {command.format(cli=COMMAND)}"
+    done = subprocess.run(  # noqa: S603 - our own command
+        ["/bin/bash", "-c", line],
+        cwd=shell.folder,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_state_never_reaches_another_stack(shell: Shell) -> None:

@@ -119,17 +119,24 @@ def test_follow_waits_for_an_api_that_is_away_and_tells_it_once(
     server.answers = [(200, {}, queued), (503, {}, away), (502, {}, "<html>"), (200, {}, done)]
     told: list[str] = []
     with ApiClient(server.url) as client:
-        tasks = list(client.follow("x", on_outage=lambda: told.append("away")))
+        tasks = list(client.follow("x", on_outage=lambda: told.append("no answer")))
     assert [task["status"] for task in tasks] == ["queued", "completed"]
-    assert told == ["away"]
+    assert told == ["no answer"]
 
 
 def test_follow_gives_up_on_an_api_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "LONGEST_POLL_SECONDS", 0.04)
     monkeypatch.setattr(client_module, "OUTAGE_SECONDS", 0.1)
     with ApiClient(f"http://127.0.0.1:{next(free_ports(1))}") as client, pytest.raises(ApiFailed) as failure:
-        list(client.follow("x"))
+        list(client.follow("x", known=True))
     assert failure.value.exit_code is ExitCode.UNREACHABLE
+
+
+def test_follow_does_not_wait_for_an_api_that_never_answered() -> None:
+    told: list[str] = []
+    with ApiClient(f"http://127.0.0.1:{next(free_ports(1))}") as client, pytest.raises(ApiFailed):
+        list(client.follow("x", on_outage=lambda: told.append("no answer")))
+    assert told == []
 
 
 @pytest.mark.parametrize(
