@@ -88,7 +88,7 @@ def test_columns_show_agent_phase_tokens_and_cost(control_plane: ControlPlane, n
 
     header, line = control_plane.run("get", "agenttasks", "-n", namespace).stdout.splitlines()
 
-    assert header.split() == ["NAME", "AGENT", "PHASE", "TOKENS", "COST", "AGE"]
+    assert header.split() == ["NAME", "AGENT", "PHASE", "TOKENS", "COST", "ERROR", "AGE"]
     assert line.split()[:5] == ["article", "ContentAgent", "Completed", "2181", "0.014300"]
 
 

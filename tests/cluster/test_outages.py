@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.operators import build_operator, grant
+from tests.cluster.operators import build_operator, grant, running
 from tests.support.kubernetes import agent_task, create, read, status_of
 from tests.support.stack import Part, Stack
 from tests.support.waiting import wait_for
@@ -89,11 +89,22 @@ def test_a_missing_right_ends_the_operator_with_advice(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
-    settings = {"AGENT_OPERATOR_NAMESPACES": f"{namespace},default"}
+    settings = {"AGENT_OPERATOR_NAMESPACES": "default"}
 
     part = build_operator(control_plane, stack, namespace, tmp_path, settings=settings)
 
     assert exits_with(part, "This account may not list AgentTasks")
+
+
+def test_a_namespace_that_is_gone_stops_the_work_for_no_other(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    settings = {"AGENT_OPERATOR_NAMESPACES": f"{namespace},a-namespace-that-is-gone"}
+    with running(build_operator(control_plane, stack, namespace, tmp_path, settings=settings)) as part:
+        completes(control_plane, namespace, "here", seconds=30)
+        refused = [line for line in part.log_lines() if line["message"] == "namespace_not_served"]
+    assert [line["namespace"] for line in refused] == ["a-namespace-that-is-gone"]
 
 
 def release(plane: ControlPlane, body: Mapping[str, Any]) -> None:

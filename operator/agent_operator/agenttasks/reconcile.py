@@ -20,7 +20,7 @@ from agent_operator.agenttasks.register import EndRecord, Entry, Register
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.backpressure import Backpressure
+from agent_operator.rest.backpressure import OF_ONE_TENANT, OF_THE_API, Backpressure
 from agent_operator.rest.rest_client import (
     KeyTaken,
     RestClient,
@@ -29,6 +29,7 @@ from agent_operator.rest.rest_client import (
     RestUnavailable,
     TaskGone,
 )
+from app.domain.task import LATEST_PAST_RUN_AT
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics
@@ -104,7 +105,8 @@ class Reconciler:
             if not self.backpressure.begin(entry.namespace, unavailable, failed_before=entry.submit_failed_at):
                 longer = unavailable.retry_seconds * 2.0 ** min(entry.failures, 10)
                 unavailable.retry_seconds = min(LONGEST_ALONE_SECONDS, longer)
-            entry.submit_failed_at = now
+            if unavailable.code not in OF_ONE_TENANT | OF_THE_API:
+                entry.submit_failed_at = now
             await self._record_held_up(entry, unavailable)
             raise
         except RestRefused as refusal:
@@ -197,7 +199,8 @@ class Reconciler:
             due = datetime.fromisoformat(run_at)
         except ValueError:  # an object from before the CRD had its pattern; the API names what is wrong
             return run_at
-        return None if datetime.fromisoformat(entry.created_at) <= due <= self.clock.now() else run_at
+        created = datetime.fromisoformat(entry.created_at)
+        return None if created - LATEST_PAST_RUN_AT <= due <= self.clock.now() else run_at
 
     async def _cancel(self, entry: Entry) -> None:
         if await self._cancel_task(entry):
@@ -267,6 +270,8 @@ class Reconciler:
 
     async def _finish(self, entry: Entry) -> None:
         """Releases an object whose task has ended, and plans its deletion."""
+        if entry.gone:
+            return  # the write of its end has found that out; the reconcile loop forgets it
         await self.objects.release(entry, finished=True)
         self.expiry.plan(entry.namespace, entry.name, entry.uid, entry.status, entry.ttl_seconds)
         self.register.record_finished(entry)

@@ -8,8 +8,10 @@ After a start the operator builds the register from the objects.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,7 +37,9 @@ class EndRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     uid: str
+    namespace: str
     name: str
+    spec_hash: str
     phase: Phase
     task_id: str | None = None
 
@@ -63,6 +67,7 @@ class Entry:
     suspend: bool = False
     ttl_seconds: int = 86_400
     created_at: str = ""
+    spec_hash: str = ""
     end_record: str | None = None
     deleting: bool = False
     deletion_seen_at: float | None = None
@@ -88,14 +93,21 @@ class Entry:
 
     def build_end_record(self) -> str:
         """Builds the text that says, in the object's metadata, that this object's task has ended."""
-        record = EndRecord(uid=self.uid, name=self.name, phase=Phase(self.status["phase"]), task_id=self.task_id)
+        record = EndRecord(
+            uid=self.uid,
+            namespace=self.namespace,
+            name=self.name,
+            spec_hash=self.spec_hash,
+            phase=Phase(self.status["phase"]),
+            task_id=self.task_id,
+        )
         return record.model_dump_json(exclude_none=True)
 
     @property
     def restored_end(self) -> EndRecord | None:
         """The end of the object that this one was restored from; None for every other object.
 
-        A backup keeps the metadata and drops the status. A copy under another name is a new task.
+        A backup keeps the metadata and drops the status. An object with another name or another task is a new one.
         """
         if self.end_record is None or self.status.get("phase") is not None:
             return None
@@ -103,7 +115,8 @@ class Entry:
             end = EndRecord.model_validate_json(self.end_record)
         except ValidationError:  # somebody has edited it
             return None
-        return end if end.uid != self.uid and end.name == self.name and end.phase.terminal else None
+        same = (end.namespace, end.name, end.spec_hash) == (self.namespace, self.name, self.spec_hash)
+        return end if same and end.uid != self.uid and end.phase.terminal else None
 
     @property
     def reference(self) -> dict[str, str]:
@@ -180,6 +193,7 @@ class Register:
         entry.record_metadata(metadata)
         entry.cancel, entry.suspend = bool(spec.get("cancel")), bool(spec.get("suspend"))
         entry.ttl_seconds = spec.get("ttlSecondsAfterFinished", entry.ttl_seconds)
+        entry.spec_hash = entry.spec_hash or _hash(spec)
         self._keep_spec(entry, spec)
         return entry
 
@@ -226,3 +240,9 @@ class Register:
 def _size(spec: Mapping[str, Any]) -> int:
     """Estimates the bytes that the spec takes in memory from the lengths of its texts."""
     return 1_024 + 2 * len(spec.get("task", "")) + sum(len(text) for text in (spec.get("metadata") or {}).values())
+
+
+def _hash(spec: Mapping[str, Any]) -> str:
+    """Computes a short hash of the fields that cannot be changed."""
+    fixed = {name: value for name, value in spec.items() if name not in ("cancel", "suspend")}
+    return blake2s(json.dumps(fixed, sort_keys=True).encode(), digest_size=8).hexdigest()

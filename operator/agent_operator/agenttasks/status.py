@@ -143,7 +143,11 @@ def restored(status: Status, moment: Moment, phase: Phase, task_id: str | None) 
     task = "" if task_id is None else f" as task {task_id}"
     message = f"The object was restored; its task had ended before{task}. To run it again create a new AgentTask."
     success = "True" if phase is Phase.COMPLETED else "False"
-    known = {} if task_id is None else {"taskId": task_id, "result": {"ref": f"/v1/tasks/{task_id}"}}
+    known: dict[str, Any] = {} if task_id is None else {"taskId": task_id}
+    if phase is Phase.COMPLETED:
+        known["result"] = {"ref": f"/v1/tasks/{task_id}"}
+    elif phase is Phase.FAILED:
+        known["error"] = {"type": "RESTORED", "message": message}
     return _changed(
         status,
         moment,

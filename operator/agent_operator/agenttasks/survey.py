@@ -18,7 +18,7 @@ from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL, Body, 
 from agent_operator.agenttasks.status import phase_of
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
-from agent_operator.kube.cluster import ClusterError
+from agent_operator.kube.cluster import ClusterError, NotAllowed, NotThere
 from agent_operator.rest.rest_client import RestClient, RestError, TaskGone, TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
@@ -63,7 +63,7 @@ class Survey:
                 # kopf takes the namespaces at its start only, so the operator ends, and Kubernetes starts it again.
                 _log.warning("namespace_served_again", namespace=str(served))
                 signal.raise_signal(signal.SIGTERM)
-                return
+                await asyncio.Event().wait()  # until the stop cancels this duty
             await asyncio.sleep(self.every_seconds)
 
     async def check_all(self) -> None:
@@ -134,7 +134,10 @@ class Survey:
         if source.namespace is None or source.name is None:
             return
         # The list of objects is older than the list of tasks, so the object may have been created in between.
-        body = await self.objects.read(source.namespace, source.name)
+        try:
+            body = await self.objects.read(source.namespace, source.name)
+        except (NotAllowed, NotThere):
+            return  # the namespace is gone by now, or the right to read in it
         if body is not None and body["metadata"]["uid"] == source.uid:
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
@@ -142,6 +145,7 @@ class Survey:
         try:
             await self.rest.cancel(task.task_id, tenant=task.tenant)
         except TaskGone:
+            self.register.owed_cancels.discard(source.uid or "")
             return
         self.register.owed_cancels.discard(source.uid or "")
         _log.warning("orphan_cancelled", task_id=task.task_id, uid=source.uid)

@@ -52,6 +52,7 @@ OPERATOR_LABELS = {
     "agents_operator_kubernetes_events_total": {"outcome"},
     "agents_operator_expired_objects_total": set(),
     "agents_operator_lost_tasks_total": set(),
+    "agents_operator_unserved_namespaces": set(),
     "agents_operator_errors_total": {"reason"},
     "agents_queue_depth": {"queue"},
     "agents_queue_oldest_age_seconds": {"queue"},
