@@ -43,7 +43,7 @@ def test_the_fields_of_a_body_reach_the_request() -> None:
 
 
 def test_the_hash_of_a_request_outlives_an_upgrade() -> None:
-    """These hashes were stored by an earlier version. With others a repeat after an upgrade would be refused."""
+    """An earlier version stores the same hashes. With others a repeat after an upgrade would be refused."""
     assert hash_request(request(task="x")) == "14e99e9f05e6862b4bd34cdada4e08436d040fb067132c5582a9c2f731f7082c"
     of_all_fields = "a5f3a0ea0f3f3f16a164cc31c688f80a7aa28b352cc7abb634a999a161986e6e"
     assert hash_request(request(**{**FIELDS, "run_at": "2026-01-01T08:00:00Z"})) == of_all_fields
