@@ -45,11 +45,11 @@ def events(installation: Installation, name: str) -> str:
 
 def test_an_article_is_applied_waited_for_listed_and_described(installation: Installation) -> None:
     assert typed(installation, f"apply -f {ARTICLE}").stdout == "agenttask.agentorchestrator.dev/article created\n"
-    waited = typed(installation, "wait --for=condition=Succeeded at/article --timeout=120s")
+    waited = typed(installation, "wait --for=condition=Finished at/article --timeout=120s")
     assert waited.stdout == "agenttask.agentorchestrator.dev/article condition met\n"
 
     head, row = typed(installation, "get agenttasks").stdout.splitlines()
-    assert head.split() == ["NAME", "AGENT", "PHASE", "TOKENS", "COST", "AGE"]
+    assert head.split() == ["NAME", "AGENT", "PHASE", "TOKENS", "COST", "ERROR", "AGE"]
     assert re.fullmatch(r"article +ContentAgent +Completed +\d{3,} +0\.\d+ +\d+s", row.strip())
 
     wait_for(lambda: "ContentAgent has answered, for" in events(installation, "article"), what="the last event")
