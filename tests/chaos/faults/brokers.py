@@ -136,22 +136,12 @@ def redis_is_full(lab: Lab, seconds: float) -> None:
 @fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
 def redis_is_full_beside_tickets(lab: Lab, seconds: float) -> None:
     """Fills Redis while tickets are in its list: fetching one needs a write, which is refused."""
-    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
-        redis.config_set("maxmemory", "1mb")
-        tasks += _sit_through_refusals(stack, seconds, reason="it is full")
-        redis.config_set("maxmemory", "0")
-        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
-        _must_tick(stack)
+    _refuse_by_setting(lab, seconds, "maxmemory", "1mb", reason="it is full")
 
 
 @fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
 def redis_has_too_few_replicas(lab: Lab, seconds: float) -> None:
-    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
-        redis.config_set("min-replicas-to-write", "1")
-        tasks += _sit_through_refusals(stack, seconds, reason="fewer replicas")
-        redis.config_set("min-replicas-to-write", "0")
-        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
-        _must_tick(stack)
+    _refuse_by_setting(lab, seconds, "min-replicas-to-write", "1", reason="fewer replicas")
 
 
 @fault({Switch.BROKER_REFUSALS: "the worker has ended"}, quick=[5], long=[30])
@@ -203,6 +193,15 @@ def _refusing_stack(lab: Lab) -> Iterator[tuple[Stack, list[str]]]:
         tasks = submit_many(stack, TASKS)
         _wait_for_listed_tickets(stack)
         yield stack, tasks
+
+
+def _refuse_by_setting(lab: Lab, seconds: float, setting: str, value: str, *, reason: str) -> None:
+    with _refusing_stack(lab) as (stack, tasks), _client(stack) as redis:
+        redis.config_set(setting, value)
+        tasks += _sit_through_refusals(stack, seconds, reason=reason)
+        redis.config_set(setting, "0")
+        assert statuses(reckon(stack, tasks, seconds=45)) == {"completed"}
+        _must_tick(stack)
 
 
 def _sit_through_refusals(stack: Stack, seconds: float, *, reason: str) -> list[str]:

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 0.3
 
 
 async def slow(_: Request) -> PlainTextResponse:
-    await asyncio.sleep(2 * PATIENCE_SECONDS)
+    await asyncio.sleep(2 * PATIENCE_SECONDS)  # answers after the limit of receiving, which must not count here
     return PlainTextResponse("slow")
 
 
@@ -179,7 +179,7 @@ async def test_a_connection_waits_for_its_next_request() -> None:
         for _ in range(2):
             writer.write(request)
             assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(2 * PATIENCE_SECONDS)
+            await asyncio.sleep(2 * PATIENCE_SECONDS)  # idle for longer than the limit of receiving
         writer.close()
 
 
