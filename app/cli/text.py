@@ -128,9 +128,7 @@ def _facts(task: Mapping[str, Any], simulated: Sequence[str]) -> Sequence[tuple[
         tokens = f"{_about(usage)}{usage['total_tokens']} tokens"
         facts.append(("cost", f"{seconds:.1f} s, {tokens}, {cost_text(usage)}"))
     if simulated:
-        facts.append(
-            ("note", f"this stack simulates {', '.join(simulated)}: what they answer is made up and costs nothing")
-        )
+        facts.append(("note", f"this stack simulates {', '.join(simulated)}: text, tokens and cost are made up"))
     return facts
 
 
