@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ SLOTS = 4
 NARROW = {"AGENT_WORKER_CONCURRENCY": str(SLOTS)}
 SLOW = ["--latency-ms", "300"]
 TASKS = 20
+CONNECTIONS = 24
 EXCUSED_SECONDS = 5  # a hub that waited for Redis counts as ticking for this long after Redis is back
 SILENT_SECONDS = 1.5  # longer than a hub that ticks is silent
 LINK = Link("worker", "REDIS_URL")
@@ -59,6 +61,8 @@ def the_way_to_redis_is_cut(lab: Lab, seconds: float) -> None:
     with lab.stack(links=[LINK], simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])
+        # A hub counts as silent only after its first tick, which comes a second after the start.
+        stack.wait_until(lambda: _hub_silent_seconds(stack) > 0, seconds=20)
         stack.links[LINK].cut()
         sit_through(seconds)
         assert stack.parts["worker"].ready
@@ -171,6 +175,7 @@ def redis_becomes_a_replica(lab: Lab, _: float) -> None:
         # The worker waits for a ticket: a server that becomes a replica ends that wait with an error.
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])
+        _open_connections(stack)
         redis.execute_command("SADD", WORKERS_KEY, "a-dead-worker")
         primary = urlsplit(other.url)
         for way in ways:
@@ -184,6 +189,13 @@ def redis_becomes_a_replica(lab: Lab, _: float) -> None:
         except NotInTime:
             raise AssertionError("the API does not find the primary") from None
         _must_tick(stack)
+
+
+def _open_connections(stack: Stack) -> None:
+    """Makes the API open more connections to Redis than it needs later, so that it opens none to the new primary."""
+    with ThreadPoolExecutor(CONNECTIONS) as threads:
+        asked = threads.map(lambda _: stack.client.delete("/v1/system/workers/nobody/drain"), range(10 * CONNECTIONS))
+        assert {answer.status_code for answer in asked} == {404}
 
 
 @contextmanager
