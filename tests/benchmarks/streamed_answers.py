@@ -33,7 +33,7 @@ STREAMS, PER_SECOND, SECONDS = 64, 50, 20
 # The simulator pauses after each write, so the pause is a little shorter than the time from one chunk to the next. The
 # rate that comes of it is printed.
 PAUSE_MS = 1_000 // PER_SECOND - 1
-CHUNK_US, SHARE_PERCENT, WORKER_MB = 25, 40, 101
+CHUNK_US, SHARE_PERCENT = 25, 40
 
 
 def main() -> int:
@@ -109,7 +109,7 @@ def _measure_memory() -> Iterator[Row]:
         task = stack.wait(stack.submit(CODE_TASK.format(number=1))["task_id"])
         if task["status"] != "completed":
             raise RuntimeError(f"the task ended as {task['status']}, so its memory says nothing")
-        yield Row("worker after its first task, memory", resident_megabytes(worker), "MB", WORKER_MB)
+        yield Row("worker after its first task, memory", resident_megabytes(worker), "MB")
 
 
 if __name__ == "__main__":
