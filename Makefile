@@ -28,7 +28,7 @@ STORY_SECONDS := 900
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-streams bench-guarantees bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-streams bench-guarantees bench-deep bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-streams: setup ## CPU of a streamed chunk beside the vendors' SDKs, memory
 
 bench-guarantees: setup ## The time that the promises of docs/reliability.md cost (STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.guarantees $(if $(STORE),--store $(STORE))
+
+bench-deep: setup ## The leader's rounds beside a million waiting tasks (STORE=… as for soak; ARGS="--waiting 5000" for fewer)
+	@$(PYTHON) -m tests.benchmarks.deep_queues $(if $(STORE),--store $(STORE)) $(ARGS)
 
 bench-operator: setup ## Thousands of AgentTasks at once on a control plane (OBJECTS=5100, STORE=… as for soak)
 	@$(PYTHON) -m tests.benchmarks.agent_tasks $(if $(STORE),--store $(STORE)) $(if $(OBJECTS),--objects $(OBJECTS))

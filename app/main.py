@@ -112,15 +112,16 @@ def assemble(
     clock = SystemClock()
     queue, execution = broker.queue, settings.execution
     window = TicketWindow(queue, stores.dispatch, clock)
+    policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
     snapshots = SnapshotPublisher(
-        stores.dispatch,
+        stores.queue_counter,
         queue,
         expected_service_seconds=execution.expected_service_seconds,
+        policies=policies,
         clock=clock,
         metrics=metrics.leader,
     )
     arrivals = Arrivals(queue)
-    policies = TenantPolicies(stores.api_keys, execution.tenant_policy, clock)
     dispatcher = Dispatcher(stores.dispatch, queue, window, policies, clock)
     leader = _build_leader(settings, stores, broker, dispatcher, snapshots, metrics=metrics.leader)
     intake_switch = IntakeSwitch(stores.system, clock)
@@ -145,7 +146,7 @@ def assemble(
         changes=ChangeService(stores.changes, stores.idempotency, clock, shutdown),
         sessions=SessionService(stores.sessions, stores.tasks, queue),
         system=SystemService(
-            stores.system, stores.dispatch, queue, intake_switch=intake_switch, health=health_service, clock=clock
+            stores.system, stores.queue_counter, queue, intake_switch=intake_switch, health=health_service, clock=clock
         ),
         health=health_service,
         roster=roster,
@@ -169,7 +170,7 @@ def _build_leader(
     metrics: LeaderMetrics,
 ) -> Leader:
     return Leader(
-        LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, broker.queue),
+        LeaderPorts(stores.leadership, stores.upkeep, stores.projections, stores.system, broker.queue),
         dispatcher,
         snapshots,
         owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",

@@ -42,7 +42,10 @@ def _queue_sentence(intake: Json | None, queue: Json | None) -> str:
     if queue is None:
         return f"The length of the queue is unknown.{closed}"
     oldest = f", the oldest for {queue['oldest_age_seconds']:.0f} s" if queue["length"] else ""
-    return f"{queue['length']} tasks wait{oldest}; {queue['processing']} run.{closed}"
+    number = f"{queue['length']}" if queue["exact"] else f"At least {queue['length']}"
+    held = 0 if queue["runnable"] is None or not queue["exact"] else queue["waiting"] - queue["runnable"]
+    limited = f" Limits hold {held} of them back." if held else ""
+    return f"{number} tasks wait{oldest}; {queue['processing']} run.{limited}{closed}"
 
 
 def _worker_table(workers: list[dict[str, Any]]) -> Table:

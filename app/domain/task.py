@@ -66,6 +66,7 @@ class Requeue(StrEnum):
     """The reason why a running task is requeued. Each is counted apart; only crashes and retries are limited."""
 
     CRASH = "crash"
+    SHARED_CRASH = "shared_crash"
     RETRY = "retry"
     POSTPONED = "postponed"
     HANDBACK = "handback"
@@ -256,7 +257,8 @@ class Task(NewTask):
     """The stored task. `rev` grows with every write except heartbeats and projection marks; times are server times.
 
     `epoch` counts claims and fences every write of a run. `attempts` counts the runs that began; `crashes`,
-    `retries`, `postponed` and `handbacks` count those that ended early. `processing_ms` is the time of all of them.
+    `shared_crashes`, `retries`, `postponed` and `handbacks` count those that ended early. `processing_ms` is the time
+    of all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -267,6 +269,7 @@ class Task(NewTask):
     lease: Lease | None = None
     attempts: int = 0
     crashes: int = 0
+    shared_crashes: int = 0
     retries: int = 0
     postponed: int = 0
     handbacks: int = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from app.domain.fairness import InFlight
+from app.domain.fairness import InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 
 
@@ -27,6 +27,7 @@ class WaitingTask:
     traceparent: str | None
     request_id: str
     crashes: int = 0
+    shared_crashes: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,42 @@ class UpkeepCounts:
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """Counts over all tenants; ages in seconds."""
+    """Counts over all tenants; ages in seconds.
 
-    waiting: int
-    dispatched: int
-    processing: int
-    oldest_age_seconds: float
+    `by_tenant` counts the tasks that wait in the lane `ready`, and `oldest_by_tenant` has the age of the oldest of
+    them; `quarantined` counts those in the lane of that name. `exact` is False if counting ended at a limit: then at
+    least so many wait, and the oldest is at least that old.
+    """
+
+    by_tenant: Mapping[Tenant, int] = field(default_factory=dict)
+    oldest_by_tenant: Mapping[Tenant, float] = field(default_factory=dict)
+    quarantined: int = 0
+    in_flight: InFlight = field(default_factory=InFlight)
+    oldest_age_seconds: float = 0.0
+    exact: bool = True
+
+    @property
+    def waiting(self) -> int:
+        return sum(self.by_tenant.values()) + self.quarantined
+
+    @property
+    def dispatched(self) -> int:
+        return self.in_flight.total - self.in_flight.processing
 
 
 class DispatchRepository(Protocol):
     """The tasks that wait for a worker, as the dispatcher releases them."""
 
-    async def waiting_tenants(self) -> Sequence[Tenant]:
-        """Finds the tenants with tasks that wait to be dispatched."""
+    async def sort_into_lanes(self) -> None:
+        """Moves delayed tasks that are due, and tasks that another version wrote, into the lanes they wait in."""
 
-    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
-        """Finds the tenant's waiting and due tasks, by priority and age, without the quarantined ones."""
+    async def waiting_tenants(self, lane: Lane) -> Sequence[Tenant]:
+        """Finds the tenants with tasks in the lane."""
 
-    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
-        """Finds waiting and due tasks that crashed their workers so often that one runs at a time, oldest first."""
+    async def find_waiting(
+        self, lane: Lane, tenants: Sequence[Tenant], limit: int
+    ) -> Mapping[Tenant, Sequence[WaitingTask]]:
+        """Finds up to `limit` due tasks of each tenant, by priority and age; suspects by shared crashes and age."""
 
     async def in_flight(self) -> InFlight:
         """Counts the tasks that workers hold, and those that are dispatched and on their way to one."""
@@ -84,7 +102,10 @@ class TaskUpkeep(Protocol):
     """The tasks that no worker can bring forward: their run has lost its lease, or they need no run any more."""
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
-        """Ends or requeues the runs whose lease has expired. With `excuse_crashes` these do not count as crashes."""
+        """Ends or requeues the runs whose lease has expired. With `excuse_crashes` these do not count as crashes.
+
+        If several suspects ran in the process that crashed, nothing shows which one is to blame: the crash is shared.
+        """
 
     async def sweep(self) -> UpkeepCounts:
         """Ends queued tasks that are cancelled or too old, and removes documents that have outlived their time."""
@@ -93,7 +114,11 @@ class TaskUpkeep(Protocol):
 class QueueCounter(Protocol):
     """The size of the queue, as the snapshot and the system metrics read it."""
 
-    async def counts(self) -> QueueCounts: ...
+    async def counts(self) -> QueueCounts:
+        """Counts in a bounded time: up to a limit of tasks that wait, beyond which the counts are not exact."""
+
+    async def count_all(self) -> QueueCounts:
+        """Counts all tasks, however many wait. That may take a minute and more."""
 
 
 class LeaderLock(Protocol):

@@ -7,19 +7,18 @@ error from Redis is not an empty answer: the dispatcher then decides nothing.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 
 from app.domain.fairness import InFlight
 from app.domain.identity import Tenant
-from app.ports import Clock, DispatchRepository, TaskQueue
-from app.services.fair_share import Candidates, choose
+from app.ports import Clock, DispatchRepository, TaskQueue, WaitingTask
+from app.services.backlog import Backlog
+from app.services.fair_share import Turns, choose
 from app.services.policies import TenantPolicies
 from app.services.window import TicketWindow, ticket_for
 from app.telemetry.logs import get_logger
 
-BUFFER_TASKS = 500
-SMALLEST_BUFFER = 8
-BUFFER_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 # Workers publish every two seconds which tickets they hold. A younger ticket may be with a worker that has not yet
 # published it, and sending it again would only add a duplicate.
 LOST_AFTER_SECONDS = 5.0
@@ -29,10 +28,7 @@ _log = get_logger(__name__)
 
 
 class Dispatcher:
-    """The release of waiting tasks.
-
-    It keeps a short list of waiting tasks of every tenant, so that a deep backlog is not sorted at every tick.
-    """
+    """The release of waiting tasks."""
 
     def __init__(
         self,
@@ -47,47 +43,53 @@ class Dispatcher:
         self._window = window
         self._policies = policies
         self._clock = clock
-        self._candidates = Candidates()
-        self._filled_at = float("-inf")
-        self._more_behind = False
+        self._backlog = Backlog(tasks)
+        self._turns = Turns(policies.of)
+        self._refreshed_at = float("-inf")
 
     def record_waiting(self, tenant: str) -> None:
-        """Records that a task of this tenant waits; if none of its tasks is in the list, the next round reads them."""
-        if not self._candidates.by_tenant.get(Tenant(tenant)):
-            self._filled_at = float("-inf")
+        """Records that a task of this tenant waits."""
+        self._backlog.add(Tenant(tenant))
 
     async def dispatch(self) -> bool:
         """Releases as many tasks as fit the window and returns whether others still wait. Raises DependencyError."""
-        if not self._candidates or self._clock.monotonic() - self._filled_at >= BUFFER_SECONDS:
-            await self._fill()
-        self._window.backlog = bool(self._candidates)
-        if not self._candidates:
+        if not self._backlog or self._clock.monotonic() - self._refreshed_at >= REFRESH_SECONDS:
+            await self._refresh()
+        self._window.backlog = bool(self._backlog)
+        if not self._backlog:
             return False
         room = await self._window.read_room()
         if room > 0:
-            # Counting the tasks in flight costs a query, and decides nothing if a single tenant without a limit waits.
-            contested = self._candidates.contested(self._policies.of)
-            in_flight = await self._tasks.in_flight() if contested else InFlight()
-            chosen = choose(self._candidates, in_flight, room=room, policy_of=self._policies.of)
             # Released before they are sent: a task whose ticket is lost in between is found by `repair`. The other
             # order could give a worker a ticket that it may not claim yet.
-            await self._window.send(await self._tasks.release(chosen))
-        return bool(self._candidates) or self._more_behind
+            await self._window.send(await self._tasks.release(await self._choose(room)))
+        return bool(self._backlog)
 
-    async def _fill(self) -> None:
+    async def _refresh(self) -> None:
         await self._policies.refresh()
-        tenants = await self._tasks.waiting_tenants()
-        share = max(SMALLEST_BUFFER, BUFFER_TASKS // max(1, len(tenants)))
-        by_tenant = {Tenant(tenant): deque(await self._tasks.find_waiting(tenant, share)) for tenant in tenants}
-        quarantined = deque(await self._tasks.find_quarantined(share)) if tenants else deque()
-        self._candidates = Candidates({tenant: tasks for tenant, tasks in by_tenant.items() if tasks}, quarantined)
-        self._filled_at = self._clock.monotonic()
-        self._more_behind = any(len(tasks) == share for tasks in by_tenant.values())
+        await self._backlog.refresh()
+        self._turns.forget_all_but(self._backlog.tenants)
+        self._refreshed_at = self._clock.monotonic()
+
+    async def _choose(self, room: int) -> Sequence[WaitingTask]:
+        # Counting the tasks in flight costs a query, and decides nothing if a single tenant without a limit waits.
+        in_flight = await self._tasks.in_flight() if self._contested() else InFlight()
+        await self._backlog.read_next(self._turns, in_flight.by_tenant, room)
+        ready, suspects = self._backlog.ready, self._backlog.suspects
+        chosen = choose(ready, suspects, in_flight, room=room, slots=self._window.slots, turns=self._turns)
+        self._backlog.drop_served()
+        return chosen
+
+    def _contested(self) -> bool:
+        """Checks whether the choice depends on the number of slots that each tenant holds already."""
+        if len(self._backlog.ready) > 1 or self._backlog.suspects:
+            return True
+        return any(self._policies.of(tenant).max_running is not None for tenant in self._backlog.ready)
 
     def step_down(self) -> None:
         """Forgets the waiting tasks, because another process dispatches now."""
-        self._candidates = Candidates()
-        self._filled_at = float("-inf")
+        self._backlog.clear()
+        self._refreshed_at = float("-inf")
         self._window.backlog = None
 
     async def repair(self) -> int:

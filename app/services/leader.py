@@ -88,6 +88,7 @@ class Leader:
             "sweep": self._sweep,
             "project": self._project,
             "snapshot": self._snapshots.publish,
+            "count_all": self._snapshots.count_all,
             "roll_up": self._roll_up,
             "forget_workers": self._forget_workers,
         }

@@ -1,7 +1,8 @@
-"""The queue snapshot: one Redis hash a second with the true depth of the queue and the speed at which it moves.
+"""The queue snapshot: one Redis hash a second with the depth of the queue and the speed at which it moves.
 
 The queue length is the tickets in the list plus the tasks that wait in MongoDB. Times are in seconds. Counting loads
-the database, so a round that took long is followed by a pause ten times as long.
+the database, so a round that took long is followed by a pause ten times as long, and counting ends at a limit. While
+more tasks wait, a duty of its own counts all of them from time to time, and its last figures are published.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.worker_state import WorkerPresence
 from app.ports import Clock, QueueCounter, QueueCounts, TaskQueue
+from app.services.policies import TenantPolicies
+from app.services.runnable import runnable
 from app.telemetry.metrics import LeaderMetrics
 
 TICK_SECONDS = 1.0
@@ -38,34 +41,76 @@ class SnapshotPublisher:
         queue: TaskQueue,
         *,
         expected_service_seconds: float,
+        policies: TenantPolicies,
         clock: Clock,
         metrics: LeaderMetrics,
     ) -> None:
         self._tasks = tasks
         self._queue = queue
+        self._policies = policies
         self._expected_service_seconds = expected_service_seconds
         self._clock = clock
         self._metrics = metrics
         self._arrivals: deque[_Arrival] = deque()
+        self._deep = False
+        self._full_counts: QueueCounts | None = None
 
     async def publish(self) -> float:
         """Publishes one snapshot and returns the seconds to wait before the next one. Raises DependencyError."""
         began = self._clock.monotonic()
+        presences = await self._queue.presences()
+        # A paused worker fetches nothing, so its slots would make the autoscaler believe in capacity it lacks.
+        slots = sum(presence.slots for presence in presences if not presence.paused)
         counts = await self._tasks.counts()
         counting_seconds = self._clock.monotonic() - began
         listed = await self._queue.length()
-        presences = await self._queue.presences()
         arrival_rate = self._arrival_rate(await self._queue.arrivals())
-        await self._queue.publish_snapshot(self._compose(counts, listed, presences, arrival_rate))
+        counts = self._completed(counts)
+        may_run = runnable(counts, self._policies.of, slots=slots)
+        snapshot = {
+            "waiting": counts.waiting,
+            "waiting_exact": int(counts.exact),
+            "processing": counts.in_flight.processing,
+            "oldest_age_seconds": round(counts.oldest_age_seconds, 3),
+            "listed": listed,
+            "slots": slots,
+            "runnable": may_run.number,
+            "oldest_runnable_age_seconds": round(may_run.oldest_age_seconds, 3),
+            "arrival_rate": round(arrival_rate, 4),
+            **self._speed(presences),
+            "drift": self._drift(counts, listed, presences),
+            "at": self._clock.now().isoformat(),
+        }
+        await self._queue.publish_snapshot(snapshot)
         return max(TICK_SECONDS, counting_seconds * COUNTING_SHARE)
 
-    def _compose(
-        self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence], arrival_rate: float
-    ) -> dict[str, str | int | float]:
-        in_flight = sum(len(presence.running) + len(presence.reserved) for presence in presences)
+    async def count_all(self) -> float:
+        """Counts everything if the last round did not reach the end, and returns the seconds to wait.
+
+        Raises DependencyError.
+        """
+        if not self._deep:
+            self._full_counts = None
+            return TICK_SECONDS
+        began = self._clock.monotonic()
+        self._full_counts = await self._tasks.count_all()
+        return max(TICK_SECONDS, (self._clock.monotonic() - began) * COUNTING_SHARE)
+
+    def _completed(self, counts: QueueCounts) -> QueueCounts:
+        """Puts the last full count in the place of counts that did not reach the end, if it found more tasks."""
+        self._deep = not counts.exact
+        if counts.exact or self._full_counts is None or self._full_counts.waiting < counts.waiting:
+            return counts
+        return replace(self._full_counts, in_flight=counts.in_flight, exact=False)
+
+    def _drift(self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence]) -> int:
         # MongoDB and Redis count the same tasks. A drift that stays above zero is lost tickets or lost runs.
-        drift = counts.dispatched + counts.processing - listed - in_flight
+        in_workers = sum(len(presence.running) + len(presence.reserved) for presence in presences)
+        drift = counts.in_flight.total - listed - in_workers
         self._metrics.truth_drift.set(drift)
+        return drift
+
+    def _speed(self, presences: Sequence[WorkerPresence]) -> dict[str, str | int | float]:
         services = sorted(seconds for presence in presences for seconds in presence.recent.service_seconds)
         calls = sum(presence.recent.model_calls for presence in presences)
         rate_limited = sum(presence.recent.rate_limited_calls for presence in presences)
@@ -73,22 +118,13 @@ class SnapshotPublisher:
             {name for presence in presences for name, state in presence.breakers.items() if state != "closed"}
         )
         return {
-            "waiting": counts.waiting,
-            "listed": listed,
-            "in_flight": in_flight,
-            "processing": counts.processing,
-            "oldest_age_seconds": round(counts.oldest_age_seconds, 3),
-            "arrival_rate": round(arrival_rate, 4),
+            "in_flight": sum(len(presence.running) + len(presence.reserved) for presence in presences),
             "mean_service_seconds": round(self._mean(services), 3),
             "p95_service_seconds": round(self._p95(services), 3),
             "model_calls": calls,
             "rate_limited_share": round(rate_limited / calls, 4) if calls else 0.0,
             "workers": len(presences),
-            # A paused worker fetches nothing, so its slots would make the autoscaler believe in capacity it lacks.
-            "slots": sum(presence.slots for presence in presences if not presence.paused),
             "open_breakers": ",".join(open_breakers),
-            "drift": drift,
-            "at": self._clock.now().isoformat(),
         }
 
     def _mean(self, services: Sequence[float]) -> float:

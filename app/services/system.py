@@ -31,10 +31,14 @@ class QueueFigures:
     """The depth of the queue over all tenants; ages in seconds.
 
     `length` is the tickets in Redis plus the tasks that wait in the database. `listed` is None if Redis is unavailable.
+    `runnable` of those that wait are held back by no limit; None without a leader. With `exact` False at least as many
+    wait as the last full count found.
     """
 
     length: int
     waiting: int
+    exact: bool
+    runnable: int | None
     listed: int | None
     processing: int
     oldest_age_seconds: float
@@ -117,8 +121,10 @@ class SystemService:
         return QueueFigures(
             length=in_redis + counts.waiting,
             waiting=counts.waiting,
+            exact=counts.exact,
+            runnable=None,
             listed=listed,
-            processing=counts.processing,
+            processing=counts.in_flight.processing,
             oldest_age_seconds=counts.oldest_age_seconds,
         )
 
@@ -136,6 +142,9 @@ def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:
     return QueueFigures(
         length=waiting + listed,
         waiting=waiting,
+        # A leader of version 0.1 counts everything, and publishes neither of the two.
+        exact=snapshot.get("waiting_exact", "1") == "1",
+        runnable=int(snapshot["runnable"]) if "runnable" in snapshot else None,
         listed=listed,
         processing=int(snapshot["processing"]),
         oldest_age_seconds=float(snapshot["oldest_age_seconds"]),

@@ -39,7 +39,7 @@ class TicketWindow:
     """The number of tickets that may be sent now, and the sending. One per process; its counts are estimates.
 
     `backlog` is whether tasks wait, as the dispatcher of this process knows. It is None if another process leads; the
-    leader's snapshot is read in that case.
+    leader's snapshot is read in that case. `slots` are those of all workers that fetch tickets, as last read.
     """
 
     def __init__(self, queue: TaskQueue, tasks: TakingBack, clock: Clock) -> None:
@@ -55,6 +55,7 @@ class TicketWindow:
         self._sending: asyncio.Task[None] | None = None
         self._leader_has_backlog = False
         self.backlog: bool | None = None
+        self.slots = 0
 
     async def room(self) -> int:
         """Returns how many tickets may still be sent: the workers' free slots, less the tickets in the list.
@@ -72,12 +73,12 @@ class TicketWindow:
         # Draining and paused workers fetch nothing. Tickets sent for their slots would wait in Redis, where neither
         # fairness nor priority applies.
         fetching = [presence for presence in presences if not (presence.draining or presence.paused)]
-        slots = sum(presence.slots for presence in fetching)
-        free = slots - sum(len(p.running) + len(p.lapsed) + len(p.reserved) for p in fetching)
+        self.slots = sum(presence.slots for presence in fetching)
+        free = self.slots - sum(len(p.running) + len(p.lapsed) + len(p.reserved) for p in fetching)
         if self.backlog is None:
             snapshot = await self._queue.snapshot()
             self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
-        self._room = max(smallest_window(slots), free) - listed - len(self._unsent) - self._under_way
+        self._room = max(smallest_window(self.slots), free) - listed - len(self._unsent) - self._under_way
         self._read_at = self._clock.monotonic()
         return self._room
 

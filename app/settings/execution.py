@@ -67,6 +67,13 @@ class ExecutionSettings(SettingsGroup):
         validation_alias="AGENT_TASK_RETRY_CAP_SECONDS",
         description="Longest backoff between attempts of a task, in seconds.",
     )
+    max_crashes: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        validation_alias="AGENT_TASK_MAX_CRASHES",
+        description="Most crashes of one task, alone and beside others, whatever its own `max_attempts` allows.",
+    )
     expected_service_seconds: float = Field(
         default=20.0,
         gt=0,

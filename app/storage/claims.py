@@ -18,11 +18,14 @@ from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, ot
 from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.documents import read_task, read_turns
+from app.storage.lanes import sort, take_back
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
 
-_COUNTER = {
+# The fields that count the reasons; an outage is not counted.
+COUNTERS = {
     Requeue.CRASH: "crashes",
+    Requeue.SHARED_CRASH: "shared_crashes",
     Requeue.RETRY: "retries",
     Requeue.POSTPONED: "postponed",
     Requeue.HANDBACK: "handbacks",
@@ -35,6 +38,7 @@ class MongoClaimRepository:
     """Implements `app.ports.ClaimRepository`. A claim lasts `lease_seconds` without a heartbeat."""
 
     def __init__(self, db: Database, *, lease_seconds: float) -> None:
+        self._db = db
         self._tasks = db["tasks"]
         self._lease_seconds = lease_seconds
 
@@ -80,12 +84,11 @@ class MongoClaimRepository:
         reason = Requeue.HANDBACK
         pipeline = change(requeued(reason, delay_seconds=0), event=EventName.REQUEUED, detail={"reason": reason.value})
         with store_errors(f"abandon a claim of task {task_id}"):
-            await self._tasks.update_one(mine, pipeline)
+            await self._tasks.update_one(mine, [*pipeline, sort()])
 
     async def return_ticket(self, task_id: TaskId) -> None:
-        sent = {"_id": task_id, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
         with store_errors(f"return the ticket of task {task_id}"):
-            await self._tasks.update_one(sent, change({"dispatched_at": "$$REMOVE"}))
+            await take_back(self._db, [task_id])
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:
         earlier = {
@@ -135,7 +138,7 @@ class MongoClaimRepository:
         detail: dict[str, Any] = {"reason": reason.value, "delay_seconds": round(delay_seconds, 3)}
         if error is not None:
             detail["error"] = error.type
-        return await self._write(claim, update, fields, event=EventName.REQUEUED, detail=detail)
+        return await self._write(claim, update, fields, event=EventName.REQUEUED, detail=detail, then=[sort()])
 
     async def heartbeat(self, claims: Sequence[Claim]) -> Heartbeat:
         claim_ids = [claim.claim_id for claim in claims]
@@ -167,6 +170,7 @@ class MongoClaimRepository:
         *,
         event: EventName | None = None,
         detail: dict[str, Any] | None = None,
+        then: Sequence[dict[str, Any]] = (),
     ) -> bool:
         fenced = {
             "_id": claim.task_id,
@@ -176,7 +180,7 @@ class MongoClaimRepository:
         }
         written = {**_recorded(update), **fields, "last_write": literal(update.write_id)}
         with store_errors(f"write task {claim.task_id}"):
-            result = await self._tasks.update_one(fenced, change(written, event=event, detail=detail))
+            result = await self._tasks.update_one(fenced, [*change(written, event=event, detail=detail), *then])
             if result.matched_count:
                 return True
             # No match: the claim is lost, or this repeats a write whose reply was lost. The write's id decides.
@@ -185,13 +189,16 @@ class MongoClaimRepository:
 
 
 def requeued(reason: Requeue, *, delay_seconds: float, run_ends_at: Expression = "$$NOW") -> dict[str, Expression]:
-    """Builds the fields that requeue a running task, due after the delay, and that increase the reason's counter."""
+    """Builds the fields that requeue a running task, due after the delay, and that increase the reason's counter.
+
+    The stage `app.storage.lanes.sort` has to follow.
+    """
     fields = run_ended(run_ends_at) | {
         "status": literal(TaskStatus.QUEUED.value),
         # `queued_at` stays: a task that lost its worker keeps its place and does not go behind the whole backlog.
         "due_at": later(delay_seconds),
     }
-    counter = _COUNTER.get(reason)
+    counter = COUNTERS.get(reason)
     if counter is not None:
         fields[counter] = {"$add": [{"$ifNull": [f"${counter}", 0]}, 1]}
     return fields

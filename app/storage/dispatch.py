@@ -1,89 +1,88 @@
-"""The writes of the leader: it releases waiting tasks, reaps expired leases, and sweeps ended documents.
+"""The writes of the dispatcher: it releases waiting tasks, takes them back, and sends lost tickets again.
 
-Every write is a compare-and-set that filters on what was read before (epoch, expiry, dispatch time), so that two
-leaders at once do no harm. "Now" is the time of the database server.
+Every write is a compare-and-set that filters on what was read before, so that two leaders at once do no harm. "Now" is
+the time of the database server. Each query is a range of the index `lanes`, so its cost does not grow with the number
+of tasks that wait.
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import UpdateOne
-from pymongo.errors import OperationFailure
-
-from app.domain.fairness import QUARANTINE_CRASHES, InFlight
+from app.domain.fairness import InFlight, Lane
 from app.domain.identity import TaskId, Tenant
-from app.domain.run import EventName
-from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
-from app.errors import AttemptsExhausted, Expired
-from app.ports import QueueCounts, UpkeepCounts, WaitingTask
-from app.storage.claims import requeued
-from app.storage.idempotency import mark_keys_accepted
-from app.storage.mongo import Database, is_of_document, server_time, store_errors, will_pass
-from app.storage.projections import remove_copies
-from app.storage.writes import change, literal, run_ended, task_ended
+from app.domain.task import TaskStatus
+from app.ports import WaitingTask
+from app.storage.in_flight import count_in_flight
+from app.storage.lanes import LaneSorter, enter, take_back
+from app.storage.mongo import Database, server_time, store_errors
+from app.storage.writes import change, literal
 from app.telemetry.logs import get_logger
 
 _WAITING_FIELDS = dict.fromkeys(
-    ("tenant", "rev", "dispatch_seq", "priority", "queued_at", "traceparent", "request_id", "crashes"), 1
+    (
+        "tenant",
+        "rev",
+        "dispatch_seq",
+        "priority",
+        "queued_at",
+        "traceparent",
+        "request_id",
+        "crashes",
+        "shared_crashes",
+    ),
+    1,
 )
-# `None` matches a field that is not set. Each of these filters is a range of the index `dispatch`.
-_UNDISPATCHED = {"status": TaskStatus.QUEUED.value, "dispatched_at": None, "cancel_requested_at": None}
-_WITH_WORKERS = (
-    {"status": TaskStatus.PROCESSING.value},
-    {"status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}},
-)
-Order = list[tuple[str, int]]
-Filter = dict[str, Any]
-Pipeline = list[dict[str, Any]]
-# Documents of one round: a larger one would work longer on what it read at first.
-REAP_BATCH = 200
-# Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
-LOG_SWEEP = timedelta(minutes=10)
+_ORDERS = {
+    Lane.READY: [("priority", -1), ("queued_at", 1)],
+    Lane.QUARANTINED: [("shared_crashes", -1), ("queued_at", 1)],
+}
+_QUEUED = {"status": TaskStatus.QUEUED.value}
 
 _log = get_logger(__name__)
 
 
 class MongoDispatchRepository:
-    """Implements `app.ports.DispatchRepository`, `TaskUpkeep` and `QueueCounter` on the collection `tasks`.
+    """Implements `app.ports.DispatchRepository` on the collection `tasks`."""
 
-    Lifecycle events stay in `logs` for `log_retention_seconds`; they are checked every ten minutes.
-    """
-
-    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._tasks = db["tasks"]
-        self._log_retention = timedelta(seconds=log_retention_seconds)
-        self._logs_due_at: datetime | None = None
-        # Documents that this process could not write, because another program has written a field in a way that no
-        # expression takes. There are few or none.
-        self._set_aside: set[str] = set()
+        self._lanes = LaneSorter(db)
 
-    async def waiting_tenants(self) -> Sequence[Tenant]:
+    async def sort_into_lanes(self) -> None:
+        now = await server_time(self._db)
+        with store_errors("sort tasks into lanes"):
+            await self._lanes.sort_due(now)
+            await self._lanes.sort_strays()
+
+    async def waiting_tenants(self, lane: Lane) -> Sequence[Tenant]:
         with store_errors("find waiting tenants"):
-            tenants = await self._tasks.distinct("tenant", _UNDISPATCHED)
+            tenants = await self._tasks.distinct("tenant", {**_QUEUED, "lane": lane.value})
         return [Tenant(tenant) for tenant in tenants]
 
-    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
-        calm = {"tenant": tenant, "crashes": {"$in": [None, *range(QUARANTINE_CRASHES)]}}
-        return await self._find_waiting(calm, [("priority", -1), ("queued_at", 1)], limit)
+    async def find_waiting(
+        self, lane: Lane, tenants: Sequence[Tenant], limit: int
+    ) -> Mapping[Tenant, Sequence[WaitingTask]]:
+        now = await server_time(self._db)
+        with store_errors("find waiting tasks"):
+            found = await asyncio.gather(*(self._find_waiting(lane, tenant, now, limit) for tenant in tenants))
+        return dict(zip(tenants, found, strict=True))
 
-    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
-        return await self._find_waiting({"crashes": {"$gte": QUARANTINE_CRASHES}}, [("queued_at", 1)], limit)
-
-    async def _find_waiting(self, which: Mapping[str, Any], order: Order, limit: int) -> Sequence[WaitingTask]:
-        waiting = {**_UNDISPATCHED, **which, "due_at": {"$lte": await server_time(self._db)}}
+    async def _find_waiting(self, lane: Lane, tenant: Tenant, now: datetime, limit: int) -> Sequence[WaitingTask]:
+        # The lane says what to read, and these fields decide: a task may have been written by version 0.1.
+        decides = {"dispatched_at": None, "cancel_requested_at": None, "due_at": {"$lte": now}}
+        waiting = {**_QUEUED, "lane": lane.value, "tenant": tenant, **decides}
         # Documents that this version cannot read stay at the head of the order. The limit grows by their number until
         # enough readable ones are found, or they would keep all others waiting.
         passed_over = 0
         while True:
             most = limit + passed_over
-            with store_errors("find waiting tasks"):
-                documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(order).limit(most).to_list()
+            documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(_ORDERS[lane]).limit(most).to_list()
             readable = _readable(documents)
             unreadable = len(documents) - len(readable)
             if len(readable) >= limit or len(documents) < most:
@@ -91,23 +90,15 @@ class MongoDispatchRepository:
             passed_over = unreadable
 
     async def in_flight(self) -> InFlight:
-        by_tenant: Counter[Tenant] = Counter()
-        quarantined = 0
-        crashed = {"$cond": [{"$gte": [{"$ifNull": ["$crashes", 0]}, QUARANTINE_CRASHES]}, 1, 0]}
-        group = {"_id": "$tenant", "number": {"$sum": 1}, "crashed": {"$sum": crashed}}
         with store_errors("count tasks in flight"):
-            for which in _WITH_WORKERS:  # not one `$or`: the embedded server reads all documents for it
-                for found in await self._tasks.aggregate([{"$match": which}, {"$group": group}]).to_list():
-                    by_tenant[Tenant(found["_id"])] += found["number"]
-                    quarantined += found["crashed"]
-        return InFlight(by_tenant=by_tenant, quarantined=quarantined)
+            return await count_in_flight(self._tasks)
 
     async def release(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         if not tasks:
             return []
         token = uuid.uuid4().hex
         ids = [task.task_id for task in tasks]
-        still = {"_id": {"$in": ids}, "status": TaskStatus.QUEUED.value, "dispatched_at": None}
+        still = {"_id": {"$in": ids}, **_QUEUED, "dispatched_at": None}
         with store_errors("dispatch tasks"):
             result = await self._tasks.update_many(
                 {**still, "cancel_requested_at": None}, change(_dispatched() | {"dispatch_token": literal(token)})
@@ -120,14 +111,14 @@ class MongoDispatchRepository:
         return [task for task in tasks if task.task_id in released]
 
     async def take_back(self, task_ids: Sequence[TaskId]) -> None:
-        sent = {"_id": {"$in": list(task_ids)}, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
         with store_errors("take back tasks whose tickets were not sent"):
-            await self._tasks.update_many(sent, change({"dispatched_at": "$$REMOVE"}))
+            await take_back(self._db, task_ids)
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         now = await server_time(self._db)
         sent = {
-            "status": TaskStatus.QUEUED.value,
+            **_QUEUED,
+            "lane": Lane.DISPATCHED.value,
             "dispatched_at": {"$lt": now - timedelta(seconds=seconds)},
             "cancel_requested_at": None,
             "due_at": {"$lte": now},
@@ -137,194 +128,15 @@ class MongoDispatchRepository:
         return _readable(documents)
 
     async def redispatch(self, task: WaitingTask) -> bool:
-        seen = {
-            "_id": task.task_id,
-            "rev": task.rev,
-            "status": TaskStatus.QUEUED.value,
-            "dispatch_seq": task.dispatch_seq,
-        }
+        seen = {"_id": task.task_id, "rev": task.rev, **_QUEUED, "dispatch_seq": task.dispatch_seq}
         with store_errors(f"dispatch task {task.task_id} again"):
             result = await self._tasks.update_one(seen, change(_dispatched()))
         return bool(result.matched_count)
 
-    async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
-        now = await server_time(self._db)
-        with store_errors("reap tasks"):
-            outcomes, more = await self._reap_expired_leases(now, excuse_crashes=excuse_crashes)
-        exhausted = outcomes["failed"]
-        return UpkeepCounts(
-            requeued={reason: outcomes[reason] for reason in ("crash", "outage") if outcomes[reason]},
-            failed={AttemptsExhausted.code: exhausted} if exhausted else {},
-            cancelled=outcomes["cancelled"],
-            more=more,
-        )
-
-    async def sweep(self) -> UpkeepCounts:
-        now = await server_time(self._db)
-        with store_errors("sweep tasks"):
-            cancelled = await self._cancel_flagged()
-            expired = await self._fail_overdue(now)
-            await self._remove_outlived(now)
-            await self._remove_old_logs(now)
-        return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
-
-    async def counts(self) -> QueueCounts:
-        now = await server_time(self._db)
-        grouped: list[Mapping[str, Any]] = [
-            {
-                "$match": {"status": {"$in": sorted(UNFINISHED)}, "due_at": {"$lte": now}},
-            },
-            {
-                "$project": {
-                    "status": 1,
-                    "sent": {"$gt": ["$dispatched_at", None]},
-                    # Every return to the queue moves it, and a due time is one.
-                    "waits_since": {"$ifNull": ["$due_at", "$queued_at"]},
-                }
-            },
-            {
-                "$group": {
-                    "_id": {"status": "$status", "sent": "$sent"},
-                    "number": {"$sum": 1},
-                    "oldest": {"$min": "$waits_since"},
-                }
-            },
-        ]
-        with store_errors("count tasks"):
-            groups = await self._tasks.aggregate(grouped).to_list()
-        numbers: Counter[str] = Counter()
-        oldest = now
-        for group in groups:
-            queued = group["_id"]["status"] == TaskStatus.QUEUED.value
-            kind = ("dispatched" if group["_id"].get("sent") else "waiting") if queued else "processing"
-            numbers[kind] += group["number"]
-            if queued:
-                oldest = min(oldest, group["oldest"])
-        return QueueCounts(
-            waiting=numbers["waiting"],
-            dispatched=numbers["dispatched"],
-            processing=numbers["processing"],
-            oldest_age_seconds=max(0.0, (now - oldest).total_seconds()),
-        )
-
-    async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> tuple[Counter[str], bool]:
-        """Counts the outcomes. The second value is True if more expired leases may be left than one round takes."""
-        # A run without a lease has lost it, too: no heartbeat could renew it, so it would never end.
-        run_out = [{"lease.expires_at": {"$lt": now}}, {"lease.expires_at": None}]
-        expired: Filter = {"status": TaskStatus.PROCESSING.value, "$or": run_out}
-        fields = {"epoch": 1, "lease": 1, "crashes": 1, "max_attempts": 1, "cancel_requested_at": 1}
-        expired["_id"] = {"$nin": sorted(self._set_aside)}
-        writes: defaultdict[str, list[tuple[Filter, Pipeline]]] = defaultdict(list)
-        documents = await self._tasks.find(expired, fields).limit(REAP_BATCH).to_list()
-        for document in documents:
-            # A heartbeat that comes between the query and this write has moved the expiry: then nothing matches.
-            seen = {
-                "_id": document["_id"],
-                "epoch": document.get("epoch"),
-                "status": TaskStatus.PROCESSING.value,
-                "lease.expires_at": (document.get("lease") or {}).get("expires_at"),
-            }
-            outcome, pipeline = _verdict(document, excuse_crashes=excuse_crashes)
-            writes[outcome].append((seen, pipeline))
-        outcomes = Counter({outcome: await self._write_each(group) for outcome, group in writes.items()})
-        return outcomes, len(documents) == REAP_BATCH
-
-    async def _write_each(self, writes: Sequence[tuple[Filter, Pipeline]]) -> int:
-        """Writes the documents in one request, and returns how many matched. One that cannot be written is set aside.
-
-        It would fail in every round, and keep the others from being written.
-        """
-        if not writes:
-            return 0
-        try:
-            updates = [UpdateOne(seen, pipeline) for seen, pipeline in writes]
-            return (await self._tasks.bulk_write(updates, ordered=False)).matched_count
-        except OperationFailure as error:
-            if will_pass(error):
-                raise
-            matched = int((error.details or {}).get("nMatched", 0))  # those that were written before it
-        for seen, pipeline in writes:
-            try:
-                matched += (await self._tasks.update_one(seen, pipeline)).matched_count
-            except OperationFailure as error:
-                if will_pass(error) or not is_of_document(error):
-                    raise
-                self._set_aside.add(seen["_id"])
-                _log.error("task_set_aside", task_id=seen["_id"], code=error.code)
-        return matched
-
-    async def _write_all(self, which: Filter, pipeline: Pipeline) -> int:
-        """Writes all matching documents, and returns their number. One that cannot be written is set aside."""
-        others = {**which, "_id": {"$nin": sorted(self._set_aside)}}
-        try:
-            return (await self._tasks.update_many(others, pipeline)).matched_count
-        except OperationFailure as error:  # it ended at the first such document
-            if will_pass(error):
-                raise
-            found = await self._tasks.find(others, {"_id": 1}).limit(REAP_BATCH).to_list()
-            return await self._write_each([({**which, "_id": document["_id"]}, pipeline) for document in found])
-
-    async def _cancel_flagged(self) -> int:
-        flagged = {"status": TaskStatus.QUEUED.value, "cancel_requested_at": {"$ne": None}}
-        ended = change(task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-        return await self._write_all(flagged, ended)
-
-    async def _fail_overdue(self, now: datetime) -> int:
-        overdue = {"status": TaskStatus.QUEUED.value, "expires_at": {"$lt": now}}
-        # The message names no number of seconds: the setting may have changed since the task was stored.
-        message = (
-            "The task expired: it was still queued when the time that AGENT_TASK_EXPIRY_SECONDS allows was over. "
-            "Submit it again."
-        )
-        error = TaskError(type=Expired.code, message=message)
-        failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
-        pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
-        return await self._write_all(overdue, pipeline)
-
-    async def _remove_outlived(self, now: datetime) -> None:
-        fields = {"_id": 1, "tenant": 1, "idempotency_key": 1}
-        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, fields).limit(REAP_BATCH).to_list()
-        ids = [document["_id"] for document in outlived]
-        if not ids:
-            return
-        # Before the tasks go: an API that died after the insert has left its record open, and a repeat of the request
-        # would make the task once more.
-        await mark_keys_accepted(self._db, outlived)
-        await remove_copies(self._db, ids)  # first: a leader that dies here finds the tasks again, and so the copies
-        await self._tasks.delete_many({"_id": {"$in": ids}})
-        await remove_copies(self._db, ids)  # again: a projection may have been under way
-
-    async def _remove_old_logs(self, now: datetime) -> None:
-        if self._logs_due_at is not None and now < self._logs_due_at:
-            return
-        self._logs_due_at = now + LOG_SWEEP
-        await self._db["logs"].delete_many({"at": {"$lt": now - self._log_retention}})
-
 
 def _dispatched() -> dict[str, Any]:
-    return {"dispatched_at": "$$NOW", "dispatch_seq": {"$add": [{"$ifNull": ["$dispatch_seq", 0]}, 1]}}
-
-
-def _verdict(document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, list[dict[str, Any]]]:
-    """Decides about a task whose lease has expired. Returns an outcome for the counters, and the pipeline for it."""
-    # The run is taken to have ended with its lease: the time until the reaper came is no processing time.
-    ended = run_ended("$lease.expires_at")
-    if document.get("cancel_requested_at") is not None:
-        return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-    crashes = document.get("crashes") or 0
-    most = document.get("max_attempts") or NewTask.model_fields["max_attempts"].default
-    if not excuse_crashes and crashes + 1 >= most:
-        message = (
-            f"The worker that ran the task died or stalled {crashes + 1} times, as often as its max_attempts allows. "
-            "Submit it again."
-        )
-        error = TaskError(type=AttemptsExhausted.code, message=message)
-        failed = ended | task_ended(TaskStatus.FAILED.value)
-        failed |= {"error": literal(error.model_dump()), "crashes": literal(crashes + 1)}
-        return "failed", change(failed, event=EventName.FAILED, detail={"error": error.type})
-    reason = Requeue.OUTAGE if excuse_crashes else Requeue.CRASH
-    fields = requeued(reason, delay_seconds=0, run_ends_at="$lease.expires_at")
-    return reason.value, change(fields, event=EventName.REQUEUED, detail={"reason": reason.value})
+    sequence = {"$add": [{"$ifNull": ["$dispatch_seq", 0]}, 1]}
+    return {"dispatched_at": "$$NOW", "dispatch_seq": sequence, **enter(Lane.DISPATCHED)}
 
 
 def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:
@@ -350,4 +162,5 @@ def _waiting(document: dict[str, Any]) -> WaitingTask:
         traceparent=document.get("traceparent"),
         request_id=document["request_id"],
         crashes=document.get("crashes") or 0,
+        shared_crashes=document.get("shared_crashes") or 0,
     )

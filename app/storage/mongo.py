@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
@@ -63,13 +64,14 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel(
             [
                 ("status", ASCENDING),
-                ("dispatched_at", ASCENDING),
+                ("lane", ASCENDING),
                 ("tenant", ASCENDING),
                 ("priority", DESCENDING),
                 ("queued_at", ASCENDING),
             ],
-            name="dispatch",
+            name="lanes",
         ),
+        IndexModel([("delayed_until", ASCENDING)], name="delayed", sparse=True),
         IndexModel([("tenant", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="list"),
         IndexModel([("session_id", ASCENDING), ("tenant", ASCENDING), ("created_at", ASCENDING)], name="session_owner"),
         IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),
@@ -89,6 +91,11 @@ INDEXES: dict[str, list[IndexModel]] = {
     "scaling_decisions": [IndexModel([("at", DESCENDING)], name="latest")],
     "system_metrics": [IndexModel([("hour", ASCENDING)], name="hour")],
 }
+
+# Indexes of version 0.1 that nothing uses any more, by collection.
+OUTDATED_INDEXES = {"tasks": ("dispatch",)}
+# A scan may read a million tasks; each other operation keeps to the timeout of the settings.
+SCAN_SECONDS = 120.0
 
 
 def connect(settings: StoreSettings) -> AsyncIOMotorClient[dict[str, Any]]:
@@ -128,10 +135,20 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
 
 
 async def ensure_indexes(db: Database) -> None:
-    """Creates missing indexes; called at every start of the API. Raises StoreUnavailable."""
-    with store_errors("create indexes"):
+    """Creates missing indexes and removes outdated ones; called at every start of the API. Raises StoreUnavailable."""
+    with store_errors("create indexes"), scan_time():
         for collection, indexes in INDEXES.items():
             await db[collection].create_indexes(indexes)
+        for collection, names in OUTDATED_INDEXES.items():
+            for name in set(names) & set(await db[collection].index_information()):
+                await db[collection].drop_index(name)
+
+
+@contextmanager
+def scan_time() -> Iterator[None]:
+    """Gives the operations in the body two minutes, all together, in place of the timeout of the settings."""
+    with pymongo.timeout(SCAN_SECONDS):
+        yield
 
 
 async def server_time(db: Database) -> datetime:

@@ -60,21 +60,38 @@ async def rolled_until(db: Database) -> datetime | None:
 
 
 async def roll_up(db: Database, now: datetime) -> None:
-    """Writes the full hours that are not written yet, then moves the mark. A repeat changes nothing."""
+    """Writes the full hours that are not written yet, one at a time, and moves the mark after each one.
+
+    So a leader that has many hours to make up gets further with each round. A repeat changes nothing.
+    """
     horizon = start_of_hour(now - _SETTLED)
     since = await rolled_until(db)
-    if since is not None and since >= horizon:
-        return
-    documents = await db["tasks"].aggregate(_count_finished(since, horizon, None)).to_list()
+    if since is None:
+        until = await _first_end(db, horizon)
+        await _roll_up_until(db, None, until)
+        since = until
+    while since < horizon:
+        await _roll_up_until(db, since, since + HOUR)
+        since += HOUR
+
+
+async def _first_end(db: Database, horizon: datetime) -> datetime:
+    """Returns the end of the first hour to roll up, which takes along everything before it."""
+    first = await db["tasks"].find_one({}, {"changed_at": 1}, sort=[("changed_at", 1)])
+    return horizon if first is None else min(horizon, start_of_hour(first["changed_at"]) + HOUR)
+
+
+async def _roll_up_until(db: Database, since: datetime | None, until: datetime) -> None:
+    documents = await db["tasks"].aggregate(_count_finished(since, until, None)).to_list()
     hours: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for document in documents:
         group = document["_id"]
         hours.setdefault((group["tenant"], int(group["hour"])), []).append({**group, "count": document["count"]})
     if hours:
-        writes = [_write(tenant, hour, rows, horizon) for (tenant, hour), rows in sorted(hours.items())]
+        writes = [_write(tenant, hour, rows, until) for (tenant, hour), rows in sorted(hours.items())]
         await db["system_metrics"].bulk_write(writes, ordered=False)
-    # The mark moves last and only forward. A leader that dies before this leaves hours that the next one writes again.
-    await db["system"].update_one({"_id": _MARK}, {"$max": {"until": horizon}}, upsert=True)
+    # The mark moves last and only forward. If a leader dies before this, the next one writes the hour again.
+    await db["system"].update_one({"_id": _MARK}, {"$max": {"until": until}}, upsert=True)
 
 
 def start_of_hour(moment: datetime) -> datetime:

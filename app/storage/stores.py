@@ -11,10 +11,12 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.projections import MongoProjectionRepository
+from app.storage.queue_counts import MongoQueueCounter
 from app.storage.scaling_log import MongoScalingLog
 from app.storage.sessions import MongoSessionRepository
 from app.storage.system import MongoSystemRepository
 from app.storage.tasks import MongoTaskRepository
+from app.storage.upkeep import MongoUpkeepRepository
 
 
 class Stores:
@@ -32,7 +34,11 @@ class Stores:
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
         self.scaling = MongoScalingLog(self._db)
-        self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
+        self.dispatch = MongoDispatchRepository(self._db)
+        self.queue_counter = MongoQueueCounter(self._db)
+        self.upkeep = MongoUpkeepRepository(
+            self._db, max_crashes=execution.max_crashes, log_retention_seconds=execution.log_retention_seconds
+        )
         self.leadership = MongoLeaderLock(self._db)
         # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)

@@ -13,7 +13,7 @@ from app.domain.identity import Tenant
 from app.domain.intake import Intake
 from app.domain.task import UNFINISHED, TaskStatus
 from app.ports import TaskStatistics
-from app.storage.mongo import Database, server_time, store_errors
+from app.storage.mongo import Database, scan_time, server_time, store_errors
 from app.storage.rollups import NO_AGENT, finished_rows, percentile, roll_up, rolled_rows, rolled_until
 
 _INTAKE = "intake"
@@ -81,7 +81,7 @@ class MongoSystemRepository:
 
     async def roll_up(self) -> None:
         now = await server_time(self._db)
-        with store_errors("roll up the last hours"):
+        with store_errors("roll up the last hours"), scan_time():
             await roll_up(self._db, now)
 
     async def ping(self) -> None:

@@ -16,6 +16,7 @@ from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.cursor import decode_cursor, encode_cursor
+from app.domain.fairness import Lane
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, MessageRole
 from app.domain.run import EventName, TaskEvent
@@ -23,6 +24,7 @@ from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.documents import log_unreadable, read_task
+from app.storage.lanes import enter
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import Expression, change, literal, task_ended
@@ -91,7 +93,8 @@ class MongoTaskRepository:
         }
         if dispatched:
             times["dispatched_at"] = "$$NOW"
-        return times
+        lane = Lane.DISPATCHED if dispatched else Lane.READY if task.run_at is None else Lane.DELAYED
+        return times | enter(lane, delayed_until=due_at)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         with store_errors(f"read task {task_id}"):

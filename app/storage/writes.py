@@ -78,6 +78,7 @@ def task_ended(status: str) -> dict[str, Expression]:
         "status": literal(status),
         "completed_at": "$$NOW",
         "dispatched_at": "$$REMOVE",
+        "delayed_until": "$$REMOVE",
         "remove_at": {
             "$cond": [
                 {"$gt": [{"$ifNull": ["$ttl_seconds", None]}, None]},

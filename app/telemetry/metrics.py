@@ -88,7 +88,7 @@ class LeaderMetrics:
         self.truth_drift = process.gauge(
             "agents_truth_drift", "Difference between the database's and Redis's count of dispatched tasks."
         )
-        for reason in ("crash", "outage"):
+        for reason in ("crash", "shared_crash", "outage"):
             self.reaper_requeued.labels(reason=reason)
 
 

@@ -24,8 +24,8 @@ from unittest.mock import patch
 from app import main as api
 from app.broker.queue import CeleryTaskQueue
 from app.llm.gateway import GatewayLLM, LLMGateway, build_gateway
+from app.storage.careful_writes import CarefulWrites
 from app.storage.claims import MongoClaimRepository
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
 from app.system_clock import SystemClock
@@ -113,34 +113,22 @@ MOMENTS: dict[str, Callable[[Death], None]] = {
 
 
 def _everybody_leads(reap_pause_seconds: float) -> None:
-    """Makes every API process take itself for the leader, with a reaper that pauses between reading and writing."""
+    """Makes every API process take itself for the leader, with a reaper that pauses before each write."""
 
     async def acquire(self: MongoLeaderLock, owner: str, *, seconds: float) -> bool:
         return True
 
     patch.object(MongoLeaderLock, "acquire", acquire).start()
-    build = MongoDispatchRepository.__init__
+    write_each = CarefulWrites.write_each
 
-    def init(self: Any, *args: Any, **options: Any) -> None:
-        build(self, *args, **options)
-        self._tasks = _SlowCollection(self._tasks, reap_pause_seconds)
+    async def write_one_by_one(self: CarefulWrites, writes: Sequence[Any]) -> int:
+        matched = 0
+        for write in writes:
+            await asyncio.sleep(reap_pause_seconds)
+            matched += await write_each(self, [write])
+        return matched
 
-    patch.object(MongoDispatchRepository, "__init__", init).start()
-
-
-class _SlowCollection:
-    """A collection that pauses before every update."""
-
-    def __init__(self, collection: Any, pause_seconds: float) -> None:
-        self._collection = collection
-        self._pause_seconds = pause_seconds
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._collection, name)
-
-    async def update_one(self, condition: Any, change: Any) -> Any:
-        await asyncio.sleep(self._pause_seconds)
-        return await self._collection.update_one(condition, change)
+    patch.object(CarefulWrites, "write_each", write_one_by_one).start()
 
 
 class Blocker:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
@@ -38,12 +38,13 @@ from app.ports import IdempotencyRecord, UpkeepCounts
 from app.services import window
 from app.services.dispatcher import Dispatcher
 from app.settings import BrokerSettings, ExecutionSettings
-from app.storage import claims, dispatch
+from app.storage import claims, in_flight, lanes, upkeep
+from app.storage.careful_writes import CarefulWrites
 from app.storage.claims import MongoClaimRepository
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.tasks import MongoTaskRepository
+from app.storage.upkeep import MongoUpkeepRepository
 from app.storage.writes import change, literal, task_ended
 from app.system_clock import SystemClock
 from worker import agent_runner, celery_app, endings, executor, journal
@@ -138,9 +139,14 @@ def _idempotent_claim() -> None:
     _loosen(MongoClaimRepository, lambda found: _without(found, *names, where="cancel_requested_at"))
 
 
+async def _write_each_unseen(self: CarefulWrites, writes: Sequence[tuple[Mapping[str, Any], Any]]) -> int:
+    """Writes whatever has happened since the documents were read."""
+    results = [await self._collection.update_one({"_id": seen["_id"]}, pipeline) for seen, pipeline in writes]
+    return sum(result.matched_count for result in results)
+
+
 def _compare_and_set() -> None:
-    names = ("epoch", "status", "lease.expires_at")
-    _loosen(MongoDispatchRepository, lambda found: _without(found, *names, where="lease.expires_at"))
+    _replace(CarefulWrites, "write_each", _write_each_unseen)
 
 
 async def _permit(self: HeldClaim) -> None:
@@ -155,12 +161,12 @@ def _journal() -> None:
     _replace(TaskJournal, "find", lambda *_: None)
 
 
-async def _reap_nothing(self: MongoDispatchRepository, *, excuse_crashes: bool) -> UpkeepCounts:
+async def _reap_nothing(self: MongoUpkeepRepository, *, excuse_crashes: bool) -> UpkeepCounts:
     return UpkeepCounts(requeued={}, failed={}, cancelled=0)
 
 
 def _reaper() -> None:
-    _replace(MongoDispatchRepository, "reap", _reap_nothing)
+    _replace(MongoUpkeepRepository, "reap", _reap_nothing)
 
 
 async def _repair_nothing(self: Dispatcher) -> int:
@@ -213,12 +219,13 @@ def _idempotency_key() -> None:
 
 
 def _attempt_limit() -> None:
-    judge = dispatch._verdict
-    _replace(dispatch, "_verdict", lambda document, **_: judge(document, excuse_crashes=True))
+    judge = MongoUpkeepRepository._verdict
+    _replace(MongoUpkeepRepository, "_verdict", lambda self, document, **_: judge(self, document, excuse_crashes=True))
 
 
 def _quarantine() -> None:
-    _replace(dispatch, "QUARANTINE_CRASHES", 1_000)
+    for module in (in_flight, lanes, upkeep):
+        _replace(module, "QUARANTINE_CRASHES", 1_000)
 
 
 def _reservations() -> None:

@@ -12,9 +12,9 @@ from app.domain.run import EventName
 from app.domain.task import NewTask, Step, Task
 from app.ports import Claim
 from app.storage.claims import MongoClaimRepository
-from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from app.storage.tasks import MongoTaskRepository
+from app.storage.upkeep import MongoUpkeepRepository
 
 TENANT = Tenant("acme")
 DISPATCH_SECONDS = 10
@@ -41,6 +41,7 @@ def waiting_document(text: str, **fields: Any) -> dict[str, Any]:
         "_id": task.id,
         "expires_at": now + timedelta(days=1),
         "status": "queued",
+        "lane": "ready",
         "rev": 1,
         "steps": {},
         "history": [],
@@ -59,8 +60,10 @@ def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRe
     return MongoClaimRepository(db, lease_seconds=lease_seconds)
 
 
-def dispatch_repository(db: Database, *, log_retention_seconds: int = 604_800) -> MongoDispatchRepository:
-    return MongoDispatchRepository(db, log_retention_seconds=log_retention_seconds)
+def upkeep_repository(
+    db: Database, *, max_crashes: int = 10, log_retention_seconds: int = 604_800
+) -> MongoUpkeepRepository:
+    return MongoUpkeepRepository(db, max_crashes=max_crashes, log_retention_seconds=log_retention_seconds)
 
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:

@@ -37,10 +37,16 @@ class DrainView(Answer):
 
 
 class QueueView(View):
-    """The queue of all tenants. `length` is tickets in Redis plus tasks that wait in the database; ages in seconds."""
+    """The queue of all tenants. `length` is tickets in Redis plus tasks that wait in the database; ages in seconds.
+
+    `runnable` of those that wait are held back by no limit and no quarantine. If `exact` is false, at least `waiting`
+    tasks wait: with more than ten thousand, all are counted only from time to time.
+    """
 
     length: int
     waiting: int
+    exact: bool
+    runnable: int | None
     listed: int | None
     processing: int
     oldest_age_seconds: float

@@ -52,7 +52,11 @@ class AcceptedView(Answer):
 
 
 class TaskView(Answer):
-    """The whole task. `crashes`, `retries`, `postponed` and `handbacks` count the reasons why runs ended early."""
+    """The whole task.
+
+    `crashes`, `shared_crashes`, `retries`, `postponed` and `handbacks` count the reasons why runs ended early. A crash
+    is shared if other suspects ran in the same process; it does not count against `max_attempts`.
+    """
 
     task_id: str = Field(validation_alias="id")
     session_id: str
@@ -70,6 +74,7 @@ class TaskView(Answer):
     max_attempts: int
     attempts: int
     crashes: int
+    shared_crashes: int
     retries: int
     postponed: int
     handbacks: int

@@ -39,7 +39,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Demand:
-    """The demand for workers: figures of the queue and the models. `age_seconds` is the age of the figures."""
+    """The demand for workers: figures of the queue and the models. `age_seconds` is the age of the figures.
+
+    `backlog` counts the waiting tasks that may run. Limits of tenants and the quarantine hold `held_back` others back.
+    """
 
     backlog: int
     in_flight: int
@@ -49,6 +52,7 @@ class Demand:
     rate_limited_share: float = 0.0
     open_breakers: Sequence[str] = ()
     age_seconds: float = 0.0
+    held_back: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,8 @@ def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int,
     # A slot works off this many tasks, one after the other, within the time that the policy allows for the backlog.
     rounds = max(1, math.ceil(policy.drain_target_seconds / service))
     for_backlog = demand.in_flight + demand.backlog / rounds
-    for_arrivals = demand.arrival_rate * service * policy.arrival_headroom
+    # The rate counts tasks of tenants at their limits, too. A worker for these would be idle.
+    for_arrivals = 0.0 if demand.held_back else demand.arrival_rate * service * policy.arrival_headroom
     slots = max(for_backlog, for_arrivals)
     # Rounded first: 8.000000001 workers, from binary fractions, are 8 and not 9.
     wanted = math.ceil(round(slots / (workers.slots_per_pod * policy.utilisation), 6))
@@ -156,6 +161,8 @@ def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int,
         f"{demand.backlog} wait and {demand.in_flight} are in flight, {demand.arrival_rate:.2f} a second come and take "
         f"{service:.1f} s each, so {slots:.1f} slots of {workers.slots_per_pod} a worker at {policy.utilisation:.0%}"
     )
+    if demand.held_back:
+        why += f"; limits hold {demand.held_back} more back"
     if demand.backlog and demand.oldest_age_seconds > policy.oldest_age_seconds and wanted <= workers.staying:
         wanted, reason = workers.staying + 1, Reason.OLD_TASKS
         why += f"; the oldest waits {demand.oldest_age_seconds:.0f} s, more than {policy.oldest_age_seconds:g} s"

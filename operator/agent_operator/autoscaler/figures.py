@@ -42,24 +42,29 @@ class FigureReader:
             left_seconds = int(await self._redis.execute_command("PTTL", SNAPSHOT_KEY)) / 1000
             listed = int(await self._tickets.execute_command("LLEN", self.queue))
         age_seconds = max(0.0, SNAPSHOT_TTL_SECONDS - left_seconds)
-        return Figures(_demand(snapshot, listed, presences, age_seconds=age_seconds), presences)
+        return Figures(demand_in(snapshot, listed, presences, age_seconds=age_seconds), presences)
 
 
-def _demand(
+def demand_in(
     snapshot: Mapping[str, str], listed: int, presences: Sequence[WorkerPresence], *, age_seconds: float
 ) -> Demand | None:
+    """Parses the leader's snapshot. Returns None if there is none, or one of a version that this one does not know."""
     # Reserved tickets have left the list and wait in a worker, so they count as backlog.
     reserved = sum(len(presence.reserved) for presence in presences)
     try:
+        waiting = int(snapshot["waiting"])
+        # A leader of version 0.1 does not publish which tasks may run.
+        runnable = min(waiting, int(snapshot.get("runnable", waiting)))
         return Demand(
-            backlog=int(snapshot["waiting"]) + listed + reserved,
+            backlog=runnable + listed + reserved,
             in_flight=sum(len(presence.running) + len(presence.lapsed) for presence in presences),
-            oldest_age_seconds=float(snapshot["oldest_age_seconds"]),
+            oldest_age_seconds=float(snapshot.get("oldest_runnable_age_seconds", snapshot["oldest_age_seconds"])),
             arrival_rate=float(snapshot["arrival_rate"]),
             mean_service_seconds=float(snapshot["mean_service_seconds"]),
             rate_limited_share=float(snapshot["rate_limited_share"]),
             open_breakers=tuple(filter(None, snapshot["open_breakers"].split(","))),
             age_seconds=age_seconds,
+            held_back=waiting - runnable,
         )
     except (KeyError, ValueError):
         return None

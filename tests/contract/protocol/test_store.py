@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from pydantic import SecretStr
 
+from app.domain.fairness import WAITING_LANES
 from app.domain.identity import ClaimId, TaskId
 from app.domain.task import TaskResult
 from app.ports import Claim, RunUpdate
 from app.settings import StoreSettings
 from app.storage.claims import MongoClaimRepository
+from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.tasks import MongoTaskRepository
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import LEASE_SECONDS, LOST_AFTER_SECONDS, Grant, Seen
-from tests.support.tasks import TENANT, dispatch_repository, new_task, step
+from tests.support.tasks import TENANT, new_task, step, upkeep_repository
 
 T = TypeVar("T")
 MANY = 10_000
@@ -38,7 +40,8 @@ class StoredTasks:
         self._db = database(self._client, store)
         self._tasks = MongoTaskRepository(self._db, expiry_seconds=86_400)
         self._claims = MongoClaimRepository(self._db, lease_seconds=LEASE_SECONDS)
-        self._dispatch = dispatch_repository(self._db)
+        self._dispatch = MongoDispatchRepository(self._db)
+        self._upkeep = upkeep_repository(self._db)
         self._do(ensure_indexes(self._db))
 
     async def _connect(self, store: StoreSettings) -> Any:
@@ -66,8 +69,9 @@ class StoredTasks:
         return self._do(self._tasks.insert(new_task(), dispatched=False, new_session=True)).id
 
     def release_waiting(self) -> list[str]:
-        waiting = self._do(self._dispatch.find_waiting(TENANT, MANY))
-        waiting = [*waiting, *self._do(self._dispatch.find_quarantined(MANY))]
+        self._do(self._dispatch.sort_into_lanes())
+        found = [self._do(self._dispatch.find_waiting(lane, [TENANT], MANY)) for lane in WAITING_LANES]
+        waiting = [task for by_tenant in found for task in by_tenant[TENANT]]
         return [task.task_id for task in self._do(self._dispatch.release(waiting))]
 
     def redispatch_lost(self, held: set[str]) -> list[str]:
@@ -93,8 +97,8 @@ class StoredTasks:
         return not self._do(self._claims.heartbeat([self._claim_of(grant)])).lost
 
     def reap(self) -> None:
-        self._do(self._dispatch.reap(excuse_crashes=False))
-        self._do(self._dispatch.sweep())
+        self._do(self._upkeep.reap(excuse_crashes=False))
+        self._do(self._upkeep.sweep())
 
     def cancel(self, task_id: str) -> None:
         self._do(self._tasks.request_cancel(TENANT, TaskId(task_id)))

@@ -8,28 +8,36 @@ from typing import Any
 
 import pytest
 
-from app.domain.fairness import QUARANTINE_CRASHES, InFlight
+from app.domain.fairness import QUARANTINE_CRASHES, InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import Requeue, TaskStatus
 from app.errors import StoreError, StoreUnavailable
-from app.ports import RunUpdate
-from app.storage import dispatch as dispatch_module
+from app.ports import RunUpdate, WaitingTask
+from app.storage import upkeep as upkeep_module
+from app.storage.dispatch import MongoDispatchRepository
 from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository, remove_copies
+from app.storage.queue_counts import MongoQueueCounter
 from tests.contract.storage.test_claims import RESULT
 from tests.support.tasks import (
     TENANT,
     claim_repository,
     claimed_task,
-    dispatch_repository,
     new_task,
     step,
     task_repository,
+    upkeep_repository,
 )
 
 OTHER = Tenant("other")
+
+
+async def find_waiting(
+    dispatch: MongoDispatchRepository, lane: Lane = Lane.READY, *, limit: int = 10
+) -> Sequence[WaitingTask]:
+    return (await dispatch.find_waiting(lane, [TENANT], limit))[TENANT]
 
 
 async def waiting(db: Database, **fields: Any) -> str:
@@ -42,7 +50,7 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
     urgent = await waiting(indexed_database, priority=9)
     await waiting(indexed_database, run_at=datetime.now(UTC) + timedelta(hours=1))
 
-    found = await dispatch_repository(indexed_database).find_waiting(TENANT, 10)
+    found = await find_waiting(MongoDispatchRepository(indexed_database))
 
     assert [task.task_id for task in found] == [urgent, old, new]
 
@@ -50,17 +58,17 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
 async def test_a_task_is_released_once(indexed_database: Database) -> None:
     await waiting(indexed_database)
     await waiting(indexed_database)
-    dispatch = dispatch_repository(indexed_database)
-    both = await dispatch.find_waiting(TENANT, 10)
+    dispatch = MongoDispatchRepository(indexed_database)
+    both = await find_waiting(dispatch)
 
     assert await dispatch.release(both[:1]) == both[:1]
     assert await dispatch.release(both) == both[1:]
-    assert await dispatch.find_waiting(TENANT, 10) == []
+    assert await find_waiting(dispatch) == []
 
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
-    dispatch = dispatch_repository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database)
 
     assert await dispatch.find_dispatched_before(60, 10) == []
     (sent,) = await dispatch.find_dispatched_before(-60, 10)
@@ -73,18 +81,18 @@ async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Data
 
 async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(indexed_database: Database) -> None:
     task, held = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=2)
-    dispatch = dispatch_repository(indexed_database)
+    dispatch, upkeep = MongoDispatchRepository(indexed_database), upkeep_repository(indexed_database)
 
-    reaped = await dispatch.reap(excuse_crashes=False)
+    reaped = await upkeep.reap(excuse_crashes=False)
     requeued = await task_repository(indexed_database).get(TENANT, task.id)
     assert reaped.requeued == {"crash": 1}
     assert (requeued.status, requeued.crashes) == (TaskStatus.QUEUED, 1)
     assert not await claim_repository(indexed_database).record(held, RunUpdate())
 
-    assert await dispatch.release(await dispatch.find_waiting(TENANT, 10))
+    assert await dispatch.release(await find_waiting(dispatch))
     claims = claim_repository(indexed_database, lease_seconds=-1)
     assert await claims.claim(task.id, owner="w", claim_id="second")
-    reaped = await dispatch.reap(excuse_crashes=False)
+    reaped = await upkeep.reap(excuse_crashes=False)
 
     failed = await task_repository(indexed_database).get(TENANT, task.id)
     assert reaped.failed == {"ATTEMPTS_EXHAUSTED": 1}
@@ -96,7 +104,7 @@ async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(i
 async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -> None:
     task, _ = await claimed_task(indexed_database, lease_seconds=-1, max_attempts=1)
 
-    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=True)
+    reaped = await upkeep_repository(indexed_database).reap(excuse_crashes=True)
 
     stored = await task_repository(indexed_database).get(TENANT, task.id)
     assert reaped.requeued == {"outage": 1}
@@ -106,7 +114,7 @@ async def test_an_outage_does_not_count_as_a_crash(indexed_database: Database) -
 async def test_a_living_lease_is_left_alone(indexed_database: Database) -> None:
     await claimed_task(indexed_database, lease_seconds=60)
 
-    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
+    reaped = await upkeep_repository(indexed_database).reap(excuse_crashes=False)
 
     assert (reaped.requeued, reaped.failed, reaped.cancelled) == ({}, {}, 0)
 
@@ -115,7 +123,7 @@ async def test_a_flagged_task_whose_worker_died_is_cancelled(indexed_database: D
     task, _ = await claimed_task(indexed_database, lease_seconds=-1)
     await task_repository(indexed_database).request_cancel(TENANT, task.id)
 
-    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
+    reaped = await upkeep_repository(indexed_database).reap(excuse_crashes=False)
 
     assert reaped.cancelled == 1
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
@@ -127,7 +135,7 @@ async def test_a_flagged_task_that_was_requeued_is_cancelled(indexed_database: D
     claims = claim_repository(indexed_database)
     await claims.requeue(held, RunUpdate(), reason=Requeue.RETRY, delay_seconds=0, error=None)
 
-    swept = await dispatch_repository(indexed_database).sweep()
+    swept = await upkeep_repository(indexed_database).sweep()
 
     assert swept.cancelled == 1
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.CANCELLED
@@ -140,7 +148,7 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
         new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
     )
 
-    reaped = await dispatch_repository(indexed_database).sweep()
+    reaped = await upkeep_repository(indexed_database).sweep()
 
     expired = await tasks.get(TENANT, overdue.id)
     assert reaped.failed == {"EXPIRED": 1}
@@ -162,7 +170,7 @@ async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_w
         {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
     )
 
-    await dispatch_repository(indexed_database).sweep()
+    await upkeep_repository(indexed_database).sweep()
 
     for collection, owner in (
         ("tasks", "_id"),
@@ -182,7 +190,7 @@ async def test_the_key_of_a_removed_task_never_makes_another_one(indexed_databas
     past = {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=1)}}
     await indexed_database["tasks"].update_one({"_id": task.id}, past)
 
-    await dispatch_repository(indexed_database).sweep()
+    await upkeep_repository(indexed_database).sweep()
 
     assert await indexed_database["tasks"].count_documents({}) == 0
     record = await keys.find(TENANT, "k")
@@ -208,39 +216,30 @@ async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_e
             raise StoreUnavailable("the leader is gone")
         await remove_copies(db, task_ids)
 
-    monkeypatch.setattr(dispatch_module, "remove_copies", remove_and_die_first)
-    dispatch = dispatch_repository(indexed_database)
+    monkeypatch.setattr(upkeep_module, "remove_copies", remove_and_die_first)
+    upkeep = upkeep_repository(indexed_database)
     with pytest.raises(StoreUnavailable):
-        await dispatch.sweep()
-    await dispatch.sweep()
+        await upkeep.sweep()
+    await upkeep.sweep()
 
     for collection in ("tasks", "agent_runs", "messages", "logs"):
         assert await indexed_database[collection].count_documents({}) == 0
 
 
 async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_database: Database) -> None:
-    dispatch = dispatch_repository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database)
     tasks = task_repository(indexed_database)
     await waiting(indexed_database)
     other = new_task().model_copy(update={"tenant": OTHER})
     await tasks.insert(other, dispatched=True, new_session=True)
     claimed, _ = await claimed_task(indexed_database)
-    await indexed_database["tasks"].update_one({"_id": claimed.id}, {"$set": {"crashes": QUARANTINE_CRASHES}})
+    crashed = {"$set": {"crashes": QUARANTINE_CRASHES, "shared_crashes": 3}}
+    await indexed_database["tasks"].update_one({"_id": claimed.id}, crashed)
 
     in_flight = await dispatch.in_flight()
 
-    assert await dispatch.waiting_tenants() == [TENANT]
-    assert in_flight == InFlight(by_tenant={TENANT: 1, OTHER: 1}, quarantined=1)
-
-
-async def test_quarantined_tasks_wait_apart(indexed_database: Database) -> None:
-    dispatch = dispatch_repository(indexed_database)
-    await waiting(indexed_database)
-    await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})
-    calm = await waiting(indexed_database)
-
-    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [calm]
-    assert [task.crashes for task in await dispatch.find_quarantined(10)] == [QUARANTINE_CRASHES]
+    assert await dispatch.waiting_tenants(Lane.READY) == [TENANT]
+    assert in_flight == InFlight(by_tenant={TENANT: 1, OTHER: 1}, processing=1, suspects=1, suspicion=3)
 
 
 async def test_counts_separate_waiting_dispatched_and_processing(indexed_database: Database) -> None:
@@ -249,9 +248,9 @@ async def test_counts_separate_waiting_dispatched_and_processing(indexed_databas
     await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
     await claimed_task(indexed_database)
 
-    counts = await dispatch_repository(indexed_database).counts()
+    counts = await MongoQueueCounter(indexed_database).counts()
 
-    assert (counts.waiting, counts.dispatched, counts.processing) == (1, 1, 1)
+    assert (counts.waiting, counts.dispatched, counts.in_flight.processing) == (1, 1, 1)
     assert 0 <= counts.oldest_age_seconds < 60
 
 
@@ -259,8 +258,9 @@ async def test_a_task_with_a_due_time_waits_from_then_on(indexed_database: Datab
     await waiting(indexed_database, run_at=datetime.now(UTC) - timedelta(seconds=2))
     an_hour_before = {"$set": {"queued_at": datetime.now(UTC) - timedelta(hours=1)}}
     await indexed_database["tasks"].update_many({}, an_hour_before)
+    await MongoDispatchRepository(indexed_database).sort_into_lanes()
 
-    counts = await dispatch_repository(indexed_database).counts()
+    counts = await MongoQueueCounter(indexed_database).counts()
 
     assert 1 < counts.oldest_age_seconds < 60
 
@@ -271,7 +271,7 @@ async def test_a_requeued_task_keeps_its_place(indexed_database: Database) -> No
     claims = claim_repository(indexed_database)
     assert await claims.requeue(claim, RunUpdate(), reason=Requeue.HANDBACK, delay_seconds=0, error=None)
 
-    found = await dispatch_repository(indexed_database).find_waiting(TENANT, 10)
+    found = await find_waiting(MongoDispatchRepository(indexed_database))
 
     assert [task.task_id for task in found] == [first.id, second]
 
@@ -279,12 +279,12 @@ async def test_a_requeued_task_keeps_its_place(indexed_database: Database) -> No
 async def test_tasks_whose_tickets_were_not_sent_wait_again(indexed_database: Database) -> None:
     await waiting(indexed_database)
     running, _ = await claimed_task(indexed_database)
-    dispatch = dispatch_repository(indexed_database)
-    released = await dispatch.release(await dispatch.find_waiting(TENANT, 10))
+    dispatch = MongoDispatchRepository(indexed_database)
+    released = await dispatch.release(await find_waiting(dispatch))
 
     await dispatch.take_back([*(task.task_id for task in released), running.id])
 
-    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [released[0].task_id]
+    assert [task.task_id for task in await find_waiting(dispatch)] == [released[0].task_id]
     assert (await task_repository(indexed_database).get(TENANT, running.id)).status is TaskStatus.PROCESSING
 
 
@@ -397,7 +397,7 @@ async def test_lifecycle_events_go_after_their_retention(indexed_database: Datab
         [{"_id": "old", "at": now - timedelta(hours=3)}, {"_id": "new", "at": now}]
     )
 
-    await dispatch_repository(indexed_database, log_retention_seconds=3_600).sweep()
+    await upkeep_repository(indexed_database, log_retention_seconds=3_600).sweep()
 
     assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]
 
@@ -407,10 +407,10 @@ async def test_a_document_that_lacks_a_field_keeps_no_other_waiting(indexed_data
     strange = await waiting(indexed_database)
     usual = await waiting(indexed_database)
     await indexed_database["tasks"].update_one({"_id": strange}, {"$unset": {field: ""}})
-    dispatch = dispatch_repository(indexed_database)
+    dispatch = MongoDispatchRepository(indexed_database)
 
-    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 10)] == [usual]
-    assert [task.task_id for task in await dispatch.find_waiting(TENANT, 1)] == [usual]
+    assert [task.task_id for task in await find_waiting(dispatch)] == [usual]
+    assert [task.task_id for task in await find_waiting(dispatch, limit=1)] == [usual]
 
 
 async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_database: Database) -> None:
@@ -419,7 +419,7 @@ async def test_a_run_without_its_counters_is_reaped_beside_the_others(indexed_da
     bare = {"$unset": {"epoch": "", "max_attempts": ""}, "$set": {"crashes": None}}
     await indexed_database["tasks"].update_one({"_id": strange.id}, bare)
 
-    reaped = await dispatch_repository(indexed_database).reap(excuse_crashes=False)
+    reaped = await upkeep_repository(indexed_database).reap(excuse_crashes=False)
 
     assert reaped.requeued == {"crash": 2}
     stored = [await task_repository(indexed_database).get(TENANT, task.id) for task in (strange, usual)]
@@ -433,7 +433,7 @@ async def test_a_document_that_cannot_be_written_is_set_aside_and_keeps_no_other
     """Another program has written a field in a way that no expression takes."""
     past = datetime.now(UTC) - timedelta(hours=1)
     sick, well = [(await claimed_task(indexed_database))[0].id for _ in range(2)]
-    tasks, dispatch = indexed_database["tasks"], dispatch_repository(indexed_database)
+    tasks, upkeep = indexed_database["tasks"], upkeep_repository(indexed_database)
     both = {
         "reap": {"lease.expires_at": past},
         "cancel": {"status": "queued", "cancel_requested_at": past},
@@ -443,7 +443,7 @@ async def test_a_document_that_cannot_be_written_is_set_aside_and_keeps_no_other
     await tasks.update_one({"_id": sick}, {"$set": {"rev": "one", "claimed_at": "yesterday"}})
 
     for _ in range(2):
-        await (dispatch.reap(excuse_crashes=False) if work == "reap" else dispatch.sweep())
+        await (upkeep.reap(excuse_crashes=False) if work == "reap" else upkeep.sweep())
 
     statuses = {document["_id"]: document["status"] for document in await tasks.find().to_list()}
     assert statuses[well] == {"reap": "queued", "cancel": "cancelled", "expire": "failed"}[work]
@@ -454,7 +454,7 @@ async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> No
     task, _ = await claimed_task(indexed_database)
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$unset": {"lease": ""}})
 
-    await dispatch_repository(indexed_database).reap(excuse_crashes=False)
+    await upkeep_repository(indexed_database).reap(excuse_crashes=False)
 
     assert (await task_repository(indexed_database).get(TENANT, task.id)).status is TaskStatus.QUEUED
 
@@ -462,12 +462,12 @@ async def test_a_run_without_a_lease_is_reaped(indexed_database: Database) -> No
 async def test_a_round_of_the_reaper_reports_when_it_left_some(
     indexed_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch_module, "REAP_BATCH", 2)
+    monkeypatch.setattr(upkeep_module, "BATCH", 2)
     for _ in range(3):
         await claimed_task(indexed_database, lease_seconds=-1)
-    dispatch = dispatch_repository(indexed_database)
+    upkeep = upkeep_repository(indexed_database)
 
-    assert [(await dispatch.reap(excuse_crashes=True)).more for _ in range(2)] == [True, False]
+    assert [(await upkeep.reap(excuse_crashes=True)).more for _ in range(2)] == [True, False]
 
 
 async def test_of_a_step_that_was_run_anew_the_newer_is_copied(indexed_database: Database) -> None:

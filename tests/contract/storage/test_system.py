@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import UpdateOne
 
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
@@ -139,3 +141,28 @@ async def test_a_ping_without_a_server_fails() -> None:
     with pytest.raises(StoreUnavailable):
         await MongoSystemRepository(open_database(client, settings)).ping()
     client.close()
+
+
+async def test_hours_that_were_rolled_up_stay_so_if_a_later_one_fails(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader with many hours to make up gets further with each round."""
+    for hours in (3, 2, 1):
+        ended_at = NOON - timedelta(hours=hours, minutes=-5)
+        await insert_finished(indexed_database, hours, ended_at=ended_at, seconds=1)
+    write = rollups._write
+
+    def fail_at_eleven(tenant: str, hour_ms: int, groups: Iterable[dict[str, Any]], horizon: datetime) -> UpdateOne:
+        if datetime.fromtimestamp(hour_ms / 1000, tz=UTC).hour == 11:
+            raise TimeoutError
+        return write(tenant, hour_ms, groups, horizon)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollups, "_write", fail_at_eleven)
+        with pytest.raises(TimeoutError):
+            await roll_up(indexed_database, NOON + timedelta(minutes=2))
+    assert await rolled_until(indexed_database) == NOON - timedelta(hours=1)
+
+    await roll_up(indexed_database, NOON + timedelta(minutes=2))
+    ids = [document["_id"] for document in await indexed_database["system_metrics"].find({}).to_list()]
+    assert sorted(ids) == ["acme:2026-11-21T09", "acme:2026-11-21T10", "acme:2026-11-21T11"]

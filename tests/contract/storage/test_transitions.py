@@ -15,9 +15,11 @@ from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository
+from app.storage.queue_counts import MongoQueueCounter
 from app.storage.tasks import MongoTaskRepository
+from app.storage.upkeep import MongoUpkeepRepository
 from tests.contract.storage.test_claims import RESULT
-from tests.support.tasks import TENANT, claim, claim_repository, dispatch_repository, new_task, step, task_repository
+from tests.support.tasks import TENANT, claim, claim_repository, new_task, step, task_repository, upkeep_repository
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 ERROR = TaskError(type="AGENT_FAULT", message="m")
@@ -42,7 +44,11 @@ class Stored:
 
     @property
     def dispatch(self) -> MongoDispatchRepository:
-        return dispatch_repository(self.db)
+        return MongoDispatchRepository(self.db)
+
+    @property
+    def upkeep(self) -> MongoUpkeepRepository:
+        return upkeep_repository(self.db)
 
     @property
     def waiting(self) -> WaitingTask:
@@ -78,12 +84,12 @@ async def claim_again(stored: Stored) -> None:
 async def reap(stored: Stored, *, excuse_crashes: bool = False, **fields: Any) -> None:
     """Reaps after the lease has expired, in whatever status the task is."""
     await stored.set(**{"lease.expires_at": LONG_AGO, **fields})
-    await stored.dispatch.reap(excuse_crashes=excuse_crashes)
+    await stored.upkeep.reap(excuse_crashes=excuse_crashes)
 
 
 async def sweep(stored: Stored, **fields: Any) -> None:
     await stored.set(**fields)
-    await stored.dispatch.sweep()
+    await stored.upkeep.sweep()
 
 
 async def request_cancel(stored: Stored) -> None:
@@ -110,11 +116,13 @@ WRITES: dict[str, list[Write]] = {
     "heartbeat": [lambda stored: stored.claims.heartbeat([stored.held])],
     "release": [lambda stored: stored.dispatch.release([stored.waiting])],
     "take_back": [lambda stored: stored.dispatch.take_back([stored.task.id])],
+    "sort_into_lanes": [lambda stored: stored.dispatch.sort_into_lanes()],
     "redispatch": [lambda stored: stored.dispatch.redispatch(stored.waiting)],
     "reap": [
         reap,
         lambda stored: reap(stored, excuse_crashes=True),
         lambda stored: reap(stored, max_attempts=1),
+        lambda stored: reap(stored, crashes=2, max_attempts=100),
         lambda stored: reap(stored, cancel_requested_at=LONG_AGO),
     ],
     "sweep": [
@@ -130,10 +138,10 @@ READS = {
     "history",
     "waiting_tenants",
     "find_waiting",
-    "find_quarantined",
     "in_flight",
     "find_dispatched_before",
     "counts",
+    "count_all",
     "find_stale",
 }
 
@@ -185,7 +193,14 @@ async def test_a_claim_that_has_ended_its_task_cannot_end_it_in_another_way(inde
 
 
 def test_every_method_of_the_repositories_of_tasks_is_driven_or_reads_only() -> None:
-    repositories = (MongoTaskRepository, MongoClaimRepository, MongoDispatchRepository, MongoProjectionRepository)
+    repositories = (
+        MongoTaskRepository,
+        MongoClaimRepository,
+        MongoDispatchRepository,
+        MongoUpkeepRepository,
+        MongoQueueCounter,
+        MongoProjectionRepository,
+    )
     methods = {name for repository in repositories for name in vars(repository) if not name.startswith("_")}
 
     assert methods == {*WRITES, *READS}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from app.domain.api_key import KeyLimits
-from app.domain.fairness import QUARANTINE_CRASHES, TenantPolicy
+from app.domain.fairness import QUARANTINE_CRASHES, Lane, TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
+from app.ports import WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.policies import TenantPolicies
 from app.services.window import SMALLEST_WINDOW, TicketWindow
 from app.storage.api_keys import MongoApiKeyRepository
+from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from tests.support.doubles import ManualClock, MemoryQueue, presence
-from tests.support.tasks import TENANT, dispatch_repository, new_task, task_repository
+from tests.support.tasks import TENANT, new_task, task_repository
 
 
 class DispatcherHarness:
@@ -25,10 +31,10 @@ class DispatcherHarness:
         self.db = db
         self.queue = MemoryQueue()
         self.clock = ManualClock()
-        self.window = TicketWindow(self.queue, dispatch_repository(db), self.clock)
+        self.window = TicketWindow(self.queue, MongoDispatchRepository(db), self.clock)
         self.keys = MongoApiKeyRepository(db)
         self.dispatcher = Dispatcher(
-            dispatch_repository(db),
+            MongoDispatchRepository(db),
             self.queue,
             self.window,
             TenantPolicies(self.keys, TenantPolicy(), self.clock),
@@ -191,10 +197,11 @@ async def test_a_tenant_at_its_limit_waits_and_others_go_on(indexed_database: Da
     assert len(harness.queue.tickets) == 2
 
 
-async def test_tasks_that_crash_their_workers_run_one_at_a_time(indexed_database: Database) -> None:
+async def test_without_workers_one_suspect_is_released_at_a_time(indexed_database: Database) -> None:
     harness = DispatcherHarness(indexed_database)
     poison = [await harness.submit() for _ in range(2)]
-    await indexed_database["tasks"].update_many({}, {"$set": {"crashes": QUARANTINE_CRASHES}})
+    quarantined = {"crashes": QUARANTINE_CRASHES, "lane": Lane.QUARANTINED.value}
+    await indexed_database["tasks"].update_many({}, {"$set": quarantined})
     calm = await harness.submit()
 
     assert await harness.dispatcher.dispatch()
@@ -205,3 +212,60 @@ async def test_tasks_that_crash_their_workers_run_one_at_a_time(indexed_database
     await indexed_database["tasks"].update_one({"_id": poison[0].id}, {"$set": {"status": "failed"}})
     assert not await harness.dispatcher.dispatch()
     assert harness.queue.tickets[-1].task_id == poison[1].id
+
+
+async def test_after_the_loss_of_a_whole_pool_half_of_the_slots_go_to_its_tasks(indexed_database: Database) -> None:
+    harness = DispatcherHarness(indexed_database)
+    harness.queue.workers = [presence(slots=12)]
+    for _ in range(12):
+        await harness.submit()
+    quarantined = {"crashes": QUARANTINE_CRASHES, "lane": Lane.QUARANTINED.value}
+    await indexed_database["tasks"].update_many({}, {"$set": quarantined})
+
+    await harness.dispatcher.dispatch()
+
+    assert len(harness.queue.tickets) == 6
+
+
+async def test_tenants_without_a_turn_are_not_asked_for_their_tasks(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = DispatcherHarness(indexed_database)
+    for number in range(3 * SMALLEST_WINDOW):
+        await harness.submit(tenant=Tenant(f"t{number:02}"))
+    asked: list[Tenant] = []
+    find_waiting = MongoDispatchRepository.find_waiting
+
+    async def record(
+        self: MongoDispatchRepository, lane: Lane, tenants: Sequence[Tenant], limit: int
+    ) -> Mapping[Tenant, Sequence[WaitingTask]]:
+        asked.extend(tenants)
+        return await find_waiting(self, lane, tenants, limit)
+
+    monkeypatch.setattr(MongoDispatchRepository, "find_waiting", record)
+    for _ in range(3):
+        await harness.dispatcher.dispatch()
+        await indexed_database["tasks"].update_many({"dispatched_at": {"$ne": None}}, {"$set": {"status": "completed"}})
+        harness.queue.tickets.clear()
+
+    assert asked == [f"t{number:02}" for number in range(3 * SMALLEST_WINDOW)]
+    assert await indexed_database["tasks"].count_documents({"status": "queued"}) == 0
+
+
+async def test_a_tenant_without_due_tasks_does_not_keep_the_dispatcher_busy(indexed_database: Database) -> None:
+    harness = DispatcherHarness(indexed_database)
+    harness.dispatcher.record_waiting("nobody")
+
+    assert not await harness.dispatcher.dispatch()
+
+
+async def test_a_task_that_becomes_due_is_released_though_nothing_else_happens(indexed_database: Database) -> None:
+    harness = DispatcherHarness(indexed_database)
+    early = new_task(run_at=datetime.now(UTC) + timedelta(seconds=0.2))
+    await task_repository(harness.db).insert(early, dispatched=False, new_session=True)
+
+    async with asyncio.timeout(10):
+        while not harness.queue.tickets:
+            await harness.dispatcher.dispatch()
+
+    assert harness.queue.tickets[0].task_id == early.id

@@ -10,7 +10,15 @@ from rich.console import Console
 from app.cli.system import print_system
 
 UP = {"status": "up", "latency_ms": 1.0, "detail": None}
-QUEUE = {"length": 12, "waiting": 9, "listed": 3, "processing": 4, "oldest_age_seconds": 7.4}
+QUEUE = {
+    "length": 12,
+    "waiting": 9,
+    "exact": True,
+    "runnable": 9,
+    "listed": 3,
+    "processing": 4,
+    "oldest_age_seconds": 7.4,
+}
 
 
 def worker(**fields: Any) -> dict[str, Any]:
@@ -37,6 +45,14 @@ def test_a_system_that_works() -> None:
 
     assert "12 tasks wait, the oldest for 7 s; 4 run." in text
     assert text.rstrip().splitlines()[-1].split() == ["w1", "ok", "4", "0", "64", "0", "ms", "97", "MB"]
+
+
+def test_tasks_that_limits_hold_back_are_named() -> None:
+    assert "4 run. Limits hold 7 of them back." in shown(queue={**QUEUE, "runnable": 2})
+
+
+def test_a_queue_that_was_not_counted_to_the_end_has_at_least_so_many() -> None:
+    assert "At least 12 tasks wait, the oldest for 7 s; 4 run." in shown(queue={**QUEUE, "exact": False})
 
 
 def test_conditions_drains_and_missing_servers_are_named() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from app.domain.api_key import ApiKey
-from app.domain.fairness import InFlight, TenantPolicy
+from app.domain.fairness import InFlight, Lane, TenantPolicy
 from app.domain.identity import TaskId, Tenant
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
@@ -44,14 +44,15 @@ class DispatchDouble:
         self.excused: list[bool] = []
         self.more = False
 
-    async def waiting_tenants(self) -> Sequence[Tenant]:
+    async def sort_into_lanes(self) -> None: ...
+
+    async def waiting_tenants(self, lane: Lane) -> Sequence[Tenant]:
         return []
 
-    async def find_waiting(self, tenant: Tenant, limit: int) -> Sequence[WaitingTask]:
-        return []
-
-    async def find_quarantined(self, limit: int) -> Sequence[WaitingTask]:
-        return []
+    async def find_waiting(
+        self, lane: Lane, tenants: Sequence[Tenant], limit: int
+    ) -> Mapping[Tenant, Sequence[WaitingTask]]:
+        raise AssertionError("no tenant waits")
 
     async def in_flight(self) -> InFlight:
         return InFlight()
@@ -69,7 +70,10 @@ class DispatchDouble:
         return []
 
     async def counts(self) -> QueueCounts:
-        return QueueCounts(waiting=0, dispatched=0, processing=0, oldest_age_seconds=0.0)
+        return QueueCounts()
+
+    async def count_all(self) -> QueueCounts:
+        raise AssertionError("the counts are exact")
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
         self.excused.append(excuse_crashes)
@@ -123,7 +127,12 @@ class LeaderHarness:
             ),
             Dispatcher(self.store, queue, self.window, policies, self.clock),
             SnapshotPublisher(
-                self.store, queue, expected_service_seconds=20, clock=self.clock, metrics=self.metrics.leader
+                self.store,
+                queue,
+                expected_service_seconds=20,
+                policies=policies,
+                clock=self.clock,
+                metrics=self.metrics.leader,
             ),
             owner="api-1",
             lease_seconds=LEASE_SECONDS,

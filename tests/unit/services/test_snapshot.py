@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.domain.api_key import ApiKey
+from app.domain.fairness import InFlight, TenantPolicy
+from app.domain.identity import Tenant
 from app.domain.worker_state import RecentFigures
 from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
+from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 
+TENANT = Tenant("a")
+
+
+IN_FLIGHT = InFlight(by_tenant={TENANT: 3}, processing=2)
+COUNTED = QueueCounts(
+    by_tenant={TENANT: 3}, oldest_by_tenant={TENANT: 1.5}, in_flight=IN_FLIGHT, oldest_age_seconds=1.5
+)
+
 
 class Counts:
+    """A queue of which `counted` is counted quickly and `everything` by a full count."""
+
+    def __init__(self, counted: QueueCounts = COUNTED, everything: QueueCounts = COUNTED) -> None:
+        self.counted = counted
+        self.everything = everything
+        self.full_counts = 0
+
     async def counts(self) -> QueueCounts:
-        return QueueCounts(waiting=3, dispatched=1, processing=2, oldest_age_seconds=1.5)
+        return self.counted
+
+    async def count_all(self) -> QueueCounts:
+        self.full_counts += 1
+        return self.everything
 
 
-def publisher(queue: MemoryQueue, clock: ManualClock) -> SnapshotPublisher:
+class KeysDouble:
+    async def list_all(self) -> Sequence[ApiKey]:
+        return []
+
+
+def publisher(
+    queue: MemoryQueue, clock: ManualClock, counts: Counts | None = None, *, default: TenantPolicy | None = None
+) -> SnapshotPublisher:
     return SnapshotPublisher(
-        Counts(),
+        counts or Counts(),
         queue,
         expected_service_seconds=20,
+        policies=TenantPolicies(KeysDouble(), default or TenantPolicy(), clock),
         clock=clock,
         metrics=ApiMetrics(version="test").leader,
     )
@@ -92,3 +124,58 @@ async def test_a_count_that_is_lost_makes_no_negative_rate() -> None:
         await leader.publish()
 
     assert queue.published["arrival_rate"] == 0.5
+
+
+async def test_of_a_deep_queue_the_last_full_count_is_published() -> None:
+    counts = Counts(
+        QueueCounts(by_tenant={TENANT: 10_000}, oldest_by_tenant={TENANT: 5.0}, oldest_age_seconds=5.0, exact=False),
+        QueueCounts(by_tenant={TENANT: 700_000}, oldest_by_tenant={TENANT: 90.0}, oldest_age_seconds=90.0),
+    )
+    queue, clock = MemoryQueue(), ManualClock()
+    leader = publisher(queue, clock, counts)
+
+    await leader.publish()
+    at_first = queue.published
+    await leader.count_all()
+    await leader.publish()
+
+    assert (at_first["waiting"], at_first["waiting_exact"], at_first["oldest_age_seconds"]) == (10_000, 0, 5.0)
+    published = queue.published
+    assert (published["waiting"], published["waiting_exact"], published["oldest_age_seconds"]) == (700_000, 0, 90.0)
+    assert published["runnable"] == 700_000
+
+
+async def test_a_queue_that_is_counted_to_the_end_needs_no_full_count() -> None:
+    queue, counts = MemoryQueue(), Counts()
+    leader = publisher(queue, ManualClock(), counts)
+
+    await leader.publish()
+    await leader.count_all()
+
+    assert counts.full_counts == 0
+    assert queue.published["waiting_exact"] == 1
+
+
+async def test_tasks_that_a_limit_holds_back_are_not_runnable() -> None:
+    queue = MemoryQueue()
+    counted = QueueCounts(
+        by_tenant={TENANT: 28, Tenant("b"): 1},
+        oldest_by_tenant={TENANT: 3_600.0, Tenant("b"): 2.0},
+        in_flight=InFlight(by_tenant={TENANT: 1}, processing=1),
+        oldest_age_seconds=3_600.0,
+    )
+
+    await publisher(queue, ManualClock(), Counts(counted), default=TenantPolicy(max_running=2)).publish()
+
+    assert (queue.published["waiting"], queue.published["runnable"]) == (29, 2)
+    assert (queue.published["oldest_age_seconds"], queue.published["oldest_runnable_age_seconds"]) == (3_600.0, 2.0)
+
+
+async def test_suspects_that_must_wait_for_others_are_not_runnable() -> None:
+    queue = MemoryQueue()
+    queue.workers = [presence(slots=12)]
+    counted = QueueCounts(quarantined=30, in_flight=InFlight(by_tenant={TENANT: 4}, suspects=4))
+
+    await publisher(queue, ManualClock(), Counts(counted)).publish()
+
+    assert (queue.published["waiting"], queue.published["runnable"]) == (30, 2)

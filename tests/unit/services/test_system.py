@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from app.domain.fairness import InFlight
 from app.domain.identity import Tenant
 from app.domain.intake import Intake
 from app.errors import StoreUnavailable
@@ -14,7 +15,9 @@ from app.services.system import SNAPSHOT_FRESH_SECONDS, QueueFigures, SystemServ
 from tests.support.doubles import ManualClock, MemoryQueue
 
 STATISTICS = TaskStatistics(today_by_status={}, by_agent={}, latency_p50_seconds=None, latency_p95_seconds=None)
-COUNTED = QueueCounts(waiting=3, dispatched=1, processing=2, oldest_age_seconds=1.5)
+COUNTED = QueueCounts(
+    by_tenant={Tenant("a"): 3}, in_flight=InFlight(by_tenant={Tenant("a"): 3}, processing=2), oldest_age_seconds=1.5
+)
 
 
 class StoreDouble:
@@ -76,7 +79,7 @@ async def test_a_fresh_snapshot_saves_the_counting() -> None:
     harness.publish_snapshot()
 
     assert await harness.queue_figures() == QueueFigures(
-        length=14, waiting=10, listed=4, processing=5, oldest_age_seconds=7.0
+        length=14, waiting=10, exact=True, runnable=None, listed=4, processing=5, oldest_age_seconds=7.0
     )
 
 
@@ -86,7 +89,7 @@ async def test_an_old_snapshot_is_not_trusted() -> None:
     harness.clock.advance(SNAPSHOT_FRESH_SECONDS)
 
     assert await harness.queue_figures() == QueueFigures(
-        length=3, waiting=3, listed=0, processing=2, oldest_age_seconds=1.5
+        length=3, waiting=3, exact=True, runnable=None, listed=0, processing=2, oldest_age_seconds=1.5
     )
 
 
@@ -95,7 +98,7 @@ async def test_without_redis_dispatched_tasks_are_counted_instead_of_tickets() -
     harness.queue.down = True
 
     assert await harness.queue_figures() == QueueFigures(
-        length=4, waiting=3, listed=None, processing=2, oldest_age_seconds=1.5
+        length=4, waiting=3, exact=True, runnable=None, listed=None, processing=2, oldest_age_seconds=1.5
     )
 
 

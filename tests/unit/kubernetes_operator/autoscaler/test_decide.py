@@ -25,6 +25,7 @@ demands = st.builds(
     rate_limited_share=st.floats(0, 1),
     open_breakers=st.lists(st.sampled_from(["openai:a", "tavily"]), max_size=2),
     age_seconds=st.floats(0, 30),
+    held_back=st.integers(0, 3),
 )
 policies = st.builds(
     lambda low, high, **options: Policy(min_replicas=low, max_replicas=max(low, high), **options),
@@ -124,6 +125,15 @@ def test_tasks_that_wait_too_long_bring_one_more() -> None:
     (plan,) = plans(demand, WorkerCount(replicas=3, slots_per_pod=8))
 
     assert (plan.staying, plan.reason) == (4, Reason.OLD_TASKS)
+
+
+def test_work_that_limits_hold_back_starts_no_worker() -> None:
+    demand = replace(IDLE, backlog=0, in_flight=10, held_back=9_990, arrival_rate=50)
+
+    (plan,) = plans(demand, WorkerCount(replicas=2, slots_per_pod=8))
+
+    assert (plan.staying, plan.reason) == (2, Reason.ENOUGH)
+    assert "limits hold 9990 more back" in plan.explanation
 
 
 def test_up_goes_by_doubling_or_four_in_a_period() -> None:

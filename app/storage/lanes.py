@@ -1,0 +1,80 @@
+"""The lanes of queued tasks: the field `lane`, which every write that queues or releases a task sets.
+
+The index `lanes` begins with status and lane. So the leader reads the tasks that it may release, however many delayed
+and quarantined ones there are. `delayed_until` exists while a task is delayed; its index is sparse.
+
+Version 0.1 neither writes nor reads the two fields. While both versions run, `sort_into_lanes` and the sweep find what
+it left in the wrong lane. A lane never decides whether a task may run: every write checks the fields that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from app.domain.fairness import QUARANTINE_CRASHES, Lane
+from app.domain.identity import TaskId
+from app.domain.task import TaskStatus
+from app.storage.careful_writes import CarefulWrites, Filter
+from app.storage.mongo import Database
+from app.storage.writes import Expression, change, literal, milliseconds
+
+# So many a second are sorted at most, or an upgrade with a million waiting tasks would keep them from being released.
+SORT_BATCH = 500
+BATCHES = 5
+
+
+def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expression]:
+    """Builds the fields of a task that enters a lane which is known without reading the document."""
+    fields: dict[str, Expression] = {"lane": literal(lane.value)}
+    if lane is Lane.DELAYED:
+        fields["delayed_until"] = delayed_until
+    return fields
+
+
+def sort() -> dict[str, Any]:
+    """Builds the stage of a pipeline that moves a queued task into the lane that its other fields ask for."""
+    sent = {"$gt": ["$dispatched_at", None]}
+    # Numbers, because the embedded server compares dates with `$$NOW` wrongly.
+    early = {"$gt": [milliseconds("$due_at"), milliseconds("$$NOW")]}
+    suspect = {"$gte": [{"$ifNull": ["$crashes", 0]}, QUARANTINE_CRASHES]}
+    waits = {"$cond": [suspect, Lane.QUARANTINED.value, Lane.READY.value]}
+    lane = {"$cond": [sent, Lane.DISPATCHED.value, {"$cond": [early, Lane.DELAYED.value, waits]}]}
+    delayed = {"$and": [{"$not": [sent]}, early]}
+    return {"$set": {"lane": lane, "delayed_until": {"$cond": [delayed, "$due_at", "$$REMOVE"]}}}
+
+
+async def take_back(db: Database, task_ids: Sequence[TaskId]) -> None:
+    """Marks dispatched tasks as waiting again. Leaves claimed ones."""
+    sent = {"_id": {"$in": list(task_ids)}, "status": TaskStatus.QUEUED.value, "dispatched_at": {"$ne": None}}
+    await db["tasks"].update_many(sent, [*change({"dispatched_at": "$$REMOVE"}), sort()])
+
+
+class LaneSorter:
+    """The moves of tasks whose lane no longer fits their other fields. A call moves a few thousand at most."""
+
+    def __init__(self, db: Database) -> None:
+        self._tasks = db["tasks"]
+        self._writes = CarefulWrites(db["tasks"])
+
+    async def sort_due(self, now: datetime) -> None:
+        """Moves the delayed tasks that are due into the lane in which they wait from now on."""
+        await self._sort({"delayed_until": {"$lte": now}})
+
+    async def sort_strays(self) -> None:
+        """Moves the tasks that version 0.1 queued, and left without a lane or in that of dispatched ones."""
+        queued = {"status": TaskStatus.QUEUED.value}
+        await self._sort({**queued, "lane": None})
+        await self._sort({**queued, "lane": Lane.DISPATCHED.value, "dispatched_at": None})
+
+    async def _sort(self, which: Filter) -> None:
+        others = self._writes.without_set_aside(which)
+        for _ in range(BATCHES):
+            found = await self._tasks.find(others, {"_id": 1}).limit(SORT_BATCH).to_list()
+            if found:
+                # No new revision: nothing changes that a caller is shown.
+                ids = [document["_id"] for document in found]
+                await self._writes.write_all({**which, "_id": {"$in": ids}}, [sort()])
+            if len(found) < SORT_BATCH:
+                return
