@@ -136,6 +136,7 @@ def assemble(
         policies=policies,
         completion=completion,
         limits=execution,
+        retention=settings.retention,
         clock=clock,
         count_accepted=arrivals.record_accepted,
     )
@@ -169,7 +170,14 @@ def _build_leader(
     metrics: LeaderMetrics,
 ) -> Leader:
     return Leader(
-        LeaderPorts(stores.leadership, stores.dispatch, stores.projections, stores.system, broker.queue),
+        LeaderPorts(
+            lock=stores.leadership,
+            upkeep=stores.dispatch,
+            projections=stores.projections,
+            retention=stores.retention,
+            system=stores.system,
+            queue=broker.queue,
+        ),
         dispatcher,
         snapshots,
         owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",

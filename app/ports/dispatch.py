@@ -87,7 +87,7 @@ class TaskUpkeep(Protocol):
         """Ends or requeues the runs whose lease has expired. With `excuse_crashes` these do not count as crashes."""
 
     async def sweep(self) -> UpkeepCounts:
-        """Ends queued tasks that are cancelled or too old, and removes documents that have outlived their time."""
+        """Ends queued tasks that are cancelled or too old."""
 
 
 class QueueCounter(Protocol):

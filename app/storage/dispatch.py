@@ -1,4 +1,4 @@
-"""The writes of the leader: it releases waiting tasks, reaps expired leases, and sweeps ended documents.
+"""The writes of the leader: it releases waiting tasks, reaps expired leases, and ends tasks that need no run.
 
 Every write is a compare-and-set that filters on what was read before (epoch, expiry, dispatch time), so that two
 leaders at once do no harm. "Now" is the time of the database server.
@@ -22,9 +22,7 @@ from app.domain.task import UNFINISHED, NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.storage.claims import requeued
-from app.storage.idempotency import mark_keys_accepted
 from app.storage.mongo import Database, is_of_document, server_time, store_errors, will_pass
-from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
 from app.telemetry.logs import get_logger
 
@@ -42,23 +40,16 @@ Filter = dict[str, Any]
 Pipeline = list[dict[str, Any]]
 # Documents of one round: a larger one would work longer on what it read at first.
 REAP_BATCH = 200
-# Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
-LOG_SWEEP = timedelta(minutes=10)
 
 _log = get_logger(__name__)
 
 
 class MongoDispatchRepository:
-    """Implements `app.ports.DispatchRepository`, `TaskUpkeep` and `QueueCounter` on the collection `tasks`.
+    """Implements `app.ports.DispatchRepository`, `TaskUpkeep` and `QueueCounter` on the collection `tasks`."""
 
-    Lifecycle events stay in `logs` for `log_retention_seconds`; they are checked every ten minutes.
-    """
-
-    def __init__(self, db: Database, *, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._tasks = db["tasks"]
-        self._log_retention = timedelta(seconds=log_retention_seconds)
-        self._logs_due_at: datetime | None = None
         # Documents that this process could not write, because another program has written a field in a way that no
         # expression takes. There are few or none.
         self._set_aside: set[str] = set()
@@ -164,8 +155,6 @@ class MongoDispatchRepository:
         with store_errors("sweep tasks"):
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
-            await self._remove_outlived(now)
-            await self._remove_old_logs(now)
         return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
 
     async def counts(self) -> QueueCounts:
@@ -280,25 +269,6 @@ class MongoDispatchRepository:
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
         pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
         return await self._write_all(overdue, pipeline)
-
-    async def _remove_outlived(self, now: datetime) -> None:
-        fields = {"_id": 1, "tenant": 1, "idempotency_key": 1}
-        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, fields).limit(REAP_BATCH).to_list()
-        ids = [document["_id"] for document in outlived]
-        if not ids:
-            return
-        # Before the tasks go: an API that died after the insert has left its record open, and a repeat of the request
-        # would make the task once more.
-        await mark_keys_accepted(self._db, outlived)
-        await remove_copies(self._db, ids)  # first: a leader that dies here finds the tasks again, and so the copies
-        await self._tasks.delete_many({"_id": {"$in": ids}})
-        await remove_copies(self._db, ids)  # again: a projection may have been under way
-
-    async def _remove_old_logs(self, now: datetime) -> None:
-        if self._logs_due_at is not None and now < self._logs_due_at:
-            return
-        self._logs_due_at = now + LOG_SWEEP
-        await self._db["logs"].delete_many({"at": {"$lt": now - self._log_retention}})
 
 
 def _dispatched() -> dict[str, Any]:

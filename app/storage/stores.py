@@ -11,6 +11,7 @@ from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.projections import MongoProjectionRepository
+from app.storage.retention import MongoRetentionRepository
 from app.storage.scaling_log import MongoScalingLog
 from app.storage.sessions import MongoSessionRepository
 from app.storage.system import MongoSystemRepository
@@ -32,13 +33,14 @@ class Stores:
         self.agents = MongoAgentDirectory(self._db)
         self.system = MongoSystemRepository(self._db)
         self.scaling = MongoScalingLog(self._db)
-        self.dispatch = MongoDispatchRepository(self._db, log_retention_seconds=execution.log_retention_seconds)
+        self.dispatch = MongoDispatchRepository(self._db)
+        self.retention = MongoRetentionRepository(self._db, settings.retention)
         self.leadership = MongoLeaderLock(self._db)
         # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)
 
     async def ensure_indexes(self) -> None:
-        """Creates missing indexes. Raises StoreUnavailable."""
+        """Creates missing indexes and drops unused ones. Raises StoreUnavailable."""
         await ensure_indexes(self._db)
 
     def close(self) -> None:
