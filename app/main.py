@@ -137,6 +137,7 @@ def assemble(
         policies=policies,
         completion=completion,
         limits=execution,
+        retention=settings.retention,
         clock=clock,
         count_accepted=arrivals.record_accepted,
     )
@@ -170,7 +171,14 @@ def _build_leader(
     metrics: LeaderMetrics,
 ) -> Leader:
     return Leader(
-        LeaderPorts(stores.leadership, stores.upkeep, stores.projections, stores.system, broker.queue),
+        LeaderPorts(
+            lock=stores.leadership,
+            upkeep=stores.upkeep,
+            projections=stores.projections,
+            retention=stores.retention,
+            system=stores.system,
+            queue=broker.queue,
+        ),
         dispatcher,
         snapshots,
         owner=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",

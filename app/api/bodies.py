@@ -24,7 +24,7 @@ from pydantic import (
 
 from app.domain.characters import has_visible_text
 from app.domain.scaling import ScalingDecision
-from app.domain.task import TASK_TEXT_LIMIT, Budget, Source, TaskRequest
+from app.domain.task import AGENT_TASK, LONGEST_TTL_SECONDS, TASK_TEXT_LIMIT, Budget, Source, TaskRequest
 
 METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
@@ -121,7 +121,7 @@ class SourceBody(Body):
     uid: UuidText
 
     def to_source(self) -> Source:
-        return Source(kind="agenttask", cluster=self.cluster, namespace=self.namespace, name=self.name, uid=self.uid)
+        return Source(kind=AGENT_TASK, cluster=self.cluster, namespace=self.namespace, name=self.name, uid=self.uid)
 
 
 class ExecuteBody(Body):
@@ -155,7 +155,10 @@ class ExecuteBody(Body):
         default=None, ge=1, le=86_400, description="Most processing time over all attempts, capped by the installation."
     )
     ttl_seconds: int | None = Field(
-        default=None, ge=1, le=31_536_000, description="Removes the task so long after its end; left out, it is kept."
+        default=None,
+        ge=1,
+        le=LONGEST_TTL_SECONDS,
+        description="Removes the task so long after its end, which the installation limits; left out, it decides.",
     )
     max_attempts: int | None = Field(
         default=None, ge=1, le=100, description="Crashes, and separately retries, after which the task fails."

@@ -22,6 +22,7 @@ TITLES = {
     "broker": "Redis or Valkey",
     "api": "API",
     "execution": "Running tasks",
+    "retention": "Retention",
     "worker": "Worker",
     "llm": "Language models",
     "search": "Web search",

@@ -23,11 +23,13 @@ from app.domain.usage import NO_USAGE, ModelAttempt, Usage
 if TYPE_CHECKING:
     from typing import Self
 
+AGENT_TASK = "agenttask"  # the kind of source of tasks that the operator submits
 TASK_TEXT_LIMIT = 32_768
 # A due time this long ago counts as a mistake, and not as the delay of a request on its way.
 LATEST_PAST_RUN_AT = timedelta(minutes=1)
 FURTHEST_RUN_AT = timedelta(days=3653)  # ten years
-# A document of MongoDB has at most 16 MiB, and a task's holds its answer twice: as the result and as the last message.
+LONGEST_TTL_SECONDS = 315_360_000  # ten years; an installation may allow less
+# A document of MongoDB has at most 16 MiB. A task's may hold other long texts beside its answer: those of its steps.
 RESULT_BYTES_LIMIT = 4 * 1024 * 1024
 # The first and the longest delay between offers of a task that only a worker of another version can run.
 OTHER_VERSION_SECONDS = 2.0

@@ -23,6 +23,7 @@ from app.ports.dispatch import (
     WaitingTask,
 )
 from app.ports.keys import ApiKeyRepository, KeyReader
+from app.ports.retention import Retention
 from app.ports.sessions import SessionRepository
 from app.ports.system import AgentDirectory, RollUp, ScalingLog, SystemRepository, TaskStatistics
 from app.ports.tasks import (
@@ -60,6 +61,7 @@ __all__ = [
     "QueueCounts",
     "RateDecision",
     "RateLimiter",
+    "Retention",
     "RollUp",
     "RunUpdate",
     "ScalingLog",

@@ -108,7 +108,7 @@ class TaskUpkeep(Protocol):
         """
 
     async def sweep(self) -> UpkeepCounts:
-        """Ends queued tasks that are cancelled or too old, and removes documents that have outlived their time."""
+        """Ends queued tasks that are cancelled or too old."""
 
 
 class QueueCounter(Protocol):

@@ -22,7 +22,7 @@ class SessionRepository(Protocol):
         """Reads the session. Raises SessionNotFound, SessionErased."""
 
     async def messages(self, tenant: Tenant, session_id: SessionId, *, limit: int) -> Sequence[Message]:
-        """Reads the last `limit` turns of the conversation, oldest first."""
+        """Reads the last `limit` turns of the conversation, oldest first; fewer if they are very long."""
 
     async def erase(self, tenant: Tenant, session_id: SessionId) -> None:
         """Leaves a tombstone, so that the id cannot be used again. A repeat changes nothing."""

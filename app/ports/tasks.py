@@ -72,7 +72,7 @@ class IdempotencyReader(Protocol):
 
 
 class IdempotencyRepository(IdempotencyReader, Protocol):
-    """The idempotency keys of tenants. Records outlive their tasks, so that a key never makes a second one."""
+    """The idempotency keys of tenants. A record stays while its task is stored, and for some time in any case."""
 
     async def reserve(self, tenant: Tenant, key: str, *, body_hash: str, task_id: TaskId) -> IdempotencyRecord:
         """Returns the record of this key: the caller's own, or the one that was there first."""

@@ -1,4 +1,6 @@
-"""The leader: the one API process that dispatches, repairs, reaps, sweeps, projects and publishes the snapshot.
+"""The leader: the one API process that does what only one process has to do.
+
+It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
@@ -11,10 +13,20 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from app.background import keep_running
 from app.errors import DependencyError, StoreError
-from app.ports import Clock, LeaderLock, ProjectionRepository, RollUp, TaskQueue, TaskUpkeep, UpkeepCounts
+from app.ports import (
+    Clock,
+    LeaderLock,
+    ProjectionRepository,
+    Retention,
+    RollUp,
+    TaskQueue,
+    TaskUpkeep,
+    UpkeepCounts,
+)
 from app.services.dispatcher import Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
@@ -30,6 +42,11 @@ PROJECTION_BATCH = 100
 PROJECTION_SHARE = 9  # pauses of nine times the work: a tenth of the time goes to projections, however deep the backlog
 SWEEP_TICK_SECONDS = 1.0
 SWEEP_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to the sweep
+REMOVAL_TICK_SECONDS = 1.0
+# Ages are a matter of days. A walk through all sessions and keys pauses for nine times the work of each part.
+EVENT_REMOVAL_SECONDS = 600.0
+WALK_SECONDS = 3_600.0
+WALK_SHARE = 9
 ROLL_UP_SECONDS = 300.0
 FORGET_WORKERS_SECONDS = 60.0  # a few ids of dead workers cost next to nothing
 PAUSE_AFTER_ERROR_SECONDS = 1.0
@@ -44,6 +61,7 @@ class LeaderPorts:
     lock: LeaderLock
     upkeep: TaskUpkeep
     projections: ProjectionRepository
+    retention: Retention
     system: RollUp
     queue: TaskQueue
 
@@ -81,22 +99,11 @@ class Leader:
 
     async def run(self) -> None:
         """Runs until it is cancelled; releases the lock at the end, so that another process leads at once."""
-        duties: Mapping[str, Callable[[], Awaitable[float]]] = {
-            "dispatch": self._dispatch,
-            "repair": self._repair,
-            "reap": self.reap,
-            "sweep": self._sweep,
-            "project": self._project,
-            "snapshot": self._snapshots.publish,
-            "count_all": self._snapshots.count_all,
-            "roll_up": self._roll_up,
-            "forget_workers": self._forget_workers,
-        }
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_lock(), name="leader-lock")
                 group.create_task(keep_running("leader-kicks", self._listen), name="leader-kicks")
-                for name, duty in duties.items():
+                for name, duty in self._duties().items():
                     group.create_task(self._repeat(name, duty), name=f"leader-{name}")
         finally:
             if self.leading:
@@ -104,6 +111,25 @@ class Leader:
                 self._dispatcher.step_down()
                 with contextlib.suppress(DependencyError, StoreError):
                     await self._ports.lock.release(self._owner)
+
+    def _duties(self) -> Mapping[str, Callable[[], Awaitable[float]]]:
+        """Builds the duties by name. Each does one round and returns the seconds until its next one."""
+        retention = self._ports.retention
+        return {
+            "dispatch": self._dispatch,
+            "repair": self._repair,
+            "reap": self.reap,
+            "sweep": self._sweep,
+            "project": self._project,
+            "remove_tasks": partial(self.remove, retention.remove_tasks, every_seconds=REMOVAL_TICK_SECONDS),
+            "remove_events": partial(self.remove, retention.remove_events, every_seconds=EVENT_REMOVAL_SECONDS),
+            "remove_sessions": partial(self.walk, retention.remove_sessions),
+            "remove_keys": partial(self.walk, retention.remove_keys),
+            "snapshot": self._snapshots.publish,
+            "count_all": self._snapshots.count_all,
+            "roll_up": self._roll_up,
+            "forget_workers": self._forget_workers,
+        }
 
     async def _keep_lock(self) -> None:
         while True:
@@ -205,6 +231,16 @@ class Leader:
         if len(stale) < PROJECTION_BATCH:
             return PROJECTION_TICK_SECONDS
         return (self._clock.monotonic() - began) * PROJECTION_SHARE
+
+    async def remove(self, remove: Callable[[], Awaitable[bool]], *, every_seconds: float) -> float:
+        """Removes a batch. The next one follows at once if there is more: documents go as fast as they come."""
+        return 0.0 if await remove() else every_seconds
+
+    async def walk(self, remove: Callable[[], Awaitable[bool]]) -> float:
+        """Removes what has to go of the next part of a collection. It reads the whole one, so it takes a tenth."""
+        began = self._clock.monotonic()
+        more = await remove()
+        return (self._clock.monotonic() - began) * WALK_SHARE if more else WALK_SECONDS
 
     async def _roll_up(self) -> float:
         await self._ports.system.roll_up()

@@ -17,7 +17,7 @@ CONTEXT_MESSAGES = 100
 
 @dataclass(frozen=True)
 class SessionContext:
-    """A session with its last hundred turns, oldest first."""
+    """A session with its last hundred turns, oldest first; fewer if they are very long."""
 
     session: Session
     messages: Sequence[Message]

@@ -16,7 +16,7 @@ from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message
 from app.domain.run import AgentRun
 from app.domain.run_history import agent_runs
-from app.domain.task import FURTHEST_RUN_AT, LATEST_PAST_RUN_AT, NewTask, Task, TaskRequest
+from app.domain.task import AGENT_TASK, FURTHEST_RUN_AT, LATEST_PAST_RUN_AT, NewTask, Task, TaskRequest
 from app.errors import (
     BrokerUnavailable,
     DependencyError,
@@ -45,7 +45,7 @@ from app.services.completion import CompletionWatch
 from app.services.intake_switch import IntakeSwitch
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
-from app.settings import ExecutionSettings
+from app.settings import ExecutionSettings, RetentionSettings
 from app.telemetry.logs import get_logger
 
 QUEUE_FULL_RETRY_SECONDS = 5
@@ -78,6 +78,7 @@ class TaskService:
         policies: TenantPolicies,
         completion: CompletionWatch,
         limits: ExecutionSettings,
+        retention: RetentionSettings,
         clock: Clock,
         count_accepted: Callable[[], None],
     ) -> None:
@@ -88,6 +89,7 @@ class TaskService:
         self._policies = policies
         self._completion = completion
         self._limits = limits
+        self._retention = retention
         self._clock = clock
         self._count_accepted = count_accepted
 
@@ -138,18 +140,28 @@ class TaskService:
     async def _check(self, request: TaskRequest, origin: Origin) -> None:
         await self._intake_switch.require_open()
         await self._require_room(origin.tenant)
-        deadline = request.deadline_seconds
-        if deadline is not None and deadline > self._limits.deadline_seconds:
-            limit = self._limits.deadline_seconds
-            raise InvalidRequest(
-                "The deadline is too long.", fields=[("deadline_seconds", f"must be at most {limit} seconds here")]
-            )
+        self._check_limits(request, origin)
         if request.run_at is not None:
             _check_run_at(request.run_at, now=self._clock.now())
         if request.agent is not None:
             await self._roster.require(request.agent)
         if request.session_id is not None:
             await self._ports.sessions.open(origin.tenant, request.session_id)
+
+    def _check_limits(self, request: TaskRequest, origin: Origin) -> None:
+        """Raises InvalidRequest for times that are longer than this installation allows."""
+        asked = [("deadline_seconds", request.deadline_seconds, self._limits.deadline_seconds)]
+        # The time of an AgentTask is shortened instead: the operator does not know the limit, and it keeps the object
+        # as long as the object says.
+        if origin.source.kind != AGENT_TASK:
+            asked.append(("ttl_seconds", request.ttl_seconds, self._retention.max_ttl_seconds))
+        too_long = [
+            (name, f"must be at most {most} seconds here")
+            for name, seconds, most in asked
+            if seconds is not None and seconds > most
+        ]
+        if too_long:
+            raise InvalidRequest("A time of the task is too long.", fields=too_long)
 
     async def _require_room(self, tenant: Tenant) -> None:
         """Raises TenantQueueFull. Requests at the same moment may exceed the limit together: the count is no lock."""
@@ -190,6 +202,7 @@ class TaskService:
         fields = dict(request) | {
             "session_id": request.session_id or SessionId(str(uuid.uuid4())),
             "deadline_seconds": request.deadline_seconds or self._limits.deadline_seconds,
+            "ttl_seconds": self._ttl_seconds(request),
             "max_attempts": request.max_attempts or self._limits.max_attempts,
         }
         return NewTask(
@@ -201,6 +214,12 @@ class TaskService:
             traceparent=origin.traceparent,
             idempotency_key=origin.idempotency_key,
         )
+
+    def _ttl_seconds(self, request: TaskRequest) -> int | None:
+        """Returns the time from the task's end to its removal, which is stored with it; None keeps it for ever."""
+        if request.ttl_seconds is None:
+            return self._retention.task_seconds or None
+        return min(request.ttl_seconds, self._retention.max_ttl_seconds)
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
         """Returns the task when it has ended, or as it is after `seconds`."""

@@ -25,6 +25,7 @@ from app.settings.group import SettingsGroup
 from app.settings.llm import LLMSettings, ProviderSettings
 from app.settings.operator import OperatorSettings
 from app.settings.process import Environment, ProcessSettings
+from app.settings.retention import RetentionSettings
 from app.settings.search import SearchSettings
 from app.settings.store import StoreSettings
 from app.settings.worker import WorkerSettings
@@ -40,6 +41,7 @@ __all__ = [
     "OperatorSettings",
     "ProcessSettings",
     "ProviderSettings",
+    "RetentionSettings",
     "SearchSettings",
     "Settings",
     "SettingsGroup",
@@ -55,6 +57,7 @@ GROUPS: dict[str, type[SettingsGroup]] = {
     "broker": BrokerSettings,
     "api": ApiSettings,
     "execution": ExecutionSettings,
+    "retention": RetentionSettings,
     "worker": WorkerSettings,
     "llm": LLMSettings,
     "search": SearchSettings,
@@ -73,6 +76,7 @@ class Settings(BaseModel):
     broker: BrokerSettings = Field(default_factory=BrokerSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     llm: LLMSettings = Field(default_factory=LLMSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)

@@ -23,6 +23,7 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "broker": ("API", "worker", "operator"),
         "api": ("API",),
         "execution": ("API", "worker"),
+        "retention": ("API",),
         "worker": ("worker",),
         "llm": ("worker",),
         "search": ("worker",),

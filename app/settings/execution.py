@@ -81,12 +81,6 @@ class ExecutionSettings(SettingsGroup):
         validation_alias="AGENT_EXPECTED_SERVICE_SECONDS",
         description="Mean time of a task, in seconds, assumed until one has finished.",
     )
-    log_retention_seconds: int = Field(
-        default=604_800,
-        ge=3_600,
-        validation_alias="AGENT_LOG_RETENTION_SECONDS",
-        description="Time lifecycle events stay in the collection `logs`, in seconds.",
-    )
     history_tokens: int = Field(
         default=4_000,
         ge=0,

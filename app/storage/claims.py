@@ -17,7 +17,7 @@ from app.domain.run import EventName
 from app.domain.task import Requeue, Task, TaskError, TaskResult, TaskStatus, other_version_delay
 from app.errors import TaskUnreadable
 from app.ports import Claim, Heartbeat, RunUpdate
-from app.storage.documents import read_task, read_turns
+from app.storage.documents import read_task, read_turns, read_until_full, to_answer
 from app.storage.lanes import sort, take_back
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import Expression, change, later, literal, run_ended, task_ended
@@ -30,8 +30,11 @@ COUNTERS = {
     Requeue.POSTPONED: "postponed",
     Requeue.HANDBACK: "handbacks",
 }
+_TURNS = {"messages": 1, "result.raw_output": 1, "result.citations": 1}
 # Earlier tasks of a session whose messages a run gets. Bounds the document, which stores them at the first claim.
 HISTORY_TASKS = 50
+# The newest turns are read until they have more characters than any AGENT_SESSION_HISTORY_TOKENS allows.
+HISTORY_CHARACTERS = 1_000_000
 
 
 class MongoClaimRepository:
@@ -99,8 +102,8 @@ class MongoClaimRepository:
             "created_at": {"$lt": before.created_at},
         }
         with store_errors(f"read session {session_id}"):
-            found = self._tasks.find(earlier, {"messages": 1, "result.citations": 1})
-            documents = await found.sort("created_at", -1).limit(HISTORY_TASKS).to_list()
+            found = self._tasks.find(earlier, _TURNS).sort("created_at", -1).limit(HISTORY_TASKS)
+            documents = await read_until_full(found, characters=HISTORY_CHARACTERS)
         return [message for document in reversed(documents) for message in read_turns(document)]
 
     async def record(self, claim: Claim, update: RunUpdate) -> bool:
@@ -111,7 +114,7 @@ class MongoClaimRepository:
     async def complete(self, claim: Claim, update: RunUpdate, result: TaskResult) -> bool:
         answer = {
             "role": literal(MessageRole.ASSISTANT.value),
-            "content": literal(result.raw_output),
+            **{name: literal(value) for name, value in to_answer(result.raw_output).items()},
             "agent_name": {"$ifNull": ["$selected_agent", None]},
             "created_at": "$$NOW",
         }

@@ -1,14 +1,16 @@
 """Conversion of stored documents into tasks.
 
 Other versions may have written them. A field that this version does not know is kept; a document that it cannot read is
-left as it is.
+left as it is. A long answer is in the document once, as the result: the message that is the answer holds its beginning,
+and gets the whole text when it is read. Versions that do not know this show the beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from motor.core import AgnosticCursor
 from pydantic import ValidationError
 
 from app.domain.agent import Citation
@@ -17,7 +19,20 @@ from app.domain.task import Task
 from app.errors import TaskUnreadable
 from app.telemetry.logs import get_logger
 
+# Of a longer answer the message holds the beginning. A shorter one costs little, and most are shorter.
+BEGINNING_CHARACTERS = 2_000
+CUT_MARK = "\n[…]"
+# Documents that a server sends at once, in memory together: a task with the longest answer has four to eight MiB.
+READ_AT_ONCE = 4
+
 _log = get_logger(__name__)
+
+
+def to_answer(raw_output: str) -> dict[str, Any]:
+    """Builds the fields for the text of the message that is the result."""
+    if len(raw_output) <= BEGINNING_CHARACTERS:
+        return {"content": raw_output}
+    return {"content": raw_output[:BEGINNING_CHARACTERS] + CUT_MARK, "is_result": True}
 
 
 def read_task(document: dict[str, Any]) -> Task:
@@ -25,8 +40,11 @@ def read_task(document: dict[str, Any]) -> Task:
 
     Raises TaskUnreadable if another version wrote a field in a way that this one does not understand.
     """
+    whole = {**document, "id": document["_id"]}
+    if isinstance(document.get("messages"), list):
+        whole["messages"] = _whole_messages(document)
     try:
-        return Task.model_validate({**document, "id": document["_id"]})
+        return Task.model_validate(whole)
     except ValidationError as error:
         log_unreadable(document, error)
         raise TaskUnreadable(
@@ -38,12 +56,25 @@ def read_task(document: dict[str, Any]) -> Task:
 def read_messages(document: dict[str, Any]) -> list[Message]:
     """Reads the messages of a stored task, without those of a kind that this version does not know."""
     messages = []
-    for message in document.get("messages") or ():
+    for message in _whole_messages(document):
         try:
             messages.append(Message.model_validate(message))
         except ValidationError as error:
             log_unreadable(document, error)
     return messages
+
+
+def _whole_messages(document: Mapping[str, Any]) -> Sequence[Any]:
+    """Returns the messages, the answer with the text of the result."""
+    messages: Sequence[Any] = document.get("messages") or ()
+    result = document.get("result")
+    if not isinstance(result, dict) or not isinstance(result.get("raw_output"), str):
+        return messages
+    text = result["raw_output"]
+    return [
+        {**message, "content": text} if isinstance(message, dict) and message.get("is_result") else message
+        for message in messages
+    ]
 
 
 def read_turns(document: dict[str, Any]) -> list[Message]:
@@ -52,6 +83,28 @@ def read_turns(document: dict[str, Any]) -> list[Message]:
     if messages and messages[-1].role is MessageRole.ASSISTANT:
         messages[-1] = messages[-1].model_copy(update={"citations": tuple(_read_citations(document))})
     return messages
+
+
+async def read_until_full(found: AgnosticCursor[dict[str, Any]], *, characters: int) -> list[dict[str, Any]]:
+    """Reads documents until their messages and results have so many characters together; always reads the first one."""
+    documents: list[dict[str, Any]] = []
+    try:
+        async for document in found.batch_size(READ_AT_ONCE):
+            documents.append(document)
+            characters -= _characters(document)
+            if characters <= 0:
+                break
+    finally:
+        await found.close()
+    return documents
+
+
+def _characters(document: Mapping[str, Any]) -> int:
+    texts = [message.get("content") for message in document.get("messages") or () if isinstance(message, dict)]
+    result = document.get("result")
+    if isinstance(result, dict):
+        texts.append(result.get("raw_output"))
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _read_citations(document: dict[str, Any]) -> list[Citation]:

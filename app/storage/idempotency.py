@@ -1,7 +1,8 @@
 """The idempotency keys of tenants: each with the task that it made, and the hash of its body.
 
 A record has `accepted: false` until its task is stored; a repeat of the request completes it under the same task id.
-Records outlive their task, so that a key never makes a second one.
+A record stays as long as its task is stored, and at least for the age that the settings name, so that until then a key
+never makes a second task.
 """
 
 from __future__ import annotations
@@ -34,13 +35,25 @@ class MongoIdempotencyRepository:
             try:
                 await self._records.update_one(unseen, [{"$replaceWith": record}], upsert=True)
             except DuplicateKeyError as error:
-                first = await self.find(tenant, key)
+                first = await self._read_first(tenant, key)
                 if first is None:
                     raise StoreError(
                         f"The idempotency record of task {task_id} vanished while it was read; send the request again."
                     ) from error
                 return first
         return IdempotencyRecord(task_id=task_id, body_hash=body_hash, accepted=False)
+
+    async def _read_first(self, tenant: Tenant, key: str) -> IdempotencyRecord | None:
+        """Reads the record that was there first. If it is still open, its age counts from now on.
+
+        The caller is about to store its task, so the leader must not take the record for an old one without a task.
+        """
+        first = await self.find(tenant, key)
+        if first is None or first.accepted:
+            return first
+        still_open = {"_id": _record_id(tenant, key), "accepted": False}
+        renewed = await self._records.update_one(still_open, [{"$set": {"created_at": "$$NOW"}}])
+        return first if renewed.matched_count else await self.find(tenant, key)
 
     async def find(self, tenant: Tenant, key: str) -> IdempotencyRecord | None:
         with store_errors("read an idempotency key"):

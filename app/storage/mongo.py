@@ -45,6 +45,7 @@ _FAULT_CODES = frozenset({1, 8})
 # TypeMismatch and ConversionFailure. The other errors of expressions have the numbers of places in MongoDB's source.
 _EXPRESSION_CODES = frozenset({14, 241})
 _FIRST_LOCATION_CODE = 15_000
+_INDEX_NOT_FOUND = 27
 _UNAVAILABLE = (
     AutoReconnect,
     ConnectionFailure,
@@ -77,23 +78,19 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("changed_at", ASCENDING), ("_id", ASCENDING)], name="changes"),
         # Sparse: the mark is removed by projection, so the index holds only the tasks that still wait for it.
         IndexModel([("unprojected", ASCENDING), ("changed_at", ASCENDING)], name="unprojected", sparse=True),
-        # No TTL index of the server: the sweep removes a task's projections together with the task.
+        # No TTL index of the server: the leader removes a task's projections together with the task.
         IndexModel([("remove_at", ASCENDING)], name="ttl", sparse=True),
     ],
     "agent_runs": [IndexModel([("task_id", ASCENDING)], name="task")],
-    "messages": [
-        IndexModel([("tenant", ASCENDING), ("session_id", ASCENDING), ("created_at", ASCENDING)], name="session"),
-        IndexModel([("task_id", ASCENDING)], name="task"),
-    ],
+    "messages": [IndexModel([("task_id", ASCENDING)], name="task")],
     "logs": [IndexModel([("task_id", ASCENDING)], name="task"), IndexModel([("at", ASCENDING)], name="age")],
-    "sessions": [IndexModel([("tenant", ASCENDING), ("updated_at", DESCENDING)], name="tenant")],
     "api_keys": [IndexModel([("sha256", ASCENDING)], name="hash", unique=True)],
     "scaling_decisions": [IndexModel([("at", DESCENDING)], name="latest")],
     "system_metrics": [IndexModel([("hour", ASCENDING)], name="hour")],
 }
 
-# Indexes of version 0.1 that nothing uses any more, by collection.
-OUTDATED_INDEXES = {"tasks": ("dispatch",)}
+# Indexes of earlier versions that no query uses. A process of such a version creates them again; that does no harm.
+UNUSED_INDEXES = {"tasks": ("dispatch",), "messages": ("session",), "sessions": ("tenant",)}
 # A scan may read a million tasks; each other operation keeps to the timeout of the settings.
 SCAN_SECONDS = 120.0
 
@@ -135,13 +132,23 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
 
 
 async def ensure_indexes(db: Database) -> None:
-    """Creates missing indexes and removes outdated ones; called at every start of the API. Raises StoreUnavailable."""
+    """Creates missing indexes and drops unused ones; called at every start of the API. Raises StoreUnavailable."""
     with store_errors("create indexes"), scan_time():
         for collection, indexes in INDEXES.items():
             await db[collection].create_indexes(indexes)
-        for collection, names in OUTDATED_INDEXES.items():
-            for name in set(names) & set(await db[collection].index_information()):
-                await db[collection].drop_index(name)
+    with store_errors("drop unused indexes"):
+        for collection, names in UNUSED_INDEXES.items():
+            there = await db[collection].index_information()
+            for name in there.keys() & set(names):
+                await _drop_index(db, collection, name)
+
+
+async def _drop_index(db: Database, collection: str, name: str) -> None:
+    try:
+        await db[collection].drop_index(name)
+    except OperationFailure as error:
+        if error.code != _INDEX_NOT_FOUND:  # another process that starts at the same time was faster
+            raise
 
 
 @contextmanager

@@ -4,14 +4,19 @@ Messages and events never change once written, so a projection inserts what is m
 a step was run anew, its newer run replaces the older. A task counts as projected only at the revision that was read: a
 task that has changed meanwhile stays marked. An erased task is not projected, and its copies are removed. Because an
 erasure may come while a projection is under way, each projection checks again at its end, and the erasure asks for one.
+
+Tasks are read and copied in parts of a few megabytes: a hundred of them may have more than the process has memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
+from bson import decode
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
@@ -19,9 +24,11 @@ from app.domain.identity import TaskId
 from app.domain.run_history import agent_runs
 from app.domain.task import Task
 from app.errors import TaskUnreadable
-from app.storage.documents import read_task
+from app.storage.documents import READ_AT_ONCE, read_task
 from app.storage.mongo import Database, server_time, store_errors
 
+# Tasks are copied as soon as so many bytes of them are read, so that a usual batch takes one round of writes.
+PART_BYTES = 4 * 1024 * 1024
 _DUPLICATE_KEY = 11000
 # A document that cannot be read loses its mark. Otherwise the sweep would read it first in every round.
 _SET_ASIDE = {"$unset": {"unprojected": ""}, "$set": {"projection_failed": True}}
@@ -36,26 +43,48 @@ class MongoProjectionRepository:
         self._patience_seconds = patience_seconds
 
     async def project(self, task_ids: Sequence[TaskId]) -> None:
-        with store_errors("read tasks to project"):
-            documents = await self._tasks.find({"_id": {"$in": list(task_ids)}}).to_list()
-        tasks = [task for task in map(_readable, documents) if task is not None]
-        present = [task for task in tasks if task.erased_at is None]
-        await self._insert_or_renew_runs([run for task in present for run in _runs(task)])
-        await self._insert_missing("messages", [message for task in present for message in _messages(task)])
-        await self._insert_missing("logs", [entry for task in present for entry in _log_entries(task)])
-        with store_errors("project sessions and marks"):
-            if present:
-                await self._db["sessions"].bulk_write([_session(task) for task in present], ordered=False)
-            if present:
-                await self._tasks.bulk_write([_mark(task) for task in present], ordered=False)
+        erased: list[UpdateOne] = []
+        unread: list[str] = []
+        async with aclosing(self._read_parts(task_ids)) as parts:
+            async for documents in parts:
+                tasks = [task for task in map(_readable, documents) if task is not None]
+                await self._copy([task for task in tasks if task.erased_at is None])
+                erased += [_mark(task) for task in tasks if task.erased_at is not None]
+                unread += sorted({document["_id"] for document in documents} - {task.id for task in tasks})
+        with store_errors("project marks"):
             # After the inserts: a task that was erased since it was read may have got copies from this projection. The
             # marks of erased tasks go last, so that a process that dies here leaves them to the next round.
             await self._remove_copies_of_the_erased(task_ids)
-            if erased := [task for task in tasks if task.erased_at is not None]:
-                await self._tasks.bulk_write([_mark(task) for task in erased], ordered=False)
-            unread = {document["_id"] for document in documents} - {task.id for task in tasks}
+            if erased:
+                await self._tasks.bulk_write(erased, ordered=False)
             if unread:
-                await self._tasks.update_many({"_id": {"$in": sorted(unread)}}, _SET_ASIDE)
+                await self._tasks.update_many({"_id": {"$in": unread}}, _SET_ASIDE)
+
+    async def _read_parts(self, task_ids: Sequence[TaskId]) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Reads the tasks, and yields them as soon as they have `PART_BYTES`."""
+        raw_tasks = self._db.get_collection("tasks", codec_options=DEFAULT_RAW_BSON_OPTIONS)
+        part: list[dict[str, Any]] = []
+        size = 0
+        with store_errors("read tasks to project"):
+            async for raw in raw_tasks.find({"_id": {"$in": list(task_ids)}}).batch_size(READ_AT_ONCE):
+                part.append(decode(raw.raw, self._db.codec_options))
+                size += len(raw.raw)
+                if size >= PART_BYTES:
+                    yield part
+                    part, size = [], 0
+        if part:
+            yield part
+
+    async def _copy(self, tasks: Sequence[Task]) -> None:
+        """Copies the tasks, none of them erased, and removes their marks."""
+        if not tasks:
+            return
+        await self._insert_or_renew_runs([run for task in tasks for run in _runs(task)])
+        await self._insert_missing("messages", [message for task in tasks for message in _messages(task)])
+        await self._insert_missing("logs", [entry for task in tasks for entry in _log_entries(task)])
+        with store_errors("project sessions and marks"):
+            await self._db["sessions"].bulk_write([_session(task) for task in tasks], ordered=False)
+            await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
 
     async def _remove_copies_of_the_erased(self, task_ids: Sequence[TaskId]) -> None:
         kept = await self._tasks.find({"_id": {"$in": list(task_ids)}, "erased_at": None}, {"_id": 1}).to_list()

@@ -16,12 +16,14 @@ from pymongo.errors import DuplicateKeyError
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.message import Message, Session
 from app.errors import SessionErased, SessionNotFound
-from app.storage.documents import read_messages
+from app.storage.documents import read_messages, read_until_full
 from app.storage.mongo import Database, store_errors
 from app.storage.writes import literal
 
 # Bounds the answer: a session may have any number of tasks.
 _TASKS_SHOWN = 1000
+# The newest turns are read until they have so many characters: a hundred of the longest have hundreds of megabytes.
+SHOWN_CHARACTERS = 8 * 1024 * 1024
 
 
 class MongoSessionRepository:
@@ -68,8 +70,9 @@ class MongoSessionRepository:
     async def messages(self, tenant: Tenant, session_id: SessionId, *, limit: int) -> Sequence[Message]:
         mine = {"tenant": tenant, "session_id": session_id, "erased_at": None}
         with store_errors(f"read the messages of session {session_id}"):
-            found = self._tasks.find(mine, {"messages": 1, "created_at": 1})
-            tasks = await found.sort("created_at", DESCENDING).limit(limit).to_list()
+            found = self._tasks.find(mine, {"messages": 1, "result.raw_output": 1, "created_at": 1})
+            newest = found.sort("created_at", DESCENDING).limit(limit)
+            tasks = await read_until_full(newest, characters=SHOWN_CHARACTERS)
         # A task has one turn at least, so the last `limit` tasks hold the last `limit` turns.
         turns = [turn for task in reversed(tasks) for turn in read_messages(task)]
         return turns[-limit:]

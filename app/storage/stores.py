@@ -12,6 +12,7 @@ from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import connect, database, ensure_indexes
 from app.storage.projections import MongoProjectionRepository
 from app.storage.queue_counts import MongoQueueCounter
+from app.storage.retention import MongoRetentionRepository
 from app.storage.scaling_log import MongoScalingLog
 from app.storage.sessions import MongoSessionRepository
 from app.storage.system import MongoSystemRepository
@@ -36,15 +37,14 @@ class Stores:
         self.scaling = MongoScalingLog(self._db)
         self.dispatch = MongoDispatchRepository(self._db)
         self.queue_counter = MongoQueueCounter(self._db)
-        self.upkeep = MongoUpkeepRepository(
-            self._db, max_crashes=execution.max_crashes, log_retention_seconds=execution.log_retention_seconds
-        )
+        self.upkeep = MongoUpkeepRepository(self._db, max_crashes=execution.max_crashes)
+        self.retention = MongoRetentionRepository(self._db, settings.retention)
         self.leadership = MongoLeaderLock(self._db)
         # Workers project the tasks that they finish. The leader projects what is still left after two leases.
         self.projections = MongoProjectionRepository(self._db, patience_seconds=2 * execution.lease_seconds)
 
     async def ensure_indexes(self) -> None:
-        """Creates missing indexes. Raises StoreUnavailable."""
+        """Creates missing indexes and drops unused ones. Raises StoreUnavailable."""
         await ensure_indexes(self._db)
 
     def close(self) -> None:

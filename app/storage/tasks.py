@@ -27,7 +27,7 @@ from app.storage.documents import log_unreadable, read_task
 from app.storage.lanes import enter
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
-from app.storage.writes import Expression, change, literal, task_ended
+from app.storage.writes import Expression, change, later_of_now_and, literal, task_ended
 
 PREVIEW_CHARACTERS = 200
 _TIMES = ("created_at", "queued_at", "updated_at", "changed_at")
@@ -86,7 +86,7 @@ class MongoTaskRepository:
         event = {"rev": literal(1), "name": literal(EventName.QUEUED.value), "at": "$$NOW", "detail": literal({})}
         times |= {
             "due_at": due_at,
-            "expires_at": {"$add": [due_at, self._expiry_seconds * 1000]},
+            "expires_at": {"$add": [later_of_now_and(due_at), self._expiry_seconds * 1000]},
             "messages": [message],
             "events": [event],
             "unprojected": literal(True),

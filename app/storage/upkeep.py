@@ -1,4 +1,4 @@
-"""The leader's care for tasks that no worker brings forward: it reaps expired leases, and sweeps ended documents.
+"""The leader's care for tasks that no worker brings forward: it reaps expired leases, and ends tasks that need no run.
 
 Every write is a compare-and-set that filters on what was read before (epoch, expiry), so that two leaders at once do
 no harm. "Now" is the time of the database server. The sweep reads all queued tasks, so it has a time limit of its own.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from app.domain.fairness import QUARANTINE_CRASHES, WAITING_LANES, Lane
@@ -18,30 +18,22 @@ from app.errors import AttemptsExhausted, Expired
 from app.ports import UpkeepCounts
 from app.storage.careful_writes import BATCH, CarefulWrites, Filter, Pipeline
 from app.storage.claims import COUNTERS, requeued
-from app.storage.idempotency import mark_keys_accepted
 from app.storage.lanes import sort
 from app.storage.mongo import Database, scan_time, server_time, store_errors
-from app.storage.projections import remove_copies
 from app.storage.writes import change, literal, run_ended, task_ended
-
-# Retention is a matter of days, so the sweep, which runs every second, need not search `logs` each time.
-LOG_SWEEP = timedelta(minutes=10)
 
 
 class MongoUpkeepRepository:
     """Implements `app.ports.TaskUpkeep` on the collection `tasks`.
 
-    A task ends after `max_crashes` crashes, whatever its own limit. Lifecycle events stay in `logs` for
-    `log_retention_seconds`; they are checked every ten minutes.
+    A task ends after `max_crashes` crashes, whatever its own limit.
     """
 
-    def __init__(self, db: Database, *, max_crashes: int, log_retention_seconds: int) -> None:
+    def __init__(self, db: Database, *, max_crashes: int) -> None:
         self._db = db
         self._tasks = db["tasks"]
         self._writes = CarefulWrites(db["tasks"])
         self._max_crashes = max_crashes
-        self._log_retention = timedelta(seconds=log_retention_seconds)
-        self._logs_due_at: datetime | None = None
         # The numbers of suspects that ran in each process whose leases expire now. A process dies with all of them, but
         # one round of the reaper may see only some.
         self._groups: dict[str, int] = {}
@@ -65,8 +57,6 @@ class MongoUpkeepRepository:
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
             await self._sort_left_by_others()
-            await self._remove_outlived(now)
-            await self._remove_old_logs(now)
         return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
 
     async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> tuple[Counter[str], bool]:
@@ -157,25 +147,6 @@ class MongoUpkeepRepository:
         await self._writes.write_all({**queued, "lane": waited, "dispatched_at": {"$ne": None}}, [sort()])
         suspects = {"lane": Lane.READY.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
         await self._writes.write_all({**queued, **suspects}, [sort()])
-
-    async def _remove_outlived(self, now: datetime) -> None:
-        fields = {"_id": 1, "tenant": 1, "idempotency_key": 1}
-        outlived = await self._tasks.find({"remove_at": {"$lt": now}}, fields).limit(BATCH).to_list()
-        ids = [document["_id"] for document in outlived]
-        if not ids:
-            return
-        # Before the tasks go: an API that died after the insert has left its record open, and a repeat of the request
-        # would make the task once more.
-        await mark_keys_accepted(self._db, outlived)
-        await remove_copies(self._db, ids)  # first: a leader that dies here finds the tasks again, and so the copies
-        await self._tasks.delete_many({"_id": {"$in": ids}})
-        await remove_copies(self._db, ids)  # again: a projection may have been under way
-
-    async def _remove_old_logs(self, now: datetime) -> None:
-        if self._logs_due_at is not None and now < self._logs_due_at:
-            return
-        self._logs_due_at = now + LOG_SWEEP
-        await self._db["logs"].delete_many({"at": {"$lt": now - self._log_retention}})
 
 
 def _is_suspect(document: dict[str, Any]) -> bool:

@@ -118,7 +118,7 @@ async def _count(db: Database) -> None:
 
 
 async def _sweep(db: Database) -> None:
-    await MongoUpkeepRepository(db, max_crashes=10, log_retention_seconds=604_800).sweep()
+    await MongoUpkeepRepository(db, max_crashes=10).sweep()
 
 
 async def _load(db: Database, number: int) -> None:

@@ -36,6 +36,8 @@ CANCELS = 40
 FLUSHED = 1_000
 DEEP, SHALLOW, CLAIMED = 100_000, 100, 1_500
 FLOOD = 10_000
+REMOVED = 5_000
+COPIES_OF_A_TASK = {"agent_runs": 4, "messages": 2, "logs": 5}
 EARLY_TASKS, LATE_TASKS = 2_000, 20_000
 BATCH = 1_000
 STATISTICS_SECONDS = 5.0  # in which a database renews its statistics of the loaded documents
@@ -163,6 +165,44 @@ def _measure_claims(stack: Stack, db: Any, depth: int) -> float:
     return (claims[-1] - claims[0]).total_seconds()
 
 
+def _removal(server: Server) -> Row:
+    """Measures the time that the leader takes to remove a task with its copies, while many others wait."""
+    with _stack(server, workers=0) as stack, stack.database() as db:
+        _insert_waiting(db, DEEP)
+        _insert_ended(db, REMOVED)
+        time.sleep(STATISTICS_SECONDS)
+        began = time.monotonic()
+        db["tasks"].update_many({"status": "completed"}, {"$set": {"remove_at": datetime.now(UTC)}})
+        stack.wait_until(lambda: db["tasks"].find_one({"status": "completed"}, {"_id": 1}) is None, seconds=600)
+        milliseconds = (time.monotonic() - began) * 1000 / REMOVED
+        copies = {name: db[name].count_documents({"text": {"$ne": None}}) for name in COPIES_OF_A_TASK}
+    if any(copies.values()):
+        raise RuntimeError(f"copies of removed tasks are left: {copies}")
+    return Row(f"removal of a task beside {DEEP} that wait", milliseconds, "ms", 5)
+
+
+def _insert_ended(db: Any, count: int) -> None:
+    """Inserts completed tasks with their copies."""
+    for begin in range(0, count, BATCH):
+        numbers = range(begin, min(count, begin + BATCH))
+        ended = [_ended_document(number) for number in numbers]
+        db["tasks"].insert_many(ended, ordered=False)
+        for name, copies in COPIES_OF_A_TASK.items():
+            entries = [
+                {"_id": f"{task['_id']}:{part}", "task_id": task["_id"], "at": task["created_at"], "text": "x" * 500}
+                for task in ended
+                for part in range(copies)
+            ]
+            db[name].insert_many(entries, ordered=False)
+
+
+def _ended_document(number: int) -> dict[str, Any]:
+    """Builds a completed task whose copies are made."""
+    document = waiting_document(CODE.format(number=number)) | {"status": "completed"}
+    del document["unprojected"]
+    return document
+
+
 def _fair_share(server: Server) -> Row:
     """Measures how long single tasks of one tenant wait beside another's flood, in durations of one task."""
     slots, latency_ms = 4, 500
@@ -218,6 +258,7 @@ FIGURES: dict[str, Figure] = {
     "flush": _longest_stall_after_flush,
     "fair-share": _fair_share,
     "depth": _depth,
+    "removal": _removal,
     "memory": _memory,
 }
 

@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from app.agents.base import FAILED_MARK
+from app.domain.message import MessageRole
 from app.domain.run import EventName
 from app.domain.task import TERMINAL, Requeue
 from app.errors import AttemptsExhausted
 from app.llm.pricing import PriceTable, TokenCounts
 from app.llm.provider_table import Provider
+from app.storage.documents import read_messages
 from app.storage.writes import EVENTS_KEPT
 
 Document = dict[str, Any]
@@ -105,7 +107,7 @@ def _history_problems(task: Document) -> Iterator[str]:
 def _end_problems(task: Document) -> Iterator[str]:
     """Checks that result, error, messages and counters fit the end and the events."""
     completed = task["status"] == "completed"
-    answers = [message["content"] for message in task["messages"] if message["role"] == "assistant"]
+    answers = [message.content for message in read_messages(task) if message.role is MessageRole.ASSISTANT]
     if answers != ([task.get("result", {}).get("raw_output")] if completed else []):
         yield f"{len(answers)} answers of a task that is {task['status']}, or not its result"
     if bool(task.get("error")) != (task["status"] == "failed"):

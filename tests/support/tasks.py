@@ -11,8 +11,10 @@ from app.domain.identity import DEFAULT_TENANT, ClaimId, RequestId, SessionId, T
 from app.domain.run import EventName
 from app.domain.task import NewTask, Step, Task
 from app.ports import Claim
+from app.settings import RetentionSettings
 from app.storage.claims import MongoClaimRepository
 from app.storage.mongo import Database
+from app.storage.retention import MongoRetentionRepository
 from app.storage.tasks import MongoTaskRepository
 from app.storage.upkeep import MongoUpkeepRepository
 
@@ -60,10 +62,13 @@ def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRe
     return MongoClaimRepository(db, lease_seconds=lease_seconds)
 
 
-def upkeep_repository(
-    db: Database, *, max_crashes: int = 10, log_retention_seconds: int = 604_800
-) -> MongoUpkeepRepository:
-    return MongoUpkeepRepository(db, max_crashes=max_crashes, log_retention_seconds=log_retention_seconds)
+def upkeep_repository(db: Database, *, max_crashes: int = 10) -> MongoUpkeepRepository:
+    return MongoUpkeepRepository(db, max_crashes=max_crashes)
+
+
+def retention_repository(db: Database, **ages: Any) -> MongoRetentionRepository:
+    """Builds the repository with the default ages, except those that the test gives."""
+    return MongoRetentionRepository(db, RetentionSettings(**ages))
 
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:

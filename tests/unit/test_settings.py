@@ -15,6 +15,10 @@ RANGES = [
     ("AGENT_HTTP_MAX_RETRIES", "llm", "http_max_retries", 3, 1, 10),
     ("AGENT_HTTP_BASE_BACKOFF_SECONDS", "llm", "http_base_backoff_seconds", 0.2, 0.05, 5.0),
     ("AGENT_METRICS_PORT", "worker", "metrics_port", 9100, 1024, 65535),
+    ("AGENT_TASK_RETENTION_SECONDS", "retention", "task_seconds", 7_776_000, 0, 315_360_000),
+    ("AGENT_TASK_MAX_TTL_SECONDS", "retention", "max_ttl_seconds", 31_536_000, 1, 315_360_000),
+    ("AGENT_SESSION_RETENTION_SECONDS", "retention", "session_seconds", 2_592_000, 3_600, 315_360_000),
+    ("AGENT_IDEMPOTENCY_KEY_RETENTION_SECONDS", "retention", "key_seconds", 2_592_000, 86_400, 315_360_000),
 ]
 
 

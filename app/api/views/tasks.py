@@ -204,7 +204,7 @@ class MessageListView(Answer):
 
 
 class SessionView(Answer):
-    """A conversation: its tasks and its last hundred turns, oldest first."""
+    """A conversation: its tasks and its last hundred turns, oldest first; fewer from eight million characters on."""
 
     session_id: str = Field(validation_alias="id")
     created_at: AwareDatetime

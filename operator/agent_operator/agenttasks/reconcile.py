@@ -41,6 +41,10 @@ DELETION_WAIT_SECONDS = 60.0
 LATE_SECONDS = 45.0
 LONGEST_ALONE_SECONDS = 300.0
 LATE_RETRY_SECONDS = 5.0
+# The API keeps a task so much longer than Kubernetes its object: an operator that was away for days must still find the
+# end of the task, and the key of a submission whose answer it never got.
+OUTLIVES_OBJECT_SECONDS = 7 * 86_400
+LONGEST_KEPT_SECONDS = 31_536_000  # the most that every version of the API takes
 Spec = Mapping[str, Any]
 
 _log = get_logger(__name__)
@@ -175,6 +179,7 @@ class Reconciler:
             "priority": spec.get("priority", 0),
             "run_at": self._due_time(entry, spec),
             "deadline_seconds": spec.get("activeDeadlineSeconds"),
+            "ttl_seconds": _kept_seconds(entry.ttl_seconds),
             "max_attempts": spec.get("backoffLimit", 2) + 1,
             "budget": _present({"max_tokens": budget.get("maxTokens"), "max_cost_usd": budget.get("maxCostUSD")}),
             "metadata": spec.get("metadata"),
@@ -275,6 +280,11 @@ class Reconciler:
         await self.objects.release(entry, finished=True)
         self.expiry.plan(entry.namespace, entry.name, entry.uid, entry.status, entry.ttl_seconds)
         self.register.record_finished(entry)
+
+
+def _kept_seconds(ttl_seconds: int) -> int | None:
+    """Returns how long the API keeps the task after its end. None, for an object that stays, leaves that to the API."""
+    return None if ttl_seconds < 0 else min(ttl_seconds + OUTLIVES_OBJECT_SECONDS, LONGEST_KEPT_SECONDS)
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,19 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 import pytest
+from bson import encode
 
 from app.domain.agent import Citation
 from app.domain.identity import ClaimId, SessionId
+from app.domain.message import Message
 from app.domain.task import Requeue, Routing, Spending, TaskError, TaskResult, TaskStatus
 from app.domain.usage import Usage
 from app.ports import Claim, RunUpdate
+from app.storage import claims as claims_module
+from app.storage.documents import BEGINNING_CHARACTERS, CUT_MARK
 from app.storage.mongo import Database
+from app.storage.projections import MongoProjectionRepository
+from app.storage.sessions import MongoSessionRepository
 from tests.support.tasks import TENANT, claim, claim_repository, claimed_task, new_task, step, task_repository
 
 RESULT = TaskResult(
@@ -236,3 +242,59 @@ async def test_a_task_without_messages_can_be_completed(indexed_database: Databa
 
     stored = await task_repository(indexed_database).get(TENANT, task.id)
     assert [message.content for message in stored.messages] == [RESULT.raw_output]
+
+
+async def test_a_long_answer_is_in_the_document_once(indexed_database: Database) -> None:
+    session = SessionId(str(uuid.uuid4()))
+    claims = claim_repository(indexed_database)
+    task, held = await claimed_task(indexed_database, session_id=session)
+    answer = "A long answer, $rev. " * 5_000
+    await claims.complete(held, RunUpdate(), RESULT.model_copy(update={"raw_output": answer}))
+
+    document = await indexed_database["tasks"].find_one({"_id": task.id})
+    later, _ = await claimed_task(indexed_database, session_id=session)
+    history = await claims.history(TENANT, session, before=later)
+    shown = await MongoSessionRepository(indexed_database).messages(TENANT, session, limit=10)
+    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id])
+    copy = await indexed_database["messages"].find_one({"task_id": task.id, "role": "assistant"})
+
+    assert len(encode(document or {})) < 1.1 * len(answer)
+    assert (await task_repository(indexed_database).get(TENANT, task.id)).messages[-1].content == answer
+    assert [message.content for message in history] == [task.task, answer]
+    assert history[-1].citations == RESULT.citations
+    assert [message.content for message in shown] == [task.task, answer, later.task]
+    assert (copy or {})["content"] == answer
+
+
+async def test_a_version_that_knows_nothing_of_it_shows_the_beginning_of_a_long_answer(
+    indexed_database: Database,
+) -> None:
+    """During a rolling update an older API or worker reads the messages of a document as they are stored."""
+    task, held = await claimed_task(indexed_database)
+    answer = "word " * 5_000
+    await claim_repository(indexed_database).complete(
+        held, RunUpdate(), RESULT.model_copy(update={"raw_output": answer})
+    )
+
+    document = await indexed_database["tasks"].find_one({"_id": task.id}) or {}
+
+    stored = Message.model_validate(document["messages"][-1])
+    assert stored.content == answer[:BEGINNING_CHARACTERS] + CUT_MARK
+    assert document["result"]["raw_output"] == answer
+
+
+async def test_history_is_read_no_further_than_any_prompt_can_hold(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims_module, "HISTORY_CHARACTERS", 100)
+    session = SessionId(str(uuid.uuid4()))
+    claims = claim_repository(indexed_database)
+    for number in range(3):
+        _, held = await claimed_task(indexed_database, text=f"question {number}", session_id=session)
+        result = RESULT.model_copy(update={"raw_output": f"{number}" * 60})
+        await claims.complete(held, RunUpdate(), result)
+    later, _ = await claimed_task(indexed_database, session_id=session)
+
+    history = await claims.history(TENANT, session, before=later)
+
+    assert [message.content for message in history] == ["question 2", "2" * 60]

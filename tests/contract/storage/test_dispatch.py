@@ -11,14 +11,14 @@ import pytest
 from app.domain.fairness import QUARANTINE_CRASHES, InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import Requeue, TaskStatus
-from app.errors import StoreError, StoreUnavailable
+from app.errors import StoreError
 from app.ports import RunUpdate, WaitingTask
+from app.storage import dispatch as dispatch_module
 from app.storage import upkeep as upkeep_module
 from app.storage.dispatch import MongoDispatchRepository
-from app.storage.idempotency import MongoIdempotencyRepository
 from app.storage.leadership import MongoLeaderLock
 from app.storage.mongo import Database
-from app.storage.projections import MongoProjectionRepository, remove_copies
+from app.storage.projections import MongoProjectionRepository
 from app.storage.queue_counts import MongoQueueCounter
 from tests.contract.storage.test_claims import RESULT
 from tests.support.tasks import (
@@ -53,6 +53,26 @@ async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Databas
     found = await find_waiting(MongoDispatchRepository(indexed_database))
 
     assert [task.task_id for task in found] == [urgent, old, new]
+
+
+@pytest.mark.parametrize("together", [500, 2])
+async def test_several_tenants_are_asked_in_one_round_trip_or_each_alone(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(dispatch_module, "TOGETHER", together)
+    old = await waiting(indexed_database)
+    urgent = await waiting(indexed_database, priority=9)
+    await waiting(indexed_database)
+    others = await waiting(indexed_database, tenant=OTHER)
+    nobody = Tenant("nobody")
+
+    found = await MongoDispatchRepository(indexed_database).find_waiting(Lane.READY, [TENANT, OTHER, nobody], 2)
+
+    assert {tenant: [task.task_id for task in tasks] for tenant, tasks in found.items()} == {
+        TENANT: [urgent, old],
+        OTHER: [others],
+        nobody: [],
+    }
 
 
 async def test_a_task_is_released_once(indexed_database: Database) -> None:
@@ -156,74 +176,6 @@ async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(ind
     assert expired.error.type == "EXPIRED"
     assert "AGENT_TASK_EXPIRY_SECONDS" in expired.error.message
     assert (await tasks.get(TENANT, delayed.id)).status is TaskStatus.QUEUED
-
-
-async def test_a_finished_task_goes_after_its_time_to_live_and_its_projections_with_it(
-    indexed_database: Database,
-) -> None:
-    task, held = await claimed_task(indexed_database, ttl_seconds=0)
-    kept, other = await claimed_task(indexed_database)
-    for claim in (held, other):
-        await claim_repository(indexed_database).complete(claim, RunUpdate(steps=[step()]), RESULT)
-    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id, kept.id])
-    await indexed_database["tasks"].update_one(
-        {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
-    )
-
-    await upkeep_repository(indexed_database).sweep()
-
-    for collection, owner in (
-        ("tasks", "_id"),
-        ("agent_runs", "task_id"),
-        ("messages", "task_id"),
-        ("logs", "task_id"),
-    ):
-        assert {document[owner] for document in await indexed_database[collection].find().to_list()} == {kept.id}
-
-
-async def test_the_key_of_a_removed_task_never_makes_another_one(indexed_database: Database) -> None:
-    """An API died between the insert and the mark, so the record of the key is still open."""
-    keys = MongoIdempotencyRepository(indexed_database)
-    task = new_task(ttl_seconds=1, idempotency_key="k")
-    await keys.reserve(TENANT, "k", body_hash="h", task_id=task.id)
-    await task_repository(indexed_database).insert(task, dispatched=False, new_session=True)
-    past = {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=1)}}
-    await indexed_database["tasks"].update_one({"_id": task.id}, past)
-
-    await upkeep_repository(indexed_database).sweep()
-
-    assert await indexed_database["tasks"].count_documents({}) == 0
-    record = await keys.find(TENANT, "k")
-    assert record is not None
-    assert record.accepted
-
-
-async def test_a_leader_that_dies_while_it_removes_a_task_leaves_no_copies_for_ever(
-    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task, held = await claimed_task(indexed_database, ttl_seconds=0)
-    await claim_repository(indexed_database).complete(held, RunUpdate(steps=[step()]), RESULT)
-    await MongoProjectionRepository(indexed_database, patience_seconds=0).project([task.id])
-    await indexed_database["tasks"].update_one(
-        {"_id": task.id}, {"$set": {"remove_at": datetime.now(UTC) - timedelta(seconds=5)}}
-    )
-    rounds = 0
-
-    async def remove_and_die_first(db: Database, task_ids: Sequence[str]) -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds == 1:
-            raise StoreUnavailable("the leader is gone")
-        await remove_copies(db, task_ids)
-
-    monkeypatch.setattr(upkeep_module, "remove_copies", remove_and_die_first)
-    upkeep = upkeep_repository(indexed_database)
-    with pytest.raises(StoreUnavailable):
-        await upkeep.sweep()
-    await upkeep.sweep()
-
-    for collection in ("tasks", "agent_runs", "messages", "logs"):
-        assert await indexed_database[collection].count_documents({}) == 0
 
 
 async def test_waiting_tenants_and_what_is_in_flight_are_told_by_tenant(indexed_database: Database) -> None:
@@ -389,17 +341,6 @@ async def test_a_text_that_no_database_takes_is_a_store_error(indexed_database: 
 
     with pytest.raises(StoreError):
         await claim_repository(indexed_database).record(held, RunUpdate(steps=[step(output={"content": "\ud800"})]))
-
-
-async def test_lifecycle_events_go_after_their_retention(indexed_database: Database) -> None:
-    now = datetime.now(UTC)
-    await indexed_database["logs"].insert_many(
-        [{"_id": "old", "at": now - timedelta(hours=3)}, {"_id": "new", "at": now}]
-    )
-
-    await upkeep_repository(indexed_database, log_retention_seconds=3_600).sweep()
-
-    assert [entry["_id"] for entry in await indexed_database["logs"].find().to_list()] == ["new"]
 
 
 @pytest.mark.parametrize("field", ["request_id", "queued_at", "rev"])

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.identity import SessionId, Tenant
 from app.errors import SessionErased, SessionNotFound
+from app.storage import sessions as sessions_module
 from app.storage.mongo import Database
 from app.storage.sessions import MongoSessionRepository
 from tests.support.tasks import TENANT, new_task, task_repository
@@ -97,3 +98,20 @@ async def test_messages_of_a_kind_that_is_not_known_are_left_out(indexed_databas
     messages = await MongoSessionRepository(indexed_database).messages(TENANT, task.session_id, limit=10)
 
     assert [message.content for message in messages] == [task.task]
+
+
+async def test_an_answer_of_very_long_turns_has_fewer_of_them(
+    sessions: MongoSessionRepository,
+    session_id: SessionId,
+    indexed_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions_module, "SHOWN_CHARACTERS", 50)
+    for text in ("one", "two" * 20, "three" * 20):
+        await task_repository(indexed_database).insert(
+            new_task(text, session_id=session_id), dispatched=False, new_session=False
+        )
+
+    messages = await sessions.messages(TENANT, session_id, limit=10)
+
+    assert [message.content for message in messages] == ["three" * 20]

@@ -13,7 +13,15 @@ from app.domain.task import Budget, TaskStatus
 from app.errors import InvalidRequest, TaskErased, TaskNotFound
 from app.ports import TaskFilter
 from app.storage.mongo import Database
-from tests.support.tasks import TENANT, claim, claim_repository, claimed_task, new_task, task_repository
+from tests.support.tasks import (
+    TENANT,
+    claim,
+    claim_repository,
+    claimed_task,
+    new_task,
+    task_repository,
+    upkeep_repository,
+)
 
 OTHER = Tenant("other")
 
@@ -159,3 +167,16 @@ async def test_fifty_inserts_of_one_id_make_one_task(indexed_database: Database)
 
     assert {one.id for one in stored} == {task.id}
     assert await indexed_database["tasks"].count_documents({}) == 1
+
+
+async def test_a_task_whose_due_time_has_passed_expires_counted_from_its_acceptance(
+    indexed_database: Database,
+) -> None:
+    run_at = datetime.now(UTC) - timedelta(days=2)
+    tasks = task_repository(indexed_database)
+    task = await tasks.insert(new_task(run_at=run_at), dispatched=False, new_session=True)
+
+    swept = await upkeep_repository(indexed_database).sweep()
+
+    assert swept.failed == {}
+    assert (await tasks.get(TENANT, task.id)).status is TaskStatus.QUEUED

@@ -54,6 +54,8 @@ def as_cursor(parts: list[object]) -> str:
         ({"task": "x", "deadline_seconds": 0}, "deadline_seconds", "greater than or equal to 1"),
         ({"task": "x", "deadline_seconds": 901}, "deadline_seconds", "at most 900"),
         ({"task": "x", "ttl_seconds": -1}, "ttl_seconds", "greater than or equal to 1"),
+        ({"task": "x", "ttl_seconds": 31_536_001}, "ttl_seconds", "at most 31536000 seconds here"),
+        ({"task": "x", "ttl_seconds": 315_360_001}, "ttl_seconds", "less than or equal to 315360000"),
         ({"task": "x", "max_attempts": 101}, "max_attempts", "less than or equal to 100"),
         ({"task": "x", "budget": {}}, "budget", "must name"),
         ({"task": "x", "budget": {"max_tokens": 0}}, "budget.max_tokens", "greater than or equal to 1"),

@@ -139,3 +139,22 @@ def test_metrics_of_both_processes_have_the_tasks_in_them(stack: Stack) -> None:
     assert 'http_requests_total{method="POST",route="/v1/agent/execute",status="202"}' in api
     assert f'agents_llm_calls_total{{model="{ROUTER}",provider="openai",status="ok"}}' in worker
     assert 'agents_tasks_total{agent="CodeAgent",status="completed"}' in worker
+
+
+def test_a_task_with_a_time_to_live_goes_with_everything_that_was_made_of_it(stack: Stack) -> None:
+    text = "Write a Python function that is soon forgotten."
+    accepted = stack.submit(text, headers={"Idempotency-Key": "soon-forgotten"}, ttl_seconds=3)
+    task_id = accepted["task_id"]
+    assert stack.wait(task_id)["status"] == "completed"
+
+    def left() -> dict[str, int]:
+        with stack.database() as db:
+            names = ("agent_runs", "messages", "logs")
+            copies = {name: db[name].count_documents({"task_id": task_id}) for name in names}
+            return copies | {"tasks": db["tasks"].count_documents({"_id": task_id})}
+
+    wait_for(lambda: not any(left().values()), what="the removal of the task and its copies")
+    repeated = stack.client.post(
+        "/v1/agent/execute", json={"task": text, "ttl_seconds": 3}, headers={"Idempotency-Key": "soon-forgotten"}
+    )
+    assert (repeated.status_code, repeated.json()["code"]) == (410, "TASK_ERASED")

@@ -12,7 +12,7 @@ from app.domain.fairness import InFlight, Lane, TenantPolicy
 from app.domain.identity import TaskId, Tenant
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
-from app.services.leader import Leader, LeaderPorts
+from app.services.leader import WALK_SECONDS, Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
@@ -90,6 +90,26 @@ class ProjectionDouble:
         return []
 
 
+class RetentionDouble:
+    """A store without old documents. It sets an event when it is asked for tasks to remove."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def remove_tasks(self) -> bool:
+        self.asked.set()
+        return False
+
+    async def remove_events(self) -> bool:
+        return False
+
+    async def remove_sessions(self) -> bool:
+        return False
+
+    async def remove_keys(self) -> bool:
+        return False
+
+
 class SystemDouble:
     """The duty `roll_up`, which sets an event when it runs."""
 
@@ -112,6 +132,7 @@ class LeaderHarness:
         self.clock = ManualClock()
         self.lock = LockDouble()
         self.store = DispatchDouble()
+        self.retention = RetentionDouble()
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
         queue = MemoryQueue()
@@ -122,6 +143,7 @@ class LeaderHarness:
                 lock=self.lock,
                 upkeep=self.store,
                 projections=ProjectionDouble(),
+                retention=self.retention,
                 system=self.system,
                 queue=queue,
             ),
@@ -241,3 +263,37 @@ async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
+
+
+async def test_tasks_are_removed_while_it_leads() -> None:
+    harness = LeaderHarness()
+    run = asyncio.create_task(harness.leader.run())
+
+    async with asyncio.timeout(5):
+        await harness.retention.asked.wait()
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_batches_of_removed_documents_follow_each_other_at_once_while_there_are_more() -> None:
+    harness = LeaderHarness()
+    left = [True, True, False]
+
+    async def remove() -> bool:
+        harness.clock.advance(2)
+        return left.pop(0)
+
+    assert [await harness.leader.remove(remove, every_seconds=7) for _ in range(3)] == [0, 0, 7]
+
+
+async def test_a_walk_through_a_collection_takes_a_tenth_of_the_time() -> None:
+    harness = LeaderHarness()
+    left = [True, False]
+
+    async def remove() -> bool:
+        harness.clock.advance(2)
+        return left.pop(0)
+
+    assert [await harness.leader.walk(remove) for _ in range(2)] == [18, WALK_SECONDS]

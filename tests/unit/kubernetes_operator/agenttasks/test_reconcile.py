@@ -239,3 +239,18 @@ async def test_an_object_that_the_api_never_takes_holds_up_no_other(world: World
 
     assert {body["metadata"]["uid"] for body in good} <= set(world.tasks)
     assert not {body["metadata"]["uid"] for body in bad} & set(world.tasks)
+
+
+@pytest.mark.parametrize(
+    ("object_stays", "task_stays"),
+    [(3_600, 3_600 + 604_800), (0, 604_800), (31_536_000, 31_536_000), (-1, None)],
+)
+async def test_the_api_keeps_a_task_longer_than_kubernetes_its_object(
+    world: World, object_stays: int, task_stays: int | None
+) -> None:
+    world.add("poem", ttlSecondsAfterFinished=object_stays)
+
+    await Crew(world).go_round()
+
+    (submitted,) = world.bodies
+    assert submitted.get("ttl_seconds") == task_stays
