@@ -80,9 +80,7 @@ class Leases:
         annotations = {ANNOTATION: note}
         if before is None:
             return await self._create(namespace, annotations, spec)
-        metadata = before.body["metadata"]
-        expected = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-        change = {"metadata": {**expected, "annotations": annotations}, "spec": spec}
+        change = {"metadata": {"resourceVersion": before.version, "annotations": annotations}, "spec": spec}
         written = await self.cluster.patch(_path(namespace), change)
         return Lease({"metadata": written["metadata"], "spec": spec})
 

@@ -180,9 +180,8 @@ class FakeCluster:
         lease = self.world.leases.get(namespace)
         if lease is None:
             raise NotThere("NotFound", path)
-        for expected in ("uid", "resourceVersion"):
-            if change["metadata"][expected] != lease["metadata"][expected]:
-                raise HasChanged("Conflict", expected)
+        if change["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
+            raise HasChanged("Conflict", path)
         changed = _merged(lease, change)
         changed["metadata"]["resourceVersion"] = str(next(self.world._versions))
         self.world.leases[namespace] = changed
