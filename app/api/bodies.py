@@ -119,9 +119,11 @@ class SourceBody(Body):
     namespace: ObjectName
     name: ObjectName
     uid: UuidText
+    namespace_uid: UuidText | None = Field(default=None, description="uid of the namespace, which no other one has.")
+    shift: UuidText | None = Field(default=None, description="Shift of the operator that submits the task.")
 
     def to_source(self) -> Source:
-        return Source(kind=AGENT_TASK, cluster=self.cluster, namespace=self.namespace, name=self.name, uid=self.uid)
+        return Source(kind=AGENT_TASK, **dict(self))
 
 
 class ExecuteBody(Body):

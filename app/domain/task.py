@@ -82,7 +82,10 @@ class _Part(BaseModel):
 
 
 class Source(_Part):
-    """The origin of the task. `kind` is `rest` or `agenttask`; the last four fields name the object in Kubernetes."""
+    """The origin of the task. `kind` is `rest` or `agenttask`; the fields from `cluster` on name the Kubernetes object.
+
+    `shift` is the shift of the operator that submitted it. Tasks of older versions have neither it nor `namespace_uid`.
+    """
 
     kind: str = "rest"
     ip: str | None = None
@@ -92,6 +95,8 @@ class Source(_Part):
     namespace: str | None = None
     name: str | None = None
     uid: str | None = None
+    namespace_uid: str | None = None
+    shift: str | None = None
 
 
 class Budget(_Part):

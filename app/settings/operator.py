@@ -39,6 +39,12 @@ class OperatorSettings(SettingsGroup):
         validation_alias="AGENT_OPERATOR_CLUSTER_NAME",
         description="Distinguishes clusters that share an API. Unset: made from the cluster's certificate authority.",
     )
+    identity: str = Field(
+        default="operator",
+        pattern=r"^[A-Za-z0-9_./-]{1,253}$",
+        validation_alias="AGENT_OPERATOR_IDENTITY",
+        description="Name of the release in the Leases of its namespaces. It serves none that another release holds.",
+    )
     worker_deployment: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$",

@@ -207,6 +207,10 @@ class AgentTaskMetrics:
             "agents_operator_unserved_namespaces",
             "Namespaces that the operator is to serve and may not list: they are gone, or their Role is.",
         )
+        self.operator_foreign_namespaces = process.gauge(
+            "agents_operator_foreign_namespaces",
+            "Namespaces that the operator is to serve and does not, because another release holds their Lease.",
+        )
         self.operator_cluster_errors = process.counter(
             "agents_operator_errors", "Failed steps of the operator.", ["reason"]
         )
@@ -237,6 +241,10 @@ class AutoscalerMetrics:
         )
         self.autoscaler_wrong_victims = process.counter(
             "agents_autoscaler_wrong_victims", "Workers that were removed in place of drained ones."
+        )
+        self.autoscaler_refused = process.gauge(
+            "agents_autoscaler_policy_refused",
+            "1 if AGENT_AUTOSCALER_POLICY cannot be used, so that nothing scales the workers.",
         )
         for direction in ("up", "down"):
             self.autoscaler_changes.labels(direction=direction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from tests.support.waiting import wait_for
 
 QUICK = "min_replicas=0 max_replicas=4 down_window_seconds=2 up_period_seconds=1 down_pods=4 arrival_headroom=1"
 CODE = "Write a Python function that adds {number} to a number."
+READS = r'verb="(GET|LIST)"'
+IDLE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +155,36 @@ def test_an_operator_killed_in_the_middle_of_a_drain_leaves_nothing_behind(
         wait_for(lambda: marks(control_plane, namespace) == [False], seconds=30, what="one pod left, without a mark")
 
     assert stack.wait(stack.submit(CODE.format(number=1))["task_id"])["status"] == "completed"
+
+
+def requests(plane: ControlPlane, *resources: str) -> float:
+    """Returns the reads of these resources that the API server has answered so far; a watch counts when it ends."""
+    lines = plane.run("get", "--raw", "/metrics").stdout.splitlines()
+    found = [line for line in lines if line.startswith("apiserver_request_total{") and re.search(READS, line)]
+    return sum(
+        float(line.rpartition(" ")[2]) for line in found if any(f'resource="{name}"' in line for name in resources)
+    )
+
+
+def rises(plane: ControlPlane) -> bool:
+    """Checks whether pods or Deployments are read within two seconds."""
+    before = requests(plane, "pods", "deployments")
+    sit_through(2)
+    return requests(plane, "pods", "deployments") > before
+
+
+def test_an_idle_autoscaler_hardly_reads_from_the_api_server(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
+) -> None:
+    """Without the watches there would be two reads each second."""
+    deploy(control_plane, namespace, 0)
+    with running(operator):
+        wait_for(lambda: len(decisions(stack)) > 0, what="a first decision")
+        wait_for(lambda: not rises(control_plane), seconds=60, what="an idle operator")
+        before = requests(control_plane, "pods", "deployments")
+        sit_through(IDLE_SECONDS)
+        count = requests(control_plane, "pods", "deployments") - before
+
+        assert count < IDLE_SECONDS / 3, f"{count} reads in {IDLE_SECONDS} s"
+        control_plane.run("scale", f"deployment/{WORKER}", "-n", namespace, "--replicas=2")
+        wait_for(lambda: any(entry["replicas"] == 2 for entry in decisions(stack)), what="a decision about two")

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import yaml
 
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import ControlPlane, kubeconfig_for
 from tests.cluster.operators import build_operator, grant, running
 from tests.support.kubernetes import agent_task, create, read, status_of
 from tests.support.stack import Part, Stack
@@ -133,7 +135,6 @@ def test_a_missing_crd_ends_the_operator_with_advice(
     ("name", "value", "words"),
     [
         ("AGENT_OPERATOR_API_URL", "localhost", "AGENT_OPERATOR_API_URL"),
-        ("AGENT_AUTOSCALER_POLICY", "max_pods=3", "AGENT_AUTOSCALER_POLICY: max_pods"),
         ("KUBECONFIG", "/nowhere", "KUBECONFIG: the credentials cannot be used"),
     ],
 )
@@ -141,6 +142,34 @@ def test_a_wrong_setting_ends_the_operator_with_its_name(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path, name: str, value: str, words: str
 ) -> None:
     grant(control_plane, namespace)
-    settings = {"AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/worker", name: value}
 
-    assert exits_with(build_operator(control_plane, stack, namespace, tmp_path, settings=settings), words)
+    assert exits_with(build_operator(control_plane, stack, namespace, tmp_path, settings={name: value}), words)
+
+
+def test_an_impossible_policy_of_the_autoscaler_does_not_stop_agenttasks(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    settings = {
+        "AGENT_OPERATOR_WORKER_DEPLOYMENT": f"{namespace}/worker",
+        "AGENT_AUTOSCALER_POLICY": "min_replicas=5 max_replicas=2",
+    }
+    with running(build_operator(control_plane, stack, namespace, tmp_path, settings=settings)) as part:
+        completes(control_plane, namespace, "here", seconds=30)
+        report = httpx.get(part.probe).json()
+
+    assert report["status"] == "ok"
+    assert "max_replicas must not be less than min_replicas" in report["problems"][0]
+
+
+def test_a_kubeconfig_with_a_program_for_its_credentials_is_refused(
+    control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
+) -> None:
+    grant(control_plane, namespace)
+    config = kubeconfig_for(control_plane.url, "none")
+    config["users"] = [{"name": "user", "user": {"exec": {"command": "aws", "apiVersion": "v1"}}}]
+    path = tmp_path / "exec.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    part = build_operator(control_plane, stack, namespace, tmp_path, settings={"KUBECONFIG": str(path)})
+
+    assert exits_with(part, "KUBECONFIG: the user user gets its credentials from the program `aws`")

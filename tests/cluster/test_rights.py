@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from subprocess import CalledProcessError
 
 import httpx
 import pytest
 import yaml
 
+from agent_operator.kube.leases import NAME as LEASE
 from tests.chart.rendering import CHART, RELEASE, STORES, helm, render
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import ACCOUNT, grant
@@ -18,6 +20,9 @@ ALLOWED = [
     ("list", "agenttasks"), ("watch", "agenttasks"), ("patch", "agenttasks"), ("delete", "agenttasks"),
     ("patch", "agenttasks --subresource=status"), ("create", "events"),
     ("get", f"deployments/{WORKER}"), ("get", f"deployments/{WORKER} --subresource=scale"),
+    ("list", f"deployments/{WORKER}"), ("watch", f"deployments/{WORKER}"), ("watch", "pods"),
+    ("get", f"leases/{LEASE}"), ("create", f"leases/{LEASE}"), ("update", f"leases/{LEASE}"),
+    ("patch", f"leases/{LEASE}"),
     ("patch", f"deployments/{WORKER} --subresource=scale"),
     ("list", "pods"), ("patch", "pods"), ("list", "horizontalpodautoscalers"),
 ]  # fmt: skip
@@ -28,6 +33,9 @@ FORBIDDEN = [
     ("get", "pods --subresource=log"),
     ("patch", f"deployments/{WORKER}"), ("get", "deployments/api"), ("patch", "deployments/api --subresource=scale"),
     ("update", f"deployments/{WORKER} --subresource=scale"), ("list", "deployments"), ("delete", "deployments"),
+    ("get", "leases"), ("list", "leases"), ("create", "leases"), ("patch", "leases/other"),
+    ("delete", f"leases/{LEASE}"),
+    ("watch", "deployments"), ("patch", "namespaces"), ("delete", "namespaces"),
     ("list", "namespaces"), ("list", "customresourcedefinitions"), ("create", "serviceaccounts --subresource=token"),
     ("patch", "horizontalpodautoscalers"), ("delete", "events"), ("list", "nodes"), ("escalate", "roles"),
 ]  # fmt: skip
@@ -79,22 +87,64 @@ def test_a_second_release_for_a_namespace_is_refused(control_plane: ControlPlane
     )
 
 
+def ask(
+    plane: ControlPlane,
+    namespace: str,
+    method: str,
+    path: str,
+    body: str | None = None,
+    *,
+    kind: str = "application/json",
+    dry: bool = False,
+) -> httpx.Response:
+    """Sends a request as the operator's account."""
+    headers = {
+        "Authorization": f"Bearer {plane.token}",
+        "Impersonate-User": f"system:serviceaccount:{namespace}:{ACCOUNT}",
+        "Content-Type": kind,
+    }
+    return httpx.request(
+        method,
+        f"{plane.url}{path}",
+        params={"dryRun": "All"} if dry else {},
+        headers=headers,
+        content=body,
+        verify=False,  # noqa: S501  the API server's certificate is its own
+    )
+
+
+def test_it_reads_the_uid_of_its_own_namespace_and_of_no_other(control_plane: ControlPlane, granted: str) -> None:
+    own = ask(control_plane, granted, "GET", f"/api/v1/namespaces/{granted}")
+
+    assert own.json()["metadata"]["uid"] == control_plane.get("namespace", granted)["metadata"]["uid"]
+    assert ask(control_plane, granted, "GET", "/api/v1/namespaces/default").status_code == 403
+
+
+def test_it_writes_the_lease_of_its_name_and_no_other(control_plane: ControlPlane, granted: str) -> None:
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{granted}/leases"
+
+    def put(name: str) -> httpx.Response:
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": granted},
+            "spec": {"holderIdentity": "me", "leaseDurationSeconds": 60},
+        }
+        return ask(control_plane, granted, "PUT", f"{leases}/{name}", json.dumps(body))
+
+    assert put("other").status_code == 403
+    assert put(LEASE).status_code == 201
+    again = put(LEASE)
+    assert (again.status_code, again.json()["reason"]) == (422, "Invalid"), "two that create it cannot both succeed"
+
+
 def patch_pod(plane: ControlPlane, namespace: str, patch: str, *, dry: bool = False) -> str:
     """Returns the reason of a refusal, or nothing if the operator's account may patch the pod.
 
     kubectl would read the pod first, which this account may not do.
     """
-    answer = httpx.patch(
-        f"{plane.url}/api/v1/namespaces/{namespace}/pods/one",
-        params={"dryRun": "All"} if dry else {},
-        content=patch,
-        headers={
-            "Authorization": f"Bearer {plane.token}",
-            "Impersonate-User": f"system:serviceaccount:{namespace}:{ACCOUNT}",
-            "Content-Type": "application/strategic-merge-patch+json",
-        },
-        verify=False,  # noqa: S501  the API server's certificate is its own
-    )
+    path = f"/api/v1/namespaces/{namespace}/pods/one"
+    answer = ask(plane, namespace, "PATCH", path, patch, kind="application/strategic-merge-patch+json", dry=dry)
     return "" if answer.is_success else str(answer.json()["message"])
 
 

@@ -141,6 +141,8 @@ class SourceView(View):
     namespace: str | None
     name: str | None
     uid: str | None
+    namespace_uid: str | None
+    shift: str | None
 
 
 class EventView(View):

@@ -87,7 +87,7 @@ class Mirror:
 
     def record(self, task: TaskState) -> None:
         """Records the task's state, and makes its write due; ignores tasks of other objects than those under way."""
-        entry = self.register.get(task.source.uid)
+        entry = self.register.of_key(task.source.uid)
         if entry is None or entry.task_id not in (None, task.task_id):
             return
         # Once an object names its task, the two belong together, even if the cluster's name has changed since.
@@ -201,7 +201,7 @@ class Mirror:
         for entry in entries:
             task = found.get(entry.task_id or "")
             # A status that was edited by hand may name the task of another object: that is a miss, too.
-            if task is not None and task.source.uid == entry.uid:
+            if task is not None and task.source.uid == entry.key:
                 entry.misses, entry.missing_since = 0, None
                 self.record(task)
             elif self._record_miss(entry):

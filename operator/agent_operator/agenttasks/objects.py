@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent_operator.agenttasks.register import END_ANNOTATION, FINALIZER, FINISHED_LABEL, Entry
+from agent_operator.agenttasks.register import END_ANNOTATION, FINALIZER, FINISHED_LABEL, KEY_ANNOTATION, Entry
 from agent_operator.kube.cluster import Cluster, HasChanged, NotAllowed, NotThere, Object
 from app.telemetry.logs import get_logger
 
@@ -100,9 +100,21 @@ class AgentTasks:
         entry.record_metadata(body["metadata"])
 
     async def protect(self, entry: Entry) -> None:
-        """Adds the finalizer, so a deletion waits for the operator from now on. Raises ClusterError."""
-        if FINALIZER not in entry.finalizers:
-            await self._change(entry, lambda: {"finalizers": [*entry.finalizers, FINALIZER]})
+        """Adds the finalizer, so a deletion waits for the operator from now on, and the idempotency key.
+
+        Raises ClusterError.
+        """
+        key_record = entry.build_key_record()
+
+        def change() -> dict[str, Any]:
+            metadata: dict[str, Any] = {}
+            if FINALIZER not in entry.finalizers:
+                metadata["finalizers"] = [*entry.finalizers, FINALIZER]
+            if entry.key_record != key_record:
+                metadata["annotations"] = {KEY_ANNOTATION: key_record}
+            return metadata
+
+        await self._change(entry, change)
 
     async def release(self, entry: Entry, *, finished: bool) -> None:
         """Removes the finalizer. Raises ClusterError.
@@ -116,7 +128,7 @@ class AgentTasks:
                 metadata["finalizers"] = [found for found in entry.finalizers if found != FINALIZER]
             if finished and not entry.labelled:
                 metadata["labels"] = {FINISHED_LABEL: "true"}
-                metadata["annotations"] = {END_ANNOTATION: entry.build_end_record()}
+                metadata["annotations"] = {END_ANNOTATION: entry.build_end_record(), KEY_ANNOTATION: None}
             return metadata
 
         await self._change(entry, change)

@@ -3,7 +3,7 @@ holds it back, cancels it, and releases the object.
 
 Level-triggered: the step follows from the states of the object and its task, not from the events that led to them. A
 step may be interrupted anywhere and done again. The object's uid is the idempotency key, so an object never makes two
-tasks, and once it has a task it is never submitted again.
+tasks, and once it has a task it is never submitted again. An object from a backup has another uid, and keeps the key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from agent_operator.agenttasks import status as statuses
 from agent_operator.agenttasks.expiry import Expiry
 from agent_operator.agenttasks.objects import AgentTasks
-from agent_operator.agenttasks.register import EndRecord, Entry, Register
+from agent_operator.agenttasks.register import EndRecord, Entry, Register, key_of
+from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.kube.events import EventRecorder
@@ -64,6 +65,7 @@ class Reconciler:
     clock: Clock
     metrics: AgentTaskMetrics
     cluster_name: str
+    shifts: Shifts
 
     async def reconcile(self, entry: Entry) -> None:
         """Takes one step. Raises RestUnavailable, ClusterError: the caller tries again later."""
@@ -123,8 +125,10 @@ class Reconciler:
         self.metrics.operator_submissions.labels(outcome="accepted").inc()
         self.register.drop_spec(entry)
         await self.writer.write(entry, lambda status, moment: statuses.submitted(status, task_id, moment))
+        if entry.restored and entry.ended:  # its task has ended since the backup
+            await self._finish(entry)
         # The write may have changed nothing, because the mirror was faster; the submission has its event in any case.
-        if not entry.gone:
+        elif not entry.gone:
             self.events.emit(entry.reference, reason="Submitted", message=f"The API accepted the task as {task_id}.")
 
     async def _read_spec(self, entry: Entry) -> Spec | None:
@@ -138,8 +142,11 @@ class Reconciler:
         return spec
 
     async def _submit_or_attach(self, entry: Entry, spec: Spec) -> str:
+        made = await self._find_task(entry) if entry.restored else None
+        if made is not None:
+            return made
         try:
-            return await self.rest.submit(self._request(entry, spec), tenant=entry.namespace, key=entry.uid)
+            return await self.rest.submit(self._request(entry, spec), tenant=entry.namespace, key=entry.key)
         except KeyTaken as taken:
             return taken.task_id  # an operator of another version submitted this object with another body
 
@@ -187,7 +194,8 @@ class Reconciler:
                 "cluster": self.cluster_name,
                 "namespace": entry.namespace,
                 "name": entry.name,
-                "uid": entry.uid,
+                "uid": entry.key,
+                **self.shifts.source_of(entry.namespace),
             },
         }
         return _present(fields)
@@ -195,7 +203,8 @@ class Reconciler:
     def _due_time(self, entry: Entry, spec: Spec) -> str | None:
         """Returns the due time, or None if it has come since the object was created: the task may start at once.
 
-        One that had passed before is a mistake, which the API refuses with its reason.
+        One that had passed before is a mistake, which the API refuses with its reason. A restored object is older than
+        its creation time.
         """
         run_at: str | None = spec.get("runAt")
         if run_at is None or not entry.created_at:
@@ -205,7 +214,8 @@ class Reconciler:
         except ValueError:  # an object from before the CRD had its pattern; the API names what is wrong
             return run_at
         created = datetime.fromisoformat(entry.created_at)
-        return None if created - LATEST_PAST_RUN_AT <= due <= self.clock.now() else run_at
+        in_time = entry.restored or created - LATEST_PAST_RUN_AT <= due
+        return None if in_time and due <= self.clock.now() else run_at
 
     async def _cancel(self, entry: Entry) -> None:
         if await self._cancel_task(entry):
@@ -238,7 +248,7 @@ class Reconciler:
 
         Raises RestUnavailable while an earlier submission may still arrive.
         """
-        made = await self.rest.find_by_key(entry.uid, tenant=entry.namespace)
+        made = await self.rest.find_by_key(entry.key, tenant=entry.namespace)
         if made is not None:
             await self.writer.mirror(entry, made)
             return made.task_id
@@ -256,7 +266,7 @@ class Reconciler:
             if self.clock.monotonic() - (entry.deletion_seen_at or 0.0) < DELETION_WAIT_SECONDS:
                 raise
             _log.warning("deleted_without_cancel", error_code=error.code, uid=entry.uid, task_id=entry.task_id)
-            self.register.owed_cancels.add(entry.uid)
+            self.register.owed_cancels.add(entry.key)
         await self.objects.release(entry, finished=False)
         self.register.forget(entry)
 
@@ -269,7 +279,11 @@ class Reconciler:
                 entry.status = dict(body.get("status") or {})
             await self.reconcile(entry)
             return
-        if not entry.ended:
+        # A backup brings an object back under another uid.
+        restored = body is not None and key_of(body) == entry.key
+        if not entry.ended and not restored:
+            # Objects that are newer than the snapshot from which etcd was restored are gone, too; nobody deleted them.
+            await self.shifts.confirm(entry.namespace)
             await self._cancel_task(entry)
         self.register.forget(entry)
 

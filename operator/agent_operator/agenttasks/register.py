@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,6 +23,7 @@ from app.ports import Clock
 FINALIZER = "agentorchestrator.dev/cancel"
 FINISHED_LABEL = "agentorchestrator.dev/finished"
 END_ANNOTATION = "agentorchestrator.dev/end"
+KEY_ANNOTATION = "agentorchestrator.dev/key"
 # The operator's memory limit is 128 Mi; the rest is for Python, kopf and the entries.
 SPEC_BYTES = 16 * 2**20
 # The watch shows the operator's last writes of a finished object a moment later. The minute covers a watch that is slow
@@ -31,15 +33,31 @@ ECHO_SECONDS = 60.0
 Body = Mapping[str, Any]
 
 
-class EndRecord(BaseModel):
-    """The end of a task as the object's metadata keeps it. It outlives a backup, which drops the status."""
+class ObjectRecord(BaseModel):
+    """An object as its own metadata keeps it. Metadata outlives a backup, which drops the status."""
 
     model_config = ConfigDict(frozen=True)
 
-    uid: str
     namespace: str
     name: str
     spec_hash: str
+
+    def describes(self, metadata: Mapping[str, Any], spec_hash: str) -> bool:
+        """Checks whether this is the object, and not a copy with another name or another task."""
+        here = (metadata["namespace"], metadata["name"], spec_hash)
+        return here == (self.namespace, self.name, self.spec_hash)
+
+
+class KeyRecord(ObjectRecord):
+    """The idempotency key under which the object was submitted: its uid, which a backup changes."""
+
+    uid: UUID
+
+
+class EndRecord(ObjectRecord):
+    """The end of the object's task."""
+
+    uid: str
     phase: Phase
     task_id: str | None = None
 
@@ -48,13 +66,15 @@ class EndRecord(BaseModel):
 class Entry:
     """One AgentTask. `rev` is the revision of its task that the status shows; `writing` keeps the writes in order.
 
-    `spec` is None if it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API was asked to
-    cancel the task. `uncertain_since`: the last time at which a submission ended without an answer, so that the API may
-    have accepted it; `submit_failed_at` that of the last one that failed in any way. `misses`: how many times in a row,
-    since `missing_since`, the API did not know the task.
+    `key` is the idempotency key of its task: its uid, or that of the object that it was restored from. `spec` is None
+    if it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API was asked to cancel the task.
+    `uncertain_since`: the last time at which a submission ended without an answer, so that the API may have it;
+    `submit_failed_at` that of the last one that failed in any way. `misses`: how many times in a row, since
+    `missing_since`, the API did not know the task.
     """
 
     uid: str
+    key: str
     namespace: str
     name: str
     status: Status
@@ -69,6 +89,7 @@ class Entry:
     created_at: str = ""
     spec_hash: str = ""
     end_record: str | None = None
+    key_record: str | None = None
     deleting: bool = False
     deletion_seen_at: float | None = None
     gone: bool = False
@@ -103,19 +124,26 @@ class Entry:
         )
         return record.model_dump_json(exclude_none=True)
 
+    def build_key_record(self) -> str:
+        """Builds the text that keeps the idempotency key in the object's metadata."""
+        record = KeyRecord(uid=UUID(self.key), namespace=self.namespace, name=self.name, spec_hash=self.spec_hash)
+        return record.model_dump_json()
+
+    @property
+    def restored(self) -> bool:
+        """True if the object was restored from a backup of one that had been submitted, or was about to be."""
+        return self.key != self.uid
+
     @property
     def restored_end(self) -> EndRecord | None:
-        """The end of the object that this one was restored from; None for every other object.
-
-        A backup keeps the metadata and drops the status. An object with another name or another task is a new one.
-        """
+        """The end of the object that this one was restored from; None for every other object."""
         if self.end_record is None or self.status.get("phase") is not None:
             return None
         try:
             end = EndRecord.model_validate_json(self.end_record)
         except ValidationError:  # somebody has edited it
             return None
-        same = (end.namespace, end.name, end.spec_hash) == (self.namespace, self.name, self.spec_hash)
+        same = end.describes({"namespace": self.namespace, "name": self.name}, self.spec_hash)
         return end if same and end.uid != self.uid and end.phase.terminal else None
 
     @property
@@ -135,7 +163,8 @@ class Entry:
         self.resource_version = metadata.get("resourceVersion", "")
         self.created_at = metadata.get("creationTimestamp", "")
         self.finalizers = tuple(metadata.get("finalizers") or ())
-        self.end_record = (metadata.get("annotations") or {}).get(END_ANNOTATION)
+        annotations = metadata.get("annotations") or {}
+        self.end_record, self.key_record = annotations.get(END_ANNOTATION), annotations.get(KEY_ANNOTATION)
         self.labelled = FINISHED_LABEL in (metadata.get("labels") or {})
         self.deleting = "deletionTimestamp" in metadata
 
@@ -153,9 +182,10 @@ class Register:
     def __init__(self, clock: Clock, *, spec_bytes: int = SPEC_BYTES) -> None:
         self._clock = clock
         self._entries: dict[str, Entry] = {}
+        self._restored: dict[str, str] = {}
         self._finished: dict[str, float] = {}
         self._fresh: set[str] = set()
-        # Objects that went while the API was away: the survey cancels their tasks.
+        # Keys of objects that went while the API was away: the survey cancels their tasks.
         self.owed_cancels: set[str] = set()
         self._room = spec_bytes
 
@@ -167,6 +197,10 @@ class Register:
 
     def get(self, uid: str | None) -> Entry | None:
         return None if uid is None else self._entries.get(uid)
+
+    def of_key(self, key: str | None) -> Entry | None:
+        """Returns the entry of the object whose task has this idempotency key."""
+        return None if key is None else self._entries.get(self._restored.get(key, key))
 
     def record(self, body: Body) -> Entry | None:
         """Records an object as Kubernetes shows it, and returns its entry.
@@ -181,12 +215,15 @@ class Register:
                 return None
             entry = self._entries[metadata["uid"]] = Entry(
                 uid=metadata["uid"],
+                key=key_of(body),
                 namespace=metadata["namespace"],
                 name=metadata["name"],
                 status=dict(body.get("status") or {}),
                 recorded_at=self._clock.monotonic(),
             )
             self._fresh.update([entry.uid] if entry.task_id else [])
+            if entry.restored:
+                self._restored[entry.key] = entry.uid
         entry.gone = False
         if entry.is_newer_than(metadata):
             return entry
@@ -235,6 +272,22 @@ class Register:
         self.drop_spec(entry)
         if self._entries.get(entry.uid) is entry:
             del self._entries[entry.uid]
+        if self._restored.get(entry.key) == entry.uid:
+            del self._restored[entry.key]
+
+
+def key_of(body: Body) -> str:
+    """Returns the idempotency key of the object's task: the uid under which the object was first submitted."""
+    metadata = body["metadata"]
+    uid: str = metadata["uid"]
+    text = (metadata.get("annotations") or {}).get(KEY_ANNOTATION)
+    if text is None:
+        return uid
+    try:
+        record = KeyRecord.model_validate_json(text)
+    except ValidationError:  # somebody has edited it
+        return uid
+    return str(record.uid) if record.describes(metadata, _hash(body["spec"])) else uid
 
 
 def _size(spec: Mapping[str, Any]) -> int:

@@ -2,19 +2,21 @@
 operator that did not run may have missed.
 
 Objects that should be watched are watched again, objects that have ended are released, and tasks whose object is gone
-are cancelled. It cancels only tasks of this cluster's objects, and only after it has read the object once more.
+are cancelled. It cancels only tasks of objects of this very namespace, see `Shifts.covers`, and only after it has read
+the object once more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agent_operator.agenttasks.expiry import Expiry
 from agent_operator.agenttasks.objects import AgentTasks
-from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL, Body, Register
+from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL, Body, Register, key_of
+from agent_operator.agenttasks.restart import RestartNeeded, restart
+from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.agenttasks.status import phase_of
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
@@ -31,10 +33,6 @@ YOUNG = timedelta(seconds=60)
 _log = get_logger(__name__)
 
 
-class NamespaceServed(Exception):
-    """A namespace that could not be listed at the start can be listed now."""
-
-
 @dataclass(frozen=True)
 class Survey:
     """The survey of one cluster's AgentTasks and tasks. `waiting_for`: namespaces that could not be listed at first."""
@@ -48,6 +46,7 @@ class Survey:
     pulse: Pulse
     metrics: AgentTaskMetrics
     cluster_name: str
+    shifts: Shifts
     waiting_for: tuple[str, ...] = ()
     every_seconds: float = EVERY_SECONDS
 
@@ -59,24 +58,21 @@ class Survey:
                 await self.check_all()
             except (ClusterError, RestError) as error:
                 _log.warning("survey_failed", error_class=type(error).__name__)
-            except NamespaceServed as served:
-                # kopf takes the namespaces at its start only, so the operator ends, and Kubernetes starts it again.
-                _log.warning("namespace_served_again", namespace=str(served))
-                signal.raise_signal(signal.SIGTERM)
-                await asyncio.Event().wait()  # until the stop cancels this duty
+            except RestartNeeded as needed:
+                await restart(needed)
             await asyncio.sleep(self.every_seconds)
 
     async def check_all(self) -> None:
-        """Surveys everything once. Raises ClusterError, RestError, NamespaceServed."""
+        """Surveys everything once. Raises ClusterError, RestError, RestartNeeded."""
         began, began_at = self.clock.now(), self.clock.monotonic()
-        under_way: set[str] = set()
+        under_way: dict[str, str] = {}  # the keys of unfinished objects, by their uids
         seen_in: set[str] = set()
         unreadable: set[str] = set()
         async for body in self.objects.read_all(unreadable=unreadable):
             seen_in.add(body["metadata"]["namespace"])
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
-                under_way.add(body["metadata"]["uid"])
+                under_way[body["metadata"]["uid"]] = key_of(body)
             self._check(body)
             self.pulse.beat("survey")
         self.metrics.operator_unserved_namespaces.set(len(unreadable) + len(self.waiting_for))
@@ -87,10 +83,10 @@ class Survey:
             if entry.uid not in under_way and entry.recorded_at < began_at:
                 entry.gone = True  # perhaps: the reconciler reads the object before it cancels the task
                 self.work.add(entry.uid)
-        await self._cancel_orphans(under_way, seen_in, made_before=began - YOUNG)
+        await self._cancel_orphans(set(under_way.values()), seen_in, made_before=began - YOUNG)
         for namespace in self.waiting_for:
             if await self.objects.may_list(namespace):
-                raise NamespaceServed(namespace)
+                raise RestartNeeded("namespace_can_be_listed", namespace)
 
     def _check(self, body: Body) -> None:
         metadata, status = body["metadata"], body.get("status") or {}
@@ -113,21 +109,23 @@ class Survey:
     async def _cancel_orphans(self, under_way: set[str], seen_in: set[str], *, made_before: datetime) -> None:
         """Cancels unfinished tasks whose object is gone.
 
-        `under_way` are the uids of the objects that the survey saw unfinished, `seen_in` the namespaces in which it saw
-        any. In a namespace without objects nothing is cancelled: the cluster may have been set up anew, or another one
-        may have the same name.
+        `under_way` are the keys of the objects that the survey saw unfinished, `seen_in` the namespaces in which it saw
+        any. In a namespace without objects nothing is cancelled: their restore may not have begun.
         """
         cursor = None
         while True:
             page = await self.rest.find_unfinished(self.cluster_name, cursor)
             for task in page.items:
-                known = task.source.namespace in seen_in or task.source.uid in self.register.owed_cancels
-                orphan = task.source.uid not in under_way and known
-                if orphan and task.queued_at < made_before:
+                if task.source.uid not in under_way and task.queued_at < made_before and self._is_ours(task, seen_in):
                     await self._cancel_orphan(task)
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def _is_ours(self, task: TaskState, seen_in: set[str]) -> bool:
+        if task.source.uid in self.register.owed_cancels:
+            return True
+        return task.source.namespace in seen_in and self.shifts.covers(task)
 
     async def _cancel_orphan(self, task: TaskState) -> None:
         source = task.source
@@ -135,10 +133,11 @@ class Survey:
             return
         # The list of objects is older than the list of tasks, so the object may have been created in between.
         try:
+            await self.shifts.confirm(source.namespace)
             body = await self.objects.read(source.namespace, source.name)
         except (NotAllowed, NotThere):
             return  # the namespace is gone by now, or the right to read in it
-        if body is not None and body["metadata"]["uid"] == source.uid:
+        if body is not None and key_of(body) == source.uid:
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:
                 return

@@ -6,7 +6,8 @@ first those that are not ready, then those with the lowest deletion cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The state of the Deployment and its pods."""
+    """The state of the Deployment and its pods. `fresh`: it was just read, and is not from memory."""
 
     replicas: int
     rolling_out: bool
@@ -38,6 +39,8 @@ class Fleet:
     annotations: Mapping[str, str]
     pods: Sequence[Pod]
     uid: str
+    selector: str
+    fresh: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Deployment:
 
     @property
     def path(self) -> str:
-        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
+        return f"{self._path('apps/v1', 'deployments')}/{self.name}"
 
     def reference(self, fleet: Fleet) -> dict[str, str]:
         """Returns the reference to the Deployment in a Kubernetes event."""
@@ -78,7 +81,17 @@ class Deployment:
             annotations=body["metadata"].get("annotations", {}),
             pods=[_pod(pod) for pod in staying],
             uid=body["metadata"]["uid"],
+            selector=selector,
         )
+
+    def watching(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Opens a watch on the Deployment. Raises ClusterError, also later."""
+        # With this selector the right to watch this one Deployment suffices.
+        return self.cluster.watching(self._path("apps/v1", "deployments"), fieldSelector=f"metadata.name={self.name}")
+
+    def watching_pods(self, selector: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Opens a watch on the pods of the Deployment. Raises ClusterError, also later."""
+        return self.cluster.watching(self._path("v1", "pods"), labelSelector=selector)
 
     async def scale(self, *, before: int, after: int) -> None:
         """Sets the replicas. Raises HasScaled if there are not `before` of them, and ClusterError.

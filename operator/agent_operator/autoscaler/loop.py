@@ -3,7 +3,8 @@ operator may die after any of them.
 
 Up: it patches the replicas. Down: it drains workers. When they have proved that they are idle, it marks their pods as
 the cheapest to delete, patches the replicas, and checks that Kubernetes removes exactly these pods. If Kubernetes does
-not, the drains end and the marks are removed.
+not, the drains end and the marks are removed. Pods are removed only by what was just read: the memory of the fleet may
+miss a worker that has started since, and has tasks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from agent_operator.autoscaler.decision_log import DecisionLog
 from agent_operator.autoscaler.drains import Drains
 from agent_operator.autoscaler.figures import FigureReader, Figures
 from agent_operator.autoscaler.fleet import Deployment, Fleet, HasScaled
+from agent_operator.autoscaler.fleet_watch import FleetWatch
 from agent_operator.autoscaler.policy import Policy, WrongPolicy
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed
@@ -72,6 +74,7 @@ class Autoscaler:
         pulse: Pulse,
     ) -> None:
         self._deployment = deployment
+        self.fleet_watch = FleetWatch(deployment)
         self._figures = figures
         self._events = events
         self._policy = policy
@@ -82,6 +85,7 @@ class Autoscaler:
         self._decisions = decisions
         self._history = History()
         self._removal: Removal | None = None
+        self._removal_is_due = False
         self._other_scaler: str | None = None
         self._scalers_read_at = float("-inf")
         self._replicas = 0
@@ -95,6 +99,7 @@ class Autoscaler:
             try:
                 await self.tick()
             except (ClusterError, RestUnavailable, HasScaled) as error:
+                self.fleet_watch.forget()
                 reason = getattr(error, "reason", None) or getattr(error, "code", None)
                 _log.warning("autoscaler_held_up", error_class=type(error).__name__, reason=reason)
             with contextlib.suppress(TimeoutError):
@@ -111,10 +116,11 @@ class Autoscaler:
     async def tick(self) -> None:
         """Takes one step. Raises ClusterError, RestUnavailable, HasScaled: the next tick goes on with the work."""
         try:
-            fleet = await self._deployment.read()
+            fleet = await self.fleet_watch.read(fresh=self._removal_is_due or self._removal is not None)
         except ClusterError:  # the gauges of the queue do not need Kubernetes
             self._set_queue_gauges((await self._read_figures()).demand)
             raise
+        self._removal_is_due = False
         # After the fleet: a worker that starts in between then has a presence, and its pod does not count as silent.
         figures = await self._read_figures()
         self._set_queue_gauges(figures.demand)
@@ -185,7 +191,10 @@ class Autoscaler:
         elif plan.staying < staying and self._removal is None:
             await self._drain(fleet, presences, staying - plan.staying)
         if self._removal is None and plan.staying < fleet.replicas:
-            await self._remove(plan, fleet, self._drains.proven_idle(presences)[: fleet.replicas - plan.staying])
+            idle = self._drains.proven_idle(presences)[: fleet.replicas - plan.staying]
+            self._removal_is_due = bool(idle) and not fleet.fresh
+            if not self._removal_is_due:
+                await self._remove(plan, fleet, idle)
 
     async def _drain(self, fleet: Fleet, presences: Mapping[str, WorkerPresence], count: int) -> None:
         begun = await self._drains.begin(fleet.pods, presences, count)
@@ -207,7 +216,7 @@ class Autoscaler:
         if stumbling:
             return  # Kubernetes would remove them in place of the others, and it is not known what they run
         for pod in sorted(wanted - unstarted):
-            await self._deployment.mark(pod, cheap=True)
+            await self._mark(pod, cheap=True)
         if not self._drains.are_fresh(wanted):
             return
         count = min(len(idle), len(wanted))
@@ -222,6 +231,7 @@ class Autoscaler:
             raise
 
     async def _scale(self, fleet: Fleet, replicas: int, plan: Plan) -> None:
+        self.fleet_watch.forget()
         await self._deployment.scale(before=fleet.replicas, after=replicas)
         _log.info("workers_scaled", before=fleet.replicas, after=replicas, reason=plan.reason.value)
         self._metrics.autoscaler_changes.labels(direction="up" if replicas > fleet.replicas else "down").inc()
@@ -257,7 +267,11 @@ class Autoscaler:
         """Removes the mark of pods that are not drained any more, or were marked by an operator that died."""
         for pod in fleet.pods:
             if pod.cheap and pod.name not in self._drains and pod.name not in self._going():
-                await self._deployment.mark(pod.name, cheap=False)
+                await self._mark(pod.name, cheap=False)
+
+    async def _mark(self, pod: str, *, cheap: bool) -> None:
+        self.fleet_watch.forget()
+        await self._deployment.mark(pod, cheap=cheap)
 
     def _set_queue_gauges(self, demand: Demand | None) -> None:
         """Sets the gauges of the queue, to NaN without fresh figures: an old figure would pass for a new one."""

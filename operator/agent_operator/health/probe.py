@@ -1,5 +1,5 @@
 """`/health` and `/metrics` of the operator. The event loop that does the work answers them, so a blocked loop fails the
-probe; `/health` names the duties that are dead.
+probe; `/health` names the duties that are dead, and the problems that a new start would not solve.
 
 kopf has a liveness endpoint, too, but a probe of it hangs when its handler raises an ordinary exception.
 """
@@ -23,7 +23,8 @@ async def serving_probe(host: str, port: int, *, metrics: ProcessMetrics, pulse:
     async def health(_: web.Request) -> web.Response:
         dead = pulse.dead()
         silent = {duty: round(seconds, 1) for duty, seconds in pulse.silent_seconds().items()}
-        report = {"status": "dead" if dead else "ok", "dead": dead, "silent_seconds": silent}
+        state = {"status": "dead" if dead else "ok", "dead": dead, "problems": pulse.problems}
+        report = {**state, "silent_seconds": silent}
         return web.json_response(report, status=503 if dead else 200)
 
     async def show_metrics(request: web.Request) -> web.Response:

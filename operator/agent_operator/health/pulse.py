@@ -10,12 +10,16 @@ SILENT_SECONDS = 120.0
 
 
 class Pulse:
-    """The last beat of each duty. A duty without a beat for longer than its limit counts as dead."""
+    """The last beat of each duty. A duty without a beat for longer than its limit counts as dead.
+
+    `problems` are sentences about what does not work, although no duty is dead: a new start would not help.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._limits: dict[str, float] = {}
         self._beaten_at: dict[str, float] = {}
+        self.problems: list[str] = []
 
     def watch(self, duty: str, *, silent_seconds: float = SILENT_SECONDS) -> None:
         """Adds a duty before it starts. It is dead after `silent_seconds` without a beat."""

@@ -16,6 +16,7 @@ import aiohttp
 import kopf
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
+from agent_operator.kube.kubeconfig import check_credentials
 from app.errors import ConfigurationError
 from app.outbound.key_file import KeyFile
 from app.ports import Clock
@@ -104,6 +105,8 @@ def _connection_info(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
     for login in (kopf.login_with_service_account, kopf.login_with_kubeconfig):
         try:
             info = login(logger=logger, settings=settings)
+            if info is not None and login is kopf.login_with_kubeconfig:
+                check_credentials(info)
         except (kopf.LoginError, OSError, KeyError, TypeError, ValueError) as error:
             message = f"KUBECONFIG: the credentials cannot be used ({type(error).__name__}: {error})"
             raise ConfigurationError(message) from error

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from app.domain.task import TaskStatus
 from app.outbound.key_file import KeyFile
 
+EXECUTE = "/v1/agent/execute"
 DEFAULT_RETRY_SECONDS = 5.0
 # Retry-After may be longer, but an API that is back shall not wait longer than this for the objects that wait.
 LONGEST_RETRY_SECONDS = 15.0
@@ -36,6 +37,8 @@ NOT_THE_API = frozenset({None, "ROUTE_NOT_FOUND"})
 NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # The API checks its intake switch before it writes anything.
 NOTHING_DONE = frozenset({"INTAKE_PAUSED"})
+# Fields of a submission that an API of the version before refuses. It runs beside a newer operator during an update.
+NEWER_FIELDS = frozenset({"source.namespace_uid", "source.shift"})
 GONE_CODES = frozenset({"TASK_NOT_FOUND", "TASK_ERASED"})
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -62,7 +65,9 @@ class RestUnavailable(RestError):
 
 
 class RestRefused(RestError):
-    """The API will never accept this request."""
+    """The API will never accept this request. `fields` are those that it names as wrong."""
+
+    fields: frozenset[str] = frozenset()
 
 
 class TaskGone(RestRefused):
@@ -87,6 +92,8 @@ class TaskSource(_Part):
     namespace: str | None = None
     name: str | None = None
     uid: str | None = None
+    namespace_uid: str | None = None
+    shift: str | None = None
 
 
 class TaskRouting(_Part):
@@ -195,7 +202,12 @@ class RestClient:
         anyone who knows the object finds the trace.
         """
         headers = {"Idempotency-Key": key, "traceparent": f"00-{key.replace('-', '')}-{secrets.token_hex(8)}-01"}
-        answer = await self._call("POST", "/v1/agent/execute", tenant=tenant, json=body, headers=headers)
+        try:
+            answer = await self._call("POST", EXECUTE, tenant=tenant, json=body, headers=headers)
+        except RestRefused as refusal:
+            if not refusal.fields & NEWER_FIELDS:
+                raise
+            answer = await self._call("POST", EXECUTE, tenant=tenant, json=_for_older_api(body), headers=headers)
         return str(answer["task_id"])
 
     async def cancel(self, task_id: str, *, tenant: str) -> None:
@@ -272,6 +284,11 @@ class RestClient:
         raise _failure(answer.status, answer.headers.get("Retry-After"), document or {})
 
 
+def _for_older_api(body: Mapping[str, Any]) -> dict[str, Any]:
+    source = {name: value for name, value in body["source"].items() if f"source.{name}" not in NEWER_FIELDS}
+    return {**body, "source": source}
+
+
 def _document(body: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(body)
@@ -293,7 +310,9 @@ def _failure(status: int, retry_after: str | None, problem: Mapping[str, Any]) -
     if code in GONE_CODES:
         return TaskGone(code, message)
     if status in REFUSALS and problem.get("code") not in NOT_THE_API:
-        return RestRefused(code, message)
+        refusal = RestRefused(code, message)
+        refusal.fields = frozenset(str(error.get("field")) for error in wrong)
+        return refusal
     uncertain = status >= HTTPStatus.INTERNAL_SERVER_ERROR and code not in NOTHING_DONE
     return RestUnavailable(code, message, retry_seconds=_retry_seconds(retry_after), uncertain=uncertain)
 

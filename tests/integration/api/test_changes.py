@@ -15,6 +15,7 @@ from tests.integration.api.test_tasks import finish
 
 UID = str(uuid.uuid4())
 SOURCE = {"cluster": "c1", "namespace": "team-a", "name": "article", "uid": UID}
+COMPLETE = {**SOURCE, "namespace_uid": str(uuid.uuid4()), "shift": str(uuid.uuid4())}
 
 
 async def follow(api: httpx.AsyncClient, **query: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ async def test_a_follower_sees_a_task_from_its_acceptance_to_its_end(
     accepted = (
         await api.post(
             "/v1/agent/execute",
-            json={"task": "Write about tides", "source": SOURCE},
+            json={"task": "Write about tides", "source": COMPLETE},
             headers={"Idempotency-Key": UID, "X-Tenant": "team-a"},
         )
     ).json()
@@ -42,7 +43,8 @@ async def test_a_follower_sees_a_task_from_its_acceptance_to_its_end(
 
     (queued,) = first["items"]
     assert (queued["task_id"], queued["tenant"], queued["status"]) == (accepted["task_id"], "team-a", "queued")
-    assert (queued["idempotency_key"], queued["source"]["uid"], queued["source"]["kind"]) == (UID, UID, "agenttask")
+    assert (queued["idempotency_key"], queued["source"]["kind"]) == (UID, "agenttask")
+    assert {name: queued["source"][name] for name in COMPLETE} == COMPLETE
     completed = second["items"][-1]
     assert (completed["status"], completed["selected_agent"], completed["erased"]) == ("completed", "CodeAgent", False)
     assert completed["usage"]["cost_usd"] == 1.234567
@@ -128,6 +130,7 @@ async def test_a_client_is_refused(
         ("POST", "/v1/tasks/lookup", {"idempotency_keys": ["with space"]}, "idempotency_keys"),
         ("POST", "/v1/agent/execute", {"task": "a", "source": {**SOURCE, "uid": "1"}}, "source.uid"),
         ("POST", "/v1/agent/execute", {"task": "a", "source": {"cluster": "c1"}}, "source.namespace"),
+        ("POST", "/v1/agent/execute", {"task": "a", "source": {**SOURCE, "shift": "1"}}, "source.shift"),
     ],
 )
 async def test_a_wrong_field_or_parameter_is_named(

@@ -10,12 +10,14 @@ from agent_operator.agenttasks.mirror import Mirror
 from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.agenttasks.reconcile import Reconciler
 from agent_operator.agenttasks.register import FINISHED_LABEL, Register
+from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.agenttasks.survey import Survey
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
 from agent_operator.kube.events import EventRecorder
+from agent_operator.kube.leases import Leases
 from agent_operator.rest.backpressure import Backpressure
 from agent_operator.rest.rest_client import RestClient, RestUnavailable
 from app.telemetry.metrics import OperatorMetrics
@@ -37,13 +39,15 @@ class Crew:
         cluster: str = CLUSTER,
         namespaces: tuple[str, ...] = (),
         waiting_for: tuple[str, ...] = (),
+        clock: ManualClock | None = None,
     ) -> None:
         self.world = world
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
         self.metrics = metrics
         objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces)
         rest = cast("RestClient", FakeRest(world))
+        self.shifts = Shifts(Leases(objects.cluster, "release"), self.clock)
         self.register = Register(self.clock) if register is None else register
         events = EventRecorder(objects.cluster, metrics, self.clock)
         writer = StatusWriter(objects, self.clock, metrics)
@@ -53,8 +57,9 @@ class Crew:
             lost_after_seconds=lost_after_seconds,
         )  # fmt: skip
         self.survey = Survey(
-            objects, rest, self.register, self.expiry, self.work, self.clock, pulse, metrics, cluster, waiting_for
-        )
+            objects, rest, self.register, self.expiry, self.work, self.clock, pulse, metrics, cluster, self.shifts,
+            waiting_for,
+        )  # fmt: skip
         self.reconciler = Reconciler(
             objects,
             rest,
@@ -66,6 +71,7 @@ class Crew:
             self.clock,
             metrics,
             cluster,
+            self.shifts,
         )
 
     def see_all(self) -> None:

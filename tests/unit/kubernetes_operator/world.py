@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent_operator.kube.cluster import HasChanged, NotAllowed, NotThere
+from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed, NotThere
 from agent_operator.rest.rest_client import (
     ChangesAnswer,
     KeyTaken,
@@ -27,6 +27,7 @@ from tests.support.doubles import ManualClock
 
 NOW = ManualClock().now()
 NAMESPACE = "team"
+NAMESPACE_UID = "00000000-0000-4000-9000-000000000001"
 
 
 class Killed(BaseException):
@@ -53,6 +54,8 @@ class Fate:
 class World:
     """The state of all servers: `objects` by name, `tasks` by idempotency key, `forbidden` namespaces.
 
+    `namespace_uids` and `leases` are by namespace.
+
     `bodies` are those that were submitted; a submission of the text `never_taken` fails as in an outage.
     """
 
@@ -66,6 +69,8 @@ class World:
     forbidden: set[str] = field(default_factory=set)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     never_taken: str | None = None
+    namespace_uids: dict[str, str] = field(default_factory=lambda: {NAMESPACE: NAMESPACE_UID})
+    leases: dict[str, dict[str, Any]] = field(default_factory=dict)
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def add(self, name: str, **spec: Any) -> dict[str, Any]:
@@ -144,8 +149,54 @@ class FakeCluster:
         for body in found:
             yield copy.deepcopy(body)
 
+    async def get(self, path: str) -> dict[str, Any]:
+        """Reads a namespace or its Lease."""
+        if self.world.fate.strike():
+            raise Killed
+        namespace = self._allowed(path)
+        if path.endswith(f"/namespaces/{namespace}"):
+            if namespace not in self.world.namespace_uids:
+                raise NotThere("NotFound", namespace)
+            return {"metadata": {"name": namespace, "uid": self.world.namespace_uids[namespace]}}
+        if namespace not in self.world.leases:
+            raise NotThere("NotFound", path)
+        return copy.deepcopy(self.world.leases[namespace])
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Creates a Lease."""
+        dies = self.world.fate.strike()
+        namespace = self._allowed(path)
+        if namespace in self.world.leases:
+            raise ClusterError("Invalid", "must be specified for an update")
+        version = str(next(self.world._versions))
+        metadata = {**body["metadata"], "uid": f"lease-{version}", "resourceVersion": version}
+        self.world.leases[namespace] = copy.deepcopy({**body, "metadata": metadata})
+        if dies:
+            raise Killed
+        return copy.deepcopy(self.world.leases[namespace])
+
+    def _patch_lease(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
+        namespace = self._allowed(path)
+        lease = self.world.leases.get(namespace)
+        if lease is None:
+            raise NotThere("NotFound", path)
+        if change["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
+            raise HasChanged("Conflict", path)
+        changed = _merged(lease, change)
+        changed["metadata"]["resourceVersion"] = str(next(self.world._versions))
+        self.world.leases[namespace] = changed
+        return {"metadata": copy.deepcopy(changed["metadata"])}
+
+    def _allowed(self, path: str) -> str:
+        namespace = path.partition("/namespaces/")[2].partition("/")[0]
+        if namespace in self.world.forbidden:
+            raise NotAllowed("Forbidden", f"cannot use {path}")
+        return namespace
+
     async def patch(self, path: str, change: Mapping[str, Any]) -> dict[str, Any]:
         dies = self.world.fate.strike()
+        if "/leases/" in path:
+            return self._patch_lease(path, change)
         name = path.removesuffix("/status").rpartition("/")[2]
         body = self.world.objects.get(name)
         if body is None:

@@ -53,6 +53,7 @@ OPERATOR_LABELS = {
     "agents_operator_expired_objects_total": set(),
     "agents_operator_lost_tasks_total": set(),
     "agents_operator_unserved_namespaces": set(),
+    "agents_operator_foreign_namespaces": set(),
     "agents_operator_errors_total": {"reason"},
     "agents_queue_depth": {"queue"},
     "agents_queue_oldest_age_seconds": {"queue"},
@@ -60,6 +61,7 @@ OPERATOR_LABELS = {
     "agents_autoscaler_decisions_total": {"reason"},
     "agents_autoscaler_changes_total": {"direction"},
     "agents_autoscaler_wrong_victims_total": set(),
+    "agents_autoscaler_policy_refused": set(),
 }
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 

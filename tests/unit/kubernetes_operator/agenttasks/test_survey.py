@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from agent_operator.agenttasks.register import FINISHED_LABEL
-from agent_operator.agenttasks.survey import NamespaceServed
+from agent_operator.agenttasks.restart import RestartNeeded
 from app.domain.task import TaskStatus
+from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NAMESPACE, NOW, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, NOW, World
 
 
 async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> None:
     world.add("poem")
     world.add("song")
     crew = Crew(world)
+    await crew.shifts.begin_all([NAMESPACE])
     await crew.go_round()
     gone = world.key_of("poem")
     del world.objects["poem"]  # a user has removed the finalizer
@@ -85,18 +87,97 @@ async def test_a_wrong_clock_cancels_nothing_and_moves_the_time_to_live_alone(wo
     assert await crew.expiry.delete_next() == (skew > timedelta(hours=1))
 
 
-async def test_a_cluster_without_any_object_cancels_nothing(world: World) -> None:
-    """A cluster that was set up anew, or a second one of the same name, knows none of the objects."""
-    world.add("poem")
-    await Crew(world).go_round()
-    key = world.key_of("poem")
-    world.objects.clear()
-    later = Crew(world)
-    later.clock.advance(600)
-
+async def run_later(world: World, clock: ManualClock, *, shifts: bool = True) -> Crew:
+    """Runs the survey of another process, an hour later."""
+    clock.advance(3_600)
+    later = Crew(world, clock=clock)
+    if shifts:
+        await later.shifts.begin_all([NAMESPACE])
     await later.survey.check_all()
+    return later
+
+
+async def leave_an_orphan(world: World) -> tuple[str, ManualClock]:
+    """Submits an object, and removes it while no operator runs. Returns its key and the clock."""
+    world.add("poem")
+    world.add("song")
+    crew = Crew(world)
+    await crew.shifts.begin_all([NAMESPACE])
+    await crew.go_round()
+    crew.clock.advance(3_600)
+    await crew.shifts.renew(NAMESPACE)
+    key = world.key_of("poem")
+    del world.objects["poem"]
+    return key, crew.clock
+
+
+async def test_the_survey_of_the_next_process_cancels_tasks_whose_object_is_gone(world: World) -> None:
+    key, clock = await leave_an_orphan(world)
+
+    await run_later(world, clock)
+
+    assert world.tasks[key].status is TaskStatus.CANCELLED
+
+
+async def test_a_namespace_without_any_object_cancels_nothing(world: World) -> None:
+    key, clock = await leave_an_orphan(world)
+    world.objects.clear()
+
+    await run_later(world, clock)
 
     assert world.tasks[key].status is TaskStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    "situation", ["another_cluster", "a_new_namespace", "an_older_snapshot", "no_rights", "an_older_operator"]
+)
+async def test_tasks_that_another_history_knows_are_never_cancelled(world: World, situation: str) -> None:
+    """Two clusters of one name that share an API, a restored one, and those that cannot know."""
+    key, clock = await leave_an_orphan(world)
+    if situation == "another_cluster":
+        world.leases.clear()
+        world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
+    elif situation == "a_new_namespace":
+        world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
+    elif situation == "an_older_snapshot":
+        world.leases.clear()
+    elif situation == "an_older_operator":
+        task = world.tasks[key]
+        known = task.source.model_copy(update={"namespace_uid": None, "shift": None})
+        world.tasks[key] = task.model_copy(update={"source": known})
+
+    await run_later(world, clock, shifts=situation != "no_rights")
+
+    assert world.tasks[key].status is TaskStatus.QUEUED
+
+
+async def test_two_operators_that_go_on_from_one_snapshot_cancel_nothing_of_each_other(world: World) -> None:
+    """The old server still runs while another one was restored from its snapshot."""
+    world.add("shared")
+    old = Crew(world)
+    await old.shifts.begin_all([NAMESPACE])
+    await old.go_round()
+    old_state = world.leases, world.objects
+    new_state = copy.deepcopy(old_state)
+    old.clock.advance(3_600)
+
+    world.leases, world.objects = new_state
+    new = Crew(world, clock=old.clock)
+    await new.shifts.begin_all([NAMESPACE])
+    world.add("theirs")
+    await new.go_round()
+    world.leases, world.objects = old_state
+    await old.shifts.renew(NAMESPACE)
+    world.add("ours")
+    await old.go_round()
+    assert len(world.tasks) == 3
+
+    old.clock.advance(3_600)
+    await old.survey.check_all()
+    world.leases, world.objects = new_state
+    await new.survey.check_all()
+
+    assert {task.status for task in world.tasks.values()} == {TaskStatus.QUEUED}
 
 
 async def test_a_namespace_that_is_gone_stops_neither_the_survey_nor_its_own_tasks(world: World) -> None:
@@ -119,48 +200,5 @@ async def test_a_namespace_that_comes_back_ends_the_operator_which_then_serves_i
     await crew.survey.check_all()
     world.forbidden.clear()
 
-    with pytest.raises(NamespaceServed, match="later"):
+    with pytest.raises(RestartNeeded, match="later"):
         await crew.survey.check_all()
-
-
-def restore(world: World, name: str, *, under: str | None = None) -> dict[str, Any]:
-    """Brings an object back as a backup does: with its spec, labels and annotations, without its status."""
-    before = world.objects.pop(name)["metadata"] if under is None else world.objects[name]["metadata"]
-    body = world.add(under or name)
-    body["metadata"] |= {part: dict(before[part]) for part in ("labels", "annotations")}
-    return body
-
-
-@pytest.mark.parametrize("end", [TaskStatus.COMPLETED, TaskStatus.FAILED])
-async def test_an_object_from_a_backup_is_told_as_restored_and_not_run_again(world: World, end: TaskStatus) -> None:
-    world.add("poem")
-    crew = Crew(world)
-    await crew.go_round()
-    world.end(world.key_of("poem"), end)
-    await crew.go_round(2)
-    task_id = world.objects["poem"]["status"]["taskId"]
-
-    restore(world, "poem")
-    later = Crew(world)
-    await later.survey.check_all()
-    await later.reconcile_all()
-
-    status = world.objects["poem"]["status"]
-    assert (status["phase"], status["taskId"]) == (end.value.capitalize(), task_id)
-    assert {condition["reason"] for condition in status["conditions"]} >= {"Restored"}
-    assert len(world.submissions) == 1
-
-
-async def test_a_copy_under_another_name_is_a_new_task(world: World) -> None:
-    world.add("poem")
-    crew = Crew(world)
-    await crew.go_round()
-    world.end(world.key_of("poem"))
-    await crew.go_round(2)
-
-    copied = restore(world, "poem", under="another")
-    await crew.survey.check_all()
-    await crew.reconcile_all()
-
-    assert copied["metadata"]["uid"] in world.tasks
-    assert "agentorchestrator.dev/end" not in world.objects["another"]["metadata"].get("annotations", {})

@@ -219,3 +219,28 @@ async def test_an_operator_killed_in_any_call_wrongs_no_worker_and_the_next_one_
         if died < call + 1:
             break
     assert 10 < died < MOST_CALLS - 1
+
+
+async def test_a_worker_that_has_started_since_the_fleet_was_read_is_not_removed(clock: ManualClock) -> None:
+    """Checks that the memory of the fleet, which no watch has ended yet, proves nothing: the pod runs tasks by now."""
+    world = pods(a=1, b=None)
+    world.backlog = 300
+    scaler = autoscaler(world, clock, QUICK.model_copy(update={"max_replicas": 2}))
+    scaler.fleet_watch._deployment_is_watched, scaler.fleet_watch._watched_pods = True, "app=worker"
+    await run(scaler, clock, 1)
+    world.workers["b"] = world.start(3, ready=False, publishes=False)
+    world.backlog = 0
+
+    await run(scaler, clock, 6)
+
+    assert (world.taken, world.wronged) == ([], [])
+
+
+async def test_idle_workers_go_by_a_fresh_look_while_the_fleet_is_watched(clock: ManualClock) -> None:
+    world = pods(a=0, b=2, c=0)
+    scaler = autoscaler(world, clock)
+    scaler.fleet_watch._deployment_is_watched, scaler.fleet_watch._watched_pods = True, "app=worker"
+
+    await run(scaler, clock, 8)
+
+    assert (sorted(world.taken), world.wronged) == (["a", "c"], [])

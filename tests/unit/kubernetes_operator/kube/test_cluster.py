@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -39,10 +40,31 @@ async def cut(_: web.Request) -> web.StreamResponse:
     return web.Response(text="{", content_type="application/json")
 
 
+LONG = "x" * 300_000
+
+
+async def show_changes(request: web.Request) -> web.StreamResponse:
+    """Sends events in pieces that end in the middle of lines; one line is longer than most readers take."""
+    assert (request.query["watch"], request.query["fieldSelector"]) == ("true", "metadata.name=one")
+    events = [
+        {"type": "ADDED", "object": {"metadata": {"name": "one", "annotations": {"long": LONG}}}},
+        {"type": "BOOKMARK", "object": {}},
+        {"type": "MODIFIED", "object": {}},
+        {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}},
+    ]
+    text = "".join(f"{json.dumps(event)}\n" for event in events).encode()
+    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await stream.prepare(request)
+    for start in range(0, len(text), 70_001):
+        await stream.write(text[start : start + 70_001])
+    return stream
+
+
 @asynccontextmanager
 async def cluster() -> AsyncIterator[Cluster]:
     app = web.Application()
     app.add_routes([web.get("/status/{status}", answer), web.get("/pages", show_page), web.get("/cut", cut)])
+    app.add_routes([web.get("/watch", show_changes)])
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         access = SimpleNamespace(session=session, server=str(server.make_url("")).rstrip("/"))
         yield Cluster(cast("ClusterAccess", access))
@@ -82,3 +104,17 @@ async def test_an_answer_that_was_cut_off_and_a_server_that_is_down_are_worth_a_
         access = SimpleNamespace(session=session, server=f"http://{HOST}:{free_port()}")
         with pytest.raises(ClusterUnavailable, match="does not answer"):
             await Cluster(cast("ClusterAccess", access)).get("/")
+
+
+async def test_a_watch_yields_changes_and_no_bookmarks_and_ends_with_the_servers_error() -> None:
+    async with cluster() as kubernetes, kubernetes.watching("/watch", fieldSelector="metadata.name=one") as changes:
+        assert [await anext(changes), await anext(changes)] == ["ADDED", "MODIFIED"]
+        with pytest.raises(HasChanged, match="too old"):
+            await anext(changes)
+
+
+async def test_a_watch_that_is_refused_is_an_error_at_once() -> None:
+    async with cluster() as kubernetes:
+        with pytest.raises(NotAllowed):
+            async with kubernetes.watching("/status/403"):
+                pytest.fail("it was opened")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent_operator.rest.rest_client import RestClient, RestUnavailable, ServiceKey, open_session
+from agent_operator.rest.rest_client import RestClient, RestRefused, RestUnavailable, ServiceKey, open_session
 from tests.support.servers import HOST, free_port
 
 KEY = "00000000-0000-4000-8000-000000000001"
@@ -77,3 +78,37 @@ def test_a_key_that_is_replaced_in_its_file_is_sent_from_then_on(tmp_path: Path)
     (tmp_path / "new").write_text("second")
     (tmp_path / "new").rename(path)
     assert key.headers() == {"X-API-Key": "second"}
+
+
+async def test_an_api_of_the_version_before_gets_a_submission_without_the_newer_fields() -> None:
+    """While an update replaces the API, its older processes would refuse the task for good."""
+    bodies: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        bodies.append(await request.json())
+        unknown = [name for name in bodies[-1]["source"] if name in ("namespace_uid", "shift")]
+        errors = [{"field": f"source.{name}", "message": "is not a known field"} for name in unknown]
+        if unknown:
+            return web.json_response({"code": "INVALID_REQUEST", "detail": "No.", "errors": errors}, status=422)
+        return web.json_response({"task_id": "t"}, status=202)
+
+    app = web.Application()
+    app.router.add_post("/v1/agent/execute", answer)
+    source = {"cluster": "c", "uid": KEY, "namespace_uid": KEY, "shift": KEY}
+    async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
+        made = await RestClient(session, ServiceKey("")).submit({"source": source}, tenant="team", key=KEY)
+
+    assert made == "t"
+    assert bodies[-1] == {"source": {"cluster": "c", "uid": KEY}}
+
+
+async def test_a_refusal_of_other_fields_stays_one() -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        errors = [{"field": "task", "message": "is required"}]
+        return web.json_response({"code": "INVALID_REQUEST", "detail": "No.", "errors": errors}, status=422)
+
+    app = web.Application()
+    app.router.add_post("/v1/agent/execute", answer)
+    async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
+        with pytest.raises(RestRefused, match="task is required"):
+            await RestClient(session, ServiceKey("")).submit({"source": {}}, tenant="team", key=KEY)

@@ -1,0 +1,62 @@
+"""The shift loop: renews the shifts, and takes over the namespaces of a release that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from agent_operator.agenttasks.restart import RestartNeeded, restart
+from agent_operator.agenttasks.shifts import Shifts
+from agent_operator.health.pulse import Pulse
+from agent_operator.kube.cluster import ClusterError
+from agent_operator.kube.events import EventRecorder
+from agent_operator.kube.leases import RENEW_SECONDS
+from app.telemetry.logs import get_logger
+from app.telemetry.metrics import AgentTaskMetrics
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ShiftLoop:
+    """The renewal of all shifts every `RENEW_SECONDS`."""
+
+    shifts: Shifts
+    events: EventRecorder
+    metrics: AgentTaskMetrics
+    pulse: Pulse
+    _announced: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Renews the shifts until it is cancelled."""
+        while True:
+            self.announce()
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                await self.renew_all()
+            except RestartNeeded as needed:
+                await restart(needed)
+
+    async def renew_all(self) -> None:
+        """Renews each shift once. Raises RestartNeeded."""
+        for namespace in self.shifts.namespaces:
+            self.pulse.beat("shifts")
+            try:
+                await self.shifts.renew(namespace)
+            except ClusterError as error:
+                _log.warning("lease_not_renewed", namespace=namespace, reason=error.reason)
+        self.pulse.beat("shifts")
+
+    def announce(self) -> None:
+        """Shows which namespaces are not served because another release holds them: once for each, and as a gauge."""
+        self.metrics.operator_foreign_namespaces.set(len(self.shifts.foreign))
+        for namespace, lease in self.shifts.foreign.items():
+            if namespace in self._announced:
+                continue
+            self._announced.add(namespace)
+            _log.error("namespace_held_by_another", namespace=namespace, holder=lease.holder)
+            message = (
+                f"The release {lease.holder} serves the AgentTasks of {namespace}, so this one does not. It takes over "
+                "when the other one is gone and its Lease has run out."
+            )
+            self.events.emit(lease.reference, reason="NamespaceHeld", message=message, warning=True)

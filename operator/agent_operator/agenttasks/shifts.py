@@ -1,0 +1,220 @@
+"""The shifts of the operator: the time in which one of its processes serves a namespace. A Lease in each namespace
+names the release that serves it, and lists the release's shifts.
+
+Two releases have an API each, and would run every task of a namespace twice. So a namespace whose Lease another release
+holds is not served.
+
+Each submission carries the id of its shift and the uid of the namespace. A task belongs to an object of this namespace
+only if that uid is right, the Lease lists the shift, and the task was queued before the end of the shift. So tasks of a
+namespace that had the name before, or has it in another cluster, are told apart; and so are those that are newer than
+the snapshot from which etcd was restored, because the list was restored with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from agent_operator.agenttasks.restart import RestartNeeded
+from agent_operator.kube.cluster import ClusterUnavailable, HasChanged, NotAllowed, NotThere
+from agent_operator.kube.leases import Lease, Leases, Sightings
+from agent_operator.rest.rest_client import TaskState
+from app.ports import Clock
+from app.telemetry.logs import get_logger
+
+CONFLICT_TRIES = 5
+# Earlier shifts that the Lease lists: one for each start of the operator.
+MOST_SHIFTS = 20
+# Between the end of a shift and the queueing of its tasks: the database has another clock than the operator.
+MARGIN = timedelta(seconds=60)
+# Several cancels in a row need one confirmation. A restore of etcd takes longer.
+CONFIRMED_SECONDS = 1.0
+SHORTEST_STEP = timedelta(milliseconds=1)
+
+_log = get_logger(__name__)
+
+
+class Shift(BaseModel):
+    """The shift of one process of the operator. `renewed_at` is the time of its last renewal, by its own clock."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    renewed_at: AwareDatetime
+
+
+class ShiftRecord(BaseModel):
+    """The shifts that a Lease lists, oldest first, and the uid of the namespace that they are for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    namespace_uid: str
+    shifts: tuple[Shift, ...]
+
+
+@dataclass
+class Held:
+    """A namespace whose Lease this process has. `others` are the further shifts that the Lease lists."""
+
+    namespace_uid: str
+    shift: Shift
+    others: tuple[Shift, ...]
+    lease: Lease
+    confirmed_at: float = float("-inf")
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Shifts:
+    """The shifts of this process. `foreign` are the Leases of the namespaces that other releases hold."""
+
+    def __init__(self, leases: Leases, clock: Clock) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._held: dict[str, Held] = {}
+        self._sightings = Sightings(clock)
+        self._refused: set[str] = set()
+        self.namespaces: tuple[str, ...] = ()
+        self.foreign: dict[str, Lease] = {}
+
+    async def begin_all(self, namespaces: Sequence[str]) -> tuple[str, ...]:
+        """Takes the Leases of these namespaces; returns those that no other release holds. Raises ClusterError."""
+        self.namespaces = tuple(namespaces)
+        if not namespaces:
+            _log.warning("namespaces_not_leased", consequence="all are served, and no task is cancelled as an orphan")
+        for namespace in namespaces:
+            await self._begin(namespace)
+        return tuple(namespace for namespace in namespaces if namespace not in self.foreign)
+
+    async def renew(self, namespace: str) -> None:
+        """Renews the Lease, or tries again to take it. Raises ClusterError, RestartNeeded."""
+        held = self._held.get(namespace)
+        if held is not None:
+            async with held.writing:
+                await self._renew(namespace, held)
+            return
+        was_foreign = namespace in self.foreign
+        await self._begin(namespace)
+        if (namespace in self.foreign) != was_foreign:
+            raise RestartNeeded("namespace_is_free" if was_foreign else "namespace_held_by_another", namespace)
+
+    async def confirm(self, namespace: str) -> bool:
+        """Checks, by a renewal, that the objects shown now are of the history in which the shift began.
+
+        Returns False if the namespace is served without a Lease. Raises ClusterError.
+        """
+        held = self._held.get(namespace)
+        if held is None:
+            return False
+        async with held.writing:
+            if self._clock.monotonic() - held.confirmed_at >= CONFIRMED_SECONDS:
+                try:
+                    await self._renew(namespace, held)
+                except RestartNeeded as needed:  # the next renewal finds the same, and restarts the operator
+                    raise ClusterUnavailable("ShiftLost", str(needed)) from needed
+        return True
+
+    def source_of(self, namespace: str) -> dict[str, str]:
+        """Returns the part of a submission that names namespace and shift; empty without a Lease."""
+        held = self._held.get(namespace)
+        return {} if held is None else {"namespace_uid": held.namespace_uid, "shift": held.shift.id}
+
+    def covers(self, task: TaskState) -> bool:
+        """Checks whether the task was submitted for an object of this namespace, in the history that etcd has now."""
+        held = self._held.get(task.source.namespace or "")
+        if held is None or task.source.namespace_uid != held.namespace_uid:
+            return False
+        if task.source.shift == held.shift.id:
+            return True
+        return any(
+            other.id == task.source.shift and task.queued_at < other.renewed_at - MARGIN for other in held.others
+        )
+
+    async def _begin(self, namespace: str) -> None:
+        for _ in range(CONFLICT_TRIES):
+            try:
+                await self._take_if_free(namespace)
+            except HasChanged:
+                continue  # another operator was faster: its Lease decides
+            except (NotAllowed, NotThere) as refusal:
+                self._record_refusal(namespace, refusal.reason)
+            return
+        raise ClusterUnavailable("Conflict", f"The Lease of {namespace} changed {CONFLICT_TRIES} times.")
+
+    async def _take_if_free(self, namespace: str) -> None:
+        lease = await self._leases.read(namespace)
+        foreign = lease is not None and lease.holder not in ("", self._leases.identity)
+        if lease is not None and foreign and not self._sightings.has_run_out(namespace, lease):
+            self.foreign[namespace] = lease
+            return
+        uid = str((await self._leases.cluster.get(f"/api/v1/namespaces/{namespace}"))["metadata"]["uid"])
+        shift = Shift(id=str(uuid.uuid4()), renewed_at=self._clock.now())
+        earlier = self._earlier(lease, uid)
+        note = _note(uid, (*earlier, shift))
+        taken = await self._leases.write(namespace, lease, note=note, now=shift.renewed_at)
+        self._held[namespace] = Held(uid, shift, earlier, taken)
+        self._sightings.forget(namespace)
+        self.foreign.pop(namespace, None)
+        self._refused.discard(namespace)
+
+    def _earlier(self, lease: Lease | None, namespace_uid: str) -> tuple[Shift, ...]:
+        """Returns the shifts of earlier processes of this release on this very namespace.
+
+        A backup restores the Lease into a namespace with another uid.
+        """
+        record = None if lease is None or lease.holder != self._leases.identity else _parse(lease)
+        if record is None or record.namespace_uid != namespace_uid:
+            return ()
+        return record.shifts[-MOST_SHIFTS:]
+
+    def _record_refusal(self, namespace: str, reason: str) -> None:
+        """Logs once that the namespace is served without a Lease, as by operators of versions before."""
+        if namespace not in self._refused:
+            self._refused.add(namespace)
+            advice = "tasks whose AgentTask is gone are not cancelled; the Role lacks rights on namespaces and leases"
+            _log.warning("namespace_not_leased", namespace=namespace, reason=reason, consequence=advice)
+
+    async def _renew(self, namespace: str, held: Held) -> None:
+        for _ in range(CONFLICT_TRIES):
+            # Grows even if the clock was set back: a restored etcd is found by an older time.
+            now = max(self._clock.now(), held.shift.renewed_at + SHORTEST_STEP)
+            renewed = Shift(id=held.shift.id, renewed_at=now)
+            note = _note(held.namespace_uid, (*held.others, renewed))
+            try:
+                held.lease = await self._leases.write(namespace, held.lease, note=note, now=now)
+            except (HasChanged, NotThere):
+                await self._read_again(namespace, held)
+                continue
+            held.shift, held.confirmed_at = renewed, self._clock.monotonic()
+            return
+        raise ClusterUnavailable("Conflict", f"The Lease of {namespace} changed {CONFLICT_TRIES} times.")
+
+    async def _read_again(self, namespace: str, held: Held) -> None:
+        """Reads what somebody else has written. Raises RestartNeeded if the namespace is no longer this process's."""
+        lease = await self._leases.read(namespace)
+        if lease is None:  # the namespace was created again, or an etcd restored that had no Lease yet
+            raise RestartNeeded("lease_is_gone", namespace)
+        if lease.holder != self._leases.identity:
+            raise RestartNeeded("namespace_held_by_another", namespace)
+        record = _parse(lease)
+        shifts = () if record is None else record.shifts
+        mine = next((shift for shift in shifts if shift.id == held.shift.id), None)
+        if mine is None or mine.renewed_at < held.shift.renewed_at:
+            raise RestartNeeded("etcd_was_restored", namespace)
+        held.lease, held.shift = lease, mine  # a write without an answer may have made it newer
+        held.others = tuple(shift for shift in shifts if shift.id != held.shift.id)
+
+
+def _note(namespace_uid: str, shifts: tuple[Shift, ...]) -> str:
+    return ShiftRecord(namespace_uid=namespace_uid, shifts=shifts).model_dump_json()
+
+
+def _parse(lease: Lease) -> ShiftRecord | None:
+    try:
+        return ShiftRecord.model_validate_json(lease.note)
+    except ValidationError:  # it was made or edited by somebody else
+        return None

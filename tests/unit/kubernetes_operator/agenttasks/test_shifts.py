@@ -1,0 +1,229 @@
+"""The shifts on namespaces: which release serves one, and which tasks are of its objects."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from agent_operator.agenttasks.restart import RestartNeeded
+from agent_operator.agenttasks.shifts import CONFIRMED_SECONDS, MARGIN, MOST_SHIFTS, Shifts
+from agent_operator.kube.cluster import Cluster, ClusterUnavailable
+from agent_operator.kube.leases import READS_WITHOUT_RENEWAL, RENEW_SECONDS, Leases
+from agent_operator.rest.rest_client import TaskSource, TaskState
+from app.domain.task import TaskStatus
+from tests.support.doubles import ManualClock
+from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeCluster, World
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def operator_of(world: World, clock: ManualClock, identity: str = "ours") -> Shifts:
+    """Makes a new process of this release."""
+    return Shifts(Leases(cast("Cluster", FakeCluster(world)), identity), clock)
+
+
+def submitted(shifts: Shifts, clock: ManualClock) -> TaskState:
+    """Returns the task that a submission of now makes."""
+    source = TaskSource(cluster="here", namespace=NAMESPACE, name="poem", uid="u", **shifts.source_of(NAMESPACE))
+    return TaskState(
+        task_id="t", tenant=NAMESPACE, rev=1, status=TaskStatus.QUEUED, source=source, queued_at=clock.now()
+    )
+
+
+async def test_a_namespace_that_another_release_holds_is_not_served(world: World, clock: ManualClock) -> None:
+    assert await operator_of(world, clock, "first").begin_all([NAMESPACE]) == (NAMESPACE,)
+    second = operator_of(world, clock, "second")
+
+    assert await second.begin_all([NAMESPACE]) == ()
+    assert second.foreign[NAMESPACE].holder == "first"
+    assert second.source_of(NAMESPACE) == {}
+
+
+async def test_it_is_taken_over_when_its_lease_has_run_out(world: World, clock: ManualClock) -> None:
+    first, second = operator_of(world, clock, "first"), operator_of(world, clock, "second")
+    await first.begin_all([NAMESPACE])
+    await second.begin_all([NAMESPACE])
+    for _ in range(READS_WITHOUT_RENEWAL):
+        clock.advance(RENEW_SECONDS)
+        await first.renew(NAMESPACE)
+        await second.renew(NAMESPACE)
+    assert NAMESPACE in second.foreign, "it was renewed between any two reads"
+
+    for _ in range(READS_WITHOUT_RENEWAL - 2):
+        clock.advance(RENEW_SECONDS)
+        await second.renew(NAMESPACE)
+        await second.renew(NAMESPACE)  # too soon after the last read to prove anything
+    clock.advance(RENEW_SECONDS)
+    with pytest.raises(RestartNeeded, match="namespace_is_free"):
+        await second.renew(NAMESPACE)
+
+    assert await operator_of(world, clock, "second").begin_all([NAMESPACE]) == (NAMESPACE,)
+    with pytest.raises(RestartNeeded, match="namespace_held_by_another"):
+        await first.renew(NAMESPACE)
+
+
+async def test_the_next_process_of_the_release_serves_it_at_once(world: World, clock: ManualClock) -> None:
+    await operator_of(world, clock).begin_all([NAMESPACE])
+
+    assert await operator_of(world, clock).begin_all([NAMESPACE]) == (NAMESPACE,)
+
+
+async def test_an_operator_without_the_rights_serves_the_namespace_and_tells_it_once(
+    world: World, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    log = SimpleNamespace(warning=lambda event, **_: logged.append(event))
+    monkeypatch.setattr("agent_operator.agenttasks.shifts._log", log)
+    world.forbidden.add(NAMESPACE)
+    shifts = operator_of(world, clock)
+
+    assert await shifts.begin_all([NAMESPACE]) == (NAMESPACE,)
+    await shifts.renew(NAMESPACE)
+
+    assert logged == ["namespace_not_leased"]
+    assert not shifts.covers(submitted(shifts, clock))
+    assert not await shifts.confirm(NAMESPACE)
+    world.forbidden.clear()
+    await shifts.renew(NAMESPACE)
+    assert shifts.covers(submitted(shifts, clock))
+
+
+async def test_a_task_belongs_to_the_shift_of_its_process_until_its_last_renewal(
+    world: World, clock: ManualClock
+) -> None:
+    first = operator_of(world, clock)
+    await first.begin_all([NAMESPACE])
+    early = submitted(first, clock)
+    clock.advance(MARGIN.total_seconds() + 1)
+    await first.renew(NAMESPACE)
+    late = submitted(first, clock)
+    second = operator_of(world, clock)
+    await second.begin_all([NAMESPACE])
+
+    assert [first.covers(task) for task in (early, late)] == [True, True]
+    assert [second.covers(task) for task in (early, late)] == [True, False]
+    assert not first.covers(submitted(second, clock)), "the other one knows nothing of the next"
+
+
+async def test_tasks_without_a_shift_or_of_another_namespace_are_not_covered(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    task = submitted(shifts, clock)
+    assert shifts.covers(task)
+
+    for change in ({"namespace_uid": None}, {"shift": None}, {"namespace_uid": "x"}, {"namespace": "other"}):
+        other = task.model_copy(update={"source": task.source.model_copy(update=change)})
+        assert not shifts.covers(other), change
+
+
+async def test_a_lease_that_a_backup_brought_into_a_new_namespace_brings_no_shifts(
+    world: World, clock: ManualClock
+) -> None:
+    first = operator_of(world, clock)
+    await first.begin_all([NAMESPACE])
+    task = submitted(first, clock)
+    clock.advance(3_600)
+    await first.renew(NAMESPACE)
+
+    world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
+    second = operator_of(world, clock)
+    await second.begin_all([NAMESPACE])
+
+    assert not second.covers(task)
+
+
+async def test_after_a_restore_of_etcd_tasks_newer_than_the_snapshot_are_not_covered(
+    world: World, clock: ManualClock
+) -> None:
+    first = operator_of(world, clock)
+    await first.begin_all([NAMESPACE])
+    before = submitted(first, clock)
+    clock.advance(3_600)
+    await first.renew(NAMESPACE)
+    snapshot = copy.deepcopy(world.leases)
+    clock.advance(RENEW_SECONDS)
+    await first.renew(NAMESPACE)
+    after = submitted(first, clock)
+    clock.advance(3_600)
+
+    world.leases = snapshot
+    restored = operator_of(world, clock)
+    await restored.begin_all([NAMESPACE])
+    clock.advance(3_600)
+    await restored.renew(NAMESPACE)
+
+    assert [restored.covers(task) for task in (before, after)] == [True, False]
+    later = operator_of(world, clock)
+    await later.begin_all([NAMESPACE])
+    assert not later.covers(after), "a further start changes nothing"
+
+
+async def test_a_process_that_lives_through_a_restore_of_etcd_cancels_nothing_and_starts_again(
+    world: World, clock: ManualClock
+) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    snapshot = copy.deepcopy(world.leases)
+    clock.advance(RENEW_SECONDS)
+    await shifts.renew(NAMESPACE)
+    assert await shifts.confirm(NAMESPACE)
+
+    world.leases = snapshot
+    clock.advance(CONFIRMED_SECONDS)
+    with pytest.raises(ClusterUnavailable):
+        await shifts.confirm(NAMESPACE)
+    with pytest.raises(RestartNeeded, match="etcd_was_restored"):
+        await shifts.renew(NAMESPACE)
+
+
+async def test_a_namespace_that_was_created_again_ends_the_shift(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    world.leases.clear()
+    clock.advance(CONFIRMED_SECONDS)
+
+    with pytest.raises(ClusterUnavailable):
+        await shifts.confirm(NAMESPACE)
+    with pytest.raises(RestartNeeded, match="lease_is_gone"):
+        await shifts.renew(NAMESPACE)
+
+
+async def test_two_processes_of_one_release_do_not_disturb_each_other(world: World, clock: ManualClock) -> None:
+    first, second = operator_of(world, clock), operator_of(world, clock)
+    await first.begin_all([NAMESPACE])
+    await second.begin_all([NAMESPACE])
+    for _ in range(3):
+        clock.advance(RENEW_SECONDS)
+        await first.renew(NAMESPACE)
+        await second.renew(NAMESPACE)
+
+    assert first.covers(submitted(first, clock))
+    assert second.covers(submitted(second, clock))
+
+
+async def test_a_clock_that_is_set_back_is_no_restore(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    clock.advance(-timedelta(hours=2).total_seconds())
+    other = operator_of(world, clock)
+    await other.begin_all([NAMESPACE])
+
+    for _ in range(3):
+        await shifts.renew(NAMESPACE)
+        await other.renew(NAMESPACE)
+
+
+async def test_the_lease_lists_the_last_shifts_only(world: World, clock: ManualClock) -> None:
+    for _ in range(MOST_SHIFTS + 5):
+        await operator_of(world, clock).begin_all([NAMESPACE])
+
+    (lease,) = world.leases.values()
+    (note,) = lease["metadata"]["annotations"].values()
+    assert note.count("renewed_at") == MOST_SHIFTS + 1
