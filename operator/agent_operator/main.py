@@ -75,8 +75,8 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
         stack.push_async_callback(access.close)
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""
-        rest = RestClient(session, ServiceKey(value, settings.api_key_file))
-        objects = await _check_access(AgentTasks(Cluster(access), settings.namespaces), clock)
+        rest = RestClient(session, ServiceKey(value, settings.api_key_file, clock))
+        objects = await _check_access(AgentTasks(Cluster(access), settings.namespaces, settings.finalizer), clock)
         cluster_name = settings.cluster_name or access.cluster_name
         waiting_for = tuple(sorted(set(settings.namespaces) - set(objects.namespaces)))
         assembly = assemble(access, objects, rest, clock=clock, cluster_name=cluster_name, waiting_for=waiting_for)

@@ -37,12 +37,13 @@ class Crew:
         cluster: str = CLUSTER,
         namespaces: tuple[str, ...] = (),
         waiting_for: tuple[str, ...] = (),
+        finalizer: bool = True,
     ) -> None:
         self.world = world
         self.clock = ManualClock()
         metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
         self.metrics = metrics
-        objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces)
+        objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces, finalizer)
         rest = cast("RestClient", FakeRest(world))
         self.register = Register(self.clock) if register is None else register
         events = EventRecorder(objects.cluster, metrics, self.clock)
