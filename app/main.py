@@ -41,6 +41,7 @@ from app.services.leader import Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.roster import AgentRoster
 from app.services.scaling_decisions import ScalingDecisionService
+from app.services.service_key import ServiceKey
 from app.services.sessions import SessionService
 from app.services.shutdown import Shutdown
 from app.services.snapshot import SnapshotPublisher
@@ -70,6 +71,7 @@ class Assembly:
 
     state: ApiState
     keys: KeyService
+    service_key: ServiceKey
     window: TicketWindow
     background: Mapping[str, Duty]
 
@@ -157,8 +159,9 @@ def assemble(
         metrics=metrics,
         tracing=tracing,
     )
+    service_key = ServiceKey(keys, settings.api)
     background = {"leader": leader.run, "completion": completion.run, "arrivals": arrivals.run}
-    return Assembly(state=state, keys=keys, window=window, background=background)
+    return Assembly(state=state, keys=keys, service_key=service_key, window=window, background=background)
 
 
 def _build_leader(
@@ -196,16 +199,16 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
     """
     prepared = False
     with contextlib.suppress(StoreUnavailable):
-        await prepare(assembly.keys, stores, settings)
+        await prepare(assembly, stores, settings)
         prepared = True
 
     # Requests are answered from the start, with 503 during the outage; only leading waits for the indexes.
     async def lead_when_prepared() -> None:
         if not prepared:
-            await _prepare_when_possible(assembly.keys, stores, settings)
+            await _prepare_when_possible(assembly, stores, settings)
         await assembly.background["leader"]()
 
-    duties = {**assembly.background, "leader": lead_when_prepared}
+    duties = {**assembly.background, "leader": lead_when_prepared, "service_key": assembly.service_key.run}
     async with running_duties(duties):
         try:
             yield
@@ -214,24 +217,23 @@ async def running(assembly: Assembly, stores: Stores, settings: Settings) -> Asy
             await assembly.window.drain()
 
 
-async def prepare(keys: KeyService, stores: Stores, settings: Settings) -> None:
-    """Creates the indexes and the first key. Raises StoreUnavailable, ConfigurationError."""
+async def prepare(assembly: Assembly, stores: Stores, settings: Settings) -> None:
+    """Creates the indexes and stores the service key. Raises StoreUnavailable, ConfigurationError."""
     await stores.ensure_indexes()
-    if settings.api.bootstrap_service_key is not None:
-        await keys.ensure_bootstrap(settings.api.bootstrap_service_key.get_secret_value())
+    await assembly.service_key.install()
     if settings.api.auth == "off" and not settings.api.loopback:
         _log.warning("api_open_to_everybody", host=settings.api.host)
-    if settings.api.keys_required and not settings.api.loopback and not await keys.any_usable():
+    if settings.api.keys_required and not settings.api.loopback and not await assembly.keys.any_usable():
         raise ConfigurationError(
             f"The API would listen on {settings.api.host} and nobody has a key: set AGENT_BOOTSTRAP_SERVICE_KEY, or "
             "create a key with `agent-orchestrator keys create`, or open it to everybody with AGENT_API_AUTH=off."
         )
 
 
-async def _prepare_when_possible(keys: KeyService, stores: Stores, settings: Settings) -> None:
+async def _prepare_when_possible(assembly: Assembly, stores: Stores, settings: Settings) -> None:
     while True:
         try:
-            return await prepare(keys, stores, settings)
+            return await prepare(assembly, stores, settings)
         except (StoreUnavailable, ConfigurationError) as error:  # a missing key, too: one may be created
             _log.warning("database_not_prepared", error_code=error.code)
             await asyncio.sleep(PREPARE_RETRY_SECONDS)

@@ -175,7 +175,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "The body is not valid JSON.",
-    401: "The API key is missing, unknown or revoked.",
+    401: "The API key is missing, unknown, revoked or expired.",
     403: "The API key's role may not do this.",
     404: "There is nothing with this id for this tenant.",
     409: "The Idempotency-Key was used with another body; `task_id` is its task.",

@@ -70,11 +70,12 @@ def list_keys(as_json: AsJson = False, state: State = None) -> None:
     from app.cli.console import open_console
 
     limits = Column("limits", no_wrap=True)
-    table = Table(Column("id", no_wrap=True), "name", "role", "tenant", limits, "created", "revoked")
+    table = Table(Column("id", no_wrap=True), "name", "role", "tenant", limits, "created", "ends", "revoked")
     for key in found:
         revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d}"
         created = f"{key.created_at:%Y-%m-%d}"
-        table.add_row(key.id, key.name, key.role.value, key.tenant, _shown(key.limits), created, revoked)
+        ends = "" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.id, key.name, key.role.value, key.tenant, _shown(key.limits), created, ends, revoked)
     open_console().print(table)
 
 

@@ -22,7 +22,11 @@ NO_LIMITS = KeyLimits()
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as stored. The secret itself is never kept, only its SHA-256."""
+    """A key as stored. The secret itself is never kept, only its SHA-256.
+
+    `installed`: the installation gave this key to the API; nobody created it. Only such a key has an end, `expires_at`,
+    once another one has taken its place.
+    """
 
     id: str
     name: str
@@ -31,3 +35,9 @@ class ApiKey:
     created_at: datetime
     revoked_at: datetime | None = None
     limits: KeyLimits = NO_LIMITS
+    installed: bool = False
+    expires_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        """Returns whether requests with this key are accepted at this time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

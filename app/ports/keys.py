@@ -27,3 +27,9 @@ class ApiKeyRepository(KeyReader, Protocol):
 
     async def revoke(self, key_id: str) -> bool:
         """Revokes the key for good. Returns False for an id that is not there."""
+
+    async def install(self, key_id: str) -> None:
+        """Marks the key as the installation's own, and takes back its end."""
+
+    async def expire_replaced(self, key_id: str, *, seconds: float) -> int:
+        """Sets an end, `seconds` from now, for each other installed key that has none, and returns their number."""

@@ -1,7 +1,7 @@
 """API keys: created and shown once, stored as a hash, checked at every request.
 
-A key is `ao_` and 256 random bits. A key that was found valid is trusted for ten seconds without another reading, so a
-revoked key works for at most that much longer.
+A key is `ao_` and 256 random bits, unless the installation brings its own (see `app.services.service_key`). A key that
+was found valid is trusted for ten seconds without another reading, so a revoked key works for at most that much longer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from app.domain.identity import DEFAULT_TENANT, Role, Tenant
 from app.errors import InvalidRequest, Unauthenticated
 from app.ports import ApiKeyRepository, Clock
 from app.services.remembered import Remembered
+from app.telemetry.logs import get_logger
 
 KEY_PREFIX = "ao_"
 TRUST_SECONDS = 10.0
@@ -25,6 +26,8 @@ _KEYS_REMEMBERED = 4096
 _PLAUSIBLE = re.compile(r"[\x21-\x7e]{16,256}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BOOTSTRAP_NAME = "bootstrap"
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class KeyService:
 
     def __init__(self, keys: ApiKeyRepository, clock: Clock) -> None:
         self._keys = keys
+        self._clock = clock
         # Only valid keys are remembered: guessed ones raise, and an attacker cannot fill the memory with them.
         self._trusted: Remembered[str, ApiKey] = Remembered(
             self._read, seconds=TRUST_SECONDS, clock=clock, most_keys=_KEYS_REMEMBERED
@@ -65,14 +69,14 @@ class KeyService:
 
     async def _read(self, sha256: str) -> ApiKey:
         key = await self._keys.find_by_hash(sha256)
-        if key is None or key.revoked_at is not None:
+        if key is None or not key.usable(self._clock.now()):
             raise Unauthenticated(
-                "The API key is unknown or revoked; create one with `agent-orchestrator keys create`."
+                "The API key is unknown, revoked or expired; create one with `agent-orchestrator keys create`."
             )
         return key
 
     async def list_all(self) -> Sequence[ApiKey]:
-        """Reads all keys, the revoked ones too. Raises StoreUnavailable."""
+        """Reads all keys, the revoked and expired ones too. Raises StoreUnavailable."""
         return await self._keys.list_all()
 
     async def revoke(self, key_id: str) -> bool:
@@ -80,15 +84,32 @@ class KeyService:
         self._trusted.forget_all()
         return await self._keys.revoke(key_id)
 
-    async def ensure_bootstrap(self, secret: str) -> ApiKey:
-        """Stores the installation's first service key, once."""
-        return await self._keys.create(
-            name=_BOOTSTRAP_NAME, tenant=DEFAULT_TENANT, role=Role.SERVICE, sha256=hash_secret(secret)
+    async def install(self, secret: str, *, overlap_seconds: float) -> ApiKey:
+        """Stores the installation's own service key, once, and returns it.
+
+        The ones before it end `overlap_seconds` after their replacement. Keys that somebody created never end this way,
+        not even one that has become the installation's own. A revoked key stays revoked, and replaces none.
+
+        Raises StoreUnavailable.
+        """
+        sha256 = hash_secret(secret)
+        key = await self._keys.find_by_hash(sha256) or await self._keys.create(
+            name=_BOOTSTRAP_NAME, tenant=DEFAULT_TENANT, role=Role.SERVICE, sha256=sha256
         )
+        if key.revoked_at is not None:
+            return key
+        if key.name == _BOOTSTRAP_NAME and (not key.installed or key.expires_at is not None):
+            await self._keys.install(key.id)
+            _log.info("service_key_installed", key_id=key.id)
+        replaced = await self._keys.expire_replaced(key.id, seconds=overlap_seconds)
+        if replaced:
+            _log.info("service_keys_replaced", count=replaced, overlap_seconds=overlap_seconds)
+        return key
 
     async def any_usable(self) -> bool:
-        """Reads whether any key is not revoked. Raises StoreUnavailable."""
-        return any(key.revoked_at is None for key in await self._keys.list_all())
+        """Reads whether any key is neither revoked nor expired. Raises StoreUnavailable."""
+        now = self._clock.now()
+        return any(key.usable(now) for key in await self._keys.list_all())
 
 
 def hash_secret(secret: str) -> str:

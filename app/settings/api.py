@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -27,7 +28,21 @@ class ApiSettings(SettingsGroup):
         default=None,
         min_length=32,
         validation_alias="AGENT_BOOTSTRAP_SERVICE_KEY",
-        description="First key with the role service, stored at the start (at least 32 characters).",
+        description="Key with the role service, stored at the start (at least 32 characters).",
+    )
+    bootstrap_service_key_file: Path | None = Field(
+        default=None,
+        validation_alias="AGENT_BOOTSTRAP_SERVICE_KEY_FILE",
+        description=(
+            "File with that key, re-read when it changes; it takes precedence over AGENT_BOOTSTRAP_SERVICE_KEY."
+        ),
+    )
+    service_key_overlap_seconds: int = Field(
+        default=900,
+        ge=120,
+        le=604_800,
+        validation_alias="AGENT_SERVICE_KEY_OVERLAP_SECONDS",
+        description="Seconds for which a service key that was replaced in its file or variable goes on working.",
     )
     rate_limit_per_minute: int = Field(
         default=120,

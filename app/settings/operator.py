@@ -45,6 +45,14 @@ class OperatorSettings(SettingsGroup):
         validation_alias="AGENT_OPERATOR_IDENTITY",
         description="Name of the release in the Leases of its namespaces. It serves none that another release holds.",
     )
+    finalizer: bool = Field(
+        default=True,
+        validation_alias="AGENT_OPERATOR_FINALIZER",
+        description=(
+            "Whether an unfinished AgentTask has a finalizer, so that its deletion waits until its task is cancelled. "
+            "`false` also removes the finalizers that are there."
+        ),
+    )
     worker_deployment: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$",

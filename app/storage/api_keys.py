@@ -1,4 +1,4 @@
-"""The store of API keys. It keeps a hash, never the secret; a revoked key stays, for the audit.
+"""The store of API keys. It keeps a hash, never the secret; a revoked or expired key stays, for the audit.
 
 The id of a key is the beginning of its hash, so that creating the same key again finds the first one.
 """
@@ -17,7 +17,7 @@ from app.domain.api_key import NO_LIMITS, ApiKey, KeyLimits
 from app.domain.identity import Role, Tenant
 from app.errors import StoreError
 from app.storage.mongo import Database, store_errors
-from app.storage.writes import literal
+from app.storage.writes import later, literal
 
 _ID_CHARACTERS = 16
 _LIMITS = tuple(field.name for field in fields(KeyLimits))
@@ -63,6 +63,22 @@ class MongoApiKeyRepository:
             )
         return result.matched_count == 1
 
+    async def install(self, key_id: str) -> None:
+        installed = [{"$set": {"installed": literal(True), "expires_at": "$$REMOVE"}}]
+        with store_errors(f"install API key {key_id}"):
+            await self._keys.update_one({"_id": key_id}, installed)
+
+    async def expire_replaced(self, key_id: str, *, seconds: float) -> int:
+        replaced = {
+            "_id": {"$ne": key_id},
+            "installed": True,
+            "expires_at": {"$exists": False},
+            "revoked_at": {"$exists": False},
+        }
+        with store_errors("set the end of replaced API keys"):
+            result = await self._keys.update_many(replaced, [{"$set": {"expires_at": later(seconds)}}])
+        return result.matched_count
+
 
 def _parse(document: dict[str, Any]) -> ApiKey:
     return ApiKey(
@@ -73,4 +89,6 @@ def _parse(document: dict[str, Any]) -> ApiKey:
         created_at=document["created_at"],
         revoked_at=document.get("revoked_at"),
         limits=KeyLimits(**{name: document.get(name) for name in _LIMITS}),
+        installed=bool(document.get("installed")),
+        expires_at=document.get("expires_at"),
     )

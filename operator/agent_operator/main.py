@@ -86,8 +86,8 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
         stack.push_async_callback(access.close)
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""
-        rest = RestClient(session, ServiceKey(value, settings.api_key_file))
-        objects = await _checked(AgentTasks(Cluster(access), settings.namespaces).check, clock)
+        rest = RestClient(session, ServiceKey(value, settings.api_key_file, clock))
+        objects = await _checked(AgentTasks(Cluster(access), settings.namespaces, settings.finalizer).check, clock)
         shifts = Shifts(Leases(objects.cluster, settings.identity), clock)
         served = await _checked(lambda: shifts.begin_all(objects.namespaces), clock)
         assembly = assemble(

@@ -17,6 +17,8 @@ RELEASED = Path(__file__).parent / "released" / "agent-orchestrator-0.1.0.tgz"
 LONGEST_SECONDS = 300  # longer than any --timeout that a test gives
 RELEASE = "ao"
 NAME = f"{RELEASE}-agent-orchestrator"
+KEY = {"serviceKey": {"existingSecret": "orchestrator-service-key"}}
+KEY = {"serviceKey": {"existingSecret": "orchestrator-service-key"}}
 STORES = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://mongodb/", "REDIS_URL": "redis://valkey/"}}}}
 
 
@@ -47,7 +49,11 @@ def render(
     release: str = RELEASE,
     chart: Path = CHART,
 ) -> list[dict[str, Any]]:
-    """Returns the objects of these templates, or of all if none is named, for a release in this namespace."""
+    """Returns the objects of these templates, or of all if none is named, for a release in this namespace.
+
+    Helm sees no cluster here, so the values need a source of the service key: `KEY`, unless they name one.
+    """
+    values = {**KEY, **values} if chart == CHART else values
     only = [option for template in templates for option in ("--show-only", f"templates/{template}")]
     text = helm("template", release, str(chart), "--namespace", namespace, *only, values=values)
     return [found for found in yaml.safe_load_all(text) if found]

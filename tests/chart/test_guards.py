@@ -54,6 +54,33 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
         ),
         (
             STORES,
+            {"worker": {"autoscaling": {"policy": {"min_replicas": 5, "max_replicas": 2}}}},
+            "worker.autoscaling.policy.min_replicas: 5 must not be greater than max_replicas, which is 2",
+        ),
+        (
+            STORES,
+            {"worker": {"autoscaling": {"policy": {"min_replicas": 11}}}},
+            "worker.autoscaling.policy.min_replicas: 11 must not be greater than max_replicas, which is 10",
+        ),
+        (
+            STORES,
+            {"worker": {"autoscaling": {"policy": {"min_replicas": 11, "max_replicas": None}}}},
+            "worker.autoscaling.policy.min_replicas: 11 must not be greater than max_replicas, which is 10",
+        ),
+        (STORES, {}, "serviceKey.existingSecret: name a Secret of default whose entry service-key holds 32 characters"),
+        (EXTERNAL, {}, "holds 32 characters or more, or its parameter in serviceKey.parameter. Helm renders without"),
+        (
+            STORES,
+            {"serviceKey": {"parameter": "SERVICE_KEY"}},
+            "serviceKey.parameter: secrets.mode is inline; set it to externalSecret",
+        ),
+        (
+            EXTERNAL,
+            {"serviceKey": {"parameter": "SERVICE_KEY", "existingSecret": "key"}},
+            "serviceKey.parameter: remove it, or serviceKey.existingSecret",
+        ),
+        (
+            STORES,
             {"secrets": {"externalSecret": {"path": "/ao/prod"}}},
             "secrets.externalSecret.path: secrets.mode is inline",
         ),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, CI_VALUES, helm
+from tests.chart.rendering import CHART, CI_VALUES, KEY, helm
 from tests.chart.schemas import write_schemas
 from tests.support.toolchain import built
 
@@ -46,7 +46,8 @@ def judged(files: Iterable[Path], minor: str, locations: Sequence[str]) -> dict[
 def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path) -> None:
     objects = 0
     for values in CI_VALUES:
-        text = helm("template", "ao", str(CHART), "--values", str(values), "--kube-version", f"{minor}.0")
+        example = {**KEY, **yaml.safe_load(values.read_text())}
+        text = helm("template", "ao", str(CHART), "--kube-version", f"{minor}.0", values=example)
         (tmp_path / values.name).write_text(text)
         objects += text.count("\nkind: ")
     report = judged(tmp_path.iterdir(), minor, locations)

@@ -27,9 +27,9 @@ def objects(request: pytest.FixtureRequest) -> Objects:
 
 
 def pods(objects: Objects) -> Iterator[dict[str, Any]]:
-    """Yields the specification of every pod: those of Deployments, and the pod of `helm test`."""
+    """Yields the specification of every pod: those of Deployments and Jobs, and the pod of `helm test`."""
     for body in objects:
-        if body["kind"] == "Deployment":
+        if body["kind"] in ("Deployment", "Job"):
             yield body["spec"]["template"]["spec"]
         elif body["kind"] == "Pod":
             yield body["spec"]
@@ -59,9 +59,9 @@ def test_pods_keep_to_the_restricted_level_of_pod_security(objects: Objects) -> 
         }
 
 
-def test_only_the_operator_has_a_service_account_token(objects: Objects) -> None:
+def test_only_the_operator_and_its_uninstall_have_a_service_account_token(objects: Objects) -> None:
     with_token = [pod for pod in pods(objects) if pod["automountServiceAccountToken"]]
-    assert [pod["containers"][0]["name"] for pod in with_token] in ([], ["operator"])
+    assert {pod["containers"][0]["name"] for pod in with_token} <= {"operator", "uninstall"}
 
 
 def test_containers_have_requests_and_limits(objects: Objects) -> None:
@@ -168,6 +168,7 @@ def test_every_pod_has_a_network_policy(objects: Objects) -> None:
     for body in objects:
         labels = {
             "Deployment": lambda body: body["spec"]["template"]["metadata"]["labels"],
+            "Job": lambda body: body["spec"]["template"]["metadata"]["labels"],
             "Pod": lambda body: body["metadata"]["labels"],
         }.get(body["kind"])
         if labels is not None:

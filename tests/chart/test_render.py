@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.chart.rendering import NAME, STORES, over, render
+from tests.chart.rendering import CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
 Objects = list[dict[str, Any]]
@@ -33,6 +35,12 @@ def environment(objects: Objects, component: str) -> dict[str, Any]:
     return {**shared, **own}
 
 
+def mounted_secrets(objects: Objects, component: str) -> list[str]:
+    """Returns the names of the Secrets that the component's pod has as files."""
+    volumes = pod_of(objects, component)["spec"]["volumes"]
+    return [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+
+
 def rendered(**values: Any) -> Objects:
     return render("team", values=over(STORES, values))
 
@@ -48,14 +56,14 @@ def test_shared_settings_reach_all_components(component: str) -> None:
 def test_numbers_in_values_keep_their_digits() -> None:
     objects = rendered(
         env={"AGENT_API_MAX_BODY_BYTES": 16_777_216, "AGENT_SHARE": 0.25, "AGENT_FLAG": True},
-        images={"tag": 1_234_567},
-        worker={"autoscaling": {"policy": {"max_replicas": 1_000_000}}},
+        images={"tag": "1234567"},
+        worker={"autoscaling": {"policy": {"max_replicas": 10_000}}},
     )
     variables = environment(objects, "worker")
     shown = [variables[name] for name in ("AGENT_API_MAX_BODY_BYTES", "AGENT_SHARE", "AGENT_FLAG")]
     assert shown == ["16777216", "0.25", "true"]
     assert pod_of(objects, "api")["spec"]["containers"][0]["image"] == "agent-orchestrator-api:1234567"
-    assert "max_replicas=1000000" in environment(objects, "operator")["AGENT_AUTOSCALER_POLICY"]
+    assert "max_replicas=10000" in environment(objects, "operator")["AGENT_AUTOSCALER_POLICY"].split()
 
 
 def test_a_worker_gets_the_deadline_of_a_task_to_stop() -> None:
@@ -125,11 +133,9 @@ def test_existing_secrets_are_used_and_none_is_created() -> None:
     existing = {"mode": "existing", "existing": {"stores": "mine", "providers": "models", "worker": "plugins"}}
     objects = render("team", values={"secrets": existing, "serviceKey": {"existingSecret": "key"}})
     assert not [body for body in objects if body["kind"] == "Secret"]
-    volumes = pod_of(objects, "worker")["spec"]["volumes"]
-    assert [volume["secret"]["secretName"] for volume in volumes if "secret" in volume] == ["models"]
+    assert mounted_secrets(objects, "worker") == ["models"]
     assert environment(objects, "worker")["MONGO_URI"]["secretKeyRef"]["name"] == "mine"
-    assert environment(objects, "api")["AGENT_BOOTSTRAP_SERVICE_KEY"]["secretKeyRef"]["name"] == "key"
-    assert [volume["secret"]["secretName"] for volume in pod_of(objects, "operator")["spec"]["volumes"][1:]] == ["key"]
+    assert mounted_secrets(objects, "api") == mounted_secrets(objects, "operator") == ["key"]
 
 
 def test_own_certificate_authorities_are_mounted_in_every_pod() -> None:
@@ -296,8 +302,8 @@ def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
 def test_a_disabled_operator_leaves_no_object() -> None:
     objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
-    assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating")) for kind in kinds)
-    assert not [body for body in objects if body["metadata"]["name"].endswith("-operator")]
+    assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating", "Job")) for kind in kinds)
+    assert not [body for body in objects if body["metadata"]["name"].endswith(("-operator", "-uninstall"))]
 
 
 def test_names_are_short_enough_and_unique_for_each_release() -> None:
@@ -312,3 +318,65 @@ def test_names_are_short_enough_and_unique_for_each_release() -> None:
 
 def is_of_the_cluster(body: dict[str, Any]) -> bool:
     return str(body["kind"]).startswith(("Cluster", "Validating"))
+
+
+def test_api_and_operator_read_the_service_key_from_the_same_file() -> None:
+    objects = rendered()
+    files = [
+        environment(objects, component)[name]
+        for component, name in (
+            ("api", "AGENT_BOOTSTRAP_SERVICE_KEY_FILE"),
+            ("operator", "AGENT_OPERATOR_API_KEY_FILE"),
+        )
+    ]
+    assert files == ["/keys/service-key"] * 2
+    for component in ("api", "operator"):
+        (container,) = pod_of(objects, component)["spec"]["containers"]
+        assert {"name": "keys", "mountPath": "/keys", "readOnly": True} in container["volumeMounts"]
+        assert mounted_secrets(objects, component) == ["orchestrator-service-key"]
+        assert not any("SERVICE_KEY" in name and "FILE" not in name for name in environment(objects, component))
+
+
+def test_a_parameter_becomes_the_secret_with_the_service_key() -> None:
+    external = {"secrets": {"mode": "externalSecret", "externalSecret": {"path": "/ao/prod"}}}
+    objects = render("team", values={**external, "serviceKey": {"parameter": "SERVICE_KEY"}})
+    secrets = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
+    name = f"{NAME}-aws-keys"
+    entry = {"secretKey": "service-key", "remoteRef": {"key": "/ao/prod/SERVICE_KEY"}}
+    assert secrets[name]["data"] == [entry]
+    assert mounted_secrets(objects, "api") == mounted_secrets(objects, "operator") == [name]
+    assert not [body for body in objects if body["kind"] == "Secret"]
+    without = render("team", values=external)
+    assert name not in {body["metadata"]["name"] for body in without}
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.stem.removesuffix("-values"))
+def test_two_renderings_without_a_cluster_are_the_same(values: Path) -> None:
+    """Argo CD renders like this all the time, and would apply each difference."""
+    first, second = [render("team", values=yaml.safe_load(values.read_text())) for _ in range(2)]
+    assert first == second
+
+
+def test_a_job_releases_the_agent_tasks_before_an_uninstall() -> None:
+    objects = rendered(operator={"namespaces": ["one", "two"]})
+    annotated = [body for body in objects if "helm.sh/hook" in body["metadata"].get("annotations", {})]
+    hooks = {
+        body["kind"]: body for body in annotated if body["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    }
+    assert set(hooks) == {"Role", "RoleBinding", "Job"}
+    assert hooks["Role"]["rules"][0]["resourceNames"] == [f"{NAME}-operator"]
+    job = hooks["Job"]["spec"]
+    pod = job["template"]["spec"]
+    assert pod["serviceAccountName"] == hooks["RoleBinding"]["subjects"][0]["name"] == f"{NAME}-operator"
+    (container,) = pod["containers"]
+    assert container["command"] == ["python", "-m", "agent_operator.uninstall", f"team/{NAME}-operator"]
+    assert container["env"] == [{"name": "AGENT_OPERATOR_NAMESPACES", "value": "one,two"}]
+    assert container["image"] == pod_of(objects, "operator")["spec"]["containers"][0]["image"]
+    assert job["activeDeadlineSeconds"] < 300, "Helm gives up after five minutes"
+
+
+def test_without_a_finalizer_nothing_has_to_be_released() -> None:
+    objects = rendered(operator={"finalizer": False})
+    assert environment(objects, "operator")["AGENT_OPERATOR_FINALIZER"] == "false"
+    assert not [body for body in objects if body["metadata"]["name"].endswith("-uninstall")]
+    assert environment(rendered(), "operator")["AGENT_OPERATOR_FINALIZER"] == "true"

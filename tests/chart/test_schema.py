@@ -7,23 +7,29 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 import yaml
 
 from agent_operator.autoscaler.policy import Policy
-from app.settings.catalogue import CONNECTIONS, PROVIDER_KEYS
-from tests.chart.rendering import CHART, STORES, over, render
+from app.settings.catalogue import CONNECTIONS, PROVIDER_KEYS, SETTINGS, set_by_chart
+from tests.chart.rendering import CHART, KEY, STORES, helm, over, render
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 LINES = (CHART / "values.yaml").read_text().splitlines()
+NUMBERS = {int, float, bool}
+POLICY = "/worker/autoscaling/policy"
 
 
 def refusal(further: dict[str, Any]) -> str:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         render("team", values=over(STORES, further))
     return str(refused.value.stderr)
+
+
+def with_policy(**settings: Any) -> dict[str, Any]:
+    return {"worker": {"autoscaling": {"policy": settings}}}
 
 
 @pytest.mark.parametrize(
@@ -47,12 +53,66 @@ def refusal(further: dict[str, Any]) -> str:
         ({"images": {"registry": "registry.internal"}}, "/images/registry", "pattern"),
         ({"images": {"references": {"api": "api"}}}, "/images/references/api", "pattern"),
         ({"secrets": {"externalSecret": {"path": "ao/prod/"}}}, "/secrets/externalSecret/path", "pattern"),
+        (with_policy(utilisation=7), f"{POLICY}/utilisation", "maximum"),
+        (with_policy(down_share=0), f"{POLICY}/down_share", "exclusiveMinimum"),
+        (with_policy(min_replicas=-1), f"{POLICY}/min_replicas", "minimum"),
+        (with_policy(max_replicas=0), f"{POLICY}/max_replicas", "minimum"),
+        (with_policy(up_pods=1.5), f"{POLICY}/up_pods", "want integer"),
+        (with_policy(up_pods="2"), f"{POLICY}/up_pods", "want integer"),
+        ({"env": {"BIG": 12345678901234567890}}, "/env/BIG", "maximum"),
     ],
 )
 def test_an_unknown_or_wrong_value_is_refused_with_its_path(further: dict[str, Any], path: str, reason: str) -> None:
     message = refusal(further)
     assert f"at '{path}'" in message
     assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("lines", "path"),
+    [
+        ("images: {tag: 1.10}", "/images/tag"),
+        ("images: {tag: 1.0}", "/images/tag"),
+        ("images: {tag: 20261201}", "/images/tag"),
+        ("images: {tag: true}", "/images/tag"),
+        ("images: {pullSecrets: [{name: 1}]}", "/images/pullSecrets/0/name"),
+        ("operator: {clusterName: 1.10}", "/operator/clusterName"),
+        ("operator: {namespaces: [1, 2]}", "/operator/namespaces/0"),
+        ("serviceKey: {existingSecret: 1.10}", "/serviceKey/existingSecret"),
+        ("secrets: {inline: {providers: {OPENAI_API_KEY: 12345678901234567890}}}", "/secrets/inline/providers/OPENAI"),
+        ("secrets: {inline: {worker: {WEATHER_KEY: 0123}}}", "/secrets/inline/worker/WEATHER_KEY"),
+        ("worker: {nodeSelector: {gpu: true}}", "/worker/nodeSelector/gpu"),
+        ("api: {podAnnotations: {injected: yes}}", "/api/podAnnotations/injected"),
+        ("monitoring: {labels: {release: 1.10}}", "/monitoring/labels/release"),
+        ("api: {env: {AGENT_API_AUTH: off}}", "/api/env/AGENT_API_AUTH"),
+        ("env: {LLM_PEER_MODEL: 4.10}", "/env/LLM_PEER_MODEL"),
+    ],
+)
+def test_a_text_that_yaml_reads_as_something_else_is_refused_with_advice(lines: str, path: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        helm("template", "ao", str(CHART), stdin=lines)
+    message = str(refused.value.stderr)
+    assert f"at '{path}" in message
+    assert "a text: write it in quotes (on the command line: --set-string)" in message
+
+
+def test_texts_in_quotes_and_numbers_of_settings_are_accepted() -> None:
+    values = {"images": {"tag": "1.10"}, "api": {"env": {"AGENT_API_AUTH": "off"}}, "env": {"AGENT_LEASE_SECONDS": 1.5}}
+    text = helm("template", "ao", str(CHART), values=over(over(STORES, KEY), values))
+    assert "agent-orchestrator-api:1.10\n" in text
+    assert 'AGENT_LEASE_SECONDS: "1.5"' in text
+
+
+def test_settings_that_are_texts_are_known_to_the_schema() -> None:
+    """A number in YAML may be meant as a text only if the setting is one."""
+    elsewhere = CONNECTIONS | PROVIDER_KEYS
+    kinds = {name: set(get_args(field.annotation) or [field.annotation]) for name, field in SETTINGS.items()}
+    texts = {name for name, kind in kinds.items() if not NUMBERS & kind}
+    texts -= {name for name in texts if name in elsewhere or set_by_chart(name)}
+    (pattern,) = [
+        pattern for pattern, rule in SCHEMA["definitions"]["variables"]["patternProperties"].items() if "$ref" in rule
+    ]
+    assert pattern == f"^({'|'.join(sorted(texts))})$"
 
 
 def paths(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -104,3 +164,12 @@ def test_connection_strings_and_keys_are_those_of_the_settings() -> None:
 def test_the_policy_has_the_settings_of_the_autoscaler() -> None:
     policy = SCHEMA["properties"]["worker"]["properties"]["autoscaling"]["properties"]["policy"]
     assert set(policy["properties"]) == set(Policy.model_fields)
+
+
+def test_the_policy_has_the_bounds_of_the_autoscaler() -> None:
+    kept = ("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    policy = SCHEMA["properties"]["worker"]["properties"]["autoscaling"]["properties"]["policy"]["properties"]
+    fields = Policy.model_json_schema()["properties"]
+    assert policy == {name: {key: field[key] for key in kept if key in field} for name, field in fields.items()}
+    defaults = yaml.safe_load("\n".join(LINES))["worker"]["autoscaling"]["policy"]
+    assert Policy.model_validate(defaults) == Policy()

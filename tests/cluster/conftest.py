@@ -34,7 +34,7 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}-{os.getpid()}"
     control_plane.run("create", "namespace", name)
     yield name
-    control_plane.run("delete", "namespace", name, "--wait=false")
+    control_plane.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, CI_VALUES, NAME, RELEASE, STORES, helm, over, render
+from tests.chart.rendering import CHART, CI_VALUES, NAME, RELEASE, RELEASED, STORES, helm, over, render
 from tests.cluster.control_plane import ControlPlane
 from tests.support.toolchain import built_or_skipped
 from tests.support.waiting import wait_for
@@ -52,9 +53,11 @@ def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:
     return {name: b64decode(value).decode() for name, value in data.items()}
 
 
-def roll_out(plane: ControlPlane, verb: str, namespace: str, values: dict[str, Any], *options: str) -> None:
+def roll_out(
+    plane: ControlPlane, verb: str, namespace: str, values: dict[str, Any], *options: str, chart: Path = CHART
+) -> None:
     options = (*options, "--take-ownership", "--namespace", namespace)
-    helm(verb, RELEASE, str(CHART), *options, values=values, kubeconfig=plane.kubeconfig)
+    helm(verb, RELEASE, str(chart), *options, values=values, kubeconfig=plane.kubeconfig)
 
 
 def test_values_that_are_no_longer_named_leave_the_secrets(control_plane: ControlPlane, namespace: str) -> None:
@@ -92,5 +95,44 @@ def test_the_crd_and_the_agent_tasks_stay_after_an_uninstall(control_plane: Cont
     roll_out(control_plane, "install", namespace, over(STORES, {}))
     task = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask", "spec": {"task": "Stay."}}
     control_plane.apply({**task, "metadata": {"name": "stays", "namespace": namespace}})
-    helm("uninstall", RELEASE, "--namespace", namespace, kubeconfig=control_plane.kubeconfig)
+    # Without a kubelet the Job before the uninstall would not run; test_uninstall.py runs its program.
+    helm("uninstall", RELEASE, "--no-hooks", "--namespace", namespace, kubeconfig=control_plane.kubeconfig)
     assert control_plane.get("agenttask/stays", "-n", namespace)["spec"]["task"] == "Stay."
+
+
+def service_key(plane: ControlPlane, namespace: str) -> str:
+    return secret(plane, namespace, "keys")["service-key"]
+
+
+def test_helm_keeps_the_service_key_and_one_that_has_been_rotated(control_plane: ControlPlane, namespace: str) -> None:
+    roll_out(control_plane, "install", namespace, over(STORES, {}))
+    made = service_key(control_plane, namespace)
+    assert len(made) >= 32
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {"env": {"LOG_LEVEL": "DEBUG"}}))
+    assert service_key(control_plane, namespace) == made
+
+    rotated = "f" * 64
+    change = json.dumps({"stringData": {"service-key": rotated}})
+    control_plane.run("patch", "secret", f"{NAME}-keys", "-n", namespace, "-p", change)
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {}))
+    assert service_key(control_plane, namespace) == rotated
+
+
+def test_an_upgrade_from_the_released_chart_keeps_the_service_key(control_plane: ControlPlane, namespace: str) -> None:
+    # The CRD of this session is of this version already.
+    old = {"stores": {"mongoUri": "mongodb://mongodb/", "redisUrl": "redis://valkey/"}, "crds": {"install": False}}
+    roll_out(control_plane, "install", namespace, old, chart=RELEASED)
+    made = service_key(control_plane, namespace)
+
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {}))
+
+    assert service_key(control_plane, namespace) == made
+
+
+def test_helm_sees_the_cluster_before_it_has_created_the_namespace(control_plane: ControlPlane, namespace: str) -> None:
+    new = f"{namespace}-new"
+    try:
+        roll_out(control_plane, "install", new, over(STORES, {}), "--create-namespace")
+        assert len(service_key(control_plane, new)) >= 32
+    finally:
+        control_plane.run("delete", "namespace", new, "--wait=false")

@@ -13,7 +13,7 @@ import yaml
 from check_jsonschema import main as check_jsonschema
 from click.testing import CliRunner
 
-from tests.chart.rendering import helm
+from tests.chart.rendering import KEY, helm
 from tests.support.toolchain import built_or_skipped
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_a_bundle_contains_the_files_that_the_scripts_on_the_server_need(tmp_pat
     assert any(name.endswith(".whl") for name in names)
     hooks = yaml.safe_load((tmp_path / "there" / "appspec.yml").read_text())["hooks"]
     assert {hook["location"] for (hook,) in hooks.values()} <= runnable
-    stores = {"secrets": {"mode": "existing", "existing": {"stores": "s"}}}
+    stores = {"secrets": {"mode": "existing", "existing": {"stores": "s"}}, **KEY}
     chosen = ("--values", str(tmp_path / "there" / "images.yaml"))
     rendered = helm("template", "ao", str(tmp_path / "there" / "chart.tgz"), *chosen, values=stores)
     assert all(image in rendered for image in images)

@@ -61,3 +61,10 @@ namespace, because several releases can have a Role there. */}}
 {{- $operator := merge (dict "component" "operator") . -}}
 {{- ternary (include "ao.name" $operator) (include "ao.clusterName" $operator) (eq .namespace .Release.Namespace) -}}
 {{- end -}}
+
+{{/* Annotations of an object that exists only while the release is being uninstalled; those of lower .weight come first. */}}
+{{- define "ao.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

@@ -1,5 +1,5 @@
-{{/* Name of the Secret of .part (stores, providers or worker); empty if there is none. A Secret that Helm does not create
-has a name that Helm never used, so that an object never has two owners. */}}
+{{/* Name of the Secret of .part (stores, providers or worker; in the mode externalSecret also keys); empty if there is none.
+A Secret that Helm does not create has a name that Helm never used, so that an object never has two owners. */}}
 {{- define "ao.secret" -}}
 {{- $mode := .Values.secrets.mode -}}
 {{- if eq $mode "existing" -}}
@@ -11,7 +11,7 @@ has a name that Helm never used, so that an object never has two owners. */}}
 
 {{/* The component in that name: at most ten characters, because the whole name may have 63. */}}
 {{- define "ao.secretComponent" -}}
-{{- $external := dict "stores" "aws-stores" "providers" "aws-vendor" "worker" "aws-worker" -}}
+{{- $external := dict "stores" "aws-stores" "providers" "aws-vendor" "worker" "aws-worker" "keys" "aws-keys" -}}
 {{- ternary (index $external .part) .part (eq .Values.secrets.mode "externalSecret") -}}
 {{- end -}}
 
@@ -23,6 +23,8 @@ has a name that Helm never used, so that an object never has two owners. */}}
 {{- include "ao.storeNames" . -}}
 {{- else if eq .part "providers" -}}
 {{- include "ao.providerKeys" . -}}
+{{- else if eq .part "keys" -}}
+{{- compact (list .Values.serviceKey.parameter) | toJson -}}
 {{- else -}}
 {{- .Values.secrets.externalSecret.worker | toJson -}}
 {{- end -}}
@@ -43,9 +45,21 @@ has a name that Helm never used, so that an object never has two owners. */}}
 ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "TAVILY_API_KEY"]
 {{- end -}}
 
-{{/* Name of the Secret with the key that the operator sends to the API. */}}
+{{/* Name of the Secret with the service key, which the operator sends to the API, in its entry service-key. */}}
 {{- define "ao.keysSecret" -}}
-{{- .Values.serviceKey.existingSecret | default (include "ao.name" (merge (dict "component" "keys") .)) -}}
+{{- $component := ternary "aws-keys" "keys" (not (empty .Values.serviceKey.parameter)) -}}
+{{- .Values.serviceKey.existingSecret | default (include "ao.name" (merge (dict "component" $component) .)) -}}
+{{- end -}}
+
+{{/* Mount and volume of that Secret: its entry is the file /keys/service-key. */}}
+{{- define "ao.keysMount" -}}
+- {name: keys, mountPath: /keys, readOnly: true}
+{{- end -}}
+
+{{- define "ao.keysVolume" -}}
+- name: keys
+  secret:
+    secretName: {{ include "ao.keysSecret" . }}
 {{- end -}}
 
 {{/* Ports of the development stores and of the simulator, as a JSON object. */}}

@@ -6,7 +6,7 @@ The operator may list, watch, patch and delete, but not get: it reads a single o
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_operator.agenttasks.register import END_ANNOTATION, FINALIZER, FINISHED_LABEL, KEY_ANNOTATION, Entry
@@ -25,10 +25,11 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class AgentTasks:
-    """The AgentTasks of the served `namespaces`; empty means all."""
+    """The AgentTasks of the served `namespaces`; empty means all. `finalizer`: whether unfinished ones have one."""
 
     cluster: Cluster
     namespaces: tuple[str, ...] = ()
+    finalizer: bool = True
 
     async def check(self) -> AgentTasks:
         """Checks that the operator can list the objects; returns those of the namespaces in which it can.
@@ -49,7 +50,7 @@ class AgentTasks:
                 raise refusal
             if refusal is not None:
                 _log.error("namespace_not_served", namespace=namespace, reason=refusal.reason)
-        return AgentTasks(self.cluster, served)
+        return replace(self, namespaces=served)
 
     async def may_list(self, namespace: str) -> bool:
         """Checks whether the operator may list the objects of the namespace. Raises ClusterUnavailable."""
@@ -100,7 +101,7 @@ class AgentTasks:
         entry.record_metadata(body["metadata"])
 
     async def protect(self, entry: Entry) -> None:
-        """Adds the finalizer, so a deletion waits for the operator from now on, and the idempotency key.
+        """Adds the idempotency key, and the finalizer, so a deletion waits for the operator from now on.
 
         Raises ClusterError.
         """
@@ -108,7 +109,7 @@ class AgentTasks:
 
         def change() -> dict[str, Any]:
             metadata: dict[str, Any] = {}
-            if FINALIZER not in entry.finalizers:
+            if self.finalizer and FINALIZER not in entry.finalizers:
                 metadata["finalizers"] = [*entry.finalizers, FINALIZER]
             if entry.key_record != key_record:
                 metadata["annotations"] = {KEY_ANNOTATION: key_record}

@@ -20,6 +20,7 @@ from agent_operator.agenttasks.register import EndRecord, Entry, Register, key_o
 from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
+from agent_operator.kube.cluster import NotAllowed
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.backpressure import OF_ONE_TENANT, OF_THE_API, Backpressure
 from agent_operator.rest.rest_client import (
@@ -81,6 +82,8 @@ class Reconciler:
             await self._record_restored(entry, entry.restored_end)
         else:
             await self.objects.watch_again(entry)
+            if not self.objects.finalizer:  # it may have one from the time before the setting was changed
+                await self.objects.release(entry, finished=False)
             await self._follow_spec(entry)
 
     async def _follow_spec(self, entry: Entry) -> None:
@@ -272,7 +275,10 @@ class Reconciler:
 
     async def _handle_missing(self, entry: Entry) -> None:
         """Handles an object that the watch no longer shows: it is gone, or somebody has labelled it as finished."""
-        body = await self.objects.read(entry.namespace, entry.name)
+        try:
+            body = await self.objects.read(entry.namespace, entry.name)
+        except NotAllowed:
+            body = None  # its namespace is being deleted, and the right to read there went before this event came
         if body is not None and body["metadata"]["uid"] == entry.uid:
             self.register.record(body)
             async with entry.writing:  # a write that is under way has the older status as its base

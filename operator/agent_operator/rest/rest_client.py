@@ -18,6 +18,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from app.domain.task import TaskStatus
 from app.outbound.key_file import KeyFile
+from app.ports import Clock
+from app.system_clock import SystemClock
 
 EXECUTE = "/v1/agent/execute"
 DEFAULT_RETRY_SECONDS = 5.0
@@ -28,6 +30,8 @@ WAIT_MARGIN_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 64
+# After a refusal the key before is sent for this long. Each refused try counts against the address's rate limit.
+FORMER_SECONDS = 5.0
 # If the API itself answers one of these, waiting does not help. Other statuses may come from a proxy, a wrong key or a
 # wrong address, which an operator's user can correct while the objects wait.
 REFUSALS = frozenset({400, 404, 409, 410, 413, 415, 422})
@@ -154,22 +158,36 @@ class LookupAnswer(_Part):
 
 
 class ServiceKey:
-    """The service key, from a variable or from a file that may be replaced while the operator runs."""
+    """The service key, from a variable or from a file that may be replaced while the operator runs.
 
-    def __init__(self, value: str, path: Path | None = None) -> None:
+    The API may read a replaced file a minute later than the operator. Until then the key before still counts there.
+    """
+
+    def __init__(self, value: str, path: Path | None = None, clock: Clock | None = None) -> None:
         self._value = value
+        self._former = ""
+        self._former_until = float("-inf")
         self._file = None if path is None else KeyFile(path)
+        self._clock = clock or SystemClock()
 
     def headers(self) -> dict[str, str]:
         """Returns the header with the current key. Raises RestUnavailable if the file cannot be read."""
         if self._file is not None:
             self._refresh(self._file)
-        return {"X-API-Key": self._value} if self._value else {}
+        use_former = self._clock.monotonic() < self._former_until
+        return _header(self._former if use_former else self._value)
+
+    def fall_back(self, refused: Mapping[str, str]) -> bool:
+        """Returns for a while to the key before, if the API has refused the current one; False if there is none."""
+        if not self._former or refused != _header(self._value):
+            return False
+        self._former_until = self._clock.monotonic() + FORMER_SECONDS
+        return True
 
     def _refresh(self, file: KeyFile) -> None:
         try:
             if file.changed():
-                self._value = file.read()
+                self._replace(file.read())
         except OSError as error:
             # Retried like an outage: a Secret that is being replaced, or not mounted yet, becomes readable by itself.
             message = (
@@ -177,6 +195,14 @@ class ServiceKey:
                 "Check the path and its permissions."
             )
             raise RestUnavailable("KEY_UNREADABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS) from error
+
+    def _replace(self, value: str) -> None:
+        if value != self._value:
+            self._former, self._value, self._former_until = self._value, value, float("-inf")
+
+
+def _header(key: str) -> dict[str, str]:
+    return {"X-API-Key": key} if key else {}
 
 
 def open_session(url: str) -> aiohttp.ClientSession:
@@ -265,12 +291,19 @@ class RestClient:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Any:
-        named = self.key.headers() | ({} if tenant is None else {"X-Tenant": tenant})
+        named = {**({} if tenant is None else {"X-Tenant": tenant}), **(headers or {})}
+        key = self.key.headers()
+        answer = await self._request(method, path, headers={**key, **named}, **options)
+        if answer.status == HTTPStatus.UNAUTHORIZED and self.key.fall_back(key):
+            answer = await self._request(method, path, headers={**self.key.headers(), **named}, **options)
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES and answer.document is not None:
+            return answer.document
+        raise _failure(answer.status, answer.retry_after, answer.document or {})
+
+    async def _request(self, method: str, path: str, **options: Any) -> _Answer:
         try:
             # No redirects: the key must not go to another address, and a redirected POST would become a GET.
-            async with self.session.request(
-                method, path.lstrip("/"), headers={**named, **(headers or {})}, allow_redirects=False, **options
-            ) as answer:
+            async with self.session.request(method, path.lstrip("/"), allow_redirects=False, **options) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             message = f"The API does not answer ({type(error).__name__})."
@@ -278,10 +311,16 @@ class RestClient:
             raise RestUnavailable(
                 "API_UNREACHABLE", message, retry_seconds=DEFAULT_RETRY_SECONDS, uncertain=uncertain
             ) from error
-        document = _document(body)
-        if answer.status < HTTPStatus.MULTIPLE_CHOICES and document is not None:
-            return document
-        raise _failure(answer.status, answer.headers.get("Retry-After"), document or {})
+        return _Answer(answer.status, answer.headers.get("Retry-After"), _document(body))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer of the API; `document` is None if its body is no JSON object."""
+
+    status: int
+    retry_after: str | None
+    document: dict[str, Any] | None
 
 
 def _for_older_api(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,36 @@ async def test_a_revoked_key_keeps_the_time_of_its_first_revocation(indexed_data
     assert not await keys.revoke("unknown")
 
 
+async def test_an_installed_key_ends_when_another_one_replaces_it(indexed_database: Database) -> None:
+    keys = MongoApiKeyRepository(indexed_database)
+    old, new, own = [
+        await keys.create(name=name, tenant=TENANT, role=Role.SERVICE, sha256=name * 64) for name in ("a", "b", "c")
+    ]
+    await keys.install(old.id)
+    assert await keys.expire_replaced(old.id, seconds=60) == 0
+    await keys.install(new.id)
+    assert [await keys.expire_replaced(new.id, seconds=60) for _ in range(2)] == [1, 0]
+
+    found = {key.id: key for key in await keys.list_all()}
+    end = found[old.id].expires_at
+    assert end is not None
+    assert timedelta(seconds=30) < end - datetime.now(UTC) <= timedelta(seconds=90)
+    assert (found[new.id].installed, found[new.id].expires_at) == (True, None)
+    assert found[own.id] == own
+
+    await keys.install(old.id)
+    assert (await keys.expire_replaced(old.id, seconds=60), await keys.expire_replaced(own.id, seconds=60)) == (1, 1)
+
+
+async def test_a_revoked_key_gets_no_end(indexed_database: Database) -> None:
+    keys = MongoApiKeyRepository(indexed_database)
+    leaked = await keys.create(name="a", tenant=TENANT, role=Role.SERVICE, sha256="a" * 64)
+    await keys.install(leaked.id)
+    await keys.revoke(leaked.id)
+
+    assert await keys.expire_replaced("other", seconds=60) == 0
+
+
 async def test_an_agent_that_no_version_has_any_more_is_not_listed(indexed_database: Database) -> None:
     agents = MongoAgentDirectory(indexed_database)
     card = AgentCard(name="CodeAgent", agent_type="code", description="d", version="1")

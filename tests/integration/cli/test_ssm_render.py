@@ -56,7 +56,8 @@ def test_helm_reads_every_value_as_the_text_that_it_is(shell: Shell, aws: Aws) -
         aws.put(f"{PATH}/PLUGIN_{name}", text)
         aws.put(f"{PATH}/SECRET_{name}", text, secure=True)
     rendered = shell.ok("ssm-render", "--path", PATH)
-    objects = [found for found in yaml.safe_load_all(helm("template", "ao", str(CHART), stdin=rendered)) if found]
+    key = ("--set", "serviceKey.existingSecret=orchestrator-service-key")
+    objects = [found for found in yaml.safe_load_all(helm("template", "ao", str(CHART), *key, stdin=rendered)) if found]
     (settings,) = [body["data"] for body in objects if body["kind"] == "ConfigMap"]
     (secret,) = [body["data"] for body in objects if body["metadata"]["name"] == f"{NAME}-worker" and "data" in body]
     assert {name: settings[f"PLUGIN_{name}"] for name in texts} == texts

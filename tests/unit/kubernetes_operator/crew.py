@@ -40,12 +40,13 @@ class Crew:
         namespaces: tuple[str, ...] = (),
         waiting_for: tuple[str, ...] = (),
         clock: ManualClock | None = None,
+        finalizer: bool = True,
     ) -> None:
         self.world = world
         self.clock = clock or ManualClock()
         metrics, pulse, self.work = OperatorMetrics(version="test").agenttasks, Pulse(self.clock), WorkQueue()
         self.metrics = metrics
-        objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces)
+        objects = AgentTasks(cast("Cluster", FakeCluster(world)), namespaces, finalizer)
         rest = cast("RestClient", FakeRest(world))
         self.shifts = Shifts(Leases(objects.cluster, "release"), self.clock)
         self.register = Register(self.clock) if register is None else register

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,15 @@ from app.services.keys import TRUST_SECONDS, KeyService, hash_secret
 from tests.support.doubles import ManualClock
 
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
+OVERLAP_SECONDS = 900
+OLD, NEW = "old-" * 10, "new-" * 10
 
 
 class KeysInMemory:
     """Implements `app.ports.ApiKeyRepository` and counts the look-ups."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
         self.by_hash: dict[str, ApiKey] = {}
         self.lookups = 0
 
@@ -44,6 +48,25 @@ class KeysInMemory:
                 return True
         return False
 
+    async def install(self, key_id: str) -> None:
+        self._change(key_id, installed=True, expires_at=None)
+
+    async def expire_replaced(self, key_id: str, *, seconds: float) -> int:
+        end = self.clock.now() + timedelta(seconds=seconds)
+        replaced = [
+            key.id
+            for key in self.by_hash.values()
+            if key.id != key_id and key.installed and key.expires_at is None and key.revoked_at is None
+        ]
+        for one in replaced:
+            self._change(one, expires_at=end)
+        return len(replaced)
+
+    def _change(self, key_id: str, **fields: Any) -> None:
+        for sha256, key in self.by_hash.items():
+            if key.id == key_id:
+                self.by_hash[sha256] = replace(key, **fields)
+
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -51,8 +74,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def stored() -> KeysInMemory:
-    return KeysInMemory()
+def stored(clock: ManualClock) -> KeysInMemory:
+    return KeysInMemory(clock)
 
 
 @pytest.fixture
@@ -111,12 +134,94 @@ async def test_text_that_cannot_be_a_key_is_refused_without_a_reading(
     assert stored.lookups == 0
 
 
-async def test_the_bootstrap_key_is_a_service_and_made_once(keys: KeyService, stored: KeysInMemory) -> None:
-    first, again = [await keys.ensure_bootstrap("b" * 32) for _ in range(2)]
+async def test_the_service_key_is_made_once(keys: KeyService, stored: KeysInMemory) -> None:
+    first, again = [await keys.install("b" * 32, overlap_seconds=OVERLAP_SECONDS) for _ in range(2)]
 
-    assert first == again
+    assert first.id == again.id
     assert (first.role, first.tenant) == (Role.SERVICE, DEFAULT_TENANT)
     assert len(stored.by_hash) == 1
+
+
+async def test_a_replaced_service_key_works_until_the_overlap_is_over(keys: KeyService, clock: ManualClock) -> None:
+    await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)
+    await keys.install(NEW, overlap_seconds=OVERLAP_SECONDS)
+
+    clock.advance(OVERLAP_SECONDS - 1)
+    assert (await keys.verify(OLD)).role is Role.SERVICE
+    clock.advance(TRUST_SECONDS)
+    with pytest.raises(Unauthenticated):
+        await keys.verify(OLD)
+    assert (await keys.verify(NEW)).expires_at is None
+    assert await keys.any_usable()
+
+
+async def test_the_end_of_a_replaced_key_is_not_put_off(keys: KeyService, clock: ManualClock) -> None:
+    await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)
+    for _ in range(3):
+        await keys.install(NEW, overlap_seconds=OVERLAP_SECONDS)
+        clock.advance(OVERLAP_SECONDS / 2)
+
+    with pytest.raises(Unauthenticated):
+        await keys.verify(OLD)
+
+
+async def test_two_processes_with_different_keys_lock_nobody_out(keys: KeyService, clock: ManualClock) -> None:
+    """A pod with the earlier key goes on beside one with the new key for longer than the overlap."""
+    for _ in range(OVERLAP_SECONDS // 60 * 2):
+        await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)
+        await keys.install(NEW, overlap_seconds=OVERLAP_SECONDS)
+        clock.advance(60)
+        assert (await keys.verify(OLD)).id != (await keys.verify(NEW)).id
+
+
+async def test_a_service_key_that_comes_back_works_again(keys: KeyService, clock: ManualClock) -> None:
+    for secret in (OLD, NEW):
+        await keys.install(secret, overlap_seconds=OVERLAP_SECONDS)
+    clock.advance(OVERLAP_SECONDS)
+
+    await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)
+
+    assert (await keys.verify(OLD)).expires_at is None
+
+
+async def test_a_revoked_service_key_stays_revoked_and_replaces_none(keys: KeyService, clock: ManualClock) -> None:
+    leaked = await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)
+    await keys.install(NEW, overlap_seconds=OVERLAP_SECONDS)
+    await keys.revoke(leaked.id)
+
+    assert (await keys.install(OLD, overlap_seconds=OVERLAP_SECONDS)).revoked_at is not None
+
+    clock.advance(OVERLAP_SECONDS)
+    with pytest.raises(Unauthenticated):
+        await keys.verify(OLD)
+    await keys.verify(NEW)
+
+
+async def test_keys_that_somebody_created_never_end_with_a_service_key(keys: KeyService, clock: ManualClock) -> None:
+    created = [
+        await keys.create(name=name, tenant=DEFAULT_TENANT, role=Role.SERVICE) for name in ("bootstrap", "gateway")
+    ]
+    own = created[1].secret
+    for secret in (OLD, own, NEW):
+        await keys.install(secret, overlap_seconds=OVERLAP_SECONDS)
+    clock.advance(OVERLAP_SECONDS)
+
+    for one in created:
+        assert (await keys.verify(one.secret)).id == one.key.id
+    with pytest.raises(Unauthenticated):
+        await keys.verify(OLD)
+
+
+async def test_a_service_key_of_an_earlier_version_is_replaced_like_any_other(
+    keys: KeyService, stored: KeysInMemory, clock: ManualClock
+) -> None:
+    await stored.create(name="bootstrap", tenant=DEFAULT_TENANT, role=Role.SERVICE, sha256=hash_secret(OLD))
+    for secret in (OLD, NEW):
+        await keys.install(secret, overlap_seconds=OVERLAP_SECONDS)
+    clock.advance(OVERLAP_SECONDS)
+
+    with pytest.raises(Unauthenticated):
+        await keys.verify(OLD)
 
 
 @pytest.mark.parametrize(

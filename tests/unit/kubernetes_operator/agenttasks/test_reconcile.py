@@ -13,7 +13,7 @@ from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import RestRefused, RestUnavailable
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import FakeRest, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, FakeRest, World
 
 UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
@@ -254,3 +254,43 @@ async def test_the_api_keeps_a_task_longer_than_kubernetes_its_object(
 
     (submitted,) = world.bodies
     assert submitted.get("ttl_seconds") == task_stays
+
+
+async def test_without_a_finalizer_a_deletion_waits_for_nobody_and_cancels_the_task(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world, finalizer=False)
+    await crew.go_round()
+    key = world.key_of("poem")
+    assert "finalizers" not in world.objects["poem"]["metadata"]
+
+    world.ask_to_delete("poem")
+    assert world.objects == {}
+    crew.mark_missing(key)
+    await crew.reconcile_all()
+
+    assert world.tasks[key].status is TaskStatus.CANCELLED
+
+
+@pytest.mark.parametrize("spec", [{}, {"suspend": True}])
+async def test_a_finalizer_from_before_the_setting_is_removed(world: World, spec: dict[str, Any]) -> None:
+    world.add("poem", **spec)
+    world.objects["poem"]["metadata"]["finalizers"] = ["others.example.com/keep", FINALIZER]
+
+    await Crew(world, finalizer=False).go_round()
+
+    assert world.objects["poem"]["metadata"]["finalizers"] == ["others.example.com/keep"]
+
+
+async def test_an_object_goes_with_its_namespace_and_the_right_to_read_there(world: World) -> None:
+    world.add("poem")
+    crew = Crew(world, finalizer=False)
+    await crew.go_round()
+    key = world.key_of("poem")
+    world.ask_to_delete("poem")
+    world.forbidden.add(NAMESPACE)
+    crew.mark_missing(key)
+
+    await crew.reconcile_all()
+
+    assert world.tasks[key].status is TaskStatus.CANCELLED
+    assert len(crew.register) == 0

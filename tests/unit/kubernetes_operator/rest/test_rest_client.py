@@ -10,7 +10,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agent_operator.rest.rest_client import RestClient, RestRefused, RestUnavailable, ServiceKey, open_session
+from agent_operator.rest.rest_client import (
+    FORMER_SECONDS,
+    RestClient,
+    RestRefused,
+    RestUnavailable,
+    ServiceKey,
+    open_session,
+)
+from tests.support.doubles import ManualClock
 from tests.support.servers import HOST, free_port
 
 KEY = "00000000-0000-4000-8000-000000000001"
@@ -112,3 +120,60 @@ async def test_a_refusal_of_other_fields_stays_one() -> None:
     async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
         with pytest.raises(RestRefused, match="task is required"):
             await RestClient(session, ServiceKey("")).submit({"source": {}}, tenant="team", key=KEY)
+
+
+def replace_key(path: Path, key: str) -> None:
+    """Replaces the file as the kubelet does: the new one has another inode."""
+    path.with_name("other").write_text(key)
+    path.with_name("other").rename(path)
+
+
+async def test_the_key_before_is_sent_until_the_api_knows_the_new_one(tmp_path: Path) -> None:
+    path, clock = tmp_path / "key", ManualClock()
+    accepted, sent = {"first"}, list[str]()
+
+    async def check(request: web.Request) -> web.StreamResponse:
+        sent.append(request.headers["X-API-Key"])
+        known = sent[-1] in accepted
+        return web.json_response({"task_id": "t", "code": "UNAUTHENTICATED"}, status=202 if known else 401)
+
+    app = web.Application()
+    app.router.add_post("/v1/agent/execute", check)
+    path.write_text("first")
+    async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
+        client = RestClient(session, ServiceKey("", path, clock))
+
+        async def submit() -> str:
+            return await client.submit({}, tenant="team", key=KEY)
+
+        await submit()
+        replace_key(path, "second")
+        assert [await submit() for _ in range(2)] == ["t", "t"]
+        clock.advance(FORMER_SECONDS)
+        accepted.update({"second"})
+        await submit()
+        accepted.remove("second")
+        accepted.remove("first")
+        with pytest.raises(RestUnavailable) as refused:
+            await submit()
+
+    assert refused.value.code == "UNAUTHENTICATED"
+    assert sent == ["first", "second", "first", "first", "second", "second", "first"]
+
+
+async def test_a_wrong_key_without_one_before_is_sent_once(tmp_path: Path) -> None:
+    sent = list[str]()
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        sent.append(request.headers["X-API-Key"])
+        return web.json_response({"code": "UNAUTHENTICATED"}, status=401)
+
+    app = web.Application()
+    app.router.add_post("/v1/agent/execute", refuse)
+    path = tmp_path / "key"
+    path.write_text("wrong")
+    async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
+        with pytest.raises(RestUnavailable):
+            await RestClient(session, ServiceKey("", path)).submit({}, tenant="team", key=KEY)
+
+    assert sent == ["wrong"]
