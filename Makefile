@@ -16,6 +16,8 @@ RUN_STAMP := .venv/.run-$(shell cat requirements/cli.lock pyproject.toml | cksum
 unexport PYTHONDONTWRITEBYTECODE
 
 UNIT_PROCESSES := 2
+# Each has servers of its own, and takes whole files: what a file starts for all its tests is started once.
+TEST_PROCESSES := 2
 # Fault stories mostly wait, so more of them run at once than there are cores.
 CHAOS_PROCESSES := 3
 
@@ -70,7 +72,7 @@ unit: setup ## The tests that need no server (a minute)
 
 test: setup ## Lint, types and every test except `make e2e`, `make providers` and the long ones of `make chaos` (half an hour)
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest -q --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
+	@$(PYTHON) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --ignore=tests/chaos --ignore=tests/e2e --ignore=tests/foreign_servers
 	@$(PYTHON) -m pytest -q -m "not long" -n $(CHAOS_PROCESSES) tests/chaos
 
 chaos: setup ## Every fault that must be survived, and the proof that each test would notice (25 minutes)

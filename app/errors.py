@@ -14,8 +14,8 @@
     ├── TooManyConnections             the API takes no further connection for now (503)
     ├── DependencyError                a server that we need does not answer; another try helps (503)
     │   ├── StoreUnavailable ── StoreFault
-    │   └── BrokerUnavailable
-    ├── StoreError                     the database refused an operation: a fault of ours (500)
+    │   └── BrokerUnavailable ── BrokerUnsuitable
+    ├── StoreError ── StoreUnsuitable  the database refused an operation: a fault of ours (500)
     ├── ConfigurationError             a setting is wrong; raised at start only
     ├── ClaimLost                      this process no longer owns the task: discard, write nothing
     ├── Postponed                      this version cannot run the task, another can: hand it back
@@ -250,8 +250,16 @@ class BrokerUnavailable(DependencyError):
     code = "BROKER_UNAVAILABLE"
 
 
+class BrokerUnsuitable(BrokerUnavailable):
+    """The server is of a kind with which the product cannot work. No process starts with it."""
+
+
 class StoreError(AgentOrchestratorError):
     code = "STORE_ERROR"
+
+
+class StoreUnsuitable(StoreError):
+    """The server is of a kind with which the product cannot work. No process starts with it."""
 
 
 class ConfigurationError(AgentOrchestratorError):

@@ -30,6 +30,7 @@ from app.background import Duty, running_duties
 from app.broker.clients import Broker
 from app.errors import ConfigurationError, StoreUnavailable
 from app.garbage import collect_rarely
+from app.server_check import refuse_unsuitable
 from app.services.arrivals import Arrivals
 from app.services.changes import ChangeService
 from app.services.completion import CompletionWatch
@@ -244,6 +245,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.process, process="api")
+        asyncio.run(refuse_unsuitable(settings))
         application = create_app(settings)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")

@@ -11,9 +11,15 @@ target=$cache/$tool-$(go env GOOS)-$(go env GOARCH)-$key
 
 if [ ! -d "$target" ]; then
 	mkdir -p "$cache"
+	# Tests in several processes ask for the same tool at once: the first one builds it, and the others wait. Without
+	# flock, as on macOS, each builds its own, and the first result counts. The lock ends with this process.
+	exec 9>"$cache/$tool.lock"
+	if command -v flock >/dev/null; then flock 9; fi
+fi
+if [ ! -d "$target" ]; then
 	made=$(mktemp -d "$cache/building.XXXXXX")
 	trap 'rm -rf "$made"' EXIT
-	CGO_ENABLED=0 sh "$here/build.sh" "$made" >&2
+	CGO_ENABLED=0 sh "$here/build.sh" "$made" >&2 9>&-
 	chmod 755 "$made"
 	[ -d "$target" ] || mv "$made" "$target" # another process may have built it in the meantime
 fi

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from app.errors import ConfigurationError
 from app.garbage import collect_rarely
 from app.llm.gateway import build_gateway
+from app.server_check import refuse_unsuitable
 from app.settings import load_settings
 from app.telemetry.logs import configure_logging
 from worker.assembly import GatewayFactory
@@ -19,6 +21,7 @@ def main(make_gateway: GatewayFactory = build_gateway) -> int:
     try:
         settings = load_settings()
         configure_logging(settings.process, process="worker")
+        asyncio.run(refuse_unsuitable(settings))
         runtime = Runtime(settings, make_gateway=make_gateway)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")

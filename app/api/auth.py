@@ -97,7 +97,10 @@ class Authenticator:
             return None
         try:
             if secret is None:
-                raise Unauthenticated(f"An API key is required, as `Authorization: Bearer …` or {KEY_HEADER}.")
+                raise Unauthenticated(
+                    f"An API key is required, as `Authorization: Bearer …` or {KEY_HEADER}. Create one with "
+                    "`agent-orchestrator keys create NAME`."
+                )
             return await self._keys.verify(secret)
         except Unauthenticated:
             # Refused requests count as well, so that nobody can guess keys faster than the rate limit.

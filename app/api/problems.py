@@ -132,6 +132,8 @@ def _advice(detail: Mapping[str, Any]) -> str:
         return "is not a known field"
     if detail["type"] == "missing":
         return "is required"
+    if detail["type"] == "string_pattern_mismatch":
+        return f"must match pattern {detail['ctx']['pattern']}"
     message: str = detail["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionBroken
 from redis.exceptions import ReadOnlyError, RedisError
 
-from app.broker.channels import WRITE_CHECK_KEY, WRITE_CHECK_TTL_SECONDS
+from app.broker.channels import SNAPSHOT_KEY, WRITE_CHECK_KEY, WRITE_CHECK_TTL_SECONDS
 from app.broker.error_mapping import broker_errors
 from app.errors import BrokerUnavailable
 
@@ -67,10 +67,13 @@ async def redis_command(action: str) -> AsyncIterator[None]:
 async def check_writes(redis: Redis) -> None:
     """Checks that Redis answers and takes writes: one that is full or a replica still answers a ping.
 
-    Raises BrokerUnavailable.
+    Raises BrokerUnavailable, and BrokerUnsuitable for a Redis Cluster.
     """
     async with redis_command("take a write"):
         await redis.set(WRITE_CHECK_KEY, 1, ex=WRITE_CHECK_TTL_SECONDS)
+        # Two keys that no cluster keeps in one slot. It refuses them also if it has a single node, as the queue would
+        # find out, which waits for several lists at once.
+        await redis.exists(WRITE_CHECK_KEY, SNAPSHOT_KEY)
 
 
 async def listen(redis: Redis, channel: str) -> AsyncIterator[str]:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MovedError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
-from app.errors import BrokerUnavailable
+from app.errors import BrokerUnavailable, BrokerUnsuitable
 
 _REFUSALS = {
     OutOfMemoryError: "it is full (maxmemory is reached, and its policy evicts nothing)",
@@ -18,6 +27,15 @@ _OTHER_REFUSALS = {
     "NOREPLICAS": "it has fewer replicas than min-replicas-to-write asks for",
     "MISCONF": "it cannot save its data to disk",
 }
+# Replies of a cluster alone: to a key of another node, to keys of two slots, and while slots have no node.
+_OF_CLUSTER = (MovedError, AskError, ClusterCrossSlotError, ClusterDownError)
+_CLUSTER_ADVICE = (
+    "Redis Cluster is not supported: let REDIS_URL (and CELERY_BROKER_URL) name a server with cluster mode off."
+)
+_SENTINEL_ADVICE = (
+    "This Redis lacks a command that is needed, as every Sentinel does: let REDIS_URL (and CELERY_BROKER_URL) name the "
+    "primary itself."
+)
 
 
 @contextmanager
@@ -32,8 +50,17 @@ def broker_errors(action: str, *others: type[Exception]) -> Iterator[None]:
     except failures as error:
         refusal = error if isinstance(error, ResponseError) else error.__cause__  # Celery wraps it
         if isinstance(refusal, ResponseError):
+            if advice := _unsuitable(refusal):
+                raise BrokerUnsuitable(advice) from error
             raise BrokerUnavailable(f"Redis refused the request to {action}: {_reason(refusal)}.") from error
         raise BrokerUnavailable(f"Redis did not answer the request to {action}; try again") from error
+
+
+def _unsuitable(refusal: ResponseError) -> str | None:
+    """Returns the advice if the server is of a kind that can never work."""
+    if isinstance(refusal, _OF_CLUSTER):
+        return _CLUSTER_ADVICE
+    return _SENTINEL_ADVICE if "unknown command" in str(refusal) else None
 
 
 def _reason(error: ResponseError) -> str:

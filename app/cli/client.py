@@ -149,7 +149,8 @@ def _to_failure(response: httpx.Response) -> ApiFailed:
             f"{response.url} answered {response.status_code}; is this the API's address? Name it with --api."
         )
     lines = [f"{problem['detail']} ({problem.get('code')})"]
-    lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in problem.get("errors", ())]
+    fields = [wrong for wrong in problem.get("errors", ()) if wrong["message"] != problem["detail"]]
+    lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in fields]
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         return ApiUnreachable("\n".join(lines), code=problem.get("code"))
     fault = response.is_server_error

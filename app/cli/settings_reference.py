@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from app.cli.embedded.stack_plan import LOCAL_DEFAULTS
 from app.settings import GROUPS, SettingsGroup
 from app.settings.catalogue import READERS, is_secret, set_by_chart
 from app.settings.group import CommaList
@@ -44,6 +45,7 @@ word “chart”, the chart sets the variable from another value, and a paramete
 
 `agent-orchestrator up` uses the servers that `MONGO_URI`, `REDIS_URL`, and the keys and base URLs of the providers of
 models and of search name. It embeds the others. While no key of a model provider is set, a simulator answers.
+These settings have other defaults there: {local_defaults}.
 
 `make docs` generates this page from the settings.
 """
@@ -52,7 +54,12 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 def render_reference() -> str:
     sections = [_section(name, group) for name, group in GROUPS.items()]
-    return INTRODUCTION + "".join(f"\n{section}" for section in sections)
+    return INTRODUCTION.replace("{local_defaults}", local_defaults()) + "".join(f"\n{section}" for section in sections)
+
+
+def local_defaults() -> str:
+    """Writes down the defaults that hold for `up` alone."""
+    return ", ".join(f"`{name}` {value}" for name, value in sorted(LOCAL_DEFAULTS.items()))
 
 
 def _section(name: str, group: type[SettingsGroup]) -> str:

@@ -15,7 +15,7 @@ from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
 from app.cli.embedded.state import DEFAULT_FOLDER, StackStatus, StateFolder
 from app.cli.failure import ExitCode
 from app.cli.json_output import print_json
-from app.cli.target import find_target, state_option
+from app.cli.target import API_KEY_VARIABLE, find_target, state_option
 from app.settings import load_settings, misspelt_variables
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
     for sentence in misspelt_variables():
         typer.echo(sentence, err=True)
     plan = prepare(folder, port=port, workers=workers)
-    plan = replace(plan, ready_text=build_ready_text(plan, state))
+    keys_required = load_settings().api.auth == "on"  # on loopback, where the stack listens, `auto` requires none
+    plan = replace(plan, ready_text=build_ready_text(plan, state, keys_required=keys_required))
     typer.echo(f"Starting {', '.join(spec.name for spec in plan.children)}; data and logs are in {path}")
     if not detach:
         launch.become_supervisor(folder, plan)
@@ -46,15 +47,20 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
 
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int, alone: bool = False) -> StackPlan:
-    """Builds the plan of a stack from the settings. Raises StackFailed if the asked-for port is taken.
+    """Builds the plan of a stack from the settings.
 
-    One that is `alone` has a free port and stores of its own, also where the settings name others.
+    Raises StackFailed if the asked-for port is taken, ServerUnreachable if a named server does not answer. A stack that
+    is `alone` has a free port and stores of its own, also where the settings name others.
     """
     settings = load_settings()
     named = ConfiguredParts.in_settings(settings)
     folder.create()
     if alone:
         return build_plan(folder, replace(named, store=False, broker=False), port=next(free_ports(1)), workers=workers)
+    if named.store or named.broker or settings.broker.celery_broker_url is not None:
+        from app.cli.named_servers import require_named_servers  # here alone: the drivers take a while to import
+
+        require_named_servers(settings, store=named.store, broker=named.broker)
     in_settings = settings.api.port if "port" in settings.api.model_fields_set else None
     return build_plan(folder, named, port=choose_port(port, in_settings), workers=workers)
 
@@ -87,18 +93,23 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
     try:
         launch.wait_until_ready(folder, supervisor, on_status=print_ready)
     except (launch.StackFailed, KeyboardInterrupt):  # Ctrl+C would leave a detached supervisor behind
-        launch.stop_stack(folder)
+        launch.end_supervisor(folder, supervisor)
         raise
+    launch.release_supervisor(supervisor)
 
 
-def build_ready_text(plan: StackPlan, state: Path | None) -> str:
+def build_ready_text(plan: StackPlan, state: Path | None, *, keys_required: bool = False) -> str:
     """Writes down what a person needs next: the address, a line to try, and whether answers are real."""
     body = '{"task": "Write a short article about tidal energy"}'
+    create = f"  export {API_KEY_VARIABLE}=$(agent-orchestrator keys create me{state_option(state)})"
+    keys = ["It asks for a key. Make one, which the command line then uses too:", create] if keys_required else []
+    header = f' -H "Authorization: Bearer ${API_KEY_VARIABLE}"' if keys_required else ""
     lines = [
         "",
         f"Agent Orchestrator is ready: {plan.api_url}",
+        *keys,
         "Try it:",
-        f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json'{header} -d '{body}'",
         "Stop it with: make down (or agent-orchestrator down)"
         if state is None
         else f"Stop it with: agent-orchestrator down{state_option(state)}",
@@ -125,7 +136,9 @@ def show_status(state: Path | None, *, as_json: bool, api: str | None, key: str 
     from app.cli.system import read_system
 
     path = state or DEFAULT_FOLDER
-    status = StateFolder(path.absolute()).read_status() if api is None else None
+    folder = StateFolder(path.absolute())
+    status = folder.read_status() if api is None else None
+    shortage = None if status is None else folder.read_shortage()
     url = find_target(api, None).url if api is not None else None if status is None else status.api_url
     system, problem = None, None
     if url is not None:
@@ -135,11 +148,13 @@ def show_status(state: Path | None, *, as_json: bool, api: str | None, key: str 
             problem = str(failure)
     if as_json:
         processes = {"api_url": url, "processes": []} if status is None else asdict(status)
-        print_json({**processes, "system": system, "problem": problem})
+        print_json({**processes, "system": system, "problem": problem, "disk_problem": shortage})
     elif url is None:
         typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up{state_option(state)}")
     else:
         _print_status(url, status, system, problem)
+        if shortage is not None:
+            typer.echo(shortage)
     # With a local stack the processes above are an answer, even while its API gives none.
     if status is None and (url is None or problem is not None):
         raise typer.Exit(ExitCode.UNREACHABLE)
@@ -153,6 +168,9 @@ def _print_status(url: str, status: StackStatus | None, system: Json | None, pro
     if status is not None:
         typer.echo(f"The stack is {status.phase}: {url}")
         console.print(_process_table(status, expand=has_width(console)))
+        for process in status.processes:
+            if process.program:
+                typer.echo(f"{process.name} is {process.program}.")
     if system is not None:
         print_system(console, system)
     else:
@@ -164,9 +182,10 @@ def _process_table(status: StackStatus, *, expand: bool) -> Table:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=expand)
-    for column in ("process", "pid", "ready", "restarts", "last end"):
+    for column in ("process", "pid", "ready", "restarts", "address"):
         table.add_column(column, no_wrap=True)
-    table.add_column("address", no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
+    # The last one is what a narrow terminal cuts: a shortened address is useless.
+    table.add_column("last end", no_wrap=True, overflow="ellipsis", ratio=1 if expand else None)
     for process in status.processes:
         waiting = process.restart_delay_seconds
         table.add_row(
@@ -174,7 +193,7 @@ def _process_table(status: StackStatus, *, expand: bool) -> Table:
             "-" if process.pid is None else str(process.pid),
             "yes" if process.ready else "no" if waiting is None else f"in {waiting:g} s",
             str(process.restarts),
+            process.url.partition("/?")[0],
             process.last_exit or "-",
-            process.url,
         )
     return table

@@ -12,6 +12,7 @@ from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
 from app.cli.failure import CommandFailed, CommandRefused, ExitCode
 
 DEFAULT_API = "http://127.0.0.1:8080"
+API_KEY_VARIABLE = "AGENT_ORCHESTRATOR_API_KEY"
 
 
 class NoStack(CommandFailed):

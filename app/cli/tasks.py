@@ -12,7 +12,7 @@ import typer
 
 from app.cli.failure import CommandFailed, ExitCode
 from app.cli.json_output import print_json
-from app.cli.target import Target, find_target
+from app.cli.target import API_KEY_VARIABLE, Target, find_target
 
 if TYPE_CHECKING:
     from app.cli.client import ApiClient, Json
@@ -23,9 +23,7 @@ Api = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option(
-        "--key", envvar="AGENT_ORCHESTRATOR_API_KEY", show_envvar=True, help="API key, if the API asks for one."
-    ),
+    typer.Option("--key", envvar=API_KEY_VARIABLE, show_envvar=True, help="API key, if the API asks for one."),
 ]
 State = Annotated[
     Path | None,
@@ -79,7 +77,8 @@ def list_tasks(
 ) -> None:
     """List tasks, newest first."""
     filters = {"status": status, "agent_type": agent_type, "session_id": session, "text": text}
-    with connect(find_target(api, state), key) as client:
+    target = find_target(api, state)
+    with connect(target, key) as client:
         page = client.list_tasks({**filters, "limit": limit, "cursor": cursor})
     if as_json:
         print_json(page)
@@ -91,6 +90,8 @@ def list_tasks(
         print_tasks(open_console(), page["items"])
     else:
         typer.echo("No tasks.")
+    if page["items"] and target.simulated:
+        typer.echo(f"This stack simulates {', '.join(target.simulated)}: texts and costs are made up.", err=True)
     if page["next_cursor"] is not None:
         typer.echo(f"There are more; the same command with --cursor {page['next_cursor']} shows them.", err=True)
 

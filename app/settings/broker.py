@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 
 from app.settings.group import SettingsGroup
-from app.settings.urls import check_redis_url
+from app.settings.urls import check_redis_url, check_result_backend
 
 
 class BrokerSettings(SettingsGroup):
@@ -34,6 +34,7 @@ class BrokerSettings(SettingsGroup):
     )
 
     _check_addresses = field_validator("redis_url", "celery_broker_url")(check_redis_url)
+    _check_backend = field_validator("celery_result_backend")(check_result_backend)
 
     @property
     def tickets_url(self) -> SecretStr:

@@ -32,6 +32,12 @@ def check_redis_url(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def check_result_backend(value: SecretStr | None) -> SecretStr | None:
+    """Checks the address of a result backend if it is a Redis; the others are Celery's business. Raises ValueError."""
+    is_redis = value is not None and value.get_secret_value().startswith(("redis:", "rediss:"))
+    return check_redis_url(value) if is_redis else value
+
+
 def check_mongo_uri(value: SecretStr) -> SecretStr:
     """Checks a `mongodb://` or `mongodb+srv://` URI. Raises ValueError."""
     address = _split(value.get_secret_value(), "write a connection string such as mongodb://HOST:27017/")

@@ -33,10 +33,14 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from app.errors import StoreError, StoreFault, StoreUnavailable
+from app.errors import StoreError, StoreFault, StoreUnavailable, StoreUnsuitable
 from app.settings import StoreSettings
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
+
+# A mongos says so in its answer to `hello`. Leases need the one clock of a primary, and each mongos puts its own into
+# `$$NOW`.
+_ROUTER = "isdbgrid"
 
 # Codes of a server that starts, stops or changes its primary. The operation may be tried again.
 _PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
@@ -159,9 +163,14 @@ def scan_time() -> Iterator[None]:
 
 
 async def server_time(db: Database) -> datetime:
-    """Reads the database server's time, aware UTC. Raises StoreUnavailable."""
+    """Reads the database server's time, aware UTC. Raises StoreUnavailable, and StoreUnsuitable for a mongos."""
     with store_errors("read the server's time"):
         answer = await db.command("hello", codec_options=db.codec_options)
+    if answer.get("msg") == _ROUTER:
+        raise StoreUnsuitable(
+            "A sharded MongoDB is not supported, because its routers (mongos) have clocks of their own: let MONGO_URI "
+            "name a replica set."
+        )
     now: datetime = answer["localTime"]
     return now
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pymongo import MongoClient
@@ -19,9 +19,9 @@ from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.load import submit_burst, submit_steadily
-from tests.benchmarks.process import measured_cpu, resident_megabytes
+from tests.benchmarks.process import cpu_seconds, measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
-from tests.support.servers import broker_server
+from tests.support.servers import Server, broker_server
 from tests.support.stack import Part, Plan, Stack, running_stack
 
 WARM_UP_TASKS = 200  # as many as slots: then every slot has its thread, and every connection is open
@@ -36,14 +36,26 @@ def main() -> int:
     return 0
 
 
-def _worker_cpu_ms(stack: Stack, count: int) -> tuple[float, float, float]:
-    """Measures the CPU milliseconds per task of worker and API, with projections, and the seconds of the burst."""
+class BurstCost(NamedTuple):
+    """The CPU milliseconds per task of each process, and the seconds until all tasks of the burst are read."""
+
+    worker_ms: float
+    api_ms: float
+    store_ms: float
+    seconds: float
+
+
+def _measure_burst(stack: Stack, count: int) -> BurstCost:
+    """Measures a burst of tasks, with their projections."""
     asyncio.run(submit_burst(stack.api_url, WARM_UP_TASKS))
     _wait_for_projections(stack)
-    with measured_cpu(stack.parts["worker"]) as worker, measured_cpu(stack.parts["api"]) as api:
-        load = asyncio.run(submit_burst(stack.api_url, count))
-        _wait_for_projections(stack)
-    return worker.seconds * 1000 / count, api.seconds * 1000 / count, load.seconds
+    processes: list[Part | Server] = [stack.parts["worker"], stack.parts["api"], stack.servers["store"]]
+    before = [cpu_seconds(process) for process in processes]
+    load = asyncio.run(submit_burst(stack.api_url, count))
+    _wait_for_projections(stack)
+    used = [cpu_seconds(process) - seconds for process, seconds in zip(processes, before, strict=True)]
+    worker_ms, api_ms, store_ms = (seconds * 1000 / count for seconds in used)
+    return BurstCost(worker_ms, api_ms, store_ms, load.seconds)
 
 
 def _wait_for_projections(stack: Stack) -> None:
@@ -58,8 +70,8 @@ def _instant() -> Iterator[Row]:
         part.stop()
         part.module = ["tests.benchmarks.instant_worker"]
         part.start()
-        worker_ms, _, _ = _worker_cpu_ms(stack, 500)
-    yield Row("worker CPU per task, model in the process", worker_ms, "ms", 6.7)
+        burst = _measure_burst(stack, 500)
+    yield Row("worker CPU per task, model in the process", burst.worker_ms, "ms", 6.7)
 
 
 def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
@@ -75,10 +87,11 @@ def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
         first_call_ms = idle_load.to_first_call_ms()
         yield Row("accept to first model call p50", percentile(first_call_ms, 0.5), "ms", 15)
         yield Row("accept to first model call p95", percentile(first_call_ms, 0.95), "ms", 40)
-        worker_ms, api_ms, seconds = _worker_cpu_ms(stack, 500)
-        yield Row("worker CPU per task, two HTTP calls", worker_ms, "ms", 12.5, bare_ms)
-        yield Row("API and worker CPU per task", worker_ms + api_ms, "ms", 16.0, bare_ms)
-        yield Row("500 tasks until all are read", seconds, "s", 6.0, bare_seconds * 2.5)  # bare Celery runs 200
+        burst = _measure_burst(stack, 500)
+        yield Row("worker CPU per task, two HTTP calls", burst.worker_ms, "ms", 12.5, bare_ms)
+        yield Row("API and worker CPU per task", burst.worker_ms + burst.api_ms, "ms", 16.0, bare_ms)
+        yield Row("store CPU per task", burst.store_ms, "ms", 9.0, bare_ms)
+        yield Row("500 tasks until all are read", burst.seconds, "s", 6.0, bare_seconds * 2.5)  # bare Celery runs 200
         yield Row("idle worker, memory", idle, "MB", 180)
         yield Row("idle system (API, worker, Valkey, store), memory", whole + stores, "MB", 320)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from tests.support.servers import Server
 from tests.support.stack import Part
 
 
@@ -18,14 +19,14 @@ class CpuTime:
     seconds: float = 0.0
 
 
-def _family(part: Part) -> list[psutil.Process]:
+def _family(part: Part | Server) -> list[psutil.Process]:
     if part.process is None:
-        raise RuntimeError(f"{part.name} is not running")
+        raise RuntimeError(f"{part} is not running")
     process = psutil.Process(part.process.pid)
     return [process, *process.children(recursive=True)]
 
 
-def cpu_seconds(part: Part) -> float:
+def cpu_seconds(part: Part | Server) -> float:
     """Reads the CPU seconds of the process and its children since they began."""
     return sum(sum(process.cpu_times()[:2]) for process in _family(part))
 

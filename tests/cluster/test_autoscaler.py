@@ -146,9 +146,9 @@ def test_an_operator_killed_in_the_middle_of_a_drain_leaves_nothing_behind(
 ) -> None:
     deploy(control_plane, namespace, 2, min_replicas="1")
     wait_for(lambda: len(podlet.ready) == 2, seconds=60, what="two workers")
-    operator.start()
-    wait_for(lambda: any(int(str(entry["draining"])) for entry in decisions(stack)), seconds=30, what="a drain")
-    operator.stop(signal.SIGKILL)
+    with running(operator):
+        wait_for(lambda: any(int(str(entry["draining"])) for entry in decisions(stack)), seconds=30, what="a drain")
+        operator.stop(signal.SIGKILL)
 
     with running(operator):
         wait_for(lambda: replicas(control_plane, namespace) == 1, seconds=60, what="one worker left")

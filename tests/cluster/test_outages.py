@@ -15,8 +15,9 @@ import yaml
 
 from tests.cluster.control_plane import ControlPlane, kubeconfig_for
 from tests.cluster.operators import build_operator, grant, running
+from tests.support.child_process import ended
 from tests.support.kubernetes import agent_task, create, read, status_of
-from tests.support.stack import Part, Stack
+from tests.support.stack import Part, Stack, stopped
 from tests.support.waiting import wait_for
 
 RECOVERY_SECONDS = 15
@@ -67,23 +68,23 @@ def test_the_operator_starts_while_the_rest_api_is_unavailable(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
-    stack.parts["api"].stop()
+    operator = build_operator(control_plane, stack, namespace, tmp_path)
     try:
-        operator = build_operator(control_plane, stack, namespace, tmp_path)
-        operator.start()
-        create(control_plane, namespace, agent_task("early"))
-        wait_for(lambda: status_of(control_plane, namespace, "early").get("phase") == "Pending", what="Pending")
+        with stopped(stack.parts["api"]):
+            operator.start()
+            create(control_plane, namespace, agent_task("early"))
+            wait_for(lambda: status_of(control_plane, namespace, "early").get("phase") == "Pending", what="Pending")
+        wait_for(lambda: is_done(control_plane, namespace, "early"), what="its end")
     finally:
-        stack.parts["api"].start()
-    wait_for(lambda: is_done(control_plane, namespace, "early"), what="its end")
-    operator.stop()
+        operator.stop()
 
 
 def exits_with(part: Part, words: str) -> bool:
     """Starts the process, expects it to exit with 2, and returns True if its log contains these words."""
     part.launch()
     assert part.process is not None
-    assert part.process.wait(timeout=30) == 2
+    with ended(part.process) as process:
+        assert process.wait(timeout=30) == 2
     return words in part.log.read_text()
 
 

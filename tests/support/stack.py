@@ -63,11 +63,18 @@ class Part:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
+        """Starts the process and waits until it is ready. Stops it again, and raises RuntimeError, if it is not."""
         self.launch()
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except RuntimeError:
+            self.stop(signal.SIGKILL)
+            raise
 
     def launch(self) -> None:
         """Starts the process without waiting for it, because some tests start one that is meant to die soon."""
+        if self.alive:
+            raise RuntimeError(f"{self.name} runs already: its handle would be lost, and nobody would end it")
         command = [sys.executable, "-m", *self.module]
         self.process = start_process(command, environment=self.environment, log=self.log)
 
@@ -103,6 +110,16 @@ class Part:
         """Reads the JSON lines of the process's log, without other programs' output in it."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextmanager
+def stopped(part: Part) -> Iterator[None]:
+    """Stops the part, and starts it again at the end of the block."""
+    part.stop()
+    try:
+        yield
+    finally:
+        part.start()
 
 
 @dataclass

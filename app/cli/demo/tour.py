@@ -91,13 +91,13 @@ def _started(folder: StateFolder, console: Console, *, alone: bool = False) -> I
                 folder, supervisor, on_status=lambda status: line.update(_progress(status))
             )
         except (launch.StackFailed, KeyboardInterrupt):
-            launch.stop_stack(folder)
+            launch.end_supervisor(folder, supervisor)
             raise
     try:
         yield status
     finally:
         with console.status(Text("Stopping the system")):
-            launch.stop_stack(folder)
+            launch.end_supervisor(folder, supervisor)
 
 
 def _progress(status: StackStatus) -> Text:

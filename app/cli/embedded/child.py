@@ -74,10 +74,19 @@ class Child:
             self._probe(now)
 
     def _start(self) -> None:
+        self.starts += 1
+        self._probe_at = 0.0
+        try:
+            self._process = self._launch()
+        except OSError as error:
+            # The disk is full, or no further process is allowed: as after a death, another try may help.
+            self._record_end(f"not started: {error.strerror}")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         self._rotate_log()
         command = [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), str(self._lifeline), *self.spec.command]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - the plan's own command
+            return subprocess.Popen(  # noqa: S603 - the plan's own command
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -88,8 +97,6 @@ class Child:
                 # order, and what a child leaves behind can be killed by its group.
                 start_new_session=True,
             )
-        self.starts += 1
-        self._probe_at = 0.0
 
     def _rotate_log(self) -> None:
         with suppress(FileNotFoundError):
@@ -110,8 +117,11 @@ class Child:
         # Before a new start: a grandchild that lives on would still hold the port.
         _kill_group(process.pid)
         self._process = None
+        self._record_end(describe_exit(process.returncode))
+
+    def _record_end(self, reason: str) -> None:
         self.ready = False
-        self._last_exit = describe_exit(process.returncode)
+        self._last_exit = reason
         self._deaths_in_a_row += 1
         self._start_at = self._monotonic() + restart_delay_seconds(self._deaths_in_a_row)
 
@@ -143,6 +153,7 @@ class Child:
             restarts=max(0, self.starts - 1),
             last_exit=self._last_exit,
             restart_delay_seconds=restart_delay_seconds(self._deaths_in_a_row) if waiting else None,
+            program=self.spec.program,
         )
 
 

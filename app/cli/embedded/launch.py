@@ -59,6 +59,22 @@ def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) ->
     return process
 
 
+def release_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
+    """Lets the supervisor live on without this process. Whoever stops the stack waits for its end (`stop_stack`)."""
+    # `Popen` has no word for that. Without a return code it warns, when it is collected, that its process still runs.
+    supervisor.returncode = 0
+
+
+def end_supervisor(folder: StateFolder, supervisor: subprocess.Popen[bytes]) -> None:
+    """Stops the stack whose supervisor this process has started, and waits for its end. Raises StackFailed."""
+    # By its own id, not by that in the status file: that one may be another supervisor, which was there first.
+    supervisor.terminate()
+    try:
+        supervisor.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise _not_stopped(folder, supervisor.pid) from error
+
+
 def wait_until_ready(
     folder: StateFolder, supervisor: subprocess.Popen[bytes], *, on_status: Callable[[StackStatus], None]
 ) -> StackStatus:
@@ -89,12 +105,16 @@ def stop_stack(folder: StateFolder) -> bool:
     give_up_at = time.monotonic() + STOP_SECONDS
     while folder.running():
         if time.monotonic() > give_up_at:
-            raise StackFailed(
-                f"The supervisor (pid {status.supervisor_pid}) did not stop within {STOP_SECONDS:g} s; "
-                f"see {folder.logs}, or kill it: its children end with it"
-            )
+            raise _not_stopped(folder, status.supervisor_pid)
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _not_stopped(folder: StateFolder, pid: int) -> StackFailed:
+    return StackFailed(
+        f"The supervisor (pid {pid}) did not stop within {STOP_SECONDS:g} s; "
+        f"see {folder.logs}, or kill it: its children end with it"
+    )
 
 
 def _first_status(folder: StateFolder) -> StackStatus | None:
@@ -128,7 +148,8 @@ def _explain(folder: StateFolder, status: StackStatus | None) -> str:
     for process in (process for process in missing if process.restarts or process.pid):
         log = folder.logs / f"{process.name}.log"
         lines += [f"Last lines of {log}:", *(f"  {line}" for line in last_lines(log))]
-    return "\n".join(lines)
+    shortage = folder.read_shortage()
+    return "\n".join(lines if shortage is None else [*lines, shortage])
 
 
 def last_lines(log: Path, count: int = _LOG_LINES) -> Sequence[str]:

@@ -17,7 +17,10 @@ Probe = Literal["tcp", "ping", "http"]
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """One child process. `environment` is added to the supervisor's own; `needs` names the children to wait for."""
+    """One child process. `environment` is added to the supervisor's own; `needs` names the children to wait for.
+
+    `program` names the program where several can do the work.
+    """
 
     name: str
     kind: Kind
@@ -28,6 +31,7 @@ class ChildSpec:
     path: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[str] = ()
+    program: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
+from app.cli.embedded.store_server import choose_store_server
 from app.llm.chains import names_langchain
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.simulated_models import CHAINS
@@ -23,8 +24,13 @@ from app.settings import Settings, SettingsGroup
 SIMULATOR_KEY = "simulated"
 SEARCH = "tavily"
 PROVIDER_PATHS = {provider.value: spec.endpoint.base_path for provider, spec in PROVIDERS.items()}
-# On a developer's machine a stop should not take a minute, and a script may poll.
-LOCAL_DEFAULTS = {"AGENT_WORKER_GRACE_SECONDS": "5", "API_RATE_LIMIT_PER_MINUTE": "6000"}
+# On a developer's machine a stop should not take a minute, a script may poll, and one worker has room for many runs,
+# because they mostly wait for models.
+LOCAL_DEFAULTS = {
+    "AGENT_WORKER_CONCURRENCY": "256",
+    "AGENT_WORKER_GRACE_SECONDS": "5",
+    "API_RATE_LIMIT_PER_MINUTE": "6000",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,10 @@ def _set_variables(group: SettingsGroup) -> frozenset[str]:
 
 
 def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, workers: int) -> StackPlan:
-    """Plans the children of a stack whose API listens on `port`, each on a free port of its own."""
+    """Plans the children of a stack whose API listens on `port`, each on a free port of its own.
+
+    Raises CommandFailed if the folder has the data of a database server that is not installed any more.
+    """
     ports = free_ports(3 + workers)
     embedded: list[ChildSpec] = []
     environment = {
@@ -76,7 +85,8 @@ def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, worker
         embedded.append(valkey_spec(next(ports), folder.data("valkey")))
         environment["REDIS_URL"] = embedded[-1].url
     if not named.store:
-        embedded.append(mongo_spec(next(ports), folder.data("mongo")))
+        server = choose_store_server(folder)
+        embedded.append(server.spec(next(ports), folder.data(server.folder)))
         environment["MONGO_URI"] = embedded[-1].url
     simulator_url = None
     if named.simulated:
@@ -103,21 +113,6 @@ def valkey_spec(port: int, data: Path) -> ChildSpec:
     options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--appendonly", "yes", "--save", ""]
     command = [str(get_binary_path()), *options, "--daemonize", "no"]
     return ChildSpec("valkey", "valkey", command, f"redis://{HOST}:{port}/0", port, "ping")
-
-
-def mongo_spec(port: int, data: Path) -> ChildSpec:
-    """Plans the MongoDB-compatible server, SecantusDB."""
-    # A process of its own, never imported: its licence (GPL) is not the product's.
-    server = Path(sys.executable).with_name("secantusd-py")
-    options = ["--host", HOST, "--port", str(port), "--storage-path", str(data)]
-    command = [str(server), *options, "--cache-size", "1G", "--log-level", "WARNING"]
-    # WiredTiger cannot evict uncommitted data from its cache. With a small cache and its default share for such data,
-    # 20 %, several results of some megabytes stop it for good: each thread waits for another one to make room.
-    shares = ("dirty_trigger=90", "dirty_target=60", "updates_trigger=90", "updates_target=60")
-    environment = {"WIREDTIGER_CONFIG": ",".join(f"eviction_{share}" for share in shares)}
-    # It reports a replica set under a name that need not resolve, so clients must not connect to that name.
-    url = f"mongodb://{HOST}:{port}/?directConnection=true"
-    return ChildSpec("mongo", "mongo", command, url, port, "tcp", environment=environment)
 
 
 def simulator_spec(port: int) -> ChildSpec:
@@ -157,4 +152,5 @@ def worker_spec(number: int, port: int, environment: dict[str, str], needs: Sequ
     own = {**environment, "AGENT_METRICS_PORT": str(port), "AGENT_WORKER_NAME": name}
     command = [sys.executable, "-m", "worker"]
     url = f"http://{HOST}:{port}"
-    return ChildSpec(name, "worker", command, url, port, "http", path="/health", environment=own, needs=needs)
+    # Not its health: without Redis a worker is healthy, and takes no task.
+    return ChildSpec(name, "worker", command, url, port, "http", path="/ready", environment=own, needs=needs)

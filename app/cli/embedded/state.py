@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
 DEFAULT_FOLDER = Path(".agent-orchestrator")
+# So much a store takes when it starts, or for a burst of large results.
+SPARE_MEGABYTES = 64
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class ProcessStatus:
     restarts: int = 0
     last_exit: str | None = None
     restart_delay_seconds: float | None = None
+    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ class StateFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def has_data(self, name: str) -> bool:
+        folder = self.path / "data" / name
+        return folder.is_dir() and any(folder.iterdir())
+
     def lock(self) -> IO[str] | None:
         """Takes the lock and returns the open file that holds it; None if another process has it."""
         handle = (self.path / "lock").open("a")
@@ -80,8 +88,12 @@ class StateFolder:
             return None
         return handle
 
+    def exists(self) -> bool:
+        """Checks whether the folder is that of a stack, running or not."""
+        return (self.path / "lock").exists()
+
     def running(self) -> bool:
-        if not (self.path / "lock").exists():
+        if not self.exists():
             return False
         # Holding the lock for an instant, this process can make a supervisor's own attempt fail: see LOCK_TRIES.
         handle = self.lock()
@@ -106,6 +118,20 @@ class StateFolder:
 
     def remove_status(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
+
+    def read_shortage(self) -> str | None:
+        """Reads the free space of the disk; returns a sentence if it is too little for the stores."""
+        disk = os.statvfs(self.path)
+        return describe_shortage(self.path, disk.f_bavail * disk.f_frsize // 2**20)
+
+
+def describe_shortage(folder: Path, megabytes: int) -> str | None:
+    if megabytes >= SPARE_MEGABYTES:
+        return None
+    return (
+        f"The disk with {folder} is full ({megabytes} MB are free): a store that cannot write refuses tasks. "
+        "Free some space; the stack then goes on by itself."
+    )
 
 
 def _write_json(path: Path, document: Mapping[str, object]) -> None:

@@ -36,6 +36,7 @@ class Supervisor:
         self._folder = folder
         self._event_log = event_log
         self._stopping = False
+        self._unwritten = False
         self._phase = "starting"
         self._woken, self._wake = os.pipe()
         # The held end stays open for life and is never written to: its closing is the message (see `tether`).
@@ -49,10 +50,11 @@ class Supervisor:
         self._stopping = True
 
     def run(self) -> None:
-        """Runs until stopped; the children are stopped before it returns."""
+        """Runs until stopped, or until somebody deletes the folder; the children are stopped before it returns."""
         self._listen_to_signals()
         try:
-            while not self._stopping:
+            # Without its folder no command would find this stack any more.
+            while not self._stopping and self._folder.exists():
                 self._round()
                 self._rest()
         finally:
@@ -83,7 +85,7 @@ class Supervisor:
             os.read(self._woken, 512)
 
     def _write_status(self) -> None:
-        """Writes the status file if anything changed, and logs the change."""
+        """Logs what has changed, and writes the status file. If the disk is full, the next round writes it."""
         status = StackStatus(
             supervisor_pid=os.getpid(),
             phase=self._phase,
@@ -93,7 +95,16 @@ class Supervisor:
             processes=[child.status() for child in self._children],
         )
         if self._event_log.record(status):
+            self._unwritten = True
+        if not self._unwritten:
+            return
+        try:
             self._folder.write_status(status)
+        except OSError as error:
+            self._event_log.record_unwritten(error.strerror)
+        else:
+            self._unwritten = False
+            self._event_log.record_unwritten(None)
 
     def _stop_children(self) -> None:
         """Stops first the children that use others, then those that are used."""
@@ -128,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     if held is None:
         return ALREADY_RUNNING
     plan = StackPlan.read(folder.plan)
-    with held, (folder.logs / "supervisor.log").open("a", encoding="utf-8") as log:
+    with held, (folder.logs / "supervisor.log").open("ab", buffering=0) as log:
         event_log = EventLog(log, terminal="--terminal" in arguments, ready_text=plan.ready_text)
         Supervisor(plan, folder, event_log).run()
     return 0

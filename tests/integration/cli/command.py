@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import GROUPS
+from tests.support.servers import free_port
 
 COMMAND = str(Path(sys.executable).with_name("agent-orchestrator"))
 TIMEOUT_SECONDS = 120
@@ -30,16 +31,24 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass
 class Shell:
-    """A working directory for commands; `settings` are added to the clean environment."""
+    """A working directory for commands; `settings` are added to the clean environment.
+
+    Its stack has a port of this test process: several at once would all find that 8080 is free, and only one gets it.
+    """
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**clean_environment(), "AGENT_API_PORT": str(self.port), **self.settings}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603 - our own command
             [COMMAND, *arguments],
             cwd=self.folder,
-            env={**clean_environment(), **self.settings},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_SECONDS,
@@ -61,7 +70,7 @@ class Shell:
             return subprocess.Popen(  # noqa: S603 - our own command
                 [COMMAND, *arguments],
                 cwd=self.folder,
-                env={**clean_environment(), **self.settings},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -69,9 +78,8 @@ class Shell:
 
     def start_on(self, terminal: int, *arguments: str) -> subprocess.Popen[bytes]:
         """Runs the command with its output on a terminal, given by its file descriptor."""
-        environment = {**clean_environment(), **self.settings}
         return subprocess.Popen(  # noqa: S603 - our own command
-            [COMMAND, *arguments], cwd=self.folder, env=environment, stdout=terminal, stderr=terminal
+            [COMMAND, *arguments], cwd=self.folder, env=self.environment, stdout=terminal, stderr=terminal
         )
 
     @property

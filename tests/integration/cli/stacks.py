@@ -17,8 +17,10 @@ import psutil
 from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.launch import start_supervisor, wait_until_ready
 from app.cli.embedded.spec import ChildSpec, StackPlan
-from app.cli.embedded.stack_plan import mongo_spec, valkey_spec
+from app.cli.embedded.stack_plan import valkey_spec
 from app.cli.embedded.state import ProcessStatus, StackStatus, StateFolder
+from app.cli.embedded.store_server import embedded_store_server
+from tests.support.child_process import ended
 
 WAIT_SECONDS = 30.0
 
@@ -31,7 +33,8 @@ def web_spec(port: int, *, needs: tuple[str, ...] = ()) -> ChildSpec:
 def plan_with_stores(folder: StateFolder) -> StackPlan:
     ports = free_ports(3)
     api = web_spec(next(ports), needs=("valkey", "mongo"))
-    stores = [valkey_spec(next(ports), folder.data("valkey")), mongo_spec(next(ports), folder.data("mongo"))]
+    valkey = valkey_spec(next(ports), folder.data("valkey"))
+    stores = [valkey, embedded_store_server().spec(next(ports), folder.data("mongo"))]
     return StackPlan(api_url=api.url, children=[*stores, api])
 
 
@@ -52,9 +55,9 @@ class Stack:
         return [process.pid for process in self.status().processes if process.pid is not None]
 
     def stop(self) -> None:
-        if self.supervisor.poll() is None:
+        with ended(self.supervisor):
             self.supervisor.terminate()
-        self.supervisor.wait(timeout=WAIT_SECONDS)
+            self.supervisor.wait(timeout=WAIT_SECONDS)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from redis import Redis
 
 from tests.integration.cli.command import COMMAND, Shell, clean_environment, stack_up
 from tests.integration.cli.stacks import is_gone
+from tests.support.child_process import ended
 from tests.support.servers import broker_server
 from tests.support.waiting import wait_for
 
@@ -31,6 +32,8 @@ def test_status_names_every_process_with_its_address(shell: Shell) -> None:
     processes = shell.processes()
     assert [process["kind"] for process in processes] == ["valkey", "mongo", "simulator", "api", "worker"]
     assert all(process["ready"] and process["pid"] and process["url"] for process in processes)
+    assert processes[1]["program"] in ("secantusd-py", "secantusd-rs", "mongod")
+    assert f"mongo is {processes[1]['program']}." in shell.ok("status")
 
 
 def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
@@ -67,7 +70,9 @@ def test_submitted_task_is_answered_and_shown(shell: Shell) -> None:
     answer = shell.json("submit", "Write a Python function that reverses a string", "--wait")
     assert answer["status"] == "completed"
     assert answer["selected_agent"] == "CodeAgent"
-    assert answer["task_id"] in shell.ok("list")
+    listed = shell.run("list")
+    assert answer["task_id"] in listed.stdout
+    assert "simulates openai" in listed.stderr
     assert "reverses a string" in shell.ok("get", answer["task_id"])
 
 
@@ -141,10 +146,11 @@ def test_state_never_reaches_another_stack(shell: Shell) -> None:
 
 
 def test_same_idempotency_key_gives_the_same_task(shell: Shell) -> None:
-    first, second = (
-        shell.json("submit", "Write a short text about owls", "--idempotency-key", "owls")["task_id"] for _ in range(2)
-    )
-    assert first == second
+    command = ("submit", "Write a short text about owls", "--idempotency-key", "owls")
+    first = shell.json(*command, "--wait")["task_id"]
+    again = shell.ok(*command)
+    assert "This task was submitted before. It is completed." in again
+    assert first in again
 
 
 def test_unknown_task_is_explained_on_standard_error(shell: Shell) -> None:
@@ -185,6 +191,15 @@ def test_killed_process_is_back_and_works(shell: Shell, kind: str) -> None:
     assert shell.json("submit", f"Write a text about a {kind}", "--wait")["status"] == "completed"
 
 
+def test_detached_up_drops_its_supervisor_without_a_warning(tmp_path_factory: pytest.TempPathFactory) -> None:
+    shell = Shell(tmp_path_factory.mktemp("strict"), {"PYTHONWARNINGS": "default::ResourceWarning"})
+    try:
+        done = shell.run("up", "--detach")
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        shell.ok("down")
+
+
 def test_taken_port_is_refused_with_advice(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> None:
     port = str(_process(shell, "api")["url"]).rsplit(":", 1)[1]
     done = Shell(tmp_path_factory.mktemp("other")).run("up", "--detach", "--port", port)
@@ -210,14 +225,10 @@ def test_named_redis_is_used_and_the_rest_embedded_beside_another_stack(
 
 def test_killed_up_leaves_nothing_behind_and_the_task_is_kept(tmp_path_factory: pytest.TempPathFactory) -> None:
     shell = Shell(tmp_path_factory.mktemp("foreground"))
-    up = shell.start("up")
-    try:
+    with ended(shell.start("up")):
         wait_for(lambda: "Agent Orchestrator is ready" in shell.output, what="it is ready")
         task_id = shell.json("submit", "Write a short text about moss", "--wait")["task_id"]
         pids = [int(process["pid"]) for process in shell.processes()]
-    finally:
-        up.kill()
-        up.wait()
     wait_for(lambda: all(is_gone(pid) for pid in pids), what="all processes are gone")
     nothing = shell.run("status", "--json")
     assert (nothing.returncode, json.loads(nothing.stdout)["processes"]) == (4, [])

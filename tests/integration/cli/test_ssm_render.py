@@ -14,6 +14,7 @@ import yaml
 from tests.chart.rendering import CHART, NAME, helm
 from tests.integration.cli.aws import Aws, running_aws
 from tests.integration.cli.command import Shell
+from tests.support.child_process import ended
 
 PATH = "/agent-orchestrator-api/prod"
 SECRET = "mongodb://user:very-secret@db/"
@@ -116,9 +117,9 @@ def test_an_outage_of_aws_is_reported_without_a_traceback(tmp_path: Path) -> Non
 def test_secrets_are_not_written_to_a_terminal(shell: Shell) -> None:
     leader, follower = pty.openpty()
     try:
-        process = shell.start_on(follower, "ssm-render", "--path", PATH)
-        os.close(follower)
-        assert process.wait(timeout=60) == 1
-        assert b"are for Helm, not for a terminal" in os.read(leader, 4096)
+        with ended(shell.start_on(follower, "ssm-render", "--path", PATH)) as process:
+            os.close(follower)
+            assert process.wait(timeout=60) == 1
+            assert b"are for Helm, not for a terminal" in os.read(leader, 4096)
     finally:
         os.close(leader)

@@ -75,6 +75,15 @@ def test_problem_becomes_an_error_with_its_code_and_fields(server: _ScriptedServ
     assert failure.value.code == "INVALID_REQUEST"
 
 
+def test_a_sentence_that_a_problem_repeats_for_its_field_is_printed_once(server: _ScriptedServer) -> None:
+    sentence = "There is no agent Nobody. Name one of: CodeAgent."
+    problem = {"detail": sentence, "code": "UNKNOWN_AGENT", "errors": [{"field": "agent", "message": sentence}]}
+    server.answers = [(422, {}, problem)]
+    with ApiClient(server.url) as client, pytest.raises(ApiFailed) as failure:
+        client.submit({"task": "x", "agent": "Nobody"})
+    assert str(failure.value) == f"{sentence} (UNKNOWN_AGENT)"
+
+
 def test_answer_of_another_server_is_told_apart(server: _ScriptedServer) -> None:
     server.answers = [(404, {}, "<html>not ours</html>")]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed, match="is this the API's address"):

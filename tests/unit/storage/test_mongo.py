@@ -43,10 +43,24 @@ def test_what_no_date_and_no_text_can_hold_keeps_no_document_from_being_read() -
     assert document["task"] == "t\ufffdde"
 
 
-def test_reads_go_to_the_primary_whatever_the_uri_says() -> None:
-    settings = StoreSettings(uri=SecretStr("mongodb://127.0.0.1/?readPreference=secondaryPreferred"))
+def test_reads_and_writes_are_safe_whatever_the_uri_says() -> None:
+    unsafe = "readPreference=secondaryPreferred&readConcernLevel=local&w=0&journal=false&wtimeoutMS=1&retryWrites=true"
+    settings = StoreSettings(uri=SecretStr(f"mongodb://127.0.0.1/?{unsafe}"))
 
-    db = database(connect(settings), settings)
+    client = connect(settings)
+    tasks = database(client, settings)["tasks"]
 
-    assert db["tasks"].read_preference == ReadPreference.PRIMARY
-    assert db["tasks"].read_concern.level == "majority"
+    assert tasks.read_preference == ReadPreference.PRIMARY
+    assert tasks.read_concern.level == "majority"
+    assert tasks.write_concern.document == {"w": "majority", "j": True}
+    assert client.delegate.options.retry_writes is False
+
+
+def test_the_time_limit_is_the_settings_whatever_the_uri_says() -> None:
+    limits = "serverSelectionTimeoutMS=1&connectTimeoutMS=1&socketTimeoutMS=1"
+    settings = StoreSettings(uri=SecretStr(f"mongodb://127.0.0.1/?{limits}"), timeout_seconds=7)
+
+    options = connect(settings).delegate.options
+
+    assert options.server_selection_timeout == 7
+    assert (options.pool_options.connect_timeout, options.pool_options.socket_timeout) == (7, 7)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.embedded.spec import ChildSpec, StackPlan
-from app.cli.embedded.stack_plan import SIMULATOR_KEY, ConfiguredParts, build_plan
+from app.cli.embedded.stack_plan import LOCAL_DEFAULTS, SIMULATOR_KEY, ConfiguredParts, build_plan
 from app.cli.embedded.state import StateFolder
 from app.llm.simulated_models import CHAINS
 from app.settings import GROUPS, load_settings
@@ -126,3 +126,14 @@ def test_no_model_is_simulated_if_a_chain_names_one_that_is_asked_through_langch
     plan = _plan(tmp_path)
     assert "simulator" not in _names(plan)
     assert plan.simulated == ()
+
+
+def test_the_page_of_the_command_line_lists_the_local_defaults() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert {name: f"| `{name}` | {value} |" in page for name, value in LOCAL_DEFAULTS.items()} == dict.fromkeys(
+        LOCAL_DEFAULTS, True
+    )
+
+
+def test_a_worker_counts_as_ready_when_it_takes_tasks(tmp_path: Path) -> None:
+    assert _child(_plan(tmp_path), "worker-1").path == "/ready"

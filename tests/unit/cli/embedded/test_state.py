@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.embedded.state import ProcessStatus, StackStatus, StateFolder
+from app.cli.embedded.state import SPARE_MEGABYTES, ProcessStatus, StackStatus, StateFolder, describe_shortage
 
 READY = ProcessStatus(name="api", kind="api", pid=4, url="http://127.0.0.1:1", ready=True)
 WAITING = ProcessStatus(name="worker-1", kind="worker", pid=None, url="http://127.0.0.1:2", ready=False)
@@ -58,3 +58,9 @@ def test_stack_is_ready_when_it_runs_and_every_process_answers(status: StackStat
 
 def test_folder_is_its_owners_only(folder: StateFolder) -> None:
     assert folder.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_full_disk_is_described_with_what_is_left_of_it(folder: StateFolder) -> None:
+    assert describe_shortage(folder.path, SPARE_MEGABYTES) is None
+    assert "3 MB are free" in (describe_shortage(folder.path, 3) or "")
+    assert folder.read_shortage() is None, "the disk that the tests run on has room"
