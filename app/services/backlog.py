@@ -38,9 +38,8 @@ class Backlog:
 
     def add(self, tenant: Tenant) -> None:
         """Adds a tenant of which a task waits now."""
-        if not self.ready.get(tenant):
-            self.ready[tenant] = deque()
-            self._read_to_the_end.discard(tenant)
+        self.ready.setdefault(tenant, deque())
+        self._read_to_the_end.discard(tenant)
 
     def clear(self) -> None:
         self.ready, self.suspects, self._read_to_the_end = {}, {}, set()

@@ -32,6 +32,7 @@ from tests.support.tasks import waiting_document
 
 CODE = "Write a Python function that adds {number} to a number."
 RUNNING = 50
+POOL = 12
 CANCELS = 40
 FLUSHED = 1_000
 DEEP, SHALLOW, CLAIMED = 100_000, 100, 1_500
@@ -103,6 +104,38 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
         )
 
     return measure
+
+
+def _loss_of_a_pool(server: Server) -> Row:
+    """Compares the time of tasks that lost their worker twice, from their third claim on, with that of others."""
+    narrow = {"AGENT_WORKER_CONCURRENCY": str(POOL), "AGENT_LEASE_SECONDS": "3"}
+    with _stack(server, simulator=["--latency-ms", "2000"], **narrow) as stack:
+        began = time.monotonic()
+        for task_id in [stack.submit(CODE.format(number=number))["task_id"] for number in range(POOL)]:
+            stack.wait(task_id)
+        usual = time.monotonic() - began
+        tasks = [stack.submit(CODE.format(number=number))["task_id"] for number in range(POOL)]
+        killed_at = datetime.now(UTC)
+        for kills in range(1, 3):
+            _wait_for_claims(stack, kills * POOL, tasks)
+            killed_at = datetime.now(UTC)
+            stack.kill("worker")
+            stack.parts["worker"].start()
+        for task_id in tasks:
+            stack.wait(task_id, seconds=120)
+        first = _read_times(stack, EventName.CLAIMED, after=killed_at)[0]
+        last = _read_times(stack, EventName.COMPLETED, after=killed_at)[-1]
+    after_loss = (last - first).total_seconds()
+    return Row(f"{POOL} tasks that lost their worker twice against {POOL} others", after_loss / usual, "times", 2.5)
+
+
+def _wait_for_claims(stack: Stack, number: int, tasks: list[str]) -> None:
+    def claimed() -> bool:
+        with stack.database() as db:
+            found = db["tasks"].find({"_id": {"$in": tasks}}, {"attempts": 1})
+            return sum(task.get("attempts", 0) for task in found) >= number
+
+    stack.wait_until(claimed, seconds=60)
 
 
 def _cancel_to_abort(server: Server) -> Row:
@@ -254,6 +287,7 @@ def _insert_waiting(db: Any, count: int, *, tenant: str = "default") -> None:
 FIGURES: dict[str, Figure] = {
     "crash": _crash_to_running(3, 5),
     "crash-default": _crash_to_running(30, 40),
+    "pool-loss": _loss_of_a_pool,
     "cancel": _cancel_to_abort,
     "flush": _longest_stall_after_flush,
     "fair-share": _fair_share,
