@@ -235,6 +235,7 @@ class ScalingInputsBody(Body):
     rate_limited_share: Share
     open_breakers: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=100)
     age_seconds: Seconds
+    held_back: Count = 0
 
 
 class ScalingDecisionBody(Body):

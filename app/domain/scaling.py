@@ -18,6 +18,7 @@ class ScalingInputs(BaseModel):
     rate_limited_share: float
     open_breakers: tuple[str, ...] = ()
     age_seconds: float
+    held_back: int = 0
 
 
 class ScalingDecision(BaseModel):

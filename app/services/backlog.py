@@ -44,27 +44,27 @@ class Backlog:
     def clear(self) -> None:
         self.ready, self.suspects, self._read_to_the_end = {}, {}, set()
 
-    async def refresh(self) -> None:
+    async def refresh(self, turns: Turns) -> None:
         """Reads which tenants wait. Their tasks are read anew, because later ones may have a higher priority."""
         await self._tasks.sort_into_lanes()
         ready = await self._tasks.waiting_tenants(Lane.READY)
         quarantined = await self._tasks.waiting_tenants(Lane.QUARANTINED)
         self.clear()
         self.ready = {tenant: deque() for tenant in ready}
-        if quarantined:
-            share = _share(len(quarantined))
-            found = await self._tasks.find_waiting(Lane.QUARANTINED, quarantined, share)
+        if following := turns.next(quarantined, {}, TENANTS_A_ROUND):
+            found = await self._tasks.find_waiting(Lane.QUARANTINED, following, _share(len(following)))
             self.suspects = {tenant: deque(tasks) for tenant, tasks in found.items() if tasks}
 
     async def read_next(self, turns: Turns, held: Mapping[Tenant, int], room: int) -> None:
         """Reads the tasks of the tenants that are next, so that the `room` next tasks are in the lists."""
         while unread := self._unread(turns, held, room):
             share = _share(len(unread))
+            self._read_to_the_end.update(unread)  # before the reading: a task that comes meanwhile takes it out again
             found = await self._tasks.find_waiting(Lane.READY, unread, share)
             for tenant, tasks in found.items():
                 self.ready[tenant] = deque(tasks)
-                if len(tasks) < share:
-                    self._read_to_the_end.add(tenant)
+                if len(tasks) == share:
+                    self._read_to_the_end.discard(tenant)
             self.drop_served()
 
     def _unread(self, turns: Turns, held: Mapping[Tenant, int], room: int) -> list[Tenant]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from app.domain.fairness import InFlight
 from app.domain.identity import Tenant
+from app.errors import StoreError
 from app.ports import Clock, DispatchRepository, TaskQueue, WaitingTask
 from app.services.backlog import Backlog
 from app.services.fair_share import Turns, choose
@@ -67,7 +68,7 @@ class Dispatcher:
 
     async def _refresh(self) -> None:
         await self._policies.refresh()
-        await self._backlog.refresh()
+        await self._backlog.refresh(self._turns)
         self._turns.forget_all_but(self._backlog.tenants)
         self._refreshed_at = self._clock.monotonic()
 
@@ -101,8 +102,15 @@ class Dispatcher:
         held = set(await self._queue.listed())
         for presence in await self._queue.presences():
             held.update(presence.running, presence.reserved)
-        lost = [task for task in sent if task.task_id not in held and await self._tasks.redispatch(task)]
+        lost = [task for task in sent if task.task_id not in held and await self._redispatch(task)]
         if lost:
             await self._queue.publish([ticket_for(task) for task in lost])
             _log.warning("lost_tickets_sent_again", count=len(lost))
         return len(lost)
+
+    async def _redispatch(self, task: WaitingTask) -> bool:
+        try:
+            return await self._tasks.redispatch(task)
+        except StoreError as error:  # of this document alone: the tickets of the others are sent
+            _log.error("ticket_not_sent_again", task_id=task.task_id, error_code=error.code)
+            return False

@@ -63,9 +63,10 @@ def choose(
     `slots` is the number of all slots of the workers. The suspects with the most shared crashes go first.
     """
     held = dict(in_flight.by_tenant)
-    worst = max((task.shared_crashes for tasks in suspects.values() for task in tasks), default=0)
+    free = {tenant: tasks for tenant, tasks in suspects.items() if not turns.full(tenant, held)}
+    worst = max((task.shared_crashes for tasks in free.values() for task in tasks), default=0)
     most = most_suspects(slots, max(worst, in_flight.suspicion)) - in_flight.suspects
-    chosen = _serve(_with_most_crashes(suspects, worst), held, min(room, most), turns)
+    chosen = _serve(_with_most_crashes(free, worst), held, min(room, most), turns)
     for task in chosen:
         suspects[task.tenant].remove(task)
     return [*chosen, *_serve(ready, held, room - len(chosen), turns)]

@@ -90,7 +90,6 @@ class SnapshotPublisher:
         Raises DependencyError.
         """
         if not self._deep:
-            self._full_counts = None
             return TICK_SECONDS
         began = self._clock.monotonic()
         self._full_counts = await self._tasks.count_all()
@@ -99,7 +98,9 @@ class SnapshotPublisher:
     def _completed(self, counts: QueueCounts) -> QueueCounts:
         """Puts the last full count in the place of counts that did not reach the end, if it found more tasks."""
         self._deep = not counts.exact
-        if counts.exact or self._full_counts is None or self._full_counts.waiting < counts.waiting:
+        if counts.exact:
+            self._full_counts = None
+        if self._full_counts is None or self._full_counts.waiting < counts.waiting:
             return counts
         return replace(self._full_counts, in_flight=counts.in_flight, exact=False)
 

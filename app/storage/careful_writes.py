@@ -25,6 +25,12 @@ BATCH = 200
 _log = get_logger(__name__)
 
 
+def malformed(document: dict[str, Any], *, numbers: Sequence[str]) -> list[str]:
+    """Returns the names of the fields that are neither unset nor of their type: numbers, and the lease."""
+    wrong = [name for name in numbers if not isinstance(document.get(name) or 0, int | float)]
+    return wrong if isinstance(document.get("lease") or {}, dict) else [*wrong, "lease"]
+
+
 class CarefulWrites:
     """The writes to one collection, and the ids of the documents that were set aside: few or none."""
 
@@ -35,6 +41,19 @@ class CarefulWrites:
     def without_set_aside(self, which: Filter) -> Filter:
         """Narrows the filter, which must not name ids, to the documents that can be written."""
         return {**which, "_id": {"$nin": sorted(self._set_aside)}} if self._set_aside else which
+
+    def set_aside_malformed(
+        self, documents: Sequence[dict[str, Any]], *, numbers: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Returns the documents whose fields have the types that a decision needs, and sets the others aside."""
+        well_formed = []
+        for document in documents:
+            if wrong := malformed(document, numbers=numbers):
+                self._set_aside.add(document["_id"])
+                _log.error("task_set_aside", task_id=document["_id"], fields=wrong)
+            else:
+                well_formed.append(document)
+        return well_formed
 
     async def write_each(self, writes: Sequence[tuple[Filter, Pipeline]]) -> int:
         """Writes the documents in one request, and returns how many matched. Each filter names one `_id`."""

@@ -18,6 +18,7 @@ from app.domain.fairness import InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.ports import WaitingTask
+from app.storage.careful_writes import malformed
 from app.storage.in_flight import count_in_flight
 from app.storage.lanes import LaneSorter, enter, take_back
 from app.storage.mongo import Database, server_time, store_errors
@@ -38,6 +39,8 @@ _WAITING_FIELDS = dict.fromkeys(
     ),
     1,
 )
+_NEEDED = ("tenant", "rev", "queued_at", "request_id")
+_NUMBERS = ("rev", "dispatch_seq", "priority", "crashes", "shared_crashes")
 _ORDERS = {
     Lane.READY: [("priority", -1), ("queued_at", 1)],
     Lane.QUARANTINED: [("shared_crashes", -1), ("queued_at", 1)],
@@ -144,7 +147,8 @@ class MongoDispatchRepository:
             "due_at": {"$lte": now},
         }
         with store_errors("find tasks whose tickets were sent"):
-            documents = await self._tasks.find(sent, _WAITING_FIELDS).limit(limit).to_list()
+            found = self._tasks.find(sent, _WAITING_FIELDS).sort([("dispatched_at", 1)])
+            documents = await found.limit(limit).to_list()
         return _readable(documents)
 
     async def redispatch(self, task: WaitingTask) -> bool:
@@ -166,18 +170,21 @@ def _dispatched() -> dict[str, Any]:
 
 
 def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:
-    """Converts what can be dispatched. Logs and skips a document that lacks a field: it must not block the others."""
+    """Converts what can be dispatched. Logs and skips a document that lacks a field, or has one of another type.
+
+    It must not block the others.
+    """
     readable = []
     for document in documents:
-        try:
+        missing = [name for name in _NEEDED if document.get(name) is None]
+        if wrong := missing + malformed(document, numbers=_NUMBERS):
+            _log.warning("task_not_dispatched", task_id=document["_id"], fields=wrong)
+        else:
             readable.append(_waiting(document))
-        except KeyError as missing:
-            _log.warning("task_not_dispatched", task_id=document["_id"], missing=str(missing))
     return readable
 
 
 def _waiting(document: dict[str, Any]) -> WaitingTask:
-    """Converts the document. Raises KeyError if it lacks a field."""
     return WaitingTask(
         task_id=document["_id"],
         tenant=document["tenant"],

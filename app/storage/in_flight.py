@@ -34,5 +34,6 @@ async def count_in_flight(tasks: AsyncIOMotorCollection[dict[str, Any]]) -> InFl
             by_tenant[Tenant(found["_id"])] += found["number"]
             processing += found["number"] if which is _PROCESSING else 0
             suspects += found["suspects"]
-            suspicion = max(suspicion, found["suspicion"])
+            # Another program may have written a text, which the server counts as larger than every number.
+            suspicion = max(suspicion, int(found["suspicion"]) if isinstance(found["suspicion"], int | float) else 0)
     return InFlight(by_tenant=by_tenant, processing=processing, suspects=suspects, suspicion=suspicion)

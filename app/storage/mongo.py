@@ -94,7 +94,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 }
 
 # Indexes of earlier versions that no query uses. A process of such a version creates them again; that does no harm.
-UNUSED_INDEXES = {"tasks": ("dispatch",), "messages": ("session",), "sessions": ("tenant",)}
+UNUSED_INDEXES = {"messages": ("session",), "sessions": ("tenant",)}
 # A scan may read a million tasks; each other operation keeps to the timeout of the settings.
 SCAN_SECONDS = 120.0
 
@@ -137,6 +137,7 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
 
 async def ensure_indexes(db: Database) -> None:
     """Creates missing indexes and drops unused ones; called at every start of the API. Raises StoreUnavailable."""
+    await server_time(db)  # a server that is away shall not be waited for as long as for an index of a million tasks
     with store_errors("create indexes"), scan_time():
         for collection, indexes in INDEXES.items():
             await db[collection].create_indexes(indexes)

@@ -65,4 +65,6 @@ class MongoQueueCounter:
 
 
 def _age(now: datetime, group: dict[str, Any]) -> float:
-    return max(0.0, float((now - group["oldest"]).total_seconds()))
+    # Another program may have written a text in place of a date. It must not keep the figures from being published.
+    oldest = group["oldest"]
+    return max(0.0, (now - oldest).total_seconds()) if isinstance(oldest, datetime) else 0.0

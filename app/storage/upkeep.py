@@ -22,6 +22,8 @@ from app.storage.lanes import sort
 from app.storage.mongo import Database, scan_time, server_time, store_errors
 from app.storage.writes import change, literal, run_ended, task_ended
 
+_NUMBERS = ("epoch", "crashes", "shared_crashes", "max_attempts")
+
 
 class MongoUpkeepRepository:
     """Implements `app.ports.TaskUpkeep` on the collection `tasks`.
@@ -68,9 +70,10 @@ class MongoUpkeepRepository:
             ("epoch", "lease", "crashes", "shared_crashes", "max_attempts", "cancel_requested_at"), 1
         )
         documents = await self._tasks.find(expired, fields).limit(BATCH).to_list()
-        await self._count_groups(documents)
+        well_formed = self._writes.set_aside_malformed(documents, numbers=_NUMBERS)
+        await self._count_groups(well_formed)
         writes: defaultdict[str, list[tuple[Filter, Pipeline]]] = defaultdict(list)
-        for document in documents:
+        for document in well_formed:
             # A heartbeat that comes between the query and this write has moved the expiry: then nothing matches.
             seen = {
                 "_id": document["_id"],
@@ -84,12 +87,12 @@ class MongoUpkeepRepository:
         return outcomes, len(documents) == BATCH
 
     async def _count_groups(self, expired: Sequence[dict[str, Any]]) -> None:
-        """Counts the suspects of each process that has lost one, and forgets the processes that have none left."""
-        if not any(map(_is_suspect, expired)):
-            return
-        suspects = {"status": TaskStatus.PROCESSING.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
-        running = Counter(map(_owner, await self._tasks.find(suspects, {"lease.owner": 1}).to_list()))
-        self._groups = {owner: max(number, self._groups.get(owner, 0)) for owner, number in running.items()}
+        """Counts the suspects of each process that has lost one now, and remembers those counted in the last round."""
+        owners = {_owner(document) for document in expired if _is_suspect(document)}
+        if owners:
+            suspects = {"status": TaskStatus.PROCESSING.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
+            running = Counter(map(_owner, await self._tasks.find(suspects, {"lease": 1}).to_list()))
+        self._groups = {owner: max(running[owner], self._groups.get(owner, 0)) for owner in owners}
 
     def _verdict(self, document: dict[str, Any], *, excuse_crashes: bool) -> tuple[str, Pipeline]:
         """Decides about a task whose lease has expired. Returns an outcome for the counters, and its pipeline."""
@@ -141,12 +144,14 @@ class MongoUpkeepRepository:
         return await self._writes.write_all(overdue, pipeline)
 
     async def _sort_left_by_others(self) -> None:
-        """Moves tasks that a leader of version 0.1 released or requeued, and left in the lane they had waited in."""
+        """Moves tasks that a leader of another version released or requeued, and left in a lane that does not fit."""
         queued = {"status": TaskStatus.QUEUED.value}
         waited = {"$in": [lane.value for lane in (*WAITING_LANES, Lane.DELAYED)]}
         await self._writes.write_all({**queued, "lane": waited, "dispatched_at": {"$ne": None}}, [sort()])
         suspects = {"lane": Lane.READY.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
         await self._writes.write_all({**queued, **suspects}, [sort()])
+        # A later version may have lanes of its own, which a rollback leaves behind.
+        await self._writes.write_all({**queued, "lane": {"$nin": [None, *(lane.value for lane in Lane)]}}, [sort()])
 
 
 def _is_suspect(document: dict[str, Any]) -> bool:
@@ -154,4 +159,5 @@ def _is_suspect(document: dict[str, Any]) -> bool:
 
 
 def _owner(document: dict[str, Any]) -> str:
-    return str((document.get("lease") or {}).get("owner"))
+    lease = document.get("lease")
+    return str(lease.get("owner")) if isinstance(lease, dict) else ""

@@ -108,9 +108,9 @@ async def _milliseconds(db: Database, act: Round) -> float:
 
 
 async def _fill(db: Database) -> None:
-    backlog = Backlog(MongoDispatchRepository(db))
-    await backlog.refresh()
-    await backlog.read_next(Turns(lambda _: TenantPolicy()), {}, FREE_SLOTS)
+    backlog, turns = Backlog(MongoDispatchRepository(db)), Turns(lambda _: TenantPolicy())
+    await backlog.refresh(turns)
+    await backlog.read_next(turns, {}, FREE_SLOTS)
 
 
 async def _count(db: Database) -> None:

@@ -108,8 +108,8 @@ def _crash_to_running(lease_seconds: float, target: float) -> Figure:
 
 def _loss_of_a_pool(server: Server) -> Row:
     """Compares the time of tasks that lost their worker twice, from their third claim on, with that of others."""
-    narrow = {"AGENT_WORKER_CONCURRENCY": str(POOL), "AGENT_LEASE_SECONDS": "3"}
-    with _stack(server, simulator=["--latency-ms", "2000"], **narrow) as stack:
+    simulator = ["--latency-ms", "2000"]
+    with _stack(server, simulator=simulator, AGENT_WORKER_CONCURRENCY=str(POOL), AGENT_LEASE_SECONDS="3") as stack:
         began = time.monotonic()
         for task_id in [stack.submit(CODE.format(number=number))["task_id"] for number in range(POOL)]:
             stack.wait(task_id)
@@ -133,7 +133,7 @@ def _wait_for_claims(stack: Stack, number: int, tasks: list[str]) -> None:
     def claimed() -> bool:
         with stack.database() as db:
             found = db["tasks"].find({"_id": {"$in": tasks}}, {"attempts": 1})
-            return sum(task.get("attempts", 0) for task in found) >= number
+            return sum(int(task.get("attempts", 0)) for task in found) >= number
 
     stack.wait_until(claimed, seconds=60)
 

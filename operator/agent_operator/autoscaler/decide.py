@@ -152,7 +152,8 @@ def _desired(demand: Demand, workers: WorkerCount, policy: Policy) -> tuple[int,
     rounds = max(1, math.ceil(policy.drain_target_seconds / service))
     for_backlog = demand.in_flight + demand.backlog / rounds
     # The rate counts tasks of tenants at their limits, too. A worker for these would be idle.
-    for_arrivals = 0.0 if demand.held_back else demand.arrival_rate * service * policy.arrival_headroom
+    may_run = demand.backlog / (demand.backlog + demand.held_back) if demand.held_back else 1.0
+    for_arrivals = demand.arrival_rate * service * policy.arrival_headroom * may_run
     slots = max(for_backlog, for_arrivals)
     # Rounded first: 8.000000001 workers, from binary fractions, are 8 and not 9.
     wanted = math.ceil(round(slots / (workers.slots_per_pod * policy.utilisation), 6))

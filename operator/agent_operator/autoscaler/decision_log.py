@@ -52,7 +52,7 @@ class DecisionLog:
                 "desired": plan.desired,
                 "reason": plan.reason.value,
                 "explanation": plan.explanation,
-                "inputs": None if demand is None else asdict(demand),
+                "inputs": None if demand is None else _inputs(demand),
             }
         )
         self._recorded.set()
@@ -74,3 +74,11 @@ class DecisionLog:
                 if self._waiting[0] is decision:  # else the queue was full meanwhile and has dropped it
                     self._waiting.popleft()
             self._recorded.clear()
+
+
+def _inputs(demand: Demand) -> dict[str, Any]:
+    """Builds the figures of a decision. An API of version 0.1, which holds no task back, does not know `held_back`."""
+    inputs = asdict(demand)
+    if not demand.held_back:
+        del inputs["held_back"]
+    return inputs

@@ -422,3 +422,46 @@ async def test_of_a_step_that_was_run_anew_the_newer_is_copied(indexed_database:
 
     copies = await indexed_database["agent_runs"].find({"task_id": task.id}).to_list()
     assert [copy["output"] for copy in copies] == [{"content": "new"}]
+
+
+@pytest.mark.parametrize("sick", [{"crashes": "two"}, {"shared_crashes": "x", "crashes": 2}, {"lease": "mine"}])
+async def test_a_run_that_no_decision_can_read_keeps_no_other_from_being_reaped(
+    indexed_database: Database, sick: dict[str, Any]
+) -> None:
+    ill, _ = await claimed_task(indexed_database, lease_seconds=-1)
+    well, _ = await claimed_task(indexed_database, lease_seconds=-1)
+    await indexed_database["tasks"].update_one({"_id": ill.id}, {"$set": sick})
+
+    await upkeep_repository(indexed_database).reap(excuse_crashes=False)
+
+    document = await indexed_database["tasks"].find_one({"_id": well.id})
+    assert document is not None
+    assert document["status"] == "queued"
+    assert (await MongoDispatchRepository(indexed_database).in_flight()).suspicion == 0
+
+
+@pytest.mark.parametrize("sick", [{"rev": "one"}, {"dispatch_seq": "x"}, {"crashes": "two"}])
+async def test_a_task_that_cannot_be_released_keeps_no_other_waiting(
+    indexed_database: Database, sick: dict[str, Any]
+) -> None:
+    ill = await waiting(indexed_database)
+    well = await waiting(indexed_database)
+    await indexed_database["tasks"].update_one({"_id": ill}, {"$set": sick})
+    dispatch = MongoDispatchRepository(indexed_database)
+
+    released = await dispatch.release(await find_waiting(dispatch))
+
+    assert [task.task_id for task in released] == [well]
+
+
+async def test_the_oldest_tickets_are_looked_at_first(indexed_database: Database) -> None:
+    tasks = [
+        await task_repository(indexed_database).insert(new_task(tenant=tenant), dispatched=True, new_session=True)
+        for tenant in (Tenant("a"), Tenant("z"))
+    ]
+    earlier = {"$set": {"dispatched_at": datetime.now(UTC) - timedelta(minutes=5)}}
+    await indexed_database["tasks"].update_one({"_id": tasks[1].id}, earlier)
+
+    (found,) = await MongoDispatchRepository(indexed_database).find_dispatched_before(-60, 1)
+
+    assert found.task_id == tasks[1].id

@@ -14,7 +14,7 @@ from app.domain.task import Requeue
 from app.ports import RunUpdate
 from app.storage import lanes as lanes_module
 from app.storage.dispatch import MongoDispatchRepository
-from app.storage.mongo import Database, ensure_indexes
+from app.storage.mongo import Database
 from tests.support.tasks import (
     TENANT,
     claim_repository,
@@ -216,11 +216,10 @@ async def test_one_call_sorts_a_bounded_number_of_tasks(
     assert (at_first, len(await found(indexed_database))) == (4, 5)
 
 
-async def test_indexes_of_version_0_1_that_nothing_uses_go(database: Database) -> None:
-    await database["tasks"].create_index([("status", 1), ("dispatched_at", 1)], name="dispatch")
+async def test_a_task_in_a_lane_of_another_version_is_sorted_by_the_sweep(indexed_database: Database) -> None:
+    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    await indexed_database["tasks"].update_one({"_id": task.id}, {"$set": {"lane": "express"}})
 
-    for _ in range(2):
-        await ensure_indexes(database)
+    await upkeep_repository(indexed_database).sweep()
 
-    assert "dispatch" not in await database["tasks"].index_information()
-    assert "lanes" in await database["tasks"].index_information()
+    assert await found(indexed_database) == [task.id]

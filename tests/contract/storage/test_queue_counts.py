@@ -54,3 +54,12 @@ async def test_an_empty_queue_has_no_age(indexed_database: Database) -> None:
     counts = await MongoQueueCounter(indexed_database).counts()
 
     assert (counts.waiting, counts.in_flight.total, counts.oldest_age_seconds, counts.exact) == (0, 0, 0.0, True)
+
+
+async def test_a_text_in_place_of_a_date_keeps_no_figures_from_being_published(indexed_database: Database) -> None:
+    await insert(indexed_database, 1, due_at="tomorrow")
+    await insert(indexed_database, 1)
+
+    counts = await MongoQueueCounter(indexed_database).counts()
+
+    assert (counts.waiting, counts.oldest_age_seconds) == (2, 0.0)

@@ -20,7 +20,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 def decision(number: int = 0, **fields: Any) -> dict[str, Any]:
     inputs = {
         "backlog": 180, "in_flight": 128, "oldest_age_seconds": 4.5, "arrival_rate": 3.0, "mean_service_seconds": 2.5,
-        "rate_limited_share": 0.0, "open_breakers": ["openai"], "age_seconds": 0.4,
+        "rate_limited_share": 0.0, "open_breakers": ["openai"], "age_seconds": 0.4, "held_back": 3,
     }  # fmt: skip
     return {
         "at": (BEGAN + timedelta(seconds=number)).isoformat(), "deployment": "agents/worker", "replicas": number,

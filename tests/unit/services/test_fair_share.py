@@ -127,7 +127,7 @@ def test_suspects_of_all_tenants_take_turns() -> None:
 def test_a_suspect_heeds_its_tenants_limit() -> None:
     full = InFlight(by_tenant={A: 1})
 
-    assert suspects(full, slots=12, policy=TenantPolicy(max_running=1), a=[0], b=[0]) == ["b-0"]
+    assert suspects(full, slots=12, policy=TenantPolicy(max_running=1), a=[1], b=[0]) == ["b-0"]
 
 
 _COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 30), max_size=6)

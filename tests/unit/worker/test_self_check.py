@@ -31,6 +31,9 @@ class QueueLength:
         if self.full:
             raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
 
+    async def exists(self, *_: object) -> int:
+        return 1
+
     async def execute_command(self, *_: object) -> int:
         if self.down:
             raise ConnectionBroken("the broker is switched off")

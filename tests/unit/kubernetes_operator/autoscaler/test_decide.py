@@ -136,6 +136,14 @@ def test_work_that_limits_hold_back_starts_no_worker() -> None:
     assert "limits hold 9990 more back" in plan.explanation
 
 
+def test_tasks_that_may_run_still_have_their_share_of_the_arrivals() -> None:
+    demand = replace(IDLE, backlog=10, in_flight=10, held_back=10, arrival_rate=3)
+
+    (plan,) = plans(demand, WorkerCount(replicas=1, slots_per_pod=8))
+
+    assert plan.reason is Reason.ARRIVALS
+
+
 def test_up_goes_by_doubling_or_four_in_a_period() -> None:
     demand = replace(IDLE, backlog=10_000)
     workers, history, seen = WorkerCount(replicas=1, slots_per_pod=8), History(), []
