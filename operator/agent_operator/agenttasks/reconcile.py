@@ -20,7 +20,7 @@ from agent_operator.agenttasks.register import EndRecord, Entry, Register, key_o
 from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.agenttasks.status import Condition, condition_of
 from agent_operator.agenttasks.status_writer import StatusWriter
-from agent_operator.kube.cluster import NotAllowed
+from agent_operator.kube.cluster import ClusterError, NotAllowed
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.backpressure import OF_ONE_TENANT, OF_THE_API, Backpressure
 from agent_operator.rest.rest_client import (
@@ -275,10 +275,11 @@ class Reconciler:
 
     async def _handle_missing(self, entry: Entry) -> None:
         """Handles an object that the watch no longer shows: it is gone, or somebody has labelled it as finished."""
+        body, readable = None, True
         try:
             body = await self.objects.read(entry.namespace, entry.name)
         except NotAllowed:
-            body = None  # its namespace is being deleted, and the right to read there went before this event came
+            readable = False  # its namespace is being deleted, and the right to read there went before this event came
         if body is not None and body["metadata"]["uid"] == entry.uid:
             self.register.record(body)
             async with entry.writing:  # a write that is under way has the older status as its base
@@ -287,11 +288,25 @@ class Reconciler:
             return
         # A backup brings an object back under another uid.
         restored = body is not None and key_of(body) == entry.key
-        if not entry.ended and not restored:
-            # Objects that are newer than the snapshot from which etcd was restored are gone, too; nobody deleted them.
-            await self.shifts.confirm(entry.namespace)
+        if not entry.ended and not restored and await self._was_deleted(entry, readable=readable):
             await self._cancel_task(entry)
         self.register.forget(entry)
+
+    async def _was_deleted(self, entry: Entry, *, readable: bool) -> bool:
+        """Checks that somebody deleted the object: those newer than the snapshot of a restored etcd are gone, too.
+
+        Raises ClusterError while that cannot be told.
+        """
+        if entry.seen_deleted and not readable:
+            return True
+        try:
+            await self.shifts.confirm(entry.namespace)
+        except ClusterError:
+            # A namespace takes its objects, its Lease and the rights in it with it, in no fixed order.
+            if entry.seen_deleted and await self.shifts.is_ending(entry.namespace):
+                return True
+            raise
+        return entry.seen_deleted or not self.shifts.resumed_since(entry.namespace, entry.recorded_at)
 
     async def _finish(self, entry: Entry) -> None:
         """Releases an object whose task has ended, and plans its deletion."""

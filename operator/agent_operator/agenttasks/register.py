@@ -67,7 +67,8 @@ class Entry:
     """One AgentTask. `rev` is the revision of its task that the status shows; `writing` keeps the writes in order.
 
     `key` is the idempotency key of its task: its uid, or that of the object that it was restored from. `spec` is None
-    if it was not kept. `gone`: Kubernetes no longer shows the object. `stopped`: the API was asked to cancel the task.
+    if it was not kept. `gone`: Kubernetes no longer shows the object; `seen_deleted`: the watch has shown its deletion,
+    so somebody deleted it. `stopped`: the API was asked to cancel the task.
     `uncertain_since`: the last time at which a submission ended without an answer, so that the API may have it;
     `submit_failed_at` that of the last one that failed in any way. `misses`: how many times in a row, since
     `missing_since`, the API did not know the task.
@@ -93,6 +94,7 @@ class Entry:
     deleting: bool = False
     deletion_seen_at: float | None = None
     gone: bool = False
+    seen_deleted: bool = False
     stopped: bool = False
     uncertain_since: float | None = None
     submit_failed_at: float | None = None
@@ -224,7 +226,7 @@ class Register:
             self._fresh.update([entry.uid] if entry.task_id else [])
             if entry.restored:
                 self._restored[entry.key] = entry.uid
-        entry.gone = False
+        entry.gone = entry.seen_deleted = False
         if entry.is_newer_than(metadata):
             return entry
         entry.record_metadata(metadata)

@@ -21,7 +21,7 @@ from datetime import timedelta
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from agent_operator.agenttasks.restart import RestartNeeded
-from agent_operator.kube.cluster import ClusterUnavailable, HasChanged, NotAllowed, NotThere
+from agent_operator.kube.cluster import ClusterError, ClusterUnavailable, HasChanged, NotAllowed, NotThere, Object
 from agent_operator.kube.leases import Lease, Leases, Sightings
 from agent_operator.rest.rest_client import TaskState
 from app.ports import Clock
@@ -35,6 +35,7 @@ MARGIN = timedelta(seconds=60)
 # Several cancels in a row need one confirmation. A restore of etcd takes longer.
 CONFIRMED_SECONDS = 1.0
 SHORTEST_STEP = timedelta(milliseconds=1)
+LEASE_IS_GONE = "lease_is_gone"
 
 _log = get_logger(__name__)
 
@@ -59,13 +60,17 @@ class ShiftRecord(BaseModel):
 
 @dataclass
 class Held:
-    """A namespace whose Lease this process has. `others` are the further shifts that the Lease lists."""
+    """A namespace whose Lease this process has. `others` are the further shifts that the Lease lists.
+
+    `resumed_at`: when a new shift began, because somebody had deleted the Lease.
+    """
 
     namespace_uid: str
     shift: Shift
     others: tuple[Shift, ...]
     lease: Lease
     confirmed_at: float = float("-inf")
+    resumed_at: float = float("-inf")
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -82,7 +87,10 @@ class Shifts:
         self.foreign: dict[str, Lease] = {}
 
     async def begin_all(self, namespaces: Sequence[str]) -> tuple[str, ...]:
-        """Takes the Leases of these namespaces; returns those that no other release holds. Raises ClusterError."""
+        """Takes the Leases of these namespaces; returns those that no other release holds.
+
+        Raises ClusterUnavailable while a Lease cannot be read.
+        """
         self.namespaces = tuple(namespaces)
         if not namespaces:
             _log.warning("namespaces_not_leased", consequence="all are served, and no task is cancelled as an orphan")
@@ -95,7 +103,12 @@ class Shifts:
         held = self._held.get(namespace)
         if held is not None:
             async with held.writing:
-                await self._renew(namespace, held)
+                try:
+                    await self._renew(namespace, held)
+                except RestartNeeded as needed:
+                    if needed.reason != LEASE_IS_GONE:
+                        raise
+                    await self._resume(namespace, held, needed)
             return
         was_foreign = namespace in self.foreign
         await self._begin(namespace)
@@ -118,6 +131,20 @@ class Shifts:
                     raise ClusterUnavailable("ShiftLost", str(needed)) from needed
         return True
 
+    async def is_ending(self, namespace: str) -> bool:
+        """Checks whether this very namespace is being deleted, or is gone. Raises ClusterError."""
+        try:
+            metadata = (await self._read_namespace(namespace))["metadata"]
+        except (NotAllowed, NotThere):  # the rights in it end with it
+            return True
+        held = self._held.get(namespace)
+        return "deletionTimestamp" in metadata and (held is None or held.namespace_uid == metadata["uid"])
+
+    def resumed_since(self, namespace: str, moment: float) -> bool:
+        """Checks whether a deleted Lease has ended the shift since then: what was known before is not confirmed."""
+        held = self._held.get(namespace)
+        return held is not None and held.resumed_at > moment
+
     def source_of(self, namespace: str) -> dict[str, str]:
         """Returns the part of a submission that names namespace and shift; empty without a Lease."""
         held = self._held.get(namespace)
@@ -137,21 +164,33 @@ class Shifts:
     async def _begin(self, namespace: str) -> None:
         for _ in range(CONFLICT_TRIES):
             try:
-                await self._take_if_free(namespace)
+                lease = await self._leases.read(namespace)
+            except ClusterUnavailable:
+                raise  # without this answer nobody knows whose the namespace is
+            except ClusterError as refusal:
+                self._record_refusal(namespace, refusal)
+                return
+            if self._is_foreign(namespace, lease):
+                return
+            try:
+                await self._take(namespace, lease)
             except HasChanged:
                 continue  # another operator was faster: its Lease decides
-            except (NotAllowed, NotThere) as refusal:
-                self._record_refusal(namespace, refusal.reason)
+            except ClusterError as refusal:  # missing rights, or a webhook that denies or does not answer
+                self._record_refusal(namespace, refusal)
             return
         raise ClusterUnavailable("Conflict", f"The Lease of {namespace} changed {CONFLICT_TRIES} times.")
 
-    async def _take_if_free(self, namespace: str) -> None:
-        lease = await self._leases.read(namespace)
-        foreign = lease is not None and lease.holder not in ("", self._leases.identity)
-        if lease is not None and foreign and not self._sightings.has_run_out(namespace, lease):
-            self.foreign[namespace] = lease
-            return
-        uid = str((await self._leases.cluster.get(f"/api/v1/namespaces/{namespace}"))["metadata"]["uid"])
+    def _is_foreign(self, namespace: str, lease: Lease | None) -> bool:
+        if lease is None or lease.holder in ("", self._leases.identity):
+            return False
+        if self._sightings.has_run_out(namespace, lease):
+            return False
+        self.foreign[namespace] = lease
+        return True
+
+    async def _take(self, namespace: str, lease: Lease | None) -> None:
+        uid = str((await self._read_namespace(namespace))["metadata"]["uid"])
         shift = Shift(id=str(uuid.uuid4()), renewed_at=self._clock.now())
         earlier = self._earlier(lease, uid)
         note = _note(uid, (*earlier, shift))
@@ -160,6 +199,22 @@ class Shifts:
         self._sightings.forget(namespace)
         self.foreign.pop(namespace, None)
         self._refused.discard(namespace)
+
+    async def _resume(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
+        """Begins a new shift after somebody has deleted the Lease. Raises RestartNeeded for another namespace."""
+        metadata = (await self._read_namespace(namespace))["metadata"]
+        if metadata["uid"] != held.namespace_uid:
+            raise needed
+        if "deletionTimestamp" in metadata:
+            raise ClusterUnavailable("NamespaceTerminating", f"The namespace {namespace} is being deleted.")
+        shift = Shift(id=str(uuid.uuid4()), renewed_at=self._clock.now())
+        note = _note(held.namespace_uid, (shift,))
+        held.lease = await self._leases.write(namespace, None, note=note, now=shift.renewed_at)
+        held.shift, held.others, held.resumed_at = shift, (), self._clock.monotonic()
+        _log.warning("lease_was_deleted", namespace=namespace, consequence="a new shift has begun")
+
+    async def _read_namespace(self, namespace: str) -> Object:
+        return await self._leases.cluster.get(f"/api/v1/namespaces/{namespace}")
 
     def _earlier(self, lease: Lease | None, namespace_uid: str) -> tuple[Shift, ...]:
         """Returns the shifts of earlier processes of this release on this very namespace.
@@ -171,12 +226,14 @@ class Shifts:
             return ()
         return record.shifts[-MOST_SHIFTS:]
 
-    def _record_refusal(self, namespace: str, reason: str) -> None:
+    def _record_refusal(self, namespace: str, refusal: ClusterError) -> None:
         """Logs once that the namespace is served without a Lease, as by operators of versions before."""
         if namespace not in self._refused:
             self._refused.add(namespace)
-            advice = "tasks whose AgentTask is gone are not cancelled; the Role lacks rights on namespaces and leases"
-            _log.warning("namespace_not_leased", namespace=namespace, reason=reason, consequence=advice)
+            advice = "tasks whose AgentTask is gone are not cancelled"
+            if isinstance(refusal, NotAllowed):
+                advice += "; the Role lacks rights on namespaces and leases"
+            _log.warning("namespace_not_leased", namespace=namespace, reason=refusal.reason, consequence=advice)
 
     async def _renew(self, namespace: str, held: Held) -> None:
         for _ in range(CONFLICT_TRIES):
@@ -196,8 +253,8 @@ class Shifts:
     async def _read_again(self, namespace: str, held: Held) -> None:
         """Reads what somebody else has written. Raises RestartNeeded if the namespace is no longer this process's."""
         lease = await self._leases.read(namespace)
-        if lease is None:  # the namespace was created again, or an etcd restored that had no Lease yet
-            raise RestartNeeded("lease_is_gone", namespace)
+        if lease is None:  # deleted, with its namespace or alone, or an etcd was restored that had no Lease yet
+            raise RestartNeeded(LEASE_IS_GONE, namespace)
         if lease.holder != self._leases.identity:
             raise RestartNeeded("namespace_held_by_another", namespace)
         record = _parse(lease)

@@ -9,7 +9,7 @@ the object once more.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agent_operator.agenttasks.expiry import Expiry
@@ -31,6 +31,19 @@ EVERY_SECONDS = 600.0
 YOUNG = timedelta(seconds=60)
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one survey has seen: `namespaces` with objects in them, and the keys of unfinished objects by their uids.
+
+    `unreadable` are the namespaces that may not be listed, `failed` those whose list was cut off.
+    """
+
+    under_way: dict[str, str] = field(default_factory=dict)
+    namespaces: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -65,28 +78,49 @@ class Survey:
     async def check_all(self) -> None:
         """Surveys everything once. Raises ClusterError, RestError, RestartNeeded."""
         began, began_at = self.clock.now(), self.clock.monotonic()
-        under_way: dict[str, str] = {}  # the keys of unfinished objects, by their uids
-        seen_in: set[str] = set()
-        unreadable: set[str] = set()
-        async for body in self.objects.read_all(unreadable=unreadable):
-            seen_in.add(body["metadata"]["namespace"])
-            phase = phase_of(body.get("status") or {})
-            if phase is None or not phase.terminal:
-                under_way[body["metadata"]["uid"]] = key_of(body)
-            self._check(body)
-            self.pulse.beat("survey")
-        self.metrics.operator_unserved_namespaces.set(len(unreadable) + len(self.waiting_for))
+        seen = Seen()
+        each = [replace(self.objects, namespaces=(namespace,)) for namespace in self.objects.namespaces]
+        for objects in each or [self.objects]:
+            await self._check_objects(objects, seen)
+        self.metrics.operator_unserved_namespaces.set(len(seen.unreadable) + len(self.waiting_for))
         for entry in self.register:
-            if entry.namespace in unreadable:
+            if entry.namespace in seen.unreadable | seen.failed:
                 continue
             # An entry recorded since the survey began may be of an object that is newer than the list.
-            if entry.uid not in under_way and entry.recorded_at < began_at:
+            if entry.uid not in seen.under_way and entry.recorded_at < began_at:
                 entry.gone = True  # perhaps: the reconciler reads the object before it cancels the task
                 self.work.add(entry.uid)
-        await self._cancel_orphans(set(under_way.values()), seen_in, made_before=began - YOUNG)
+        seen_in = seen.namespaces - seen.failed
+        await self._cancel_orphans(set(seen.under_way.values()), seen_in, made_before=began - YOUNG)
         for namespace in self.waiting_for:
-            if await self.objects.may_list(namespace):
+            if await self._may_list(namespace):
                 raise RestartNeeded("namespace_can_be_listed", namespace)
+
+    async def _check_objects(self, objects: AgentTasks, seen: Seen) -> None:
+        """Checks all objects of one namespace, or of all. A namespace that fails must not end the survey of the others.
+
+        Raises ClusterError if all are one.
+        """
+        try:
+            async for body in objects.read_all(unreadable=seen.unreadable):
+                seen.namespaces.add(body["metadata"]["namespace"])
+                phase = phase_of(body.get("status") or {})
+                if phase is None or not phase.terminal:
+                    seen.under_way[body["metadata"]["uid"]] = key_of(body)
+                self._check(body)
+                self.pulse.beat("survey")
+        except ClusterError as error:
+            if not objects.namespaces:
+                raise
+            seen.failed.update(objects.namespaces)
+            _log.warning("namespace_not_surveyed", namespace=objects.namespaces[0], reason=error.reason)
+
+    async def _may_list(self, namespace: str) -> bool:
+        try:
+            return await self.objects.may_list(namespace)
+        except ClusterError as error:
+            _log.warning("namespace_not_surveyed", namespace=namespace, reason=error.reason)
+            return False
 
     def _check(self, body: Body) -> None:
         metadata, status = body["metadata"], body.get("status") or {}
@@ -137,6 +171,11 @@ class Survey:
             body = await self.objects.read(source.namespace, source.name)
         except (NotAllowed, NotThere):
             return  # the namespace is gone by now, or the right to read in it
+        except ClusterError as error:  # the next survey tries again
+            _log.warning("orphan_not_checked", task_id=task.task_id, namespace=source.namespace, reason=error.reason)
+            return
+        if source.uid not in self.register.owed_cancels and not self.shifts.covers(task):
+            return  # a new shift has begun meanwhile
         if body is not None and key_of(body) == source.uid:
             phase = phase_of(body.get("status") or {})
             if phase is None or not phase.terminal:

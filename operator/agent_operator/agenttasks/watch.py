@@ -90,7 +90,7 @@ def watch_registry(
         if event["type"] == DELETED:
             entry = register.get(body["metadata"]["uid"])
             if entry is not None:
-                entry.gone = True
+                entry.gone = entry.seen_deleted = True
         else:
             entry = register.record(body)
         if entry is not None:

@@ -31,6 +31,7 @@ class FleetWatch:
         self._watched_pods: str | None = None
         self._pods: str | None = None
         self._pods_known = asyncio.Event()
+        self._reported: dict[str, str] = {}
 
     async def read(self, *, fresh: bool = False) -> Fleet:
         """Returns the fleet: from memory if nothing has changed, and it need not be `fresh`. Raises ClusterError."""
@@ -64,11 +65,12 @@ class FleetWatch:
             try:
                 async with self._deployment.watching() as changes:
                     self._deployment_is_watched = True
+                    self._reported.pop("deployment", None)
                     self.forget()  # what has changed before is not among the changes
                     async for _ in changes:
                         self.forget()
             except ClusterError as error:
-                await self._rest_after(error)
+                await self._rest_after(error, "deployment")
             finally:
                 self._deployment_is_watched = False
             await asyncio.sleep(RETRY_SECONDS)
@@ -80,16 +82,19 @@ class FleetWatch:
             try:
                 async with self._deployment.watching_pods(selector) as changes:
                     self._watched_pods = selector
+                    self._reported.pop("pods", None)
                     self.forget()
                     async for _ in changes:
                         self.forget()
             except ClusterError as error:
-                await self._rest_after(error)
+                await self._rest_after(error, "pods")
             finally:
                 self._watched_pods = None
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _rest_after(self, error: ClusterError) -> None:
-        _log.info("fleet_not_watched", reason=error.reason)
+    async def _rest_after(self, error: ClusterError, what: str) -> None:
+        if self._reported.get(what) != error.reason:  # an outage is one line, not one each second
+            self._reported[what] = error.reason
+            _log.info("fleet_not_watched", what=what, reason=error.reason)
         if isinstance(error, NotAllowed):  # an older Role; each tick reads the fleet until it is replaced
             await asyncio.sleep(FORBIDDEN_RETRY_SECONDS)

@@ -87,6 +87,12 @@ class Crew:
         if entry is not None:
             entry.gone = True
 
+    def see_deleted(self, uid: str) -> None:
+        """Marks an object as one whose deletion the watch has shown."""
+        entry = self.register.get(uid)
+        assert entry is not None
+        entry.gone = entry.seen_deleted = True
+
     async def reconcile_all(self) -> None:
         """Reconciles every object once, and leaves those that fail for the next time."""
         for entry in self.register:

@@ -54,7 +54,8 @@ class Fate:
 class World:
     """The state of all servers: `objects` by name, `tasks` by idempotency key, `forbidden` namespaces.
 
-    `namespace_uids` and `leases` are by namespace.
+    `namespace_uids` and `leases` are by namespace. `failing` calls are those such as "list team" and "put team".
+    `terminating` namespaces are being deleted.
 
     `bodies` are those that were submitted; a submission of the text `never_taken` fails as in an outage.
     """
@@ -67,6 +68,8 @@ class World:
     unavailable: RestUnavailable | None = None
     refusal: RestRefused | None = None
     forbidden: set[str] = field(default_factory=set)
+    failing: dict[str, ClusterError] = field(default_factory=dict)
+    terminating: set[str] = field(default_factory=set)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     never_taken: str | None = None
     namespace_uids: dict[str, str] = field(default_factory=lambda: {NAMESPACE: NAMESPACE_UID})
@@ -138,6 +141,7 @@ class FakeCluster:
         namespace = path.partition("/namespaces/")[2].partition("/")[0]
         if namespace in self.world.forbidden:
             raise NotAllowed("Forbidden", f"cannot list agenttasks in the namespace {namespace}")
+        self._fail("list", namespace)
         name = query.get("fieldSelector", "").removeprefix("metadata.name=")
         found = [
             body
@@ -157,7 +161,9 @@ class FakeCluster:
         if path.endswith(f"/namespaces/{namespace}"):
             if namespace not in self.world.namespace_uids:
                 raise NotThere("NotFound", namespace)
-            return {"metadata": {"name": namespace, "uid": self.world.namespace_uids[namespace]}}
+            metadata = {"name": namespace, "uid": self.world.namespace_uids[namespace]}
+            ending = {"deletionTimestamp": "2026-01-01T00:00:00Z"} if namespace in self.world.terminating else {}
+            return {"metadata": {**metadata, **ending}}
         if namespace not in self.world.leases:
             raise NotThere("NotFound", path)
         return copy.deepcopy(self.world.leases[namespace])
@@ -166,6 +172,7 @@ class FakeCluster:
         """Creates a Lease."""
         dies = self.world.fate.strike()
         namespace = self._allowed(path)
+        self._fail("put", namespace)
         if namespace in self.world.leases:
             raise ClusterError("Invalid", "must be specified for an update")
         version = str(next(self.world._versions))
@@ -186,6 +193,10 @@ class FakeCluster:
         changed["metadata"]["resourceVersion"] = str(next(self.world._versions))
         self.world.leases[namespace] = changed
         return {"metadata": copy.deepcopy(changed["metadata"])}
+
+    def _fail(self, verb: str, namespace: str) -> None:
+        if (error := self.world.failing.get(f"{verb} {namespace}")) is not None:
+            raise error
 
     def _allowed(self, path: str) -> str:
         namespace = path.partition("/namespaces/")[2].partition("/")[0]

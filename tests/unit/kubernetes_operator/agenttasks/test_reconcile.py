@@ -13,7 +13,7 @@ from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.rest_client import RestRefused, RestUnavailable
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NAMESPACE, FakeRest, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeRest, World
 
 UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
@@ -281,16 +281,76 @@ async def test_a_finalizer_from_before_the_setting_is_removed(world: World, spec
     assert world.objects["poem"]["metadata"]["finalizers"] == ["others.example.com/keep"]
 
 
-async def test_an_object_goes_with_its_namespace_and_the_right_to_read_there(world: World) -> None:
+@pytest.mark.parametrize("first", ["rights", "lease", "lease_and_rights", "namespace"])
+async def test_an_object_goes_with_its_namespace_and_the_right_to_read_there(world: World, first: str) -> None:
+    """Deletes a namespace, which takes objects, Lease and rights with it in no fixed order."""
     world.add("poem")
     crew = Crew(world, finalizer=False)
+    await crew.shifts.begin_all([NAMESPACE])
     await crew.go_round()
     key = world.key_of("poem")
     world.ask_to_delete("poem")
-    world.forbidden.add(NAMESPACE)
-    crew.mark_missing(key)
+    world.terminating.add(NAMESPACE)
+    if "lease" in first:
+        world.leases.clear()
+    if "rights" in first:
+        world.forbidden.add(NAMESPACE)
+    if first == "namespace":
+        world.leases.clear()
+        world.namespace_uids.clear()
+    crew.see_deleted(key)
+    crew.clock.advance(60)
 
     await crew.reconcile_all()
 
     assert world.tasks[key].status is TaskStatus.CANCELLED
+    assert len(crew.register) == 0
+
+
+@pytest.mark.parametrize("change", ["no_deletion_seen", "another_namespace", "the_namespace_stays"])
+async def test_without_its_lease_an_object_that_vanishes_in_another_way_keeps_its_task(
+    world: World, change: str
+) -> None:
+    world.add("poem")
+    crew = Crew(world, finalizer=False)
+    await crew.shifts.begin_all([NAMESPACE])
+    await crew.go_round()
+    key = world.key_of("poem")
+    world.ask_to_delete("poem")
+    world.leases.clear()
+    if change != "the_namespace_stays":
+        world.terminating.add(NAMESPACE)
+    if change == "another_namespace":
+        world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
+    if change == "no_deletion_seen":
+        crew.mark_missing(key)
+    else:
+        crew.see_deleted(key)
+    crew.clock.advance(60)
+
+    await crew.reconcile_all()
+
+    assert world.tasks[key].status is TaskStatus.QUEUED
+    assert len(crew.register) == 1, "it is tried again"
+
+
+@pytest.mark.parametrize(("seen", "end"), [(True, TaskStatus.CANCELLED), (False, TaskStatus.QUEUED)])
+async def test_after_its_lease_was_deleted_only_a_deletion_that_was_seen_cancels(
+    world: World, *, seen: bool, end: TaskStatus
+) -> None:
+    """Checks the other cause of a missing Lease: an etcd restored from before the Lease was made."""
+    world.add("poem")
+    crew = Crew(world, finalizer=False)
+    await crew.shifts.begin_all([NAMESPACE])
+    await crew.go_round()
+    key = world.key_of("poem")
+    world.leases.clear()
+    crew.clock.advance(60)
+    await crew.shifts.renew(NAMESPACE)
+    world.ask_to_delete("poem")
+    (crew.see_deleted if seen else crew.mark_missing)(key)
+
+    await crew.reconcile_all()
+
+    assert world.tasks[key].status is end
     assert len(crew.register) == 0

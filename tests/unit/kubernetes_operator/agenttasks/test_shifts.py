@@ -11,7 +11,7 @@ import pytest
 
 from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.agenttasks.shifts import CONFIRMED_SECONDS, MARGIN, MOST_SHIFTS, Shifts
-from agent_operator.kube.cluster import Cluster, ClusterUnavailable
+from agent_operator.kube.cluster import Cluster, ClusterError, ClusterUnavailable
 from agent_operator.kube.leases import READS_WITHOUT_RENEWAL, RENEW_SECONDS, Leases
 from agent_operator.rest.rest_client import TaskSource, TaskState
 from app.domain.task import TaskStatus
@@ -187,12 +187,65 @@ async def test_a_namespace_that_was_created_again_ends_the_shift(world: World, c
     shifts = operator_of(world, clock)
     await shifts.begin_all([NAMESPACE])
     world.leases.clear()
+    world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
     clock.advance(CONFIRMED_SECONDS)
 
     with pytest.raises(ClusterUnavailable):
         await shifts.confirm(NAMESPACE)
     with pytest.raises(RestartNeeded, match="lease_is_gone"):
         await shifts.renew(NAMESPACE)
+
+
+async def test_a_lease_that_was_deleted_is_made_again_with_a_new_shift(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    before, known = submitted(shifts, clock), clock.monotonic()
+    world.leases.clear()
+    clock.advance(RENEW_SECONDS)
+    with pytest.raises(ClusterUnavailable):
+        await shifts.confirm(NAMESPACE)
+
+    await shifts.renew(NAMESPACE)
+
+    assert await shifts.confirm(NAMESPACE)
+    assert [shifts.covers(task) for task in (before, submitted(shifts, clock))] == [False, True]
+    assert [shifts.resumed_since(NAMESPACE, moment) for moment in (known, clock.monotonic())] == [True, False]
+    clock.advance(RENEW_SECONDS)
+    await shifts.renew(NAMESPACE)
+
+
+async def test_a_namespace_that_is_being_deleted_gets_no_lease_and_ends_nothing(
+    world: World, clock: ManualClock
+) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    world.leases.clear()
+    world.terminating.add(NAMESPACE)
+    clock.advance(RENEW_SECONDS)
+
+    with pytest.raises(ClusterUnavailable, match="is being deleted"):
+        await shifts.renew(NAMESPACE)
+    assert world.leases == {}
+
+
+@pytest.mark.parametrize(
+    "denial",
+    [ClusterError("BadRequest", "a webhook denies it"), ClusterUnavailable("InternalError", "a webhook hangs")],
+)
+async def test_a_namespace_whose_lease_is_denied_does_not_stop_the_others(
+    world: World, clock: ManualClock, denial: ClusterError
+) -> None:
+    world.namespace_uids["other"] = NAMESPACE_UID.replace("1", "3")
+    world.failing[f"put {NAMESPACE}"] = denial
+    shifts = operator_of(world, clock)
+
+    assert await shifts.begin_all([NAMESPACE, "other"]) == (NAMESPACE, "other")
+
+    assert list(world.leases) == ["other"]
+    assert not await shifts.confirm(NAMESPACE)
+    world.failing.clear()
+    await shifts.renew(NAMESPACE)
+    assert await shifts.confirm(NAMESPACE)
 
 
 async def test_two_processes_of_one_release_do_not_disturb_each_other(world: World, clock: ManualClock) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from agent_operator.agenttasks.register import FINISHED_LABEL
 from agent_operator.agenttasks.restart import RestartNeeded
+from agent_operator.kube.cluster import ClusterUnavailable
 from app.domain.task import TaskStatus
 from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.crew import Crew
@@ -29,6 +30,22 @@ async def test_the_survey_cancels_tasks_whose_object_is_gone(world: World) -> No
 
     assert world.tasks[gone].status is TaskStatus.CANCELLED
     assert world.tasks[world.key_of("song")].status is TaskStatus.QUEUED
+
+
+async def test_a_namespace_that_cannot_be_listed_now_does_not_stop_the_survey_of_the_others(world: World) -> None:
+    world.add("poem")
+    world.add("song")
+    world.failing["list broken"] = world.failing["list later"] = ClusterUnavailable("Unreachable", "cut off")
+    crew = Crew(world, namespaces=("broken", NAMESPACE), waiting_for=("later",))
+    await crew.shifts.begin_all([NAMESPACE])
+    await crew.go_round()
+    gone = world.key_of("poem")
+    del world.objects["poem"]
+    crew.clock.advance(600)
+
+    await crew.survey.check_all()
+
+    assert world.tasks[gone].status is TaskStatus.CANCELLED
 
 
 async def test_the_survey_leaves_young_tasks_alone(world: World) -> None:

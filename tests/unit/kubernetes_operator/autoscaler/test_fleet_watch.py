@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -144,3 +145,17 @@ async def test_without_the_right_to_watch_each_question_is_a_read(kubernetes: Wa
     async with watching(forbidden) as watch:
         assert await open_both(forbidden) == {"refused"}
         assert [(await watch.read()).fresh for _ in range(3)] == [True, True, True]
+
+
+async def test_an_outage_of_the_watches_is_logged_once(
+    kubernetes: WatchedKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    log = SimpleNamespace(info=lambda event, *, what, reason: logged.append(f"{event} {what} {reason}"))
+    monkeypatch.setattr(fleet_watch, "_log", log)
+    unreachable = replace(kubernetes, refusal=ClusterUnavailable("Unreachable", "cut off"))
+    async with watching(unreachable):
+        for _ in range(10):
+            await unreachable.opened.get()
+
+    assert sorted(logged) == ["fleet_not_watched deployment Unreachable", "fleet_not_watched pods Unreachable"]
