@@ -35,7 +35,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """What one survey has seen: `namespaces` with objects in them, and the keys of unfinished objects by their uids.
+    """The findings of one survey: `namespaces` with objects in them, and the keys of unfinished objects by their uids.
 
     `unreadable` are the namespaces that may not be listed, `failed` those whose list was cut off.
     """
