@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -34,7 +35,16 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}-{os.getpid()}"
     control_plane.run("create", "namespace", name)
     yield name
+    _release_all(control_plane, name)
     control_plane.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+
+
+def _release_all(plane: ControlPlane, namespace: str) -> None:
+    """Removes the finalizers that a killed operator left: they would block the ends of the namespace and of the CRD."""
+    change = json.dumps({"metadata": {"finalizers": None}})
+    for body in plane.get("agenttasks", "-n", namespace)["items"]:
+        if "finalizers" in body["metadata"]:
+            plane.run("patch", f"at/{body['metadata']['name']}", "-n", namespace, "--type=merge", "-p", change)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -110,20 +107,10 @@ def test_a_namespace_that_is_gone_stops_the_work_for_no_other(
     assert [line["namespace"] for line in refused] == ["a-namespace-that-is-gone"]
 
 
-def release(plane: ControlPlane, body: Mapping[str, Any]) -> None:
-    metadata = body["metadata"]
-    change = json.dumps({"metadata": {"finalizers": None}})
-    plane.run("patch", f"at/{metadata['name']}", "-n", metadata["namespace"], "--type=merge", "-p", change)
-
-
 def test_a_missing_crd_ends_the_operator_with_advice(
     control_plane: ControlPlane, stack: Stack, namespace: str, tmp_path: Path
 ) -> None:
     grant(control_plane, namespace)
-    for body in control_plane.get("agenttasks", "--all-namespaces")["items"]:
-        # Tests that killed their operator leave finalizers, which would block the deletion of the CRD forever.
-        if "finalizers" in body["metadata"]:
-            release(control_plane, body)
     control_plane.run("delete", "crd", "agenttasks.agentorchestrator.dev")
     try:
         part = build_operator(control_plane, stack, namespace, tmp_path)
