@@ -1,8 +1,9 @@
 """The queue snapshot: one Redis hash a second with the depth of the queue and the speed at which it moves.
 
 The queue length is the tickets in the list plus the tasks that wait in MongoDB. Times are in seconds. Counting loads
-the database, so a round that took long is followed by a pause ten times as long, and counting ends at a limit. While
-more tasks wait, a duty of its own counts all of them from time to time, and its last figures are published.
+the database, so a round that took long is followed by a pause ten times as long, as far as the figures stay fresh
+meanwhile, and counting ends at a limit. While more tasks wait, a duty of its own counts all of them from time to time,
+and its last figures are published.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from app.telemetry.metrics import LeaderMetrics
 
 TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
+LONGEST_PERIOD_SECONDS = 8.0  # the autoscaler holds if figures are older than `Policy.stale_seconds`, ten by default
 RATE_WINDOW_SECONDS = 60.0
 
 
@@ -82,7 +84,7 @@ class SnapshotPublisher:
             "at": self._clock.now().isoformat(),
         }
         await self._queue.publish_snapshot(snapshot)
-        return max(TICK_SECONDS, counting_seconds * COUNTING_SHARE)
+        return max(TICK_SECONDS, min(counting_seconds * COUNTING_SHARE, LONGEST_PERIOD_SECONDS - counting_seconds))
 
     async def count_all(self) -> float:
         """Counts everything if the last round did not reach the end, and returns the seconds to wait.

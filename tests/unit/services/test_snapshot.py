@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from agent_operator.autoscaler.policy import Policy
 from app.domain.api_key import ApiKey
 from app.domain.fairness import InFlight, TenantPolicy
 from app.domain.identity import Tenant
@@ -13,7 +16,7 @@ from app.domain.worker_state import RecentFigures
 from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.policies import TenantPolicies
-from app.services.snapshot import SnapshotPublisher
+from app.services.snapshot import LONGEST_PERIOD_SECONDS, SnapshotPublisher
 from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 
@@ -40,6 +43,19 @@ class Counts:
     async def count_all(self) -> QueueCounts:
         self.full_counts += 1
         return self.everything
+
+
+class SlowCounts(Counts):
+    """A queue whose counting takes `seconds`."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+
+    async def counts(self) -> QueueCounts:
+        self._clock.advance(self._seconds)
+        return await super().counts()
 
 
 class KeysDouble:
@@ -143,6 +159,17 @@ async def test_of_a_deep_queue_the_last_full_count_is_published() -> None:
     published = queue.published
     assert (published["waiting"], published["waiting_exact"], published["oldest_age_seconds"]) == (700_000, 0, 90.0)
     assert published["runnable"] == 700_000
+
+
+@pytest.mark.parametrize(("counting", "pause"), [(0.01, 1.0), (0.3, 3.0), (2.0, 6.0), (30.0, 1.0)])
+async def test_a_slow_count_is_followed_by_a_pause_in_which_figures_stay_fresh(counting: float, pause: float) -> None:
+    clock = ManualClock()
+
+    assert await publisher(MemoryQueue(), clock, SlowCounts(clock, counting)).publish() == pytest.approx(pause)
+
+
+def test_figures_are_published_before_the_autoscaler_takes_them_for_stale() -> None:
+    assert Policy().stale_seconds > LONGEST_PERIOD_SECONDS
 
 
 async def test_a_queue_that_is_counted_to_the_end_needs_no_full_count() -> None:
