@@ -92,6 +92,7 @@ class Leader:
         self._excuse_until = float("-inf")
         self._excuse_next = False
         self._reaped_at: float | None = None
+        self._sweep_seconds = 0.0
 
     @property
     def leading(self) -> bool:
@@ -119,7 +120,7 @@ class Leader:
             "dispatch": self._dispatch,
             "repair": self._repair,
             "reap": self.reap,
-            "sweep": self._sweep,
+            "sweep": self.sweep,
             "project": self._project,
             "remove_tasks": partial(self.remove, retention.remove_tasks, every_seconds=REMOVAL_TICK_SECONDS),
             "remove_events": partial(self.remove, retention.remove_events, every_seconds=EVENT_REMOVAL_SECONDS),
@@ -211,11 +212,13 @@ class Leader:
         _log_failed(reaped)
         return 0.0 if reaped.more else tick_seconds
 
-    async def _sweep(self) -> float:
+    async def sweep(self) -> float:
         """Sweeps. It reads all waiting tasks, so the deeper the backlog, the longer the pause until the next sweep."""
         began = self._clock.monotonic()
         _log_failed(await self._ports.upkeep.sweep())
-        return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
+        before, self._sweep_seconds = self._sweep_seconds, self._clock.monotonic() - began
+        # The shorter of two: a single slow one was held up, by a failover for example.
+        return max(SWEEP_TICK_SECONDS, min(before, self._sweep_seconds) * SWEEP_SHARE)
 
     def excuse_one_lease(self) -> None:
         """Keeps the reaper from reaping for one lease, and from counting as crashes what has expired by its end."""

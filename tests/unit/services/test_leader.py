@@ -40,7 +40,9 @@ class LockDouble:
 class DispatchDouble:
     """A store without tasks that records the reaps, and whether they excused crashes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.sweep_seconds = 0.0
         self.excused: list[bool] = []
         self.more = False
 
@@ -80,6 +82,7 @@ class DispatchDouble:
         return UpkeepCounts(requeued={"crash": 2}, more=self.more)
 
     async def sweep(self) -> UpkeepCounts:
+        self.clock.advance(self.sweep_seconds)
         return UpkeepCounts()
 
 
@@ -131,7 +134,7 @@ class LeaderHarness:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.lock = LockDouble()
-        self.store = DispatchDouble()
+        self.store = DispatchDouble(self.clock)
         self.retention = RetentionDouble()
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
@@ -297,3 +300,16 @@ async def test_a_walk_through_a_collection_takes_a_tenth_of_the_time() -> None:
         return left.pop(0)
 
     assert [await harness.leader.walk(remove) for _ in range(2)] == [18, WALK_SECONDS]
+
+
+async def test_sweeps_that_take_long_are_followed_by_long_pauses_but_one_that_was_held_up_is_not() -> None:
+    harness = LeaderHarness()
+
+    async def pauses(*seconds: float) -> list[float]:
+        found = []
+        for harness.store.sweep_seconds in seconds:
+            found.append(await harness.leader.sweep())
+        return found
+
+    assert await pauses(10.0, 0.0, 10.0, 0.0) == [1, 1, 1, 1]
+    assert await pauses(4.0, 5.0) == [1, 200]
