@@ -3,7 +3,8 @@
 A skipped test fails, so that no check is missing unnoticed; expected failures (`xfail`) stay as they are. The stories
 of real processes that are killed, and those on a cluster, depend on the time that a machine has for them. One that
 fails is told again; if it passes then, the table at the end of the run lists it as flaky with the reason of its first
-failure, and it is to be mended before anything else. `-p tests.ci` in pyproject.toml loads the plugin.
+failure, and it is to be mended before anything else. If it fails again, its first failure is shown as well, because the
+second one may only follow from it. `-p tests.ci` in pyproject.toml loads the plugin.
 """
 
 from __future__ import annotations
@@ -52,13 +53,18 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Lists the stories that passed at their second try only."""
+    """Lists the stories that passed at their second try only, and shows the first failure of those that did not."""
     passed = {report.nodeid for report in terminalreporter.getreports("passed")}
-    flaky = [report for report in terminalreporter.getreports("rerun") if report.nodeid in passed]
+    repeated: Sequence[pytest.TestReport] = terminalreporter.getreports("rerun")
+    flaky = [report for report in repeated if report.nodeid in passed]
     if flaky:
         terminalreporter.section("flaky: passed at the second try; mend these first")
     for report in flaky:
         terminalreporter.line(f"{report.nodeid}\n    {_reason(report)}")
+    for report in repeated:
+        if report.nodeid not in passed:
+            terminalreporter.section(f"first failure of {report.nodeid}")
+            terminalreporter.line(report.longreprtext)
 
 
 def _reason(report: pytest.TestReport) -> str:

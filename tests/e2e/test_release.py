@@ -1,7 +1,7 @@
 """A release from its installation to its end: the actions of Helm, and their effect on tasks and callers.
 
-The tests run in order on one release that begins with the previous version of the chart: an upgrade, a failed upgrade
-and the removal.
+The upgrade begins with a release of the previous version of the chart. The other tests run in order on one release: a
+failed upgrade, a changed key and the removal.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ POLICY = {
     "up_period_seconds": 1,
     "down_window_seconds": 600,
 }
+VALUES = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}, "tasks": {"deadlineSeconds": 60}}
 ROLLBACK_SECONDS = 45
 KUBELET_SECONDS = 180  # a kubelet may take about this long to update a changed Secret in a pod's files
 
 
 @pytest.fixture(scope="module")
 def installation(cluster: Kubectl) -> Iterator[Installation]:
-    values = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}, "tasks": {"deadlineSeconds": 60}}
-    with installed(cluster, "release", values, chart=RELEASED) as one:
+    with installed(cluster, "release", VALUES) as one:
+        yield one
+
+
+@pytest.fixture
+def previous(cluster: Kubectl) -> Iterator[Installation]:
+    with installed(cluster, "previous", VALUES, chart=RELEASED) as one:
         yield one
 
 
@@ -41,27 +47,27 @@ def going(installation: Installation) -> set[str]:
     return {pod["metadata"]["name"] for part in ("api", "worker") for pod in installation.pods(part, leaving=True)}
 
 
-def test_an_upgrade_from_the_previous_chart_interrupts_nothing(installation: Installation) -> None:
-    wait_for(lambda: installation.replicas() == 2, seconds=60, what="replicas that the operator has set")
-    wait_for(lambda: len(installation.ready("worker")) == 2, seconds=60, what="two workers")
-    before = {component: names(installation, component) for component in ("api", "worker", "operator")}
+def test_an_upgrade_from_the_previous_chart_interrupts_nothing(previous: Installation) -> None:
+    wait_for(lambda: previous.replicas() == 2, seconds=60, what="replicas that the operator has set")
+    wait_for(lambda: len(previous.ready("worker")) == 2, seconds=60, what="two workers")
+    before = {component: names(previous, component) for component in ("api", "worker", "operator")}
     with (
-        installation.script({"fault": "slow-1500"}),
-        load(installation, "upgraded", pace=3) as objects,
-        requests(installation, pace=3) as posted,
+        previous.script({"fault": "slow-1500"}),
+        load(previous, "upgraded", pace=3) as objects,
+        requests(previous, pace=3) as posted,
     ):
-        wait_for(lambda: installation.running() > 4, seconds=60, what="tasks in hand")
-        installation.upgrade({})
+        wait_for(lambda: previous.running() > 4, seconds=60, what="tasks in hand")
+        previous.upgrade({})
         submitted = len(posted.created)
-        wait_for(lambda: not going(installation), seconds=120, what="the old pods' end")
+        wait_for(lambda: not going(previous), seconds=120, what="the old pods' end")
         wait_for(lambda: len(posted.created) > submitted, what="a request to the new pods")
 
-    assert interruptions(installation.reckon(objects.created)) == []
-    assert interruptions(installation.judge(posted.created)) == []
+    assert interruptions(previous.reckon(objects.created)) == []
+    assert interruptions(previous.judge(posted.created)) == []
     for component, pods in before.items():
-        assert not pods & names(installation, component), f"{component} was not replaced"
-    assert installation.replicas() >= 2
-    before_and_now = [revision["chart"] for revision in revisions(installation)]
+        assert not pods & names(previous, component), f"{component} was not replaced"
+    assert previous.replicas() >= 2
+    before_and_now = [revision["chart"] for revision in revisions(previous)]
     assert before_and_now[0] == RELEASED.stem
     assert before_and_now[1] != RELEASED.stem
 

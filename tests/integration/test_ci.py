@@ -25,7 +25,9 @@ def test_passes_at_its_second_try():
         raise AssertionError("the first try")
 
 def test_never_passes():
-    raise AssertionError("every try")
+    first = not TRIED.with_suffix(".again").exists()
+    TRIED.with_suffix(".again").touch()
+    raise AssertionError("the cause" if first else "what follows from it")
 
 @pytest.mark.skip(reason="no server")
 def test_is_skipped():
@@ -68,8 +70,11 @@ def test_a_story_that_passes_at_its_second_try_is_listed_with_its_first_failure(
 
     flaky = output.partition(FLAKY)[2].partition("short test summary")[0]
     assert "tests/chaos/test_story.py::test_passes_at_its_second_try\n    AssertionError: the first try" in flaky
+    flaky, _, first_failures = flaky.partition("first failure of ")
     assert "test_never_passes" not in flaky
     assert "test_other.py" not in flaky
+    assert first_failures.startswith("tests/chaos/test_story.py::test_never_passes")
+    assert "AssertionError: the cause" in first_failures
 
 
 @pytest.mark.parametrize("options", [(), TWO_PROCESSES], ids=["one process", "two processes"])
