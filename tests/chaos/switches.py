@@ -27,6 +27,7 @@ from app.broker import clients, connections
 from app.broker.celery_config import build_celery
 from app.domain.run import EventName
 from app.domain.task import TaskError, TaskStatus
+from app.domain.ticket import Ticket
 from app.domain.usage import Usage
 from app.errors import StoreUnavailable
 from app.llm import chain_call
@@ -66,6 +67,7 @@ class Switch(Enum):
     JOURNAL = "journal"
     REAPER = "reaper"
     REPAIR = "repair"
+    REFUSED_TICKETS = "refused-tickets"
     PATIENCE = "patience"
     RETRIES = "retries"
     CANCEL = "cancel"
@@ -175,6 +177,19 @@ async def _repair_nothing(self: Dispatcher) -> int:
 
 def _repair() -> None:
     _replace(Dispatcher, "repair", _repair_nothing)
+
+
+async def _publish_only(self: window.TicketWindow, tickets: Sequence[Ticket]) -> None:
+    await self._queue.publish(tickets)
+
+
+def _refused_tickets() -> None:
+    """Leaves tasks whose tickets Redis has refused as they are: neither do they wait again, nor are tickets sent again.
+
+    One of the two suffices: a task that waits again needs no repair.
+    """
+    _replace(window.TicketWindow, "_publish", _publish_only)
+    _repair()
 
 
 async def _ask_once(operation: Callable[[], Awaitable[Any]], **_: Any) -> Any:
@@ -400,6 +415,7 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.JOURNAL: _journal,
     Switch.REAPER: _reaper,
     Switch.REPAIR: _repair,
+    Switch.REFUSED_TICKETS: _refused_tickets,
     Switch.PATIENCE: _patience,
     Switch.RETRIES: _retries,
     Switch.CANCEL: _cancel,

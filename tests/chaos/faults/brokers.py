@@ -124,7 +124,7 @@ def redis_is_flushed(lab: Lab, count: float) -> None:
         assert statuses(reckon(stack, tasks, seconds=60 + count / 4)) == {"completed"}
 
 
-@fault({Switch.REPAIR: r"queued \(queued\)"}, quick=[5], long=[30])
+@fault({Switch.REFUSED_TICKETS: r"queued \(queued\)"}, quick=[5], long=[30])
 def redis_is_full(lab: Lab, seconds: float) -> None:
     with lab.stack(settings=NARROW, simulator=SLOW) as stack:
         tasks = submit_many(stack, 1)
