@@ -59,6 +59,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("flaky: passed at the second try; mend these first")
     for report in flaky:
         terminalreporter.line(f"{report.nodeid}\n    {_reason(report)}")
+        for title, text in report.sections:
+            if not title.startswith("Captured"):  # the state of the system, which pytest shows of failed tests only
+                terminalreporter.line(f"--- {title}\n{text}")
 
 
 def _reason(report: pytest.TestReport) -> str:
