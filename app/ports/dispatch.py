@@ -24,6 +24,7 @@ class WaitingTask:
     dispatch_seq: int
     priority: int
     queued_at: datetime
+    due_at: datetime
     traceparent: str | None
     request_id: str
     crashes: int = 0

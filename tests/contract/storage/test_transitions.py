@@ -60,6 +60,7 @@ class Stored:
             dispatch_seq=self.task.dispatch_seq,
             priority=self.task.priority,
             queued_at=self.task.queued_at,
+            due_at=self.task.due_at or self.task.queued_at,
             traceparent=None,
             request_id=self.task.request_id,
         )
