@@ -111,6 +111,9 @@ class TaskUpkeep(Protocol):
     async def sweep(self) -> UpkeepCounts:
         """Ends queued tasks that are cancelled or too old."""
 
+    async def sort_all_lanes(self) -> None:
+        """Moves queued tasks that a leader of another version left in the wrong lane into the one that fits."""
+
 
 class QueueCounter(Protocol):
     """The size of the queue, as the snapshot and the system metrics read it."""

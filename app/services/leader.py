@@ -1,6 +1,7 @@
 """The leader: the one API process that does what only one process has to do.
 
-It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot.
+It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot. When it
+takes over, it sorts what a leader of another version has left.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
@@ -41,7 +42,8 @@ PROJECTION_TICK_SECONDS = 2.0
 PROJECTION_BATCH = 100
 PROJECTION_SHARE = 9  # pauses of nine times the work: a tenth of the time goes to projections, however deep the backlog
 SWEEP_TICK_SECONDS = 1.0
-SWEEP_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to the sweep
+SCAN_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to each scan
+SORT_SECONDS = 60.0  # only a leader of another version leaves something to sort: before a take-over, or just after it
 REMOVAL_TICK_SECONDS = 1.0
 # Ages are a matter of days. A walk through all sessions and keys pauses for nine times the work of each part.
 EVENT_REMOVAL_SECONDS = 600.0
@@ -119,7 +121,8 @@ class Leader:
             "dispatch": self._dispatch,
             "repair": self._repair,
             "reap": self.reap,
-            "sweep": self._sweep,
+            "sweep": partial(self.scan, self._sweep, every_seconds=SWEEP_TICK_SECONDS),
+            "sort_all_lanes": partial(self.scan, self._ports.upkeep.sort_all_lanes, every_seconds=SORT_SECONDS),
             "project": self._project,
             "remove_tasks": partial(self.remove, retention.remove_tasks, every_seconds=REMOVAL_TICK_SECONDS),
             "remove_events": partial(self.remove, retention.remove_events, every_seconds=EVENT_REMOVAL_SECONDS),
@@ -211,11 +214,14 @@ class Leader:
         _log_failed(reaped)
         return 0.0 if reaped.more else tick_seconds
 
-    async def _sweep(self) -> float:
-        """Sweeps. It reads all waiting tasks, so the deeper the backlog, the longer the pause until the next sweep."""
-        began = self._clock.monotonic()
+    async def _sweep(self) -> None:
         _log_failed(await self._ports.upkeep.sweep())
-        return max(SWEEP_TICK_SECONDS, (self._clock.monotonic() - began) * SWEEP_SHARE)
+
+    async def scan(self, scan: Callable[[], Awaitable[None]], *, every_seconds: float) -> float:
+        """Reads all waiting tasks: the deeper the backlog, the longer the pause until the next time."""
+        began = self._clock.monotonic()
+        await scan()
+        return max(every_seconds, (self._clock.monotonic() - began) * SCAN_SHARE)
 
     def excuse_one_lease(self) -> None:
         """Keeps the reaper from reaping for one lease, and from counting as crashes what has expired by its end."""

@@ -130,6 +130,7 @@ WRITES: dict[str, list[Write]] = {
         lambda stored: sweep(stored, cancel_requested_at=LONG_AGO),
         lambda stored: sweep(stored, expires_at=LONG_AGO),
     ],
+    "sort_all_lanes": [lambda stored: stored.upkeep.sort_all_lanes()],
     "project": [lambda stored: MongoProjectionRepository(stored.db, patience_seconds=0).project([stored.task.id])],
 }
 READS = {

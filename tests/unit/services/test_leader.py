@@ -43,6 +43,7 @@ class DispatchDouble:
     def __init__(self) -> None:
         self.excused: list[bool] = []
         self.more = False
+        self.sorted = asyncio.Event()
 
     async def sort_into_lanes(self) -> None: ...
 
@@ -81,6 +82,9 @@ class DispatchDouble:
 
     async def sweep(self) -> UpkeepCounts:
         return UpkeepCounts()
+
+    async def sort_all_lanes(self) -> None:
+        self.sorted.set()
 
 
 class ProjectionDouble:
@@ -275,6 +279,32 @@ async def test_tasks_are_removed_while_it_leads() -> None:
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
+
+
+async def test_what_another_leader_left_is_sorted_when_it_takes_over() -> None:
+    harness = LeaderHarness()
+    harness.lock.free = False
+    run = asyncio.create_task(harness.leader.run())
+    await harness.lock.asked.wait()
+    assert not harness.store.sorted.is_set()
+
+    harness.lock.free = True
+    async with asyncio.timeout(5):
+        await harness.store.sorted.wait()
+
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time() -> None:
+    harness = LeaderHarness()
+    seconds = [0, 2]
+
+    async def scan() -> None:
+        harness.clock.advance(seconds.pop(0))
+
+    assert [await harness.leader.scan(scan, every_seconds=60) for _ in range(2)] == [60, 100]
 
 
 async def test_batches_of_removed_documents_follow_each_other_at_once_while_there_are_more() -> None:
