@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.fairness import QUARANTINE_CRASHES, WAITING_LANES, Lane
-from app.domain.identity import TaskId
+from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.storage.careful_writes import CarefulWrites, Filter
 from app.storage.mongo import Database
@@ -24,6 +24,16 @@ from app.storage.writes import Expression, change, literal, milliseconds
 # So many a second are sorted at most, or an upgrade with a million waiting tasks would keep them from being released.
 SORT_BATCH = 500
 BATCHES = 5
+
+
+def queued(tenant: Tenant | None) -> Filter:
+    """Builds the filter for the queued tasks of a tenant, or of all: one range of the index for each lane.
+
+    Without the lanes the database reads the queued tasks of all tenants to find those of one.
+    """
+    lanes = [lane.value for lane in Lane]
+    everybodys: Filter = {"status": TaskStatus.QUEUED.value, "lane": {"$in": [None, *lanes]}}
+    return everybodys if tenant is None else {**everybodys, "tenant": tenant}
 
 
 def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expression]:
