@@ -163,7 +163,7 @@ class MongoDispatchRepository:
 
 
 def _waiting_in(lane: Lane, tenant: object, now: datetime) -> dict[str, Any]:
-    # The lane says what to read, and these fields decide: a task may have been written by version 0.1.
+    # The lane is the range that is read, and these fields decide: version 0.1 may have written the task.
     decides = {"dispatched_at": None, "cancel_requested_at": None, "due_at": {"$lte": now}}
     return {**_QUEUED, "lane": lane.value, "tenant": tenant, **decides}
 

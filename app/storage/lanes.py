@@ -45,7 +45,7 @@ def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expressi
 
 
 def sort() -> dict[str, Any]:
-    """Builds the stage of a pipeline that moves a queued task into the lane that its other fields ask for."""
+    """Builds the stage of a pipeline that moves a queued task into the lane that fits its other fields."""
     sent = {"$gt": ["$dispatched_at", None]}
     # Numbers, because the embedded server compares dates with `$$NOW` wrongly.
     early = {"$gt": [milliseconds("$due_at"), milliseconds("$$NOW")]}

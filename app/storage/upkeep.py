@@ -104,7 +104,7 @@ class MongoUpkeepRepository:
         ended = run_ended("$lease.expires_at")
         if document.get("cancel_requested_at") is not None:
             return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-        # One of the suspects that ran together is to blame, and nothing says which.
+        # One of the suspects that ran together is to blame, and nothing shows which.
         shared = _is_suspect(document) and self._groups.get(_owner(document), 1) > 1
         reason = Requeue.OUTAGE if excuse_crashes else Requeue.SHARED_CRASH if shared else Requeue.CRASH
         if reason is not Requeue.OUTAGE and (error := self._exhausted(document, reason)) is not None:

@@ -6,7 +6,7 @@ holds is not served.
 
 Each submission carries the id of its shift and the uid of the namespace. A task belongs to an object of this namespace
 only if that uid is right, the Lease lists the shift, and the task was queued before the end of the shift. So tasks of a
-namespace that had the name before, or has it in another cluster, are told apart; and so are those that are newer than
+namespace that had the name before, or has it in another cluster, are none of its own; nor are those that are newer than
 the snapshot from which etcd was restored, because the list was restored with it.
 """
 
@@ -166,7 +166,7 @@ class Shifts:
             try:
                 lease = await self._leases.read(namespace)
             except ClusterUnavailable:
-                raise  # without this answer nobody knows whose the namespace is
+                raise  # without this answer it is unknown whose the namespace is
             except ClusterError as refusal:
                 self._record_refusal(namespace, refusal)
                 return
