@@ -4,8 +4,8 @@ The index `lanes` begins with status and lane. So the leader reads the tasks tha
 and quarantined ones there are. `delayed_until` exists while a task is delayed; its index is sparse.
 
 Version 0.1 neither writes nor reads the two fields. While both versions run, `sort_into_lanes` finds what its APIs and
-workers left in the wrong lane, and `sort_all_lanes` what its leader did. A lane never decides whether a task may run: every
-write checks the fields that do.
+workers left in the wrong lane, and `sort_all_lanes` what its leader did. A lane never decides whether a task may run:
+every write checks the fields that do.
 """
 
 from __future__ import annotations

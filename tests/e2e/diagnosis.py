@@ -32,7 +32,9 @@ def diagnosis(
         pods.extend(kubectl.get("pods", "-n", namespace, _IN_TIME)["items"])
         return map(_pod, pods)
 
-    sections = [] if decisions is None else [_section("last decisions", lambda: map(_decision, decisions()[:DECISIONS]))]
+    sections: list[Section] = []
+    if decisions is not None:
+        sections.append(_section("last decisions", lambda: map(_decision, decisions()[:DECISIONS])))
     sections.append(_section("pods", list_pods))
     for component in COMPONENTS:
         for pod in pods:
@@ -56,8 +58,8 @@ def _decision(decision: Mapping[str, Any]) -> str:
 
 def _pod(pod: Mapping[str, Any]) -> str:
     leaving = " leaving" if "deletionTimestamp" in pod["metadata"] else ""
-    containers = [_container(status) for status in pod["status"].get("containerStatuses", ())]
-    return f"{pod['metadata']['name']}{leaving}: {pod['status'].get('phase')}; {'; '.join(containers) or 'no container'}"
+    containers = "; ".join(map(_container, pod["status"].get("containerStatuses", ()))) or "no container"
+    return f"{pod['metadata']['name']}{leaving}: {pod['status'].get('phase')}; {containers}"
 
 
 def _container(status: Mapping[str, Any]) -> str:

@@ -18,8 +18,8 @@ FULL_REDIS = "full Redis"
 class SoakPlan:
     """The size of a soak. `kills` counts, for each kind of victim, the SIGKILLs in the whole soak.
 
-    Redis is full `fills` times, for `fill_seconds` each. In each wave every task whose number `large_every` divides has a
-    large result; with 0 none has.
+    Redis is full `fills` times, for `fill_seconds` each. In each wave every task whose number `large_every` divides has
+    a large result; with 0 none has.
     """
 
     tasks: int

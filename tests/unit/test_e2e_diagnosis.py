@@ -21,16 +21,19 @@ case "$*" in
 *" logs "*) cat "$folder/log" ;;
 esac
 """
-DECISION = {"at": "2026-12-01T06:00:00Z", "reason": "busy", "explanation": "9 tasks wait for 1 worker."} | dict.fromkeys(
-    ("replicas", "draining", "staying", "desired"), 1
-)
+DECISION = {
+    "at": "2026-12-01T06:00:00Z",
+    "reason": "busy",
+    "explanation": "9 tasks wait for 1 worker.",
+    **dict.fromkeys(("replicas", "draining", "staying", "desired"), 1),
+}
 
 
 def pod(name: str, component: str, *, restarts: int = 0) -> dict[str, Any]:
     killed = {"terminated": {"reason": "OOMKilled", "exitCode": 137}} if restarts else {}
     container = {"name": "main", "ready": True, "restartCount": restarts, "state": {"running": {}}, "lastState": killed}
-    labels = {"app.kubernetes.io/component": component}
-    return {"metadata": {"name": name, "labels": labels}, "status": {"phase": "Running", "containerStatuses": [container]}}
+    metadata = {"name": name, "labels": {"app.kubernetes.io/component": component}}
+    return {"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [container]}}
 
 
 @pytest.fixture
