@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.kube.cluster import ClusterError, ClusterUnavailable, HasChanged, NotAllowed, NotThere, Object
 from agent_operator.kube.leases import Lease, Leases, Sightings
-from agent_operator.rest.rest_client import TaskState
+from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 
