@@ -166,12 +166,7 @@ class Leader:
             except Exception as error:  # noqa: BLE001  # the edge of a duty: one that fails must not end the others
                 _log.warning("leader_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
                 pause_seconds = PAUSE_AFTER_ERROR_SECONDS
-                if name == "reap":
-                    self.excuse_one_lease()
-            if name == "dispatch":
-                await self._wait_for_kick(pause_seconds)
-            else:
-                await asyncio.sleep(pause_seconds)
+            await asyncio.sleep(pause_seconds)
 
     async def _wait_for_kick(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -181,10 +176,12 @@ class Leader:
 
     async def _dispatch(self) -> float:
         try:
-            return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
+            waiting = await self._dispatcher.dispatch()
         finally:
             if not self.leading:
                 self._dispatcher.step_down()  # the lock was lost during the round, which has filled the list again
+        await self._wait_for_kick(BUSY_TICK_SECONDS if waiting else IDLE_TICK_SECONDS)
+        return 0.0
 
     async def _repair(self) -> float:
         await self._dispatcher.repair()
@@ -203,7 +200,11 @@ class Leader:
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
+        try:
+            reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
+        except Exception:
+            self.excuse_one_lease()
+            raise
         # One round may not reach all leases that expired in the excused time; the next round excuses the rest.
         self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():

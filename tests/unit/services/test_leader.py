@@ -10,6 +10,7 @@ import pytest
 from app.domain.api_key import ApiKey
 from app.domain.fairness import InFlight, Lane, TenantPolicy
 from app.domain.identity import TaskId, Tenant
+from app.errors import StoreUnavailable
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import WALK_SECONDS, Leader, LeaderPorts
@@ -43,6 +44,7 @@ class DispatchDouble:
     def __init__(self) -> None:
         self.excused: list[bool] = []
         self.more = False
+        self.down = False
         self.sorted = asyncio.Event()
 
     async def sort_into_lanes(self) -> None: ...
@@ -77,6 +79,8 @@ class DispatchDouble:
         raise AssertionError("the counts are exact")
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
+        if self.down:
+            raise StoreUnavailable("the store is switched off")
         self.excused.append(excuse_crashes)
         return UpkeepCounts(requeued={"crash": 2}, more=self.more)
 
@@ -199,6 +203,17 @@ async def test_a_gap_of_its_own_is_excused() -> None:
     harness.clock.advance(LEASE_SECONDS)
 
     assert await harness.reap(8) == [True, False]
+
+
+async def test_an_outage_of_the_store_is_excused() -> None:
+    harness = LeaderHarness()
+    harness.store.down = True
+    with pytest.raises(StoreUnavailable):
+        await harness.leader.reap()
+    harness.store.down = False
+
+    assert await harness.reap(6) == []
+    assert await harness.reap(2) == [True, False]
 
 
 async def test_requeued_tasks_are_counted_by_reason() -> None:
