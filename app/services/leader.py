@@ -1,7 +1,7 @@
 """The leader: the one API process that does what only one process has to do.
 
-It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot. When it
-takes over, it sorts what a leader of another version has left.
+It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot. When
+it takes over, it sorts what a leader of another version has left.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs

@@ -143,9 +143,7 @@ class Simulator:
 
     def _answer(self, dialect: Dialect, payload: Json, plan: FaultPlan, call: Call) -> ASGIApp:
         prompt = dialect.read(payload)
-        answer = compose_answer(
-            prompt, plan.effects, seed=call.fingerprint, verbose_characters=plan.verbose_characters
-        )
+        answer = compose_answer(prompt, plan.effects, seed=call.fingerprint, verbose_characters=plan.verbose_characters)
         tokens = (prompt.input_tokens, answer.output_tokens)
         if not prompt.stream:
             return self.send_json(call, plan, dialect.whole(prompt, answer, answer_id=call.fingerprint), tokens=tokens)

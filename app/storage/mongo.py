@@ -38,7 +38,7 @@ from app.settings import StoreSettings
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
-# In the answer of a mongos to `hello`. Leases need the one clock of a primary, and each mongos puts its own into `$$NOW`.
+# In the answer of a mongos to `hello`. Leases need the one clock of a primary; each mongos puts its own into `$$NOW`.
 _ROUTER = "isdbgrid"
 
 # Codes of a server that starts, stops or changes its primary. The operation may be tried again.

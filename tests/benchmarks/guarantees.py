@@ -35,7 +35,8 @@ CODE = "Write a Python function that adds {number} to a number."
 RUNNING = 50
 POOL = 12
 # As with the default, two thirds of a lease, the least that is left when a worker dies, last as long as its presence.
-# With shorter leases the slots of dead workers would still count when their tasks come back, and more suspects would run.
+# With shorter leases the slots of dead workers would still count when their tasks come back, and more suspects would
+# run.
 POOL_LEASE_SECONDS = 1.5 * PRESENCE_TTL_SECONDS
 CANCELS = 40
 FLUSHED = 1_000

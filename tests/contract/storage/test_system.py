@@ -88,7 +88,11 @@ async def test_counting_queued_tasks_ends_at_a_limit(
     monkeypatch.setattr("app.storage.system.COUNT_LIMIT", 2)
     counted += [await system.statistics(TENANT), await system.statistics(Tenant("globex"))]
 
-    assert [(one.today_by_status[TaskStatus.QUEUED], one.exact) for one in counted] == [(3, True), (2, False), (0, True)]
+    assert [(one.today_by_status[TaskStatus.QUEUED], one.exact) for one in counted] == [
+        (3, True),
+        (2, False),
+        (0, True),
+    ]
 
 
 async def test_queued_tasks_count_in_every_lane_and_without_one(indexed_database: Database) -> None:

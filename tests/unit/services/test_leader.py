@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -179,6 +180,19 @@ class LeaderHarness:
         return list(self.store.excused)
 
 
+@asynccontextmanager
+async def running(harness: LeaderHarness) -> AsyncIterator[asyncio.Task[None]]:
+    """Runs the leader until the end of the block, whose conditions must hold within five seconds."""
+    run = asyncio.create_task(harness.leader.run())
+    try:
+        async with asyncio.timeout(5):
+            yield run
+    finally:
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
 async def test_after_a_take_over_it_waits_one_lease_and_excuses_the_first_round() -> None:
     harness = LeaderHarness()
     harness.leader.excuse_one_lease()
@@ -228,17 +242,13 @@ async def test_requeued_tasks_are_counted_by_reason() -> None:
 async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> None:
     harness = LeaderHarness()
     harness.lock.free = False
-    run = asyncio.create_task(harness.leader.run())
-    await harness.lock.asked.wait()
-    assert not harness.system.rolled_up.is_set()
+    async with running(harness):
+        await harness.lock.asked.wait()
+        assert not harness.system.rolled_up.is_set()
 
-    harness.lock.free = True
-    async with asyncio.timeout(5):
+        harness.lock.free = True
         await harness.system.rolled_up.wait()
-    assert harness.leader.leading
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert harness.leader.leading
 
     assert harness.lock.released
 
@@ -248,20 +258,16 @@ async def test_a_leader_that_loses_the_lock_forgets_the_backlog(monkeypatch: pyt
     harness = LeaderHarness()
 
     async def until(reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not reached():
-                harness.lock.asked.clear()
-                await harness.lock.asked.wait()
+        while not reached():
+            harness.lock.asked.clear()
+            await harness.lock.asked.wait()
 
-    run = asyncio.create_task(harness.leader.run())
-    await until(lambda: harness.window.backlog is False)
-    harness.lock.free = False
-    await until(lambda: not harness.leader.leading)
+    async with running(harness):
+        await until(lambda: harness.window.backlog is False)
+        harness.lock.free = False
+        await until(lambda: not harness.leader.leading)
 
-    assert harness.window.backlog is None
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert harness.window.backlog is None
 
 
 async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
@@ -273,43 +279,29 @@ async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
         raise KeyError("unforeseen")
 
     harness.store.counts = broken  # type: ignore[method-assign]  # the fault of this test
-    run = asyncio.create_task(harness.leader.run())
-    async with asyncio.timeout(5):
+    async with running(harness) as run:
         await failed.wait()
         await harness.system.rolled_up.wait()
 
-    assert not run.done()
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert not run.done()
 
 
 async def test_tasks_are_removed_while_it_leads() -> None:
     harness = LeaderHarness()
-    run = asyncio.create_task(harness.leader.run())
 
-    async with asyncio.timeout(5):
+    async with running(harness):
         await harness.retention.asked.wait()
-
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
 
 
 async def test_what_another_leader_left_is_sorted_when_it_takes_over() -> None:
     harness = LeaderHarness()
     harness.lock.free = False
-    run = asyncio.create_task(harness.leader.run())
-    await harness.lock.asked.wait()
-    assert not harness.store.sorted.is_set()
+    async with running(harness):
+        await harness.lock.asked.wait()
+        assert not harness.store.sorted.is_set()
 
-    harness.lock.free = True
-    async with asyncio.timeout(5):
+        harness.lock.free = True
         await harness.store.sorted.wait()
-
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
 
 
 async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time() -> None:

@@ -187,9 +187,7 @@ def test_a_request_to_continue_is_no_answer_that_was_cut_off() -> None:
 def test_a_verbose_model_heeds_no_limit() -> None:
     given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset({Effect.VERBOSE}), seed="0")
     assert (given.finish, len(given.text)) == (Finish.STOP, VERBOSE_CHARACTERS)
-    shorter = compose_answer(
-        Prompt("m", (ARTICLE,)), frozenset({Effect.VERBOSE}), seed="0", verbose_characters=20_000
-    )
+    shorter = compose_answer(Prompt("m", (ARTICLE,)), frozenset({Effect.VERBOSE}), seed="0", verbose_characters=20_000)
     assert len(shorter.text) == 20_000
 
 
