@@ -81,8 +81,8 @@ chaos: setup ## Every fault that must be survived, and the proof that each test 
 e2e: setup ## The images and the chart on a real cluster (E2E_CLUSTER=folder of a provider; else kind, in Docker; 20 minutes)
 	@$(PYTHON) -m pytest -q --timeout=$(STORY_SECONDS) tests/e2e
 
-soak: setup ## 100,000 tasks and 240 SIGKILLs; resumes an interrupted run (STORE=… for a database to start; an hour)
-	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE))
+soak: setup ## 100,000 tasks, 240 SIGKILLs, a full Redis; resumes an interrupted run (STORE=… for a database to start; an hour)
+	@$(PYTHON) -m tests.soak $(if $(STORE),--store $(STORE)) $(ARGS)
 
 providers: setup $(FOREIGN_STAMP) ## Model servers of other projects: LiteLLM, llama.cpp, fakellm (2 minutes; Linux on x86-64)
 	@$(PYTHON) -m pytest -q tests/foreign_servers

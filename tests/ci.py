@@ -61,10 +61,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("flaky: passed at the second try; mend these first")
     for report in flaky:
         terminalreporter.line(f"{report.nodeid}\n    {_reason(report)}")
+        _show_state(terminalreporter, report)
     for report in repeated:
         if report.nodeid not in passed:
             terminalreporter.section(f"first failure of {report.nodeid}")
             terminalreporter.line(report.longreprtext)
+            _show_state(terminalreporter, report)
+
+
+def _show_state(terminalreporter: pytest.TerminalReporter, report: pytest.TestReport) -> None:
+    for title, text in report.sections:
+        if not title.startswith("Captured"):  # the state of the system, which pytest shows of failed tests only
+            terminalreporter.line(f"--- {title}\n{text}")
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -24,6 +24,7 @@ class WaitingTask:
     dispatch_seq: int
     priority: int
     queued_at: datetime
+    due_at: datetime
     traceparent: str | None
     request_id: str
     crashes: int = 0
@@ -109,6 +110,9 @@ class TaskUpkeep(Protocol):
 
     async def sweep(self) -> UpkeepCounts:
         """Ends queued tasks that are cancelled or too old."""
+
+    async def sort_all_lanes(self) -> None:
+        """Moves queued tasks that a leader of another version left in the wrong lane into the one that fits."""
 
 
 class QueueCounter(Protocol):

@@ -15,10 +15,14 @@ from app.domain.task import TaskStatus
 
 @dataclass(frozen=True)
 class TaskStatistics:
-    """The figures of one tenant for today (UTC). Latencies are seconds from acceptance to end, None without a task."""
+    """The figures of one tenant for today (UTC). Latencies are seconds from acceptance to end, None without a task.
+
+    `exact` is False if counting ended at a limit: then at least so many are queued.
+    """
 
     today_by_status: Mapping[TaskStatus, int]
     by_agent: Mapping[str, int]
+    exact: bool
     latency_p50_seconds: float | None
     latency_p95_seconds: float | None
 

@@ -1,6 +1,7 @@
 """The leader: the one API process that does what only one process has to do.
 
-It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot.
+It dispatches, repairs, reaps, sweeps, projects, removes documents whose time is over, and publishes the snapshot. When
+it takes over, it sorts what a leader of another version has left.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
@@ -41,7 +42,8 @@ PROJECTION_TICK_SECONDS = 2.0
 PROJECTION_BATCH = 100
 PROJECTION_SHARE = 9  # pauses of nine times the work: a tenth of the time goes to projections, however deep the backlog
 SWEEP_TICK_SECONDS = 1.0
-SWEEP_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to the sweep
+SCAN_SHARE = 50  # pauses of fifty times the work: at most a fiftieth of the time goes to each scan
+SORT_SECONDS = 60.0  # only a leader of another version leaves something to sort: before a take-over, or just after it
 REMOVAL_TICK_SECONDS = 1.0
 # Ages are a matter of days. A walk through all sessions and keys pauses for nine times the work of each part.
 EVENT_REMOVAL_SECONDS = 600.0
@@ -92,7 +94,7 @@ class Leader:
         self._excuse_until = float("-inf")
         self._excuse_next = False
         self._reaped_at: float | None = None
-        self._sweep_seconds = 0.0
+        self._scan_seconds: dict[str, float] = {}
 
     @property
     def leading(self) -> bool:
@@ -120,7 +122,10 @@ class Leader:
             "dispatch": self._dispatch,
             "repair": self._repair,
             "reap": self.reap,
-            "sweep": self.sweep,
+            "sweep": partial(self.scan, "sweep", self._sweep, every_seconds=SWEEP_TICK_SECONDS),
+            "sort_all_lanes": partial(
+                self.scan, "sort_all_lanes", self._ports.upkeep.sort_all_lanes, every_seconds=SORT_SECONDS
+            ),
             "project": self._project,
             "remove_tasks": partial(self.remove, retention.remove_tasks, every_seconds=REMOVAL_TICK_SECONDS),
             "remove_events": partial(self.remove, retention.remove_events, every_seconds=EVENT_REMOVAL_SECONDS),
@@ -164,12 +169,7 @@ class Leader:
             except Exception as error:  # noqa: BLE001  # the edge of a duty: one that fails must not end the others
                 _log.warning("leader_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
                 pause_seconds = PAUSE_AFTER_ERROR_SECONDS
-                if name == "reap":
-                    self.excuse_one_lease()
-            if name == "dispatch":
-                await self._wait_for_kick(pause_seconds)
-            else:
-                await asyncio.sleep(pause_seconds)
+            await asyncio.sleep(pause_seconds)
 
     async def _wait_for_kick(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -179,10 +179,12 @@ class Leader:
 
     async def _dispatch(self) -> float:
         try:
-            return BUSY_TICK_SECONDS if await self._dispatcher.dispatch() else IDLE_TICK_SECONDS
+            waiting = await self._dispatcher.dispatch()
         finally:
             if not self.leading:
                 self._dispatcher.step_down()  # the lock was lost during the round, which has filled the list again
+        await self._wait_for_kick(BUSY_TICK_SECONDS if waiting else IDLE_TICK_SECONDS)
+        return 0.0
 
     async def _repair(self) -> float:
         await self._dispatcher.repair()
@@ -201,7 +203,11 @@ class Leader:
         self._reaped_at = now
         if now < self._excuse_until:
             return tick_seconds
-        reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
+        try:
+            reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
+        except Exception:
+            self.excuse_one_lease()
+            raise
         # One round may not reach all leases that expired in the excused time; the next round excuses the rest.
         self._excuse_next = self._excuse_next and reaped.more
         for reason, count in reaped.requeued.items():
@@ -212,13 +218,17 @@ class Leader:
         _log_failed(reaped)
         return 0.0 if reaped.more else tick_seconds
 
-    async def sweep(self) -> float:
-        """Sweeps. It reads all waiting tasks, so the deeper the backlog, the longer the pause until the next sweep."""
-        began = self._clock.monotonic()
+    async def _sweep(self) -> None:
         _log_failed(await self._ports.upkeep.sweep())
-        before, self._sweep_seconds = self._sweep_seconds, self._clock.monotonic() - began
+
+    async def scan(self, name: str, scan: Callable[[], Awaitable[None]], *, every_seconds: float) -> float:
+        """Reads all waiting tasks: the deeper the backlog, the longer the pause until the next time."""
+        began = self._clock.monotonic()
+        await scan()
+        before, now = self._scan_seconds.get(name, 0.0), self._clock.monotonic() - began
+        self._scan_seconds[name] = now
         # The shorter of two: a single slow one was held up, by a failover for example.
-        return max(SWEEP_TICK_SECONDS, min(before, self._sweep_seconds) * SWEEP_SHARE)
+        return max(every_seconds, min(before, now) * SCAN_SHARE)
 
     def excuse_one_lease(self) -> None:
         """Keeps the reaper from reaping for one lease, and from counting as crashes what has expired by its end."""

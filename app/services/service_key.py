@@ -40,6 +40,7 @@ class ServiceKey:
         self._file = None if path is None else _MountedKey(path)
         self._overlap_seconds = settings.service_key_overlap_seconds
         self._stored = True
+        self._logged: object = None
 
     async def install(self) -> None:
         """Stores the current key. Raises ConfigurationError if the file holds none, StoreUnavailable."""
@@ -50,8 +51,10 @@ class ServiceKey:
         self._stored = False
         key = await self._keys.install(self._value, overlap_seconds=self._overlap_seconds)
         self._stored = True
-        if key.revoked_at is not None:
-            _log.error("service_key_revoked", key_id=key.id)
+        if key.revoked_at is None:
+            self._logged = None
+        else:
+            self._log_once("service_key_revoked", key_id=key.id)
 
     async def run(self) -> None:
         """Installs the key when its file has changed, and every `REPEAT_SECONDS`, until it is cancelled."""
@@ -60,9 +63,15 @@ class ServiceKey:
             try:
                 await self.install()
             except ConfigurationError as wrong:  # the former key goes on until the file is mended
-                _log.error("service_key_unreadable", reason=wrong.message)
+                self._log_once("service_key_unreadable", reason=wrong.message)
             except (StoreUnavailable, StoreError) as error:
                 _log.warning("service_key_not_stored", error_code=error.code)
+
+    def _log_once(self, event: str, **fields: str) -> None:
+        """Logs a fault of the key when it begins. It stays until somebody mends it, and `run` meets it each minute."""
+        if (fault := (event, fields)) != self._logged:
+            self._logged = fault
+            _log.error(event, **fields)
 
     async def _wait(self) -> None:
         """Waits until there is a key to store, for `REPEAT_SECONDS` at most."""

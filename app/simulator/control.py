@@ -87,7 +87,7 @@ def _read_rule(wish: Json) -> FaultRule:
     fault, provider, times = str(wish["fault"]), wish.get("provider"), wish.get("times")
     fault = fault.removeprefix("sim-")
     # A misspelt field would otherwise switch the fault on for every model.
-    unknown = sorted(set(wish) - {"fault", "model", "provider", "times"})
+    unknown = sorted(set(wish) - {"fault", "model", "provider", "times", "text"})
     if unknown:
         raise ValueError(f"unknown fields {unknown}")
     if not is_known(fault):
@@ -95,7 +95,11 @@ def _read_rule(wish: Json) -> FaultRule:
     if provider is not None and provider not in PROVIDERS:
         raise ValueError(f"unknown provider {provider}")
     return FaultRule(
-        fault=fault, model=wish.get("model"), provider=provider, times=None if times is None else max(0, int(times))
+        fault=fault,
+        model=wish.get("model"),
+        provider=provider,
+        times=None if times is None else max(0, int(times)),
+        text=None if wish.get("text") is None else str(wish["text"]),
     )
 
 

@@ -90,7 +90,7 @@ class Simulator:
         failure = check_credential(request.headers, target.provider)
         if failure is not None:
             return self._refused(call, failure, refuse)
-        plan = self._plan(request, target)
+        plan = self._plan(request, target, await request.body())
         recording = self.recordings.take(target.model)
         await self._wait(plan)
         if recording is not None:
@@ -123,9 +123,14 @@ class Simulator:
             fingerprint=f"{zlib.crc32(body):08x}",
         )
 
-    def _plan(self, request: Request, target: Target) -> FaultPlan:
-        header = request.headers.get("x-simulator-fault", "")
-        return self.faults.plan(provider=target.provider, model=target.model, header=header, task_id=_task_id(request))
+    def _plan(self, request: Request, target: Target, body: bytes) -> FaultPlan:
+        return self.faults.plan(
+            provider=target.provider,
+            model=target.model,
+            header=request.headers.get("x-simulator-fault", ""),
+            task_id=_task_id(request),
+            body=body,
+        )
 
     async def _wait(self, plan: FaultPlan) -> None:
         latency_ms = self.config.latency_ms + plan.latency_ms
@@ -138,7 +143,7 @@ class Simulator:
 
     def _answer(self, dialect: Dialect, payload: Json, plan: FaultPlan, call: Call) -> ASGIApp:
         prompt = dialect.read(payload)
-        answer = compose_answer(prompt, plan.effects, seed=call.fingerprint)
+        answer = compose_answer(prompt, plan.effects, seed=call.fingerprint, verbose_characters=plan.verbose_characters)
         tokens = (prompt.input_tokens, answer.output_tokens)
         if not prompt.stream:
             return self.send_json(call, plan, dialect.whole(prompt, answer, answer_id=call.fingerprint), tokens=tokens)

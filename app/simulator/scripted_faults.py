@@ -14,7 +14,7 @@ first call of each task (without a task id the first call of all).
     broken-json     cuts structured output in the middle            wrong-schema    other fields than the schema's
     unknown-agent   names an agent not offered                      unsure          low confidence
     empty           no text at all     refusal   refuses            length          stops at half, for length
-    verbose         free text of four megabytes, whatever the limit
+    verbose         free text of four megabytes, whatever the limit; verbose-<characters> of another length
     tool-loop       calls a tool on every turn                      bad-tool        calls a tool not offered
     obey-injection  does what untrusted text in its input demands
     injection       (search only) returns pages that try to take the agent over
@@ -76,7 +76,8 @@ FAILURES: Mapping[str, Failure] = {
 TRANSPORT = frozenset({"hang", "stall", "reset"})
 EFFECTS = frozenset(effect.value for effect in Effect)
 NAMES = frozenset(FAILURES) | TRANSPORT | EFFECTS
-_TIMED = re.compile(r"(slow|drip)-(\d{1,6})")
+VERBOSE_CHARACTERS = 4_000_000  # about the 4 MiB that the product stores of a result
+_NUMBERED = re.compile(r"(slow|drip|verbose)-(\d{1,7})")
 _IN_MODEL = re.compile(r"(?:^|[-/])sim-(.+)$")
 _ONCE = "-once"
 
@@ -91,6 +92,7 @@ class FaultPlan:
     effects: frozenset[Effect] = frozenset()
     latency_ms: int = 0
     drip_ms: int = 0
+    verbose_characters: int = VERBOSE_CHARACTERS
 
 
 NO_FAULT = FaultPlan()
@@ -98,39 +100,42 @@ NO_FAULT = FaultPlan()
 
 @dataclass
 class FaultRule:
-    """A fault switched on at run time. None matches every model or provider; `times` None holds until cleared."""
+    """A fault switched on at run time. None matches every model or provider; `times` None holds until cleared.
+
+    With a `text` it hits the requests whose bodies hold that text.
+    """
 
     fault: str
     model: str | None = None
     provider: str | None = None
     times: int | None = None
+    text: str | None = None
 
-    def matches(self, provider: str, model: str) -> bool:
-        return self.times != 0 and self.model in (None, model) and self.provider in (None, provider)
+    def matches(self, provider: str, model: str, body: bytes) -> bool:
+        named = self.model in (None, model) and self.provider in (None, provider)
+        return self.times != 0 and named and (self.text is None or self.text.encode() in body)
 
 
 def is_known(fault: str) -> bool:
     parts = [part.removesuffix(_ONCE) for part in fault.split("+")]
-    return all(part in NAMES or _TIMED.fullmatch(part) for part in parts)
+    return all(part in NAMES or _NUMBERED.fullmatch(part) for part in parts)
 
 
 def build_plan(parts: list[str]) -> FaultPlan:
     """Builds one plan from the names of known faults."""
-    latency_ms = drip_ms = 0
-    for part in parts:
-        timed = _TIMED.fullmatch(part)
-        if timed and timed[1] == "slow":
-            latency_ms += int(timed[2])
-        elif timed:
-            drip_ms += int(timed[2])
+    numbers = [(numbered[1], int(numbered[2])) for numbered in map(_NUMBERED.fullmatch, parts) if numbered]
+    latency_ms, drip_ms = (sum(number for kind, number in numbers if kind == delay) for delay in ("slow", "drip"))
+    lengths = [number for kind, number in numbers if kind == Effect.VERBOSE]
+    effects = {Effect(part) for part in parts if part in EFFECTS} | ({Effect.VERBOSE} if lengths else set())
     return FaultPlan(
         name="+".join(parts),
         # One response has one error and breaks in one way: the first named wins. Delays add up, effects combine.
         failure=next((FAILURES[part] for part in parts if part in FAILURES), None),
         transport=next((part for part in parts if part in TRANSPORT), None),
-        effects=frozenset(Effect(part) for part in parts if part in EFFECTS),
+        effects=frozenset(effects),
         latency_ms=latency_ms,
         drip_ms=drip_ms,
+        verbose_characters=max(lengths, default=VERBOSE_CHARACTERS),
     )
 
 
@@ -141,13 +146,13 @@ class ScriptedFaults:
     rules: list[FaultRule] = field(default_factory=list)
     _struck: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def plan(self, *, provider: str, model: str, header: str, task_id: str) -> FaultPlan:
+    def plan(self, *, provider: str, model: str, header: str, task_id: str, body: bytes = b"") -> FaultPlan:
         named = _IN_MODEL.search(model)
         if not (named or header or self.rules):
             return NO_FAULT  # the usual case first: benchmarks share the CPU with this server
         wanted = [fault for fault in (header, named[1] if named else "") if fault and is_known(fault)]
         for rule in self.rules:
-            if rule.matches(provider, model):
+            if rule.matches(provider, model, body):
                 rule.times = None if rule.times is None else rule.times - 1
                 wanted.append(rule.fault)
         # `-once` applies to each part of a joined fault by itself.

@@ -32,6 +32,7 @@ _WAITING_FIELDS = dict.fromkeys(
         "dispatch_seq",
         "priority",
         "queued_at",
+        "due_at",
         "traceparent",
         "request_id",
         "crashes",
@@ -121,14 +122,17 @@ class MongoDispatchRepository:
             return []
         token = uuid.uuid4().hex
         ids = [task.task_id for task in tasks]
-        still = {"_id": {"$in": ids}, **_QUEUED, "dispatched_at": None}
+        # The tasks were read up to a second ago. One that another leader has released and a worker has requeued since
+        # may be delayed now: its due time is later than all that were read.
+        read = {"$lte": max(task.due_at for task in tasks)}
+        still = {"_id": {"$in": ids}, **_QUEUED, "dispatched_at": None, "due_at": read}
         with store_errors("dispatch tasks"):
             result = await self._tasks.update_many(
                 {**still, "cancel_requested_at": None}, change(_dispatched() | {"dispatch_token": literal(token)})
             )
             if result.matched_count == len(tasks):
                 return tasks
-            # Some were cancelled, or another leader has released them. The token marks those of this call.
+            # Some were cancelled or requeued, or another leader has released them. The token marks those of this call.
             mine = await self._tasks.find({"_id": {"$in": ids}, "dispatch_token": token}, {"_id": 1}).to_list()
         released = {document["_id"] for document in mine}
         return [task for task in tasks if task.task_id in released]
@@ -159,7 +163,7 @@ class MongoDispatchRepository:
 
 
 def _waiting_in(lane: Lane, tenant: object, now: datetime) -> dict[str, Any]:
-    # The lane says what to read, and these fields decide: a task may have been written by version 0.1.
+    # The lane is the range that is read, and these fields decide: version 0.1 may have written the task.
     decides = {"dispatched_at": None, "cancel_requested_at": None, "due_at": {"$lte": now}}
     return {**_QUEUED, "lane": lane.value, "tenant": tenant, **decides}
 
@@ -192,6 +196,7 @@ def _waiting(document: dict[str, Any]) -> WaitingTask:
         dispatch_seq=document.get("dispatch_seq") or 0,
         priority=document.get("priority") or 0,
         queued_at=document["queued_at"],
+        due_at=document["due_at"],
         traceparent=document.get("traceparent"),
         request_id=document["request_id"],
         crashes=document.get("crashes") or 0,

@@ -3,8 +3,9 @@
 The index `lanes` begins with status and lane. So the leader reads the tasks that it may release, however many delayed
 and quarantined ones there are. `delayed_until` exists while a task is delayed; its index is sparse.
 
-Version 0.1 neither writes nor reads the two fields. While both versions run, `sort_into_lanes` and the sweep find what
-it left in the wrong lane. A lane never decides whether a task may run: every write checks the fields that do.
+Version 0.1 neither writes nor reads the two fields. While both versions run, `sort_into_lanes` finds what its APIs and
+workers left in the wrong lane, and `sort_all_lanes` what its leader did. A lane never decides whether a task may run:
+every write checks the fields that do.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.domain.fairness import QUARANTINE_CRASHES, Lane
-from app.domain.identity import TaskId
+from app.domain.fairness import QUARANTINE_CRASHES, WAITING_LANES, Lane
+from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.storage.careful_writes import CarefulWrites, Filter
 from app.storage.mongo import Database
@@ -23,6 +24,16 @@ from app.storage.writes import Expression, change, literal, milliseconds
 # So many a second are sorted at most, or an upgrade with a million waiting tasks would keep them from being released.
 SORT_BATCH = 500
 BATCHES = 5
+
+
+def queued(tenant: Tenant | None) -> Filter:
+    """Builds the filter for the queued tasks of a tenant, or of all: one range of the index for each lane.
+
+    Without the lanes the database reads the queued tasks of all tenants to find those of one.
+    """
+    lanes = [lane.value for lane in Lane]
+    everybodys: Filter = {"status": TaskStatus.QUEUED.value, "lane": {"$in": [None, *lanes]}}
+    return everybodys if tenant is None else {**everybodys, "tenant": tenant}
 
 
 def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expression]:
@@ -34,7 +45,7 @@ def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expressi
 
 
 def sort() -> dict[str, Any]:
-    """Builds the stage of a pipeline that moves a queued task into the lane that its other fields ask for."""
+    """Builds the stage of a pipeline that moves a queued task into the lane that fits its other fields."""
     sent = {"$gt": ["$dispatched_at", None]}
     # Numbers, because the embedded server compares dates with `$$NOW` wrongly.
     early = {"$gt": [milliseconds("$due_at"), milliseconds("$$NOW")]}
@@ -67,6 +78,16 @@ class LaneSorter:
         queued = {"status": TaskStatus.QUEUED.value}
         await self._sort({**queued, "lane": None})
         await self._sort({**queued, "lane": Lane.DISPATCHED.value, "dispatched_at": None})
+
+    async def sort_left_by_leaders(self) -> None:
+        """Moves the tasks that a leader of another version left in a lane that does not fit. Reads all queued tasks."""
+        queued = {"status": TaskStatus.QUEUED.value}
+        waited = {"$in": [lane.value for lane in (*WAITING_LANES, Lane.DELAYED)]}
+        await self._writes.write_all({**queued, "lane": waited, "dispatched_at": {"$ne": None}}, [sort()])
+        suspects = {"lane": Lane.READY.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
+        await self._writes.write_all({**queued, **suspects}, [sort()])
+        # A later version may have lanes of its own, which a rollback leaves behind.
+        await self._writes.write_all({**queued, "lane": {"$nin": [None, *(lane.value for lane in Lane)]}}, [sort()])
 
     async def _sort(self, which: Filter) -> None:
         others = self._writes.without_set_aside(which)

@@ -38,8 +38,7 @@ from app.settings import StoreSettings
 
 Database = AsyncIOMotorDatabase[dict[str, Any]]
 
-# A mongos says so in its answer to `hello`. Leases need the one clock of a primary, and each mongos puts its own into
-# `$$NOW`.
+# In the answer of a mongos to `hello`. Leases need the one clock of a primary; each mongos puts its own into `$$NOW`.
 _ROUTER = "isdbgrid"
 
 # Codes of a server that starts, stops or changes its primary. The operation may be tried again.
@@ -126,8 +125,8 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
             datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
             unicode_decode_error_handler="replace",
         ),
-        # Whatever the URI says: a secondary may lack a claim that was just granted, and a primary that is cut off would
-        # show what is rolled back later.
+        # Whatever the URI demands: a secondary may lack a claim that was just granted, and a primary that is cut off
+        # would show what is rolled back later.
         read_preference=ReadPreference.PRIMARY,
         read_concern=ReadConcern("majority"),
         # Without the journal the embedded server lost 8 to 28 acknowledged writes per SIGKILL. It costs 0.25 ms.
@@ -137,7 +136,7 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
 
 async def ensure_indexes(db: Database) -> None:
     """Creates missing indexes and drops unused ones; called at every start of the API. Raises StoreUnavailable."""
-    await server_time(db)  # a server that is away shall not be waited for as long as for an index of a million tasks
+    await server_time(db)  # an unavailable server is not waited for as long as an index of a million tasks
     with store_errors("create indexes"), scan_time():
         for collection, indexes in INDEXES.items():
             await db[collection].create_indexes(indexes)

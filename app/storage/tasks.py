@@ -24,7 +24,7 @@ from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
 from app.ports import TaskFilter, TaskPage
 from app.storage.documents import log_unreadable, read_task
-from app.storage.lanes import enter
+from app.storage.lanes import enter, queued
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
 from app.storage.writes import Expression, change, later_of_now_and, literal, task_ended
@@ -122,9 +122,8 @@ class MongoTaskRepository:
         )
 
     async def count_queued(self, tenant: Tenant, *, up_to: int) -> int:
-        queued = {"tenant": tenant, "status": TaskStatus.QUEUED.value}
         with store_errors("count queued tasks"):
-            return int(await self._tasks.count_documents(queued, limit=up_to))
+            return int(await self._tasks.count_documents(queued(tenant), limit=up_to))
 
     async def request_cancel(self, tenant: Tenant, task_id: TaskId) -> Task:
         mine = {"_id": task_id, "tenant": tenant}

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.domain.fairness import QUARANTINE_CRASHES, WAITING_LANES, Lane
+from app.domain.fairness import QUARANTINE_CRASHES
 from app.domain.run import EventName
 from app.domain.task import NewTask, Requeue, TaskError, TaskStatus
 from app.errors import AttemptsExhausted, Expired
 from app.ports import UpkeepCounts
 from app.storage.careful_writes import BATCH, CarefulWrites, Filter, Pipeline
 from app.storage.claims import COUNTERS, requeued
-from app.storage.lanes import sort
+from app.storage.lanes import LaneSorter, sort
 from app.storage.mongo import Database, scan_time, server_time, store_errors
 from app.storage.writes import change, literal, run_ended, task_ended
 
@@ -35,6 +35,7 @@ class MongoUpkeepRepository:
         self._db = db
         self._tasks = db["tasks"]
         self._writes = CarefulWrites(db["tasks"])
+        self._lanes = LaneSorter(db)
         self._max_crashes = max_crashes
         # The numbers of suspects that ran in each process whose leases expire now. A process dies with all of them, but
         # one round of the reaper may see only some.
@@ -58,8 +59,11 @@ class MongoUpkeepRepository:
         with store_errors("sweep tasks"), scan_time():
             cancelled = await self._cancel_flagged()
             expired = await self._fail_overdue(now)
-            await self._sort_left_by_others()
         return UpkeepCounts(failed={Expired.code: expired} if expired else {}, cancelled=cancelled)
+
+    async def sort_all_lanes(self) -> None:
+        with store_errors("sort all queued tasks into lanes"), scan_time():
+            await self._lanes.sort_left_by_leaders()
 
     async def _reap_expired_leases(self, now: datetime, *, excuse_crashes: bool) -> tuple[Counter[str], bool]:
         """Counts the outcomes. The second value is True if more expired leases may be left than one round takes."""
@@ -100,7 +104,7 @@ class MongoUpkeepRepository:
         ended = run_ended("$lease.expires_at")
         if document.get("cancel_requested_at") is not None:
             return "cancelled", change(ended | task_ended(TaskStatus.CANCELLED.value), event=EventName.CANCELLED)
-        # One of the suspects that ran together is to blame, and nothing says which.
+        # One of the suspects that ran together is to blame, and nothing shows which.
         shared = _is_suspect(document) and self._groups.get(_owner(document), 1) > 1
         reason = Requeue.OUTAGE if excuse_crashes else Requeue.SHARED_CRASH if shared else Requeue.CRASH
         if reason is not Requeue.OUTAGE and (error := self._exhausted(document, reason)) is not None:
@@ -142,16 +146,6 @@ class MongoUpkeepRepository:
         failed = task_ended(TaskStatus.FAILED.value) | {"error": literal(error.model_dump())}
         pipeline = change(failed, event=EventName.FAILED, detail={"error": error.type})
         return await self._writes.write_all(overdue, pipeline)
-
-    async def _sort_left_by_others(self) -> None:
-        """Moves tasks that a leader of another version released or requeued, and left in a lane that does not fit."""
-        queued = {"status": TaskStatus.QUEUED.value}
-        waited = {"$in": [lane.value for lane in (*WAITING_LANES, Lane.DELAYED)]}
-        await self._writes.write_all({**queued, "lane": waited, "dispatched_at": {"$ne": None}}, [sort()])
-        suspects = {"lane": Lane.READY.value, "crashes": {"$gte": QUARANTINE_CRASHES}}
-        await self._writes.write_all({**queued, **suspects}, [sort()])
-        # A later version may have lanes of its own, which a rollback leaves behind.
-        await self._writes.write_all({**queued, "lane": {"$nin": [None, *(lane.value for lane in Lane)]}}, [sort()])
 
 
 def _is_suspect(document: dict[str, Any]) -> bool:

@@ -27,6 +27,7 @@ from app.settings import StoreSettings
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database, connect, database, ensure_indexes
 from app.storage.queue_counts import MongoQueueCounter
+from app.storage.system import MongoSystemRepository
 from app.storage.upkeep import MongoUpkeepRepository
 from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.own_database import own_database
@@ -62,7 +63,13 @@ def main(arguments: Sequence[str]) -> int:
 async def _measure(settings: StoreSettings, chosen: argparse.Namespace) -> list[Row]:
     client = connect(settings)
     db = database(client, settings)
-    rounds: dict[str, Round] = {"fill": _fill, "counts": _count, "sweep": _sweep}
+    rounds: dict[str, Round] = {
+        "fill": _fill,
+        "counts": _count,
+        "sweep": _sweep,
+        "sorting all lanes": _sort,
+        "statistics": _summarise,
+    }
     try:
         await _load(db, SHALLOW)
         shallow = {name: await _milliseconds(db, act) for name, act in rounds.items()}
@@ -119,6 +126,14 @@ async def _count(db: Database) -> None:
 
 async def _sweep(db: Database) -> None:
     await MongoUpkeepRepository(db, max_crashes=10).sweep()
+
+
+async def _sort(db: Database) -> None:
+    await MongoUpkeepRepository(db, max_crashes=10).sort_all_lanes()
+
+
+async def _summarise(db: Database) -> None:
+    await MongoSystemRepository(db).statistics(None)
 
 
 async def _load(db: Database, number: int) -> None:

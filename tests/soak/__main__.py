@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.soak.evidence import HEADER, RULE, line, page
 from tests.soak.plan import Progress, SoakPlan
 from tests.soak.stores import embedded_store, scripted_store
-from tests.soak.wave import finish_what_is_left, run_wave
+from tests.soak.wave import finish_what_is_left, let_answers_be_large, run_wave
 from tests.support.servers import Server
 from tests.support.stack import Plan, running_stack
 
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
             "store": chosen.store_kills,
             "api": chosen.api_kills,
         },
+        fills=chosen.fills,
+        fill_seconds=chosen.fill_seconds,
+        large_every=chosen.large_every,
         seed=chosen.seed,
     )
     folder: Path = chosen.folder
@@ -56,6 +59,7 @@ def soak(plan: SoakPlan, store: Server, folder: Path) -> Progress:
     state = folder / "progress.json"
     progress = Progress.load(state, plan)
     with running_stack(Plan(workers=WORKERS, settings=SETTINGS), store=store) as stack:
+        let_answers_be_large(stack)
         if left := finish_what_is_left(stack):
             print(f"{left} tasks of a wave that was broken off have ended now.\n", flush=True)
         print("\n".join([HEADER, RULE, *map(line, progress.waves)]), flush=True)
@@ -74,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--broker-kills", type=int, default=20)
     parser.add_argument("--store-kills", type=int, default=10)
     parser.add_argument("--api-kills", type=int, default=10)
+    parser.add_argument("--fills", type=int, default=10, help="how often Redis is full")
+    parser.add_argument("--fill-seconds", type=float, default=20, help="how long it is full each time")
+    parser.add_argument("--large-every", type=int, default=100, help="every such task has a result of 1 MiB")
     parser.add_argument("--seed", type=int, default=1, help="another one makes another soak")
     parser.add_argument("--folder", type=Path, default=Path(".soak"), help="keeps progress and evidence")
     parser.add_argument("--store", type=Path, help="a folder whose up.sh starts a MongoDB-compatible server")

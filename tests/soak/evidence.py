@@ -9,8 +9,12 @@ import psutil
 
 from tests.soak.plan import VICTIMS, Progress, SoakPlan, Wave
 
-HEADER = "| wave | tasks | s | tasks/s | completed | other ends | kills | reruns | calls unrecorded | violations |"
-RULE = "|---" * 10 + "|"
+COLUMNS = (
+    "wave", "tasks", "s", "tasks/s", "completed", "other ends", "kills", "Redis full", "large results", "reruns",
+    "calls unrecorded", "violations",
+)  # fmt: skip
+HEADER = f"| {' | '.join(COLUMNS)} |"
+RULE = "|---" * len(COLUMNS) + "|"
 
 
 def line(wave: Wave) -> str:
@@ -20,7 +24,8 @@ def line(wave: Wave) -> str:
     unrecorded = wave.calls - wave.calls_recorded
     return (
         f"| {wave.number + 1} | {wave.tasks} | {wave.seconds:.0f} | {rate:.0f} | {completed} | "
-        f"{wave.tasks - completed} | {kills} | {wave.reruns} | {unrecorded} | {len(wave.violations)} |"
+        f"{wave.tasks - completed} | {kills} | {wave.fills} | {wave.large} | {wave.reruns} | {unrecorded} | "
+        f"{len(wave.violations)} |"
     )
 
 
@@ -30,6 +35,8 @@ def page(progress: Progress) -> str:
         "tasks accepted": progress.total("tasks"),
         "ends": _counts(progress.total("ends")),
         "SIGKILLs": _counts(progress.total("kills")),
+        f"times that Redis was full, for {progress.plan.fill_seconds:g} s each": progress.total("fills"),
+        "results of 1 MiB or more": progress.total("large"),
         "lost, committed twice, or otherwise against the promise": len(progress.total("violations")),
         "runs beyond each task's first": progress.total("reruns"),
         "of these after crashes": progress.total("crashes"),
@@ -54,4 +61,5 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _command(plan: SoakPlan) -> str:
     kills = " ".join(f"--{victim}-kills {plan.kills[victim]}" for victim in VICTIMS)
-    return f"python -m tests.soak --tasks {plan.tasks} --waves {plan.waves} {kills} --seed {plan.seed}"
+    others = f"--fills {plan.fills} --fill-seconds {plan.fill_seconds:g} --large-every {plan.large_every}"
+    return f"python -m tests.soak --tasks {plan.tasks} --waves {plan.waves} {kills} {others} --seed {plan.seed}"

@@ -1,4 +1,4 @@
-"""The plan of a soak: its number of tasks, its waves, and how often each kind of victim is killed."""
+"""The plan of a soak: its tasks and waves, how often each kind of victim is killed, and how often Redis is full."""
 
 from __future__ import annotations
 
@@ -11,28 +11,40 @@ from pathlib import Path
 from typing import Any
 
 VICTIMS = ("worker", "broker", "store", "api")
+FULL_REDIS = "full Redis"
 
 
 @dataclass(frozen=True)
 class SoakPlan:
-    """The size of a soak. `kills` counts, for each kind of victim, the SIGKILLs in the whole soak."""
+    """The size of a soak. `kills` counts, for each kind of victim, the SIGKILLs in the whole soak.
+
+    Redis is full `fills` times, for `fill_seconds` each. In each wave every task whose number `large_every` divides has
+    a large result; with 0 none has.
+    """
 
     tasks: int
     waves: int
     kills: Mapping[str, int]
+    fills: int = 0
+    fill_seconds: float = 20
+    large_every: int = 0
     seed: int = 1
 
     def wave_sizes(self) -> list[int]:
         return [len(range(number, self.tasks, self.waves)) for number in range(self.waves)]
 
-    def kills_of_wave(self, wave: int) -> list[tuple[int, str]]:
-        """Returns the wave's kills in order: each with the number of ended tasks before it, and with its victim."""
+    def is_large(self, number: int) -> bool:
+        """Returns whether the task with this number in its wave, from 1 on, has a large result."""
+        return self.large_every > 0 and number % self.large_every == 0
+
+    def faults_of_wave(self, wave: int) -> list[tuple[int, str]]:
+        """Returns the wave's faults in order: the number of ended tasks before each, and its victim or FULL_REDIS."""
         size = self.wave_sizes()[wave]
         dice = random.Random(f"{self.seed}:{wave}")
         struck = [
-            (dice.randrange(size), victim)
-            for victim in VICTIMS
-            for _ in range(len(range(wave, self.kills.get(victim, 0), self.waves)))
+            (dice.randrange(size), fault)
+            for fault, times in [*((victim, self.kills.get(victim, 0)) for victim in VICTIMS), (FULL_REDIS, self.fills)]
+            for _ in range(len(range(wave, times, self.waves)))
         ]
         return sorted(struck)
 
@@ -41,8 +53,8 @@ class SoakPlan:
 class Wave:
     """The observations of one wave.
 
-    `ends` counts statuses, and codes of errors in place of `failed`; `kills` hit processes that were ready; `reruns`
-    are claims beyond a task's first.
+    `ends` counts statuses, and codes of errors in place of `failed`; `kills` hit processes that were ready; `fills` are
+    the times that Redis was full; `large` counts the large results; `reruns` are claims beyond a task's first.
     """
 
     number: int
@@ -50,6 +62,8 @@ class Wave:
     seconds: float
     ends: Mapping[str, int]
     kills: Mapping[str, int]
+    fills: int
+    large: int
     reruns: int
     crashes: int
     calls: int

@@ -53,10 +53,14 @@ class QueueView(View):
 
 
 class TodayView(View):
-    """The tasks that have ended since midnight UTC, and those queued or running now."""
+    """The tasks that have ended since midnight UTC, and those queued or running now.
+
+    If `exact` is false, at least so many are queued: counting them ends at ten thousand.
+    """
 
     by_status: dict[TaskStatus, int]
     by_agent: dict[str, int]
+    exact: bool
     latency_p50_seconds: float | None
     latency_p95_seconds: float | None
 
@@ -165,6 +169,7 @@ def metrics_view(metrics: SystemMetrics) -> MetricsView:
         today = TodayView(
             by_status=dict(statistics.today_by_status),
             by_agent=dict(statistics.by_agent),
+            exact=statistics.exact,
             latency_p50_seconds=statistics.latency_p50_seconds,
             latency_p95_seconds=statistics.latency_p95_seconds,
         )

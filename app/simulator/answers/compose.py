@@ -23,10 +23,9 @@ from app.simulator.answers.reading import (
 from app.simulator.answers.schema import Filler
 from app.simulator.answers.short_answers import answer_shortly
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, ToolUse, Turn
-from app.simulator.scripted_faults import Effect
+from app.simulator.scripted_faults import VERBOSE_CHARACTERS, Effect
 
 NO_DEMANDS = Demands()
-VERBOSE_CHARACTERS = 4_000_000  # about the 4 MiB that the product stores of a result
 _REFUSAL = "I'm sorry, but I can't help with that."
 _CODE_ROLE = re.compile(r"software engineer|programmer|generate, explain|code agent|codeagent", re.I)
 _WRITER_ROLE = re.compile(r"\bwriter\b|article|long-form|content agent|contentagent|researcher", re.I)
@@ -36,7 +35,9 @@ _GO_ON = re.compile(r"\banswer was (?:cut off|truncated)\b", re.I)
 _SUMMARY_ROLE = re.compile(r"^.{0,200}\bsummar", re.I | re.S)
 
 
-def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) -> Answer:
+def compose_answer(
+    prompt: Prompt, effects: Collection[Effect], *, seed: str, verbose_characters: int = VERBOSE_CHARACTERS
+) -> Answer:
     """Answers the prompt, deterministically in all arguments; the ids of tool calls come from `seed`."""
     prompt, written = _before_the_cut(prompt)
     if Effect.EMPTY in effects:
@@ -52,7 +53,7 @@ def compose_answer(prompt: Prompt, effects: Collection[Effect], *, seed: str) ->
     else:
         text = obey_in_text(write_text(prompt), demands, system=prompt.system)
         if Effect.VERBOSE in effects:
-            return Answer(text.ljust(VERBOSE_CHARACTERS, "."))
+            return Answer(text.ljust(verbose_characters, "."))
     return _limited(Answer(text.removeprefix(written)), prompt.max_tokens, cut=Effect.LENGTH in effects)
 
 

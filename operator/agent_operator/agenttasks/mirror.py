@@ -18,7 +18,8 @@ from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, ClusterUnavailable
 from agent_operator.kube.events import EventRecorder
-from agent_operator.rest.rest_client import RestClient, RestError, RestUnavailable, TaskState
+from agent_operator.rest.rest_client import RestClient, RestError, RestUnavailable
+from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics

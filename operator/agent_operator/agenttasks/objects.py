@@ -120,7 +120,7 @@ class AgentTasks:
     async def release(self, entry: Entry, *, finished: bool) -> None:
         """Removes the finalizer. Raises ClusterError.
 
-        The label of a `finished` object takes it out of the watch; its annotation tells what a restored copy is.
+        The label of a `finished` object takes it out of the watch; its annotation shows that a restored copy is one.
         """
 
         def change() -> dict[str, Any]:

@@ -23,14 +23,7 @@ from agent_operator.agenttasks.status_writer import StatusWriter
 from agent_operator.kube.cluster import ClusterError, NotAllowed
 from agent_operator.kube.events import EventRecorder
 from agent_operator.rest.backpressure import OF_ONE_TENANT, OF_THE_API, Backpressure
-from agent_operator.rest.rest_client import (
-    KeyTaken,
-    RestClient,
-    RestError,
-    RestRefused,
-    RestUnavailable,
-    TaskGone,
-)
+from agent_operator.rest.rest_client import KeyTaken, RestClient, RestError, RestRefused, RestUnavailable, TaskGone
 from app.domain.task import LATEST_PAST_RUN_AT
 from app.ports import Clock
 from app.telemetry.logs import get_logger

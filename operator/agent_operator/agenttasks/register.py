@@ -71,7 +71,7 @@ class Entry:
     so somebody deleted it. `stopped`: the API was asked to cancel the task.
     `uncertain_since`: the last time at which a submission ended without an answer, so that the API may have it;
     `submit_failed_at` that of the last one that failed in any way. `misses`: how many times in a row, since
-    `missing_since`, the API did not know the task.
+    `missing_since`, the API had no such task.
     """
 
     uid: str
@@ -115,7 +115,7 @@ class Entry:
         return phase is not None and phase.terminal
 
     def build_end_record(self) -> str:
-        """Builds the text that says, in the object's metadata, that this object's task has ended."""
+        """Builds the record, for the object's metadata, that this object's task has ended."""
         record = EndRecord(
             uid=self.uid,
             namespace=self.namespace,
@@ -187,7 +187,7 @@ class Register:
         self._restored: dict[str, str] = {}
         self._finished: dict[str, float] = {}
         self._fresh: set[str] = set()
-        # Keys of objects that went while the API was away: the survey cancels their tasks.
+        # Keys of objects that went while the API was unavailable: the survey cancels their tasks.
         self.owed_cancels: set[str] = set()
         self._room = spec_bytes
 

@@ -6,7 +6,7 @@ holds is not served.
 
 Each submission carries the id of its shift and the uid of the namespace. A task belongs to an object of this namespace
 only if that uid is right, the Lease lists the shift, and the task was queued before the end of the shift. So tasks of a
-namespace that had the name before, or has it in another cluster, are told apart; and so are those that are newer than
+namespace that had the name before, or has it in another cluster, are none of its own; nor are those that are newer than
 the snapshot from which etcd was restored, because the list was restored with it.
 """
 
@@ -23,7 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.kube.cluster import ClusterError, ClusterUnavailable, HasChanged, NotAllowed, NotThere, Object
 from agent_operator.kube.leases import Lease, Leases, Sightings
-from agent_operator.rest.rest_client import TaskState
+from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 
@@ -166,7 +166,7 @@ class Shifts:
             try:
                 lease = await self._leases.read(namespace)
             except ClusterUnavailable:
-                raise  # without this answer nobody knows whose the namespace is
+                raise  # without this answer it is unknown whose the namespace is
             except ClusterError as refusal:
                 self._record_refusal(namespace, refusal)
                 return

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from agent_operator.rest.rest_client import TaskState
+from agent_operator.rest.task_state import TaskState
 from app.domain.task import TERMINAL, TaskStatus
 
 # Bounds of the texts. The full result stays in the task store: a large one would exceed etcd's limit for an object.

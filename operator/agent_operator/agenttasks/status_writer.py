@@ -12,7 +12,7 @@ from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.agenttasks.register import Entry
 from agent_operator.agenttasks.status import Moment, Status, mirrored
 from agent_operator.kube.cluster import HasChanged, NotThere
-from agent_operator.rest.rest_client import TaskState
+from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.metrics import AgentTaskMetrics
 

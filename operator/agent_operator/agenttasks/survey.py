@@ -21,7 +21,8 @@ from agent_operator.agenttasks.status import phase_of
 from agent_operator.agenttasks.workqueue import WorkQueue
 from agent_operator.health.pulse import Pulse
 from agent_operator.kube.cluster import ClusterError, NotAllowed, NotThere
-from agent_operator.rest.rest_client import RestClient, RestError, TaskGone, TaskState
+from agent_operator.rest.rest_client import RestClient, RestError, TaskGone
+from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics

@@ -1,4 +1,4 @@
-"""Leases in Kubernetes: the reads and writes of one Lease in each namespace, and how it is told that one has run out.
+"""Leases in Kubernetes: the reads and writes of one Lease in each namespace, and the sign that one has run out.
 
 No clocks are compared. A Lease has run out if it was not renewed between `READS_WITHOUT_RENEWAL` reads in a row, each
 of them `RENEW_SECONDS` after the one before. An outage of the API server, in which nobody can renew, does not count.

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from app.domain.task import TaskStatus
+from agent_operator.rest.task_state import ChangesAnswer, LookupAnswer, TaskState
 from app.outbound.key_file import KeyFile
 from app.ports import Clock
 from app.system_clock import SystemClock
@@ -75,7 +75,7 @@ class RestRefused(RestError):
 
 
 class TaskGone(RestRefused):
-    """The API does not know the task, or it was erased."""
+    """The API has no such task, or it was erased."""
 
 
 class KeyTaken(RestRefused):
@@ -84,77 +84,6 @@ class KeyTaken(RestRefused):
     def __init__(self, code: str, message: str, *, task_id: str) -> None:
         super().__init__(code, message)
         self.task_id = task_id
-
-
-class _Part(BaseModel):
-    # Unknown fields are ignored (pydantic's default): a newer API may send more of them.
-    model_config = ConfigDict(frozen=True)
-
-
-class TaskSource(_Part):
-    cluster: str | None = None
-    namespace: str | None = None
-    name: str | None = None
-    uid: str | None = None
-    namespace_uid: str | None = None
-    shift: str | None = None
-
-
-class TaskRouting(_Part):
-    agent_name: str
-    confidence: float | None = None
-    reasoning: str = ""
-
-
-class TaskUsage(_Part):
-    input_tokens: int = 0
-    output_tokens: int = 0
-    total_tokens: int = 0
-    cost_usd: float | None = None
-
-
-class TaskDigest(_Part):
-    summary: str
-    size_bytes: int | None = None
-    sha256: str | None = None
-
-
-class TaskProblem(_Part):
-    type: str
-    message: str
-
-
-class TaskState(_Part):
-    """The state of a task at its revision `rev`."""
-
-    task_id: str
-    tenant: str
-    rev: int
-    status: TaskStatus
-    idempotency_key: str | None = None
-    source: TaskSource = TaskSource()
-    selected_agent: str | None = None
-    routing: TaskRouting | None = None
-    attempts: int = 0
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None = None
-    completed_at: AwareDatetime | None = None
-    usage: TaskUsage = TaskUsage()
-    result: TaskDigest | None = None
-    error: TaskProblem | None = None
-    trace_id: str | None = None
-    erased: bool = False
-
-
-class ChangesAnswer(_Part):
-    items: tuple[TaskState, ...]
-    cursor: str
-    more: bool
-
-
-class LookupAnswer(_Part):
-    items: tuple[TaskState, ...]
-    next_cursor: str | None = None
 
 
 class ServiceKey:
@@ -267,14 +196,14 @@ class RestClient:
     async def drain(self, worker_id: str, *, seconds: int) -> None:
         """Has the worker claim no tasks for `seconds`.
 
-        Raises RestUnavailable, and RestRefused if the API does not know the worker.
+        Raises RestUnavailable, and RestRefused if there is no such worker.
         """
         await self._call("POST", f"/v1/system/workers/{worker_id}/drain", json={"seconds": seconds})
 
     async def undrain(self, worker_id: str) -> None:
         """Has the worker claim tasks again.
 
-        Raises RestUnavailable, and RestRefused if the API does not know the worker.
+        Raises RestUnavailable, and RestRefused if there is no such worker.
         """
         await self._call("DELETE", f"/v1/system/workers/{worker_id}/drain")
 

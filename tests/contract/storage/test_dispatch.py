@@ -23,6 +23,7 @@ from app.storage.queue_counts import MongoQueueCounter
 from tests.contract.storage.test_claims import RESULT
 from tests.support.tasks import (
     TENANT,
+    claim,
     claim_repository,
     claimed_task,
     new_task,
@@ -84,6 +85,19 @@ async def test_a_task_is_released_once(indexed_database: Database) -> None:
     assert await dispatch.release(both[:1]) == both[:1]
     assert await dispatch.release(both) == both[1:]
     assert await find_waiting(dispatch) == []
+
+
+async def test_a_task_that_was_delayed_since_it_was_read_is_not_released(indexed_database: Database) -> None:
+    """Another leader has released it meanwhile, and its worker has put it off."""
+    delayed, usual = [TaskId(await waiting(indexed_database)) for _ in range(2)]
+    dispatch = MongoDispatchRepository(indexed_database)
+    both = await find_waiting(dispatch)
+    await dispatch.release([task for task in both if task.task_id == delayed])
+    _, held = await claim(indexed_database, delayed)
+    claims = claim_repository(indexed_database)
+    await claims.requeue(held, RunUpdate(), reason=Requeue.POSTPONED, delay_seconds=60, error=None)
+
+    assert [task.task_id for task in await dispatch.release(both)] == [usual]
 
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:

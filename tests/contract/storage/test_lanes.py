@@ -171,13 +171,13 @@ async def test_a_task_that_a_worker_of_version_0_1_requeued_is_found(indexed_dat
 
 
 @pytest.mark.parametrize(("change", "lane"), [(release, "dispatched"), (suspect, "quarantined")])
-async def test_what_a_leader_of_version_0_1_changed_is_sorted_by_the_sweep(
+async def test_what_a_leader_of_version_0_1_changed_is_sorted_with_all_lanes(
     indexed_database: Database, change: Callable[[Database, TaskId], Awaitable[None]], lane: str
 ) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
     await change(indexed_database, task.id)
 
-    await upkeep_repository(indexed_database).sweep()
+    await upkeep_repository(indexed_database).sort_all_lanes()
 
     assert (await lane_of(indexed_database, task.id))[0] == lane
 
@@ -216,10 +216,10 @@ async def test_one_call_sorts_a_bounded_number_of_tasks(
     assert (at_first, len(await found(indexed_database))) == (4, 5)
 
 
-async def test_a_task_in_a_lane_of_another_version_is_sorted_by_the_sweep(indexed_database: Database) -> None:
+async def test_a_task_in_a_lane_of_another_version_is_sorted_with_all_lanes(indexed_database: Database) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$set": {"lane": "express"}})
 
-    await upkeep_repository(indexed_database).sweep()
+    await upkeep_repository(indexed_database).sort_all_lanes()
 
     assert await found(indexed_database) == [task.id]

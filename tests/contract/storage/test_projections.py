@@ -1,4 +1,4 @@
-"""The memory that copying tasks takes, and the progress of a copy that is cut off."""
+"""The memory that copying tasks takes, the progress of a copy that is cut off, and copies that are made anew."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from app.domain.identity import TaskId
+from app.domain.task import TaskResult
 from app.errors import StoreUnavailable
+from app.ports import RunUpdate
 from app.storage import projections as projections_module
+from app.storage.documents import BEGINNING_CHARACTERS, CUT_MARK
 from app.storage.mongo import Database
 from app.storage.projections import MongoProjectionRepository
-from tests.support.tasks import waiting_document
+from tests.support.tasks import claim_repository, claimed_task, waiting_document
 
 MIB = 1024 * 1024
 
@@ -70,3 +73,26 @@ async def test_a_part_that_is_copied_need_not_be_copied_again(
         await projections.project(task_ids)
 
     assert len(await projections.find_stale(10)) == 1
+
+
+async def test_a_short_copy_of_an_answer_is_made_anew_by_the_lines_in_the_upgrade_notes(
+    indexed_database: Database,
+) -> None:
+    """A leader of version 0.1 copies the message as the document has it."""
+    task, held = await claimed_task(indexed_database)
+    text = "x" * (BEGINNING_CHARACTERS + 1)
+    await claim_repository(indexed_database).complete(held, RunUpdate(), TaskResult(summary="x", raw_output=text))
+    messages, tasks = indexed_database["messages"], indexed_database["tasks"]
+    await messages.insert_one(
+        {"_id": f"{task.id}:1", "task_id": task.id, "role": "assistant", "content": text[:-1] + CUT_MARK}
+    )
+
+    short = {"role": "assistant", "content": {"$regex": r"\n\[…\]$"}}
+    cut_off = await messages.distinct("task_id", short)
+    await messages.delete_many({**short, "task_id": {"$in": cut_off}})
+    await tasks.update_many({"_id": {"$in": cut_off}}, {"$set": {"unprojected": True}})
+    projections = MongoProjectionRepository(indexed_database, patience_seconds=-60)
+    await projections.project(await projections.find_stale(10))
+
+    copies = await messages.find({"role": "assistant"}).to_list()
+    assert [copy["content"] for copy in copies] == [text]

@@ -76,6 +76,40 @@ async def test_figures_are_of_one_tenant_or_of_all(indexed_database: Database) -
     assert everybodys.today_by_status[TaskStatus.QUEUED] == 2
 
 
+async def test_counting_queued_tasks_ends_at_a_limit(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = task_repository(indexed_database)
+    for _ in range(3):
+        await tasks.insert(new_task(), dispatched=False, new_session=True)
+    system = MongoSystemRepository(indexed_database)
+    counted = [await system.statistics(None)]
+
+    monkeypatch.setattr("app.storage.system.COUNT_LIMIT", 2)
+    counted += [await system.statistics(TENANT), await system.statistics(Tenant("globex"))]
+
+    assert [(one.today_by_status[TaskStatus.QUEUED], one.exact) for one in counted] == [
+        (3, True),
+        (2, False),
+        (0, True),
+    ]
+
+
+async def test_queued_tasks_count_in_every_lane_and_without_one(indexed_database: Database) -> None:
+    tasks, system = task_repository(indexed_database), MongoSystemRepository(indexed_database)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    without = await tasks.insert(new_task(), dispatched=False, new_session=True)
+    await tasks.insert(new_task(run_at=later), dispatched=False, new_session=True)
+    await tasks.insert(new_task(), dispatched=True, new_session=True)
+    as_of_version_0_1 = {"$unset": {"lane": ""}, "$set": {"selected_agent": "CodeAgent"}}
+    await indexed_database["tasks"].update_one({"_id": without.id}, as_of_version_0_1)
+
+    figures = await system.statistics(TENANT)
+
+    assert (figures.today_by_status[TaskStatus.QUEUED], figures.by_agent) == (3, {"CodeAgent": 1})
+    assert await tasks.count_queued(TENANT, up_to=10) == 3
+
+
 async def test_without_tasks_there_is_no_latency(indexed_database: Database) -> None:
     figures = await MongoSystemRepository(indexed_database).statistics(TENANT)
 

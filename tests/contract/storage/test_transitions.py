@@ -60,6 +60,7 @@ class Stored:
             dispatch_seq=self.task.dispatch_seq,
             priority=self.task.priority,
             queued_at=self.task.queued_at,
+            due_at=self.task.due_at or self.task.queued_at,
             traceparent=None,
             request_id=self.task.request_id,
         )
@@ -129,6 +130,7 @@ WRITES: dict[str, list[Write]] = {
         lambda stored: sweep(stored, cancel_requested_at=LONG_AGO),
         lambda stored: sweep(stored, expires_at=LONG_AGO),
     ],
+    "sort_all_lanes": [lambda stored: stored.upkeep.sort_all_lanes()],
     "project": [lambda stored: MongoProjectionRepository(stored.db, patience_seconds=0).project([stored.task.id])],
 }
 READS = {

@@ -13,15 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_operator.kube.cluster import ClusterError, HasChanged, NotAllowed, NotThere
-from agent_operator.rest.rest_client import (
-    ChangesAnswer,
-    KeyTaken,
-    LookupAnswer,
-    RestRefused,
-    RestUnavailable,
-    TaskSource,
-    TaskState,
-)
+from agent_operator.rest.rest_client import KeyTaken, RestRefused, RestUnavailable
+from agent_operator.rest.task_state import ChangesAnswer, LookupAnswer, TaskSource, TaskState
 from app.domain.task import TERMINAL, TaskStatus
 from tests.support.doubles import ManualClock
 

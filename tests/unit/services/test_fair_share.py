@@ -28,6 +28,7 @@ def waiting(tenant: Tenant, number: int, *, shared_crashes: int = 0) -> WaitingT
         dispatch_seq=0,
         priority=0,
         queued_at=NOW,
+        due_at=NOW,
         traceparent=None,
         request_id="r",
         shared_crashes=shared_crashes,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from app.domain.api_key import ApiKey
 from app.domain.fairness import InFlight, Lane, TenantPolicy
 from app.domain.identity import TaskId, Tenant
+from app.errors import StoreUnavailable
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
 from app.services.leader import WALK_SECONDS, Leader, LeaderPorts
@@ -40,11 +42,11 @@ class LockDouble:
 class DispatchDouble:
     """A store without tasks that records the reaps, and whether they excused crashes."""
 
-    def __init__(self, clock: ManualClock) -> None:
-        self.clock = clock
-        self.sweep_seconds = 0.0
+    def __init__(self) -> None:
         self.excused: list[bool] = []
         self.more = False
+        self.down = False
+        self.sorted = asyncio.Event()
 
     async def sort_into_lanes(self) -> None: ...
 
@@ -78,12 +80,16 @@ class DispatchDouble:
         raise AssertionError("the counts are exact")
 
     async def reap(self, *, excuse_crashes: bool) -> UpkeepCounts:
+        if self.down:
+            raise StoreUnavailable("the store is switched off")
         self.excused.append(excuse_crashes)
         return UpkeepCounts(requeued={"crash": 2}, more=self.more)
 
     async def sweep(self) -> UpkeepCounts:
-        self.clock.advance(self.sweep_seconds)
         return UpkeepCounts()
+
+    async def sort_all_lanes(self) -> None:
+        self.sorted.set()
 
 
 class ProjectionDouble:
@@ -134,7 +140,7 @@ class LeaderHarness:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.lock = LockDouble()
-        self.store = DispatchDouble(self.clock)
+        self.store = DispatchDouble()
         self.retention = RetentionDouble()
         self.system = SystemDouble()
         self.metrics = ApiMetrics(version="test")
@@ -174,6 +180,19 @@ class LeaderHarness:
         return list(self.store.excused)
 
 
+@asynccontextmanager
+async def running(harness: LeaderHarness) -> AsyncIterator[asyncio.Task[None]]:
+    """Runs the leader until the end of the block, whose conditions must hold within five seconds."""
+    run = asyncio.create_task(harness.leader.run())
+    try:
+        async with asyncio.timeout(5):
+            yield run
+    finally:
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
 async def test_after_a_take_over_it_waits_one_lease_and_excuses_the_first_round() -> None:
     harness = LeaderHarness()
     harness.leader.excuse_one_lease()
@@ -200,6 +219,17 @@ async def test_a_gap_of_its_own_is_excused() -> None:
     assert await harness.reap(8) == [True, False]
 
 
+async def test_an_outage_of_the_store_is_excused() -> None:
+    harness = LeaderHarness()
+    harness.store.down = True
+    with pytest.raises(StoreUnavailable):
+        await harness.leader.reap()
+    harness.store.down = False
+
+    assert await harness.reap(6) == []
+    assert await harness.reap(2) == [True, False]
+
+
 async def test_requeued_tasks_are_counted_by_reason() -> None:
     harness = LeaderHarness()
 
@@ -212,17 +242,13 @@ async def test_requeued_tasks_are_counted_by_reason() -> None:
 async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> None:
     harness = LeaderHarness()
     harness.lock.free = False
-    run = asyncio.create_task(harness.leader.run())
-    await harness.lock.asked.wait()
-    assert not harness.system.rolled_up.is_set()
+    async with running(harness):
+        await harness.lock.asked.wait()
+        assert not harness.system.rolled_up.is_set()
 
-    harness.lock.free = True
-    async with asyncio.timeout(5):
+        harness.lock.free = True
         await harness.system.rolled_up.wait()
-    assert harness.leader.leading
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert harness.leader.leading
 
     assert harness.lock.released
 
@@ -232,20 +258,16 @@ async def test_a_leader_that_loses_the_lock_forgets_the_backlog(monkeypatch: pyt
     harness = LeaderHarness()
 
     async def until(reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not reached():
-                harness.lock.asked.clear()
-                await harness.lock.asked.wait()
+        while not reached():
+            harness.lock.asked.clear()
+            await harness.lock.asked.wait()
 
-    run = asyncio.create_task(harness.leader.run())
-    await until(lambda: harness.window.backlog is False)
-    harness.lock.free = False
-    await until(lambda: not harness.leader.leading)
+    async with running(harness):
+        await until(lambda: harness.window.backlog is False)
+        harness.lock.free = False
+        await until(lambda: not harness.leader.leading)
 
-    assert harness.window.backlog is None
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert harness.window.backlog is None
 
 
 async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
@@ -257,27 +279,40 @@ async def test_a_duty_that_fails_unexpectedly_does_not_end_the_others() -> None:
         raise KeyError("unforeseen")
 
     harness.store.counts = broken  # type: ignore[method-assign]  # the fault of this test
-    run = asyncio.create_task(harness.leader.run())
-    async with asyncio.timeout(5):
+    async with running(harness) as run:
         await failed.wait()
         await harness.system.rolled_up.wait()
 
-    assert not run.done()
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+        assert not run.done()
 
 
 async def test_tasks_are_removed_while_it_leads() -> None:
     harness = LeaderHarness()
-    run = asyncio.create_task(harness.leader.run())
 
-    async with asyncio.timeout(5):
+    async with running(harness):
         await harness.retention.asked.wait()
 
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+
+async def test_what_another_leader_left_is_sorted_when_it_takes_over() -> None:
+    harness = LeaderHarness()
+    harness.lock.free = False
+    async with running(harness):
+        await harness.lock.asked.wait()
+        assert not harness.store.sorted.is_set()
+
+        harness.lock.free = True
+        await harness.store.sorted.wait()
+
+
+async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time_but_one_that_was_held_up_does_not_count() -> None:
+    harness = LeaderHarness()
+    seconds = [10, 0, 10, 2, 3]
+
+    async def scan() -> None:
+        harness.clock.advance(seconds.pop(0))
+
+    pauses = [await harness.leader.scan("sweep", scan, every_seconds=60) for _ in range(5)]
+    assert pauses == [60, 60, 60, 100, 100]
 
 
 async def test_batches_of_removed_documents_follow_each_other_at_once_while_there_are_more() -> None:
@@ -300,16 +335,3 @@ async def test_a_walk_through_a_collection_takes_a_tenth_of_the_time() -> None:
         return left.pop(0)
 
     assert [await harness.leader.walk(remove) for _ in range(2)] == [18, WALK_SECONDS]
-
-
-async def test_sweeps_that_take_long_are_followed_by_long_pauses_but_one_that_was_held_up_is_not() -> None:
-    harness = LeaderHarness()
-
-    async def pauses(*seconds: float) -> list[float]:
-        found = []
-        for harness.store.sweep_seconds in seconds:
-            found.append(await harness.leader.sweep())
-        return found
-
-    assert await pauses(10.0, 0.0, 10.0, 0.0) == [1, 1, 1, 1]
-    assert await pauses(4.0, 5.0) == [1, 200]

@@ -14,7 +14,9 @@ from app.services.intake_switch import IntakeSwitch
 from app.services.system import SNAPSHOT_FRESH_SECONDS, QueueFigures, SystemService
 from tests.support.doubles import ManualClock, MemoryQueue
 
-STATISTICS = TaskStatistics(today_by_status={}, by_agent={}, latency_p50_seconds=None, latency_p95_seconds=None)
+STATISTICS = TaskStatistics(
+    today_by_status={}, by_agent={}, exact=True, latency_p50_seconds=None, latency_p95_seconds=None
+)
 COUNTED = QueueCounts(
     by_tenant={Tenant("a"): 3}, in_flight=InFlight(by_tenant={Tenant("a"): 3}, processing=2), oldest_age_seconds=1.5
 )

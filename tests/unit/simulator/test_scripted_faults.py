@@ -9,6 +9,7 @@ from app.simulator.scripted_faults import (
     NAMES,
     NO_FAULT,
     TRANSPORT,
+    VERBOSE_CHARACTERS,
     Effect,
     FaultPlan,
     FaultRule,
@@ -62,6 +63,21 @@ def test_rule_hits_only_what_it_names() -> None:
         rules=[FaultRule(fault="down", provider="anthropic"), FaultRule(fault="down", model="other")]
     )
     assert plan(faults).failure is None
+
+
+def test_a_rule_with_a_text_hits_the_requests_that_hold_it() -> None:
+    faults = ScriptedFaults(rules=[FaultRule(fault="verbose-300", text="at length", times=1)])
+
+    plans = [
+        faults.plan(provider="openai", model="m", header="", task_id="t", body=body)
+        for body in (b'{"text": "in short"}', b'{"text": "at length"}', b'{"text": "at length"}')
+    ]
+
+    assert [(Effect.VERBOSE in one.effects, one.verbose_characters) for one in plans] == [
+        (False, VERBOSE_CHARACTERS),
+        (True, 300),
+        (False, VERBOSE_CHARACTERS),
+    ]
 
 
 def test_clearing_forgets_rules_and_strikes() -> None:

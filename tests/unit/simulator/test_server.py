@@ -121,6 +121,18 @@ async def test_fault_is_switched_on_and_off(client: httpx.AsyncClient) -> None:
     assert (await client.post("/search", json={"query": "bees"})).status_code == 200
 
 
+async def test_a_fault_may_hit_the_requests_that_hold_a_text(client: httpx.AsyncClient) -> None:
+    await client.post("/simulator/faults", json={"fault": "verbose-5000", "text": "at length"})
+
+    lengths = []
+    for text in ("Write about bees at length", "Write about bees"):
+        body = {**CHAT, "messages": [{"role": "user", "content": text}]}
+        answer = (await client.post("/v1/chat/completions", json=body)).json()
+        lengths.append(len(answer["choices"][0]["message"]["content"]))
+
+    assert lengths[0] == 5_000 > lengths[1]
+
+
 RECORDED = {"model": "gpt-4.1", "status": 418, "headers": {"X-Own": "1"}, "body": "recorded", "times": 1}
 
 

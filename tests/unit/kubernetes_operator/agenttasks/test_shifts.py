@@ -13,7 +13,7 @@ from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.agenttasks.shifts import CONFIRMED_SECONDS, MARGIN, MOST_SHIFTS, Shifts
 from agent_operator.kube.cluster import Cluster, ClusterError, ClusterUnavailable
 from agent_operator.kube.leases import READS_WITHOUT_RENEWAL, RENEW_SECONDS, Leases
-from agent_operator.rest.rest_client import TaskSource, TaskState
+from agent_operator.rest.task_state import TaskSource, TaskState
 from app.domain.task import TaskStatus
 from tests.support.doubles import ManualClock
 from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeCluster, World

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent_operator.agenttasks import status as s
 from agent_operator.agenttasks.status import Condition, Moment, Phase
-from agent_operator.rest.rest_client import TaskDigest, TaskProblem, TaskRouting, TaskState, TaskUsage
+from agent_operator.rest.task_state import TaskDigest, TaskProblem, TaskRouting, TaskState, TaskUsage
 from app.domain.task import TERMINAL, TaskStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from agent_operator.rest.rest_client import (
+from agent_operator.rest.task_state import (
     ChangesAnswer,
     LookupAnswer,
     TaskDigest,

@@ -9,11 +9,11 @@ import pytest
 
 from app.agents.content.prompts import PLAN_SYSTEM, WRITE_SYSTEM
 from app.simulator.answers.articles import REMARK
-from app.simulator.answers.compose import VERBOSE_CHARACTERS, compose_answer
+from app.simulator.answers.compose import compose_answer
 from app.simulator.answers.reading import code_blocks
 from app.simulator.injections import FORBIDDEN_TOOLS, FOREIGN_HOSTS, PAGES
 from app.simulator.prompt import ANY_TOOL, Answer, Finish, Json, Prompt, ToolOffer, Turn
-from app.simulator.scripted_faults import Effect
+from app.simulator.scripted_faults import VERBOSE_CHARACTERS, Effect
 from app.tools.untrusted import enclose
 
 WRITER = Turn("system", WRITE_SYSTEM.format(today="2026-01-01", grounding=""))
@@ -187,6 +187,8 @@ def test_a_request_to_continue_is_no_answer_that_was_cut_off() -> None:
 def test_a_verbose_model_heeds_no_limit() -> None:
     given = compose_answer(Prompt("m", (ARTICLE,), max_tokens=50), frozenset({Effect.VERBOSE}), seed="0")
     assert (given.finish, len(given.text)) == (Finish.STOP, VERBOSE_CHARACTERS)
+    shorter = compose_answer(Prompt("m", (ARTICLE,)), frozenset({Effect.VERBOSE}), seed="0", verbose_characters=20_000)
+    assert len(shorter.text) == 20_000
 
 
 def structured(effect: Effect | None = None, *turns: Turn) -> str:
