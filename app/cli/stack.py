@@ -95,7 +95,6 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
     except (launch.StackFailed, KeyboardInterrupt):  # Ctrl+C would leave a detached supervisor behind
         launch.end_supervisor(folder, supervisor)
         raise
-    launch.release_supervisor(supervisor)
 
 
 def build_ready_text(plan: StackPlan, state: Path | None, *, keys_required: bool = False) -> str:
