@@ -207,6 +207,25 @@ def test_taken_port_is_refused_with_advice(shell: Shell, tmp_path_factory: pytes
     assert "--port" in done.stderr
 
 
+def test_a_mongod_that_does_not_start_is_named_and_the_embedded_database_is_used(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    programs = tmp_path_factory.mktemp("programs")
+    broken = programs / "mongod"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "db version v8.0.4" || exit 132\n')
+    broken.chmod(0o755)
+    shell = Shell(tmp_path_factory.mktemp("broken"), {"PATH": f"{programs}:/usr/bin:/bin"})
+    try:
+        done = shell.run("up", "--detach")
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"{broken} is not used as the database: it does not start (exit code 132; see ")
+        assert line.endswith("secantusd-py is used instead.")
+        assert _process(shell, "mongo")["program"] == "secantusd-py"
+    finally:
+        shell.ok("down")
+
+
 def test_named_redis_is_used_and_the_rest_embedded_beside_another_stack(
     shell: Shell, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
