@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.bodies import PlainText, UtcTime, UuidText
+from app.api.bodies import IdPrefix, PlainText, UtcTime, UuidText
 from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
@@ -33,6 +33,7 @@ class ListQuery(BaseModel):
     text: PlainText | None = Field(
         default=None, min_length=1, max_length=200, description="Part of the task's text, upper or lower case."
     )
+    id_prefix: IdPrefix | None = Field(default=None, description="Beginning of the task's id, 4 characters or more.")
     cursor: str | None = Field(default=None, min_length=1, max_length=256, description="`next_cursor` of a page.")
     limit: int = Field(default=20, ge=1, le=100, description="Tasks on a page.")
 
@@ -44,6 +45,7 @@ class ListQuery(BaseModel):
             created_from=self.created_from,
             created_to=self.created_to,
             text=self.text,
+            id_prefix=self.id_prefix,
         )
 
 

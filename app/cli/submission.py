@@ -59,6 +59,8 @@ def submit(
     }
     target = find_target(api, state)
     with tasks.connect(target, key) as client:
+        if session is not None:
+            client.session(session)  # the API would begin a new conversation under a mistyped id
         present = {name: value for name, value in body.items() if value is not None}
         accepted = client.submit(present, idempotency_key=idempotency_key)
         task_id = accepted["task_id"]

@@ -145,6 +145,7 @@ async def test_filters_hold_together(api: httpx.AsyncClient, database: Database)
     assert await listed(api, session_id=waiting["session_id"]) == [waiting["task_id"]]
     assert await listed(api, text="list") == [done]
     assert await listed(api, text=".*") == []
+    assert await listed(api, id_prefix=done[:13].upper()) == [done]
     assert set(await listed(api, created_from="2020-01-01T00:00:00Z")) == {done, waiting["task_id"]}
     assert await listed(api, created_to="2020-01-01T00:00:00+02:00") == []
     assert await listed(api, status="queued", text="list") == []

@@ -91,6 +91,61 @@ def test_watch_prints_each_event_and_cancel_leaves_a_finished_task(shell: Shell)
     assert shell.json("cancel", task_id)["status"] == "completed"
 
 
+def test_the_beginning_of_an_id_stands_for_it(shell: Shell) -> None:
+    task_id = shell.json("submit", "Write a short text about hares", "--wait")["task_id"]
+    assert shell.json("get", task_id[:13])["task_id"] == task_id
+    assert shell.json("cancel", task_id[:13])["task_id"] == task_id
+    assert task_id in shell.ok("watch", task_id[:13])
+    done = shell.run("get", "0" * 12)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No task's id begins with 000000000000" in done.stderr
+
+
+def test_agents_are_listed_with_what_they_are_for(shell: Shell) -> None:
+    names = {card["name"] for card in shell.json("agents")["items"]}
+    assert names == {"ContentAgent", "CodeAgent"}
+    shown = shell.ok("agents")
+    assert all(name in shown for name in names)
+    assert "kind code, version" in shown
+
+
+def test_runs_show_each_step_with_its_models(shell: Shell) -> None:
+    task_id = shell.json("submit", "Write a short text about voles", "--wait")["task_id"]
+    steps = [run["step"] for run in shell.json("runs", task_id)["items"]]
+    shown = shell.ok("runs", task_id[:13])
+    assert "classify_task#1" in steps
+    assert all(step in shown for step in steps)
+    assert "sim-router" in shown
+
+
+def test_a_conversation_goes_on_and_is_shown_and_erased(shell: Shell) -> None:
+    first = shell.json("submit", "Write a short text about newts", "--wait")
+    session_id = first["session_id"]
+    second = shell.json("submit", "Make it shorter", "--session", session_id, "--wait")
+
+    assert shell.json("sessions", "get", session_id)["task_ids"] == [first["task_id"], second["task_id"]]
+    shown = shell.ok("sessions", "get", session_id)
+    assert shown.index("about newts") < shown.index("Make it shorter")
+    assert shell.run("sessions", "erase", session_id).returncode == 1, "nobody has confirmed it"
+    assert "is erased" in shell.ok("sessions", "erase", session_id, "--yes")
+    gone = shell.run("get", first["task_id"])
+    assert (gone.returncode, "TASK_ERASED" in gone.stderr) == (2, True)
+
+
+def test_a_mistyped_session_starts_no_other_conversation(shell: Shell) -> None:
+    done = shell.run("submit", "Go on", "--session", "00000000-0000-4000-8000-000000000000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SESSION_NOT_FOUND" in done.stderr
+
+
+def test_logs_are_lines_of_text(shell: Shell) -> None:
+    shown = shell.ok("logs", "supervisor", "-n", "50")
+    assert "stack_running" in shown
+    assert "{" not in shown
+    assert "==> worker-1 <==" in shell.ok("logs")
+    assert shell.run("logs", "nobody").returncode == 2
+
+
 def test_text_comes_from_a_file_or_standard_input_and_the_answer_alone_goes_out(shell: Shell) -> None:
     (shell.folder / "task.txt").write_text("Write a Python function that reverses a string")
     waited = shell.run("submit", "@task.txt", "--wait", "--budget", "1", "--metadata", "a=b")
