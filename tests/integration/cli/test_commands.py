@@ -44,7 +44,7 @@ def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
 
     assert (worker["name"], worker["condition"], worker["paused"]) == ("worker-1", "ok", False)
     assert worker["memory_mb"] > 0
-    assert "0 tasks wait; 0 run." in shown
+    assert "0 tasks wait; 0 run at " in shown
     assert shown.splitlines()[-2].split()[:2] == ["worker-1", "ok"]
 
 
