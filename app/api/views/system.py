@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import ConfigDict
 
-from app.api.views.parts import Answer, View
+from app.api.views.parts import Answer, Time, View
 from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
 from app.domain.worker_state import WorkerPresence
@@ -51,7 +51,7 @@ class QueueView(View):
     listed: int | None
     processing: int
     oldest_age_seconds: float
-    as_of: AwareDatetime
+    as_of: Time
 
 
 class TodayView(View):
@@ -80,7 +80,7 @@ class WorkerView(View):
     loop_lag_ms: float
     condition: str
     memory_mb: float
-    seen_at: AwareDatetime
+    seen_at: Time
 
 
 class DependencyView(View):

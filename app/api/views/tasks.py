@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from app.api.views.parts import (
     Answer,
@@ -17,6 +17,7 @@ from app.api.views.parts import (
     RoutingView,
     SourceView,
     Steps,
+    Time,
     UsageView,
     View,
 )
@@ -47,7 +48,7 @@ class AcceptedView(Answer):
     task_id: str = Field(validation_alias="id")
     session_id: str
     status: TaskStatus
-    queued_at: AwareDatetime
+    queued_at: Time
     message: str = "Task accepted and queued."
 
 
@@ -68,7 +69,7 @@ class TaskView(Answer):
     metadata: dict[str, str]
     source: SourceView
     budget: BudgetView | None
-    run_at: AwareDatetime | None
+    run_at: Time | None
     deadline_seconds: int
     ttl_seconds: int | None
     max_attempts: int
@@ -79,12 +80,12 @@ class TaskView(Answer):
     postponed: int
     handbacks: int
     processing_ms: int
-    created_at: AwareDatetime
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
-    updated_at: AwareDatetime
-    cancel_requested_at: AwareDatetime | None
+    created_at: Time
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    updated_at: Time
+    cancel_requested_at: Time | None
     selected_agent: str | None
     agent_type: str | None
     routing: RoutingView | None
@@ -107,10 +108,10 @@ class SummaryView(View):
     selected_agent: str | None
     agent_type: str | None
     priority: int
-    created_at: AwareDatetime
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
+    created_at: Time
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
     error: ErrorView | None
     usage: UsageView
 
@@ -139,17 +140,17 @@ class ChangeView(View):
     task_id: str = Field(validation_alias="id")
     tenant: str
     rev: int
-    changed_at: AwareDatetime
+    changed_at: Time
     status: TaskStatus
     idempotency_key: str | None
     source: SourceView
     selected_agent: str | None
     routing: RoutingView | None
     attempts: int
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
-    cancel_requested_at: AwareDatetime | None
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    cancel_requested_at: Time | None
     usage: UsageView
     result: DigestView | None
     error: ErrorView | None
@@ -184,8 +185,8 @@ class RunView(View):
     output: dict[str, JsonValue]
     attempts: list[AttemptView]
     usage: UsageView
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
+    started_at: Time
+    finished_at: Time
     duration_ms: float
 
 
@@ -207,8 +208,8 @@ class SessionView(Answer):
     """A conversation: its tasks and its last hundred turns, oldest first; fewer from eight million characters on."""
 
     session_id: str = Field(validation_alias="id")
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    created_at: Time
+    updated_at: Time
     task_ids: list[str]
     messages: list[MessageView]
 

@@ -81,7 +81,7 @@ async def test_keeps_every_option(api: httpx.AsyncClient) -> None:
             **options,
             "session_id": session_id,
             "task": "$rev stays text",
-            "run_at": "2030-01-01T10:00:00Z",
+            "run_at": "2030-01-01T10:00:00.000000Z",
             "budget": {"max_tokens": 1000, "max_cost_usd": 0.250001},
         }.items()
     )
