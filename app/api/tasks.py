@@ -13,6 +13,7 @@ from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
 from app.api.views.tasks import MessageListView, RunListView, TaskListView, TaskView
+from app.api.waiting import APPLIED_HEADER, WaitSeconds
 from app.domain.identity import SessionId, TaskId
 from app.domain.task import TaskStatus
 from app.ports import TaskFilter
@@ -57,9 +58,13 @@ async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller
 
 
 @router.get("/v1/tasks/{task_id}", response_model=TaskView, responses=problems(404, 410, 422), summary="Read a task")
-async def get_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """Returns the whole task: its text, status, steps, result and cost."""
-    return json_answer(TaskView.model_validate(await state.tasks.get(caller.tenant, TaskId(task_id))))
+async def get_task(task_id: UuidText, caller: CurrentCaller, state: State, wait_seconds: WaitSeconds) -> Response:
+    """Returns the whole task: its text, status, steps, result and cost; with `Prefer: wait` at its end."""
+    task = await state.tasks.get(caller.tenant, TaskId(task_id))
+    if wait_seconds == 0:
+        return json_answer(TaskView.model_validate(task))
+    task = await state.tasks.wait(task, seconds=wait_seconds)
+    return json_answer(TaskView.model_validate(task), headers={APPLIED_HEADER: f"wait={wait_seconds}"})
 
 
 @router.get(

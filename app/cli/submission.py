@@ -71,9 +71,7 @@ def submit(
         elif as_json:
             print_json(accepted)
         else:
-            is_new = accepted["status"] == "queued"
-            first = accepted["message"] if is_new else f"This task was submitted before. It is {accepted['status']}."
-            typer.echo(f"{first}\n  task     {task_id}\n  session  {accepted['session_id']}")
+            typer.echo(f"{accepted['message']}\n  task     {task_id}\n  session  {accepted['session_id']}")
             typer.echo(f"See it with: {target.hint(f'watch {task_id}')}")
 
 

@@ -22,7 +22,7 @@ from app.api.views.parts import (
     View,
 )
 from app.domain.agent import AgentCard
-from app.domain.task import TaskStatus
+from app.domain.task import Task, TaskStatus
 from app.services.sessions import SessionContext
 from app.telemetry.tracing import trace_id_of
 
@@ -218,6 +218,14 @@ class AgentListView(Answer):
     """The agents that workers have published."""
 
     items: list[AgentCard]
+
+
+def accepted_view(task: Task, *, replayed: bool) -> AcceptedView:
+    """Builds the answer to a submission. `replayed`: the task is that of an earlier request."""
+    view = AcceptedView.model_validate(task)
+    if not replayed:
+        return view
+    return view.model_copy(update={"message": f"This task was submitted before. It is {task.status}."})
 
 
 def session_view(context: SessionContext) -> SessionView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -73,6 +74,19 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
     assert [(item["node"], item["agent_name"]) for item in task["steps"]] == [("generate", "CodeAgent")]
     assert task["steps"][0]["attempts"][0]["model"] == "gpt-4.1"
     assert task["attempts"] == 1
+
+
+async def test_reading_waits_for_the_end_as_submitting_does(api: httpx.AsyncClient, database: Database) -> None:
+    path = f"/v1/tasks/{(await submit(api))['task_id']}"
+    early = await api.get(path, headers={"Prefer": "wait=1"})
+    waiting = asyncio.create_task(api.get(path, headers={"Prefer": "wait=30"}))
+    await finish(database, path.rpartition("/")[2])
+
+    ended = await waiting
+
+    assert (early.json()["status"], early.headers["preference-applied"]) == ("queued", "wait=1")
+    assert (ended.json()["status"], ended.headers["preference-applied"]) == ("completed", "wait=30")
+    assert "preference-applied" not in (await api.get(path)).headers
 
 
 async def test_a_call_of_unknown_cost_leaves_the_known_part_visible(api: httpx.AsyncClient, database: Database) -> None:
