@@ -98,7 +98,13 @@ def create_app(settings: Settings) -> FastAPI:
             tracing.close()
             _log.info("api_stopped")
 
-    app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Agent Orchestrator",
+        version=__version__,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.state.shutdown = Shutdown()
     for part in (execute, changes, tasks, sessions, system, autoscaler, health):
         app.include_router(part.router, dependencies=[Depends(single_parameters)])

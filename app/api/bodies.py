@@ -19,9 +19,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from app.domain.characters import has_visible_text
 from app.domain.scaling import ScalingDecision
@@ -86,7 +89,9 @@ def _in_utc(moment: datetime) -> datetime:
 PlainText = Annotated[str, AfterValidator(_without_nul)]
 UuidText = Annotated[str, BeforeValidator(_canonical_uuid), Field(json_schema_extra={"format": "uuid"})]
 IdPrefix = Annotated[str, AfterValidator(_id_prefix), Field(json_schema_extra={"pattern": f"^{_ID_PREFIX.pattern}$"})]
-AgentName = Annotated[str, AfterValidator(_agent_name), Field(json_schema_extra={"pattern": f"^{_AGENT_NAME.pattern}$"})]
+AgentName = Annotated[
+    str, AfterValidator(_agent_name), Field(json_schema_extra={"pattern": f"^{_AGENT_NAME.pattern}$"})
+]
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 TimeText = Annotated[UtcTime, BeforeValidator(_text_only)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
@@ -100,7 +105,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Body(BaseModel):
+    """The base of bodies. Their schema names no defaults: generators of clients make such a field a required one."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        for field in handler.resolve_ref_schema(described)["properties"].values():
+            field.pop("default", None)
+        return described
 
 
 class BudgetBody(Body):
@@ -164,7 +178,7 @@ class ExecuteBody(Body):
     agent: AgentName | None = Field(
         default=None, description="Name of the agent that shall answer; left out, the router chooses."
     )
-    priority: int = Field(default=0, ge=0, le=9, description="9 is first.")
+    priority: int = Field(default=0, ge=0, le=9, description="9 is first; left out, 0.")
     run_at: TimeText | None = Field(
         default=None,
         strict=False,
@@ -264,7 +278,12 @@ class ScalingDecisionBody(Body):
                 {
                     "at": "2026-01-01T12:00:00Z", "deployment": "agents/worker", "replicas": 2, "draining": 0,
                     "slots_per_pod": 64, "staying": 3, "desired": 3, "reason": "backlog",
-                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.", "inputs": None,
+                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.",
+                    # Not null: FastAPI leaves nulls out of examples, and the field is required.
+                    "inputs": {
+                        "backlog": 180, "in_flight": 128, "oldest_age_seconds": 4.5, "arrival_rate": 3.0,
+                        "mean_service_seconds": 2.5, "rate_limited_share": 0.0, "age_seconds": 0.4,
+                    },
                 }
             ]
         }

@@ -13,7 +13,7 @@ from app.api.dependencies import CurrentCaller, State, request_id_of
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
 from app.api.views.tasks import AcceptedView, AgentListView, TaskView, accepted_view
-from app.api.waiting import APPLIED_HEADER, WaitSeconds
+from app.api.waiting import APPLIED, APPLIED_HEADER, WaitSeconds
 from app.domain.task import Source
 from app.errors import InvalidRequest
 from app.services.acceptance import Origin
@@ -21,6 +21,12 @@ from app.telemetry.tracing import current_traceparent
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 _USER_AGENT_CHARACTERS = 512
+# For the OpenAPI document.
+_HEADERS = {
+    "Location": {"schema": {"type": "string"}, "description": "The path of the task."},
+    REPLAYED_HEADER: {"schema": {"const": "true"}, "description": "The Idempotency-Key belongs to an earlier request."},
+    **APPLIED,
+}
 
 router = APIRouter(tags=["agent"])
 
@@ -30,10 +36,16 @@ router = APIRouter(tags=["agent"])
     status_code=202,
     response_model=AcceptedView,
     responses={
-        200: {"model": TaskView, "description": "With `Prefer: wait`: the task has ended in time."},
-        **problems(400, 404, 409, 410, 413, 415, 422),
+        200: {
+            "model": TaskView,
+            "description": "With `Prefer: wait`: the task has ended in time.",
+            "headers": _HEADERS,
+        },
+        202: {"headers": _HEADERS},
+        **problems(400, 404, 409, 410, 413, 415),
     },
     summary="Submit a task",
+    operation_id="submitTask",
 )
 async def execute(
     request: Request,
@@ -43,7 +55,10 @@ async def execute(
     wait_seconds: WaitSeconds,
     idempotency_key: Annotated[
         str | None,
-        Header(description="Makes a repeat of the request return the first task. 1 to 255 visible characters."),
+        Header(
+            description="Makes a repeat of the request return the first task. 1 to 255 visible characters.",
+            json_schema_extra={"pattern": IDEMPOTENCY_KEY},  # checked below, to name the rule in the refusal
+        ),
     ] = None,
 ) -> Response:
     """Accepts a task and answers at once, even while Redis is down. The task runs as soon as a worker is free."""
@@ -80,7 +95,13 @@ async def execute(
     return json_answer(accepted_view(task, replayed=submission.replayed), 202, headers)
 
 
-@router.get("/v1/agents", response_model=AgentListView, responses=problems(), summary="List the agents")
+@router.get(
+    "/v1/agents",
+    response_model=AgentListView,
+    responses=problems(),
+    summary="List the agents",
+    operation_id="listAgents",
+)
 async def list_agents(_: CurrentCaller, state: State) -> Response:
     """Returns the agents that workers have published, with their descriptions."""
     return json_answer(AgentListView(items=list(await state.roster.list_all())))

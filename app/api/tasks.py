@@ -13,7 +13,7 @@ from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
 from app.api.views.tasks import MessageListView, RunListView, TaskListView, TaskView
-from app.api.waiting import APPLIED_HEADER, WaitSeconds
+from app.api.waiting import APPLIED, APPLIED_HEADER, WaitSeconds
 from app.domain.identity import SessionId, TaskId
 from app.domain.task import TaskStatus
 from app.ports import TaskFilter
@@ -50,14 +50,22 @@ class ListQuery(BaseModel):
         )
 
 
-@router.get("/v1/tasks", response_model=TaskListView, responses=problems(422), summary="List tasks")
+@router.get(
+    "/v1/tasks", response_model=TaskListView, responses=problems(), summary="List tasks", operation_id="listTasks"
+)
 async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller, state: State) -> Response:
     """Returns tasks page by page, newest first. New tasks do not shift the pages."""
     page = await state.tasks.list_page(caller.tenant, query.to_filter(), cursor=query.cursor, limit=query.limit)
     return json_answer(TaskListView.model_validate(page))
 
 
-@router.get("/v1/tasks/{task_id}", response_model=TaskView, responses=problems(404, 410, 422), summary="Read a task")
+@router.get(
+    "/v1/tasks/{task_id}",
+    response_model=TaskView,
+    responses={200: {"headers": APPLIED}, **problems(404, 410)},
+    summary="Read a task",
+    operation_id="getTask",
+)
 async def get_task(task_id: UuidText, caller: CurrentCaller, state: State, wait_seconds: WaitSeconds) -> Response:
     """Returns the whole task: its text, status, steps, result and cost; with `Prefer: wait` at its end."""
     task = await state.tasks.get(caller.tenant, TaskId(task_id))
@@ -70,8 +78,9 @@ async def get_task(task_id: UuidText, caller: CurrentCaller, state: State, wait_
 @router.get(
     "/v1/tasks/{task_id}/runs",
     response_model=RunListView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Read a task's runs",
+    operation_id="listRuns",
 )
 async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Returns the finished nodes of the router's and the agent's graphs, oldest first."""
@@ -82,8 +91,9 @@ async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> R
 @router.get(
     "/v1/tasks/{task_id}/messages",
     response_model=MessageListView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Read a task's messages",
+    operation_id="listMessages",
 )
 async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Returns the messages of this task, oldest first. The session has the whole conversation."""
@@ -94,8 +104,9 @@ async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) 
 @router.post(
     "/v1/tasks/{task_id}/cancel",
     response_model=TaskView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Cancel a task",
+    operation_id="cancelTask",
 )
 async def cancel_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Ends a queued task at once and asks a running one to stop; a finished task is unchanged. Safe to repeat."""

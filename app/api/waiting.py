@@ -10,6 +10,8 @@ from fastapi import Depends, Header, Request
 from app.api.dependencies import State
 
 APPLIED_HEADER = "Preference-Applied"
+# For the OpenAPI document.
+APPLIED = {APPLIED_HEADER: {"schema": {"type": "string"}, "description": "`wait=N`, if the call was asked to wait."}}
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
 
 

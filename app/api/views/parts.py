@@ -51,6 +51,7 @@ Time = Annotated[
     PlainSerializer(_time, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
+Uuid = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Usd = Annotated[float | None, BeforeValidator(_usd)]
 
 

@@ -19,6 +19,7 @@ from app.api.views.parts import (
     Steps,
     Time,
     UsageView,
+    Uuid,
     View,
 )
 from app.domain.agent import AgentCard
@@ -45,8 +46,8 @@ class AcceptedView(Answer):
         }
     )
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     status: TaskStatus
     queued_at: Time
     message: str = "Task accepted and queued."
@@ -59,8 +60,8 @@ class TaskView(Answer):
     is shared if other suspects ran in the same process; it does not count against `max_attempts`.
     """
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     request_id: str
     status: TaskStatus
     task: str
@@ -101,8 +102,8 @@ class TaskView(Answer):
 class SummaryView(View):
     """A task in a list: the first 200 characters of its text, no result."""
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     status: TaskStatus
     task_preview: str
     selected_agent: str | None
@@ -137,7 +138,7 @@ class DigestView(View):
 class ChangeView(View):
     """A task after its revision `rev`, without texts that can be long. An `erased` task is a tombstone."""
 
-    task_id: str = Field(validation_alias="id")
+    task_id: Uuid = Field(validation_alias="id")
     tenant: str
     rev: int
     changed_at: Time
@@ -193,24 +194,24 @@ class RunView(View):
 class RunListView(Answer):
     """The finished nodes of a task, oldest first."""
 
-    task_id: str
+    task_id: Uuid
     items: list[RunView]
 
 
 class MessageListView(Answer):
     """The messages of a task, oldest first."""
 
-    task_id: str
+    task_id: Uuid
     items: list[MessageView]
 
 
 class SessionView(Answer):
     """A conversation: its tasks and its last hundred turns, oldest first; fewer from eight million characters on."""
 
-    session_id: str = Field(validation_alias="id")
+    session_id: Uuid = Field(validation_alias="id")
     created_at: Time
     updated_at: Time
-    task_ids: list[str]
+    task_ids: list[Uuid]
     messages: list[MessageView]
 
 
