@@ -61,7 +61,7 @@ down: $(RUN_STAMP) ## Stop what `make up` started; the data stays
 lint: setup ## Style, import contracts and workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/zizmor --offline --quiet .github
 
 types: setup ## mypy, strict

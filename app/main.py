@@ -17,6 +17,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import autoscaler, changes, execute, health, sessions, system, tasks
@@ -98,7 +99,17 @@ def create_app(settings: Settings) -> FastAPI:
             tracing.close()
             _log.info("api_stopped")
 
-    app = FastAPI(title="Agent Orchestrator", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    # Its page of the documentation loads script and style from this process: it works where no other host is reached.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs-assets",
+        title="Agent Orchestrator",
+        version=__version__,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.state.shutdown = Shutdown()
     for part in (execute, changes, tasks, sessions, system, autoscaler, health):
         app.include_router(part.router, dependencies=[Depends(single_parameters)])

@@ -19,8 +19,9 @@ router = APIRouter(tags=["system"])
     "/v1/system/autoscaler",
     status_code=201,
     response_model=ScalingDecision,
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415),
     summary="Record a decision of the autoscaler",
+    operation_id="recordScalingDecision",
 )
 async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: State) -> Response:
     """Records a decision for people to read; the last 200 are kept. Role service or admin."""
@@ -35,6 +36,7 @@ async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: 
     response_model=ScalingView,
     responses=problems(),
     summary="Read the autoscaler's decisions",
+    operation_id="getScalingDecisions",
 )
 async def read_decisions(caller: CurrentCaller, state: State) -> Response:
     """Returns the last 200 decisions with their inputs and a sentence that explains each. Role service or admin."""

@@ -6,6 +6,7 @@ only add fields.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Self
@@ -18,9 +19,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from app.domain.characters import has_visible_text
 from app.domain.scaling import ScalingDecision
@@ -30,6 +34,8 @@ METADATA_ENTRIES = 32
 LOOKUP_ITEMS = 500
 IDEMPOTENCY_KEY = r"^[\x21-\x7e]{1,255}$"
 MICRO = 1_000_000
+_ID_PREFIX = re.compile(r"[0-9a-fA-F-]{4,36}")
+_AGENT_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 _EXAMPLE_TASK = "Write a short article about tides, with sources."
 
 
@@ -55,6 +61,18 @@ def _canonical_uuid(value: object) -> object:
         raise ValueError("must be a UUID") from error
 
 
+def _id_prefix(text: str) -> str:
+    if not _ID_PREFIX.fullmatch(text):
+        raise ValueError("must be the first 4 to 36 characters of an id")
+    return text.lower()
+
+
+def _agent_name(text: str) -> str:
+    if not _AGENT_NAME.fullmatch(text):
+        raise ValueError("must be the name of an agent, such as CodeAgent; GET /v1/agents lists them")
+    return text
+
+
 def _text_only(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("must be a time as text, with its offset from UTC")
@@ -70,6 +88,10 @@ def _in_utc(moment: datetime) -> datetime:
 
 PlainText = Annotated[str, AfterValidator(_without_nul)]
 UuidText = Annotated[str, BeforeValidator(_canonical_uuid), Field(json_schema_extra={"format": "uuid"})]
+IdPrefix = Annotated[str, AfterValidator(_id_prefix), Field(json_schema_extra={"pattern": f"^{_ID_PREFIX.pattern}$"})]
+AgentName = Annotated[
+    str, AfterValidator(_agent_name), Field(json_schema_extra={"pattern": f"^{_AGENT_NAME.pattern}$"})
+]
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 TimeText = Annotated[UtcTime, BeforeValidator(_text_only)]
 MetadataKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$")]
@@ -83,7 +105,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Body(BaseModel):
+    """The base of bodies. Their schema names no defaults: generators of clients make such a field a required one."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        described = handler(schema)
+        for field in handler.resolve_ref_schema(described)["properties"].values():
+            field.pop("default", None)
+        return described
 
 
 class BudgetBody(Body):
@@ -144,10 +175,10 @@ class ExecuteBody(Body):
     session_id: UuidText | None = Field(
         default=None, description="Continues a conversation; left out, a new one begins."
     )
-    agent: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")] | None = Field(
+    agent: AgentName | None = Field(
         default=None, description="Name of the agent that shall answer; left out, the router chooses."
     )
-    priority: int = Field(default=0, ge=0, le=9, description="9 is first.")
+    priority: int = Field(default=0, ge=0, le=9, description="9 is first; left out, 0.")
     run_at: TimeText | None = Field(
         default=None,
         strict=False,
@@ -247,7 +278,12 @@ class ScalingDecisionBody(Body):
                 {
                     "at": "2026-01-01T12:00:00Z", "deployment": "agents/worker", "replicas": 2, "draining": 0,
                     "slots_per_pod": 64, "staying": 3, "desired": 3, "reason": "backlog",
-                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.", "inputs": None,
+                    "explanation": "3 workers instead of 2: 180 wait and 128 are in flight.",
+                    # Not null: FastAPI leaves nulls out of examples, and the field is required.
+                    "inputs": {
+                        "backlog": 180, "in_flight": 128, "oldest_age_seconds": 4.5, "arrival_rate": 3.0,
+                        "mean_service_seconds": 2.5, "rate_limited_share": 0.0, "age_seconds": 0.4,
+                    },
                 }
             ]
         }

@@ -35,7 +35,13 @@ class ChangesQuery(BaseModel):
     wait_seconds: float = Field(default=0, ge=0, le=30, description="Longest wait for a first change.")
 
 
-@router.get("/v1/tasks/changes", response_model=ChangesView, responses=problems(422), summary="Follow all tasks")
+@router.get(
+    "/v1/tasks/changes",
+    response_model=ChangesView,
+    responses=problems(),
+    summary="Follow all tasks",
+    operation_id="listChanges",
+)
 async def read_changes(
     request: Request, query: Annotated[ChangesQuery, Query()], caller: CurrentCaller, state: State
 ) -> Response:
@@ -53,8 +59,9 @@ async def read_changes(
 @router.post(
     "/v1/tasks/lookup",
     response_model=LookupView,
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415),
     summary="Look up many tasks",
+    operation_id="lookupTasks",
 )
 async def look_up(body: LookupBody, caller: CurrentCaller, state: State) -> Response:
     """Returns tasks by id, of any tenant; by idempotency key, of the tenant in X-Tenant; or, page by page, the

@@ -12,14 +12,21 @@ from app.api.bodies import IDEMPOTENCY_KEY, ExecuteBody
 from app.api.dependencies import CurrentCaller, State, request_id_of
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
-from app.api.views.tasks import AcceptedView, AgentListView, TaskView
+from app.api.views.tasks import AcceptedView, AgentListView, TaskView, accepted_view
+from app.api.waiting import APPLIED, APPLIED_HEADER, WaitSeconds
 from app.domain.task import Source
 from app.errors import InvalidRequest
 from app.services.acceptance import Origin
 from app.telemetry.tracing import current_traceparent
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\b", re.IGNORECASE)
+REPLAYED_HEADER = "Idempotency-Replayed"
 _USER_AGENT_CHARACTERS = 512
+# For the OpenAPI document.
+_HEADERS = {
+    "Location": {"schema": {"type": "string"}, "description": "The path of the task."},
+    REPLAYED_HEADER: {"schema": {"const": "true"}, "description": "The Idempotency-Key belongs to an earlier request."},
+    **APPLIED,
+}
 
 router = APIRouter(tags=["agent"])
 
@@ -29,21 +36,30 @@ router = APIRouter(tags=["agent"])
     status_code=202,
     response_model=AcceptedView,
     responses={
-        200: {"model": TaskView, "description": "With `Prefer: wait`: the task has ended in time."},
-        **problems(400, 404, 409, 410, 413, 415, 422),
+        200: {
+            "model": TaskView,
+            "description": "With `Prefer: wait`: the task has ended in time.",
+            "headers": _HEADERS,
+        },
+        202: {"headers": _HEADERS},
+        **problems(400, 404, 409, 410, 413, 415),
     },
     summary="Submit a task",
+    operation_id="submitTask",
 )
 async def execute(
     request: Request,
     body: ExecuteBody,
     caller: CurrentCaller,
     state: State,
+    wait_seconds: WaitSeconds,
     idempotency_key: Annotated[
         str | None,
-        Header(description="Makes a repeat of the request return the first task. 1 to 255 visible characters."),
+        Header(
+            description="Makes a repeat of the request return the first task. 1 to 255 visible characters.",
+            json_schema_extra={"pattern": IDEMPOTENCY_KEY},  # checked below, to name the rule in the refusal
+        ),
     ] = None,
-    prefer: Annotated[str | None, Header(description="`wait=N` answers at the end, or after N seconds.")] = None,
 ) -> Response:
     """Accepts a task and answers at once, even while Redis is down. The task runs as soon as a worker is free."""
     if body.source is not None:
@@ -65,29 +81,30 @@ async def execute(
             traceparent=current_traceparent(),
             idempotency_key=_checked_key(idempotency_key, sent=len(request.headers.getlist("Idempotency-Key"))),
         )
-        task = await state.tasks.submit(body.to_request(), origin)
-        span.set_attribute("workflow.id", task.id)
-    wait_seconds = min(_wait_seconds(prefer), state.settings.api.max_wait_seconds)
-    location = {"Location": f"/v1/tasks/{task.id}"}
-    if wait_seconds == 0:
-        return json_answer(AcceptedView.model_validate(task), 202, location)
-    request.state.waits = True  # left out of latency figures: see RequestContext
-    task = await state.tasks.wait(task, seconds=wait_seconds)
-    applied = {**location, "Preference-Applied": f"wait={wait_seconds}"}
-    if task.status.terminal:
-        return json_answer(TaskView.model_validate(task), 200, applied)
-    return json_answer(AcceptedView.model_validate(task), 202, applied)
+        submission = await state.tasks.submit(body.to_request(), origin)
+        span.set_attribute("workflow.id", submission.task.id)
+    task = submission.task
+    headers = {"Location": f"/v1/tasks/{task.id}"}
+    if submission.replayed:
+        headers[REPLAYED_HEADER] = "true"
+    if wait_seconds > 0:
+        task = await state.tasks.wait(task, seconds=wait_seconds)
+        headers[APPLIED_HEADER] = f"wait={wait_seconds}"
+        if task.status.terminal:
+            return json_answer(TaskView.model_validate(task), 200, headers)
+    return json_answer(accepted_view(task, replayed=submission.replayed), 202, headers)
 
 
-@router.get("/v1/agents", response_model=AgentListView, responses=problems(), summary="List the agents")
+@router.get(
+    "/v1/agents",
+    response_model=AgentListView,
+    responses=problems(),
+    summary="List the agents",
+    operation_id="listAgents",
+)
 async def list_agents(_: CurrentCaller, state: State) -> Response:
     """Returns the agents that workers have published, with their descriptions."""
     return json_answer(AgentListView(items=list(await state.roster.list_all())))
-
-
-def _wait_seconds(prefer: str | None) -> int:
-    found = _WAIT.search(prefer or "")
-    return int(found[1]) if found else 0
 
 
 def _checked_key(key: str | None, *, sent: int) -> str | None:

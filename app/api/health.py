@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.api.dependencies import State
+from app.api.problems import RETRY_AFTER
 from app.api.views.rendering import json_answer
 from app.api.views.system import HealthView, ReadinessView, dependency_views
 from app.services.dependency_health import HealthStatus
@@ -17,7 +18,7 @@ _ALIVE = HealthView().model_dump_json().encode()
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health", response_model=HealthView, summary="Alive")
+@router.get("/health", response_model=HealthView, summary="Alive", operation_id="getHealth")
 async def health() -> Response:
     """Answers as long as the process runs; checks nothing else."""
     return Response(_ALIVE, media_type="application/json")
@@ -26,8 +27,9 @@ async def health() -> Response:
 @router.get(
     "/ready",
     response_model=ReadinessView,
-    responses={503: {"model": ReadinessView, "description": "MongoDB does not answer."}},
+    responses={503: {"model": ReadinessView, "description": "MongoDB does not answer.", "headers": RETRY_AFTER}},
     summary="Ready",
+    operation_id="getReady",
 )
 async def ready(state: State) -> Response:
     """Requires MongoDB. Without Redis the API stays ready: tasks are accepted and read, and wait to be run."""
@@ -40,7 +42,7 @@ async def ready(state: State) -> Response:
     return json_answer(ReadinessView(status="degraded" if degraded else "ready", dependencies=dependencies))
 
 
-@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics", operation_id="getProcessMetrics")
 async def metrics(request: Request, state: State) -> Response:
     """Returns this process's metrics, in the format that the Accept header prefers."""
     body, content_type = state.metrics.exposition(request.headers.get("accept", ""))

@@ -48,7 +48,9 @@ def install_middleware(app: FastAPI, settings: ApiSettings, metrics: HttpMetrics
                 "Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Traceparent",
                 KEY_HEADER, TENANT_HEADER, REQUEST_ID_HEADER,
             ],
-            expose_headers=[REQUEST_ID_HEADER, "Location", "Preference-Applied", "Retry-After"],
+            expose_headers=[
+                REQUEST_ID_HEADER, "Idempotency-Replayed", "Location", "Preference-Applied", "Retry-After",
+            ],
         )  # fmt: skip
     app.add_middleware(RequestContext, metrics=metrics)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, extended by problem documents and the two ways to send a key."""
+"""The OpenAPI document: FastAPI's, extended by problem documents, the two ways to send a key, and common headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.api.auth import KEY_HEADER
+from app.api.auth import KEY_HEADER, TENANT_HEADER
+from app.api.middleware import REQUEST_ID_HEADER
 from app.api.views.system import FieldProblem, ProblemView
 
 _DESCRIPTION = """Submit a task in plain language. The agent that fits it answers, and no accepted task is lost.
@@ -18,6 +19,14 @@ _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, `ao_…`."},
     "apiKey": {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "An API key, `ao_…`."},
 }
+_TENANT = {
+    "name": TENANT_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Role service or admin: the tenant for which the call is made; left out, that of the key.",
+}
+_REQUEST_ID = {"schema": {"type": "string"}, "description": "The id of the request, in the logs too."}
 
 
 def install_openapi(app: FastAPI) -> None:
@@ -32,7 +41,13 @@ def install_openapi(app: FastAPI) -> None:
 
 
 def _build(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=_DESCRIPTION,
+        license_info=app.license_info,
+        routes=app.routes,
+    )
     schemas: dict[str, Any] = document["components"]["schemas"]
     for view in (FieldProblem, ProblemView):
         schema = view.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
@@ -41,9 +56,22 @@ def _build(app: FastAPI) -> dict[str, Any]:
     # FastAPI describes its own form of 422, which this API never sends.
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    document["components"]["securitySchemes"] = _SCHEMES
+    document["components"] |= {
+        "securitySchemes": _SCHEMES,
+        "parameters": {"Tenant": _TENANT},
+        "headers": {"RequestId": _REQUEST_ID},
+    }
     for path, operations in document["paths"].items():
-        if path.startswith("/v1/"):
-            for operation in operations.values():
-                operation["security"] = [{"bearer": []}, {"apiKey": []}]
+        for operation in operations.values():
+            _add_common_parts(operation, with_key=path.startswith("/v1/"))
     return document
+
+
+def _add_common_parts(operation: dict[str, Any], *, with_key: bool) -> None:
+    """Adds the id that every answer carries, and to calls of the product the key and the tenant."""
+    for response in operation["responses"].values():
+        own = response.get("headers", {})
+        response["headers"] = {**own, REQUEST_ID_HEADER: {"$ref": "#/components/headers/RequestId"}}
+    if with_key:
+        operation["security"] = [{"bearer": []}, {"apiKey": []}]
+        operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/Tenant"})

@@ -165,16 +165,18 @@ def _headers(error: AgentOrchestratorError) -> dict[str, str]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Builds OpenAPI's part about errors: each status with its description, as a problem document."""
+    """Builds OpenAPI's part about errors: those that every call may have, and further ones, as problem documents."""
     return {
         status: {
             "description": _DESCRIPTIONS[status],
             "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemView"}}},
+            **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
         }
-        for status in sorted({401, 403, 429, 500, 503, *statuses})
+        for status in sorted({401, 403, 422, 429, 500, 503, *statuses})
     }
 
 
+RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds after which to try again."}}
 _DESCRIPTIONS = {
     400: "The body is not valid JSON.",
     401: "The API key is missing, unknown, revoked or expired.",

@@ -18,8 +18,9 @@ router = APIRouter(tags=["sessions"])
 @router.get(
     "/v1/sessions/{session_id}",
     response_model=SessionView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Read a session",
+    operation_id="getSession",
 )
 async def get_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Returns the session's tasks and its last hundred turns."""
@@ -27,7 +28,11 @@ async def get_session(session_id: UuidText, caller: CurrentCaller, state: State)
 
 
 @router.delete(
-    "/v1/sessions/{session_id}", status_code=204, responses=problems(404, 422), summary="Erase a session permanently"
+    "/v1/sessions/{session_id}",
+    status_code=204,
+    responses=problems(404),
+    summary="Erase a session permanently",
+    operation_id="eraseSession",
 )
 async def erase_session(session_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Removes every text of the session and cancels its running tasks. They answer 410 afterwards. Safe to repeat."""

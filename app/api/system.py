@@ -18,7 +18,13 @@ router = APIRouter(tags=["system"])
 _log = get_logger(__name__)
 
 
-@router.get("/v1/system/metrics", response_model=MetricsView, responses=problems(), summary="Read the figures")
+@router.get(
+    "/v1/system/metrics",
+    response_model=MetricsView,
+    responses=problems(),
+    summary="Read the figures",
+    operation_id="getMetrics",
+)
 async def read_metrics(caller: CurrentCaller, state: State) -> Response:
     """Returns queue, today's counts, workers and dependencies. A client sees its own tenant's counts."""
     return json_answer(metrics_view(await state.system.metrics(caller.statistics_of)))
@@ -27,8 +33,9 @@ async def read_metrics(caller: CurrentCaller, state: State) -> Response:
 @router.post(
     "/v1/system/intake",
     response_model=IntakeView,
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415),
     summary="Pause or resume the intake",
+    operation_id="setIntake",
 )
 async def set_intake(body: IntakeBody, caller: CurrentCaller, state: State) -> Response:
     """Sets the intake switch. While it is off, new tasks get 503 with the reason; others go on. Role admin."""
@@ -42,8 +49,9 @@ async def set_intake(body: IntakeBody, caller: CurrentCaller, state: State) -> R
     "/v1/system/workers/{worker_id}/drain",
     status_code=202,
     response_model=DrainView,
-    responses=problems(400, 404, 413, 415, 422),
+    responses=problems(400, 404, 413, 415),
     summary="Drain a worker for a while",
+    operation_id="drainWorker",
 )
 async def drain_worker(worker_id: str, body: DrainBody, caller: CurrentCaller, state: State) -> Response:
     """Keeps a worker from taking tasks for a while. Role service or admin.
@@ -61,8 +69,9 @@ async def drain_worker(worker_id: str, body: DrainBody, caller: CurrentCaller, s
 @router.delete(
     "/v1/system/workers/{worker_id}/drain",
     response_model=DrainView,
-    responses=problems(404, 422),
+    responses=problems(404),
     summary="Let a drained worker work again",
+    operation_id="undrainWorker",
 )
 async def undrain_worker(worker_id: str, caller: CurrentCaller, state: State) -> Response:
     """Ends the drain at once. Safe to repeat. Role service or admin."""

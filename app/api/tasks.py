@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.bodies import PlainText, UtcTime, UuidText
+from app.api.bodies import IdPrefix, PlainText, UtcTime, UuidText
 from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
 from app.api.views.tasks import MessageListView, RunListView, TaskListView, TaskView
+from app.api.waiting import APPLIED, APPLIED_HEADER, WaitSeconds
 from app.domain.identity import SessionId, TaskId
 from app.domain.task import TaskStatus
 from app.ports import TaskFilter
@@ -33,6 +34,7 @@ class ListQuery(BaseModel):
     text: PlainText | None = Field(
         default=None, min_length=1, max_length=200, description="Part of the task's text, upper or lower case."
     )
+    id_prefix: IdPrefix | None = Field(default=None, description="Beginning of the task's id, 4 characters or more.")
     cursor: str | None = Field(default=None, min_length=1, max_length=256, description="`next_cursor` of a page.")
     limit: int = Field(default=20, ge=1, le=100, description="Tasks on a page.")
 
@@ -44,27 +46,41 @@ class ListQuery(BaseModel):
             created_from=self.created_from,
             created_to=self.created_to,
             text=self.text,
+            id_prefix=self.id_prefix,
         )
 
 
-@router.get("/v1/tasks", response_model=TaskListView, responses=problems(422), summary="List tasks")
+@router.get(
+    "/v1/tasks", response_model=TaskListView, responses=problems(), summary="List tasks", operation_id="listTasks"
+)
 async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller, state: State) -> Response:
     """Returns tasks page by page, newest first. New tasks do not shift the pages."""
     page = await state.tasks.list_page(caller.tenant, query.to_filter(), cursor=query.cursor, limit=query.limit)
     return json_answer(TaskListView.model_validate(page))
 
 
-@router.get("/v1/tasks/{task_id}", response_model=TaskView, responses=problems(404, 410, 422), summary="Read a task")
-async def get_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
-    """Returns the whole task: its text, status, steps, result and cost."""
-    return json_answer(TaskView.model_validate(await state.tasks.get(caller.tenant, TaskId(task_id))))
+@router.get(
+    "/v1/tasks/{task_id}",
+    response_model=TaskView,
+    responses={200: {"headers": APPLIED}, **problems(404, 410)},
+    summary="Read a task",
+    operation_id="getTask",
+)
+async def get_task(task_id: UuidText, caller: CurrentCaller, state: State, wait_seconds: WaitSeconds) -> Response:
+    """Returns the whole task: its text, status, steps, result and cost; with `Prefer: wait` at its end."""
+    task = await state.tasks.get(caller.tenant, TaskId(task_id))
+    if wait_seconds == 0:
+        return json_answer(TaskView.model_validate(task))
+    task = await state.tasks.wait(task, seconds=wait_seconds)
+    return json_answer(TaskView.model_validate(task), headers={APPLIED_HEADER: f"wait={wait_seconds}"})
 
 
 @router.get(
     "/v1/tasks/{task_id}/runs",
     response_model=RunListView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Read a task's runs",
+    operation_id="listRuns",
 )
 async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Returns the finished nodes of the router's and the agent's graphs, oldest first."""
@@ -75,8 +91,9 @@ async def list_runs(task_id: UuidText, caller: CurrentCaller, state: State) -> R
 @router.get(
     "/v1/tasks/{task_id}/messages",
     response_model=MessageListView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Read a task's messages",
+    operation_id="listMessages",
 )
 async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Returns the messages of this task, oldest first. The session has the whole conversation."""
@@ -87,8 +104,9 @@ async def list_messages(task_id: UuidText, caller: CurrentCaller, state: State) 
 @router.post(
     "/v1/tasks/{task_id}/cancel",
     response_model=TaskView,
-    responses=problems(404, 410, 422),
+    responses=problems(404, 410),
     summary="Cancel a task",
+    operation_id="cancelTask",
 )
 async def cancel_task(task_id: UuidText, caller: CurrentCaller, state: State) -> Response:
     """Ends a queued task at once and asks a running one to stop; a finished task is unchanged. Safe to repeat."""

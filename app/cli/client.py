@@ -5,11 +5,13 @@ Answers are plain JSON objects, so that a field of a newer API reaches `--json` 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -22,6 +24,8 @@ LONGEST_POLL_SECONDS = 2.0
 POLL_GROWTH = 1.2
 # A supervisor has a dead API back in seconds; a rollout in a cluster takes a minute or so.
 OUTAGE_SECONDS = 120.0
+_BEGINNING_OF_ID = re.compile(r"[0-9a-fA-F-]{4,35}")
+_CANDIDATES_SHOWN = 5
 
 Json = dict[str, Any]
 
@@ -64,6 +68,27 @@ class ApiClient:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return self._request("POST", "/v1/agent/execute", json=dict(body), headers=headers)
 
+    def find_id(self, beginning: str) -> str:
+        """Returns the id of the task whose id begins so, or a whole id as it is.
+
+        Raises CommandRefused if no task's id or several begin so, ApiFailed.
+        """
+        if _is_uuid(beginning):
+            return beginning
+        if not _BEGINNING_OF_ID.fullmatch(beginning):
+            advice = "write one as `list` shows it, or at least its first four characters"
+            raise CommandRefused(f"{beginning} is no task's id: {advice}.")
+        page = self.list_tasks({"id_prefix": beginning, "limit": _CANDIDATES_SHOWN})
+        found = page["items"]
+        if not found:
+            raise CommandRefused(f"No task's id begins with {beginning}; `list` shows the newest tasks.")
+        if len(found) > 1:
+            lines = [f"The ids of several tasks begin with {beginning}; write more of the one that you mean:"]
+            lines += [f"  {task['task_id']}  {task['status']}  {task['created_at']}" for task in found]
+            raise CommandRefused("\n".join([*lines, "  …"] if page["next_cursor"] is not None else lines))
+        task_id: str = found[0]["task_id"]
+        return task_id
+
     def get(self, task_id: str) -> Json:
         return self._request("GET", f"/v1/tasks/{quote(task_id, safe='')}")
 
@@ -73,6 +98,18 @@ class ApiClient:
 
     def cancel(self, task_id: str) -> Json:
         return self._request("POST", f"/v1/tasks/{quote(task_id, safe='')}/cancel")
+
+    def runs(self, task_id: str) -> Json:
+        return self._request("GET", f"/v1/tasks/{quote(task_id, safe='')}/runs")
+
+    def agents(self) -> Json:
+        return self._request("GET", "/v1/agents")
+
+    def session(self, session_id: str) -> Json:
+        return self._request("GET", f"/v1/sessions/{quote(session_id, safe='')}")
+
+    def erase_session(self, session_id: str) -> None:
+        self._request("DELETE", f"/v1/sessions/{quote(session_id, safe='')}")
 
     def system_metrics(self) -> Json:
         return self._request("GET", "/v1/system/metrics")
@@ -133,8 +170,16 @@ class ApiClient:
             return self._request(method, path, **options)
         if response.is_error:
             raise _to_failure(response)
-        answer: Json = response.json()
+        answer: Json = response.json() if response.content else {}
         return answer
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _to_failure(response: httpx.Response) -> ApiFailed:

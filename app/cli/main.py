@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import keys, submission, tasks
+from app.cli import agents, keys, sessions, submission, tasks
 from app.cli.embedded.state import DEFAULT_FOLDER
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.command("submit")(submission.submit)
 tasks.register(app)
+app.command("agents")(agents.list_agents)
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(keys.app, name="keys")
 
 
@@ -76,6 +78,20 @@ def status(
     from app.cli import stack
 
     stack.show_status(state, as_json=as_json, api=api, key=key)
+
+
+@app.command()
+def logs(
+    process: Annotated[
+        str | None, typer.Argument(metavar="PROCESS", help="Such as api or worker-1; without it all of them.")
+    ] = None,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="Most lines of a process.")] = 20,
+    state: tasks.State = None,
+) -> None:
+    """Show the last log lines of the processes of the local stack, running or stopped."""
+    from app.cli.logs import show_logs
+
+    show_logs(state, process, lines=lines)
 
 
 @app.command()

@@ -13,6 +13,8 @@ from app.cli.embedded.free_ports import free_ports, is_free
 from app.cli.embedded.spec import StackPlan
 from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
 from app.cli.embedded.state import DEFAULT_FOLDER, StackStatus, StateFolder
+from app.cli.embedded.store_server import StoreServer, choose_store_server
+from app.cli.embedded.store_trial import find_fault
 from app.cli.failure import ExitCode
 from app.cli.json_output import print_json
 from app.cli.target import API_KEY_VARIABLE, find_target, state_option
@@ -49,20 +51,32 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
 def prepare(folder: StateFolder, *, port: int | None, workers: int, alone: bool = False) -> StackPlan:
     """Builds the plan of a stack from the settings.
 
-    Raises StackFailed if the asked-for port is taken, ServerUnreachable if a named server does not answer. A stack that
-    is `alone` has a free port and stores of its own, also where the settings name others.
+    Raises StackFailed if the asked-for port is taken, ServerUnreachable if a named server does not answer,
+    CommandFailed if the data in the folder need a database that is not installed. A stack that is `alone` has a free
+    port and stores of its own, also where the settings name others.
     """
     settings = load_settings()
     named = ConfiguredParts.in_settings(settings)
     folder.create()
     if alone:
-        return build_plan(folder, replace(named, store=False, broker=False), port=next(free_ports(1)), workers=workers)
+        own, port = replace(named, store=False, broker=False), next(free_ports(1))
+        return build_plan(folder, own, store=_choose_store(folder), port=port, workers=workers)
     if named.store or named.broker or settings.broker.celery_broker_url is not None:
         from app.cli.named_servers import require_named_servers  # here alone: the drivers take a while to import
 
         require_named_servers(settings, store=named.store, broker=named.broker)
     in_settings = settings.api.port if "port" in settings.api.model_fields_set else None
-    return build_plan(folder, named, port=choose_port(port, in_settings), workers=workers)
+    port = choose_port(port, in_settings)
+    store = None if named.store else _choose_store(folder)
+    return build_plan(folder, named, store=store, port=port, workers=workers)
+
+
+def _choose_store(folder: StateFolder) -> StoreServer:
+    """Chooses the database of a stack, and prints why a better one that is installed is not used."""
+    server, rejected = choose_store_server(folder, find_fault=find_fault)
+    for sentence in rejected:
+        typer.echo(f"{sentence} {server.kind} is used instead.", err=True)
+    return server
 
 
 def choose_port(asked: int | None, in_settings: int | None = None) -> int:
@@ -95,7 +109,6 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
     except (launch.StackFailed, KeyboardInterrupt):  # Ctrl+C would leave a detached supervisor behind
         launch.end_supervisor(folder, supervisor)
         raise
-    launch.release_supervisor(supervisor)
 
 
 def build_ready_text(plan: StackPlan, state: Path | None, *, keys_required: bool = False) -> str:

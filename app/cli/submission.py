@@ -59,6 +59,8 @@ def submit(
     }
     target = find_target(api, state)
     with tasks.connect(target, key) as client:
+        if session is not None:
+            client.session(session)  # the API would begin a new conversation under a mistyped id
         present = {name: value for name, value in body.items() if value is not None}
         accepted = client.submit(present, idempotency_key=idempotency_key)
         task_id = accepted["task_id"]
@@ -69,9 +71,7 @@ def submit(
         elif as_json:
             print_json(accepted)
         else:
-            is_new = accepted["status"] == "queued"
-            first = accepted["message"] if is_new else f"This task was submitted before. It is {accepted['status']}."
-            typer.echo(f"{first}\n  task     {task_id}\n  session  {accepted['session_id']}")
+            typer.echo(f"{accepted['message']}\n  task     {task_id}\n  session  {accepted['session_id']}")
             typer.echo(f"See it with: {target.hint(f'watch {task_id}')}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -42,15 +43,27 @@ def _queue_sentence(intake: Json | None, queue: Json | None) -> str:
     if queue is None:
         return f"The length of the queue is unknown.{closed}"
     oldest = f", the oldest for {queue['oldest_age_seconds']:.0f} s" if queue["length"] else ""
-    number = f"{queue['length']}" if queue["exact"] else f"At least {queue['length']}"
+    number = _waiting(queue["length"], exact=queue["exact"])
     held = 0 if queue["runnable"] is None or not queue["exact"] else queue["waiting"] - queue["runnable"]
     limited = f" Limits hold {held} of them back." if held else ""
-    return f"{number} tasks wait{oldest}; {queue['processing']} run.{limited}{closed}"
+    running = queue["processing"]
+    # The figures of the workers are of another moment: without the times the two would contradict each other.
+    at = f" at {_time(queue['as_of'])}" if "as_of" in queue else ""
+    return f"{number}{oldest}; {running} {'runs' if running == 1 else 'run'}{at}.{limited}{closed}"
+
+
+def _waiting(length: int, *, exact: bool) -> str:
+    tasks = "1 task waits" if length == 1 else f"{length} tasks wait"
+    return tasks if exact else f"At least {tasks}"
+
+
+def _time(at: str) -> str:
+    return f"{datetime.fromisoformat(at).astimezone():%H:%M:%S}"
 
 
 def _worker_table(workers: list[dict[str, Any]]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("worker", "condition", "running", "reserved", "slots", "loop lag", "memory"):
+    for column in ("worker", "condition", "running", "reserved", "slots", "lag", "memory", "at"):
         table.add_column(column, no_wrap=True)
     for worker in workers:
         condition = worker["condition"]
@@ -63,5 +76,6 @@ def _worker_table(workers: list[dict[str, Any]]) -> Table:
             str(worker["slots"]),
             f"{worker['loop_lag_ms']:.0f} ms",
             f"{worker['memory_mb']:.0f} MB",
+            _time(worker["seen_at"]),
         )
     return table

@@ -1,4 +1,4 @@
-"""`get`, `list`, `watch`, `cancel`: tasks over REST, for people, and for programs with `--json`."""
+"""`get`, `list`, `watch`, `cancel`, `runs`: tasks over REST, for people, and for programs with `--json`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,19 @@ State = Annotated[
     typer.Option("--state", metavar="DIR", help="Folder of the local stack.", show_default=".agent-orchestrator"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or as much of its beginning as is unique.")]
 
 _EXIT_CODES = {"completed": ExitCode.DONE, "cancelled": ExitCode.CANCELLED}
 
 
 def register(app: typer.Typer) -> None:
-    commands: dict[str, Callable[..., None]] = {"get": get, "list": list_tasks, "watch": watch, "cancel": cancel}
+    commands: dict[str, Callable[..., None]] = {
+        "get": get,
+        "list": list_tasks,
+        "watch": watch,
+        "cancel": cancel,
+        "runs": runs,
+    }
     for name, command in commands.items():
         app.command(name)(command)
 
@@ -52,11 +58,11 @@ def get(
     """Show a task with its answer."""
     target = find_target(api, state)
     with connect(target, key) as client:
-        task = client.get(task_id)
+        task = client.get(client.find_id(task_id))
     if not raw:
         show(task, target, as_json=as_json)
     elif task["result"] is None:
-        raise CommandFailed(f"Task {task_id} is {task['status']} and has no answer.")
+        raise CommandFailed(f"Task {task['task_id']} is {task['status']} and has no answer.")
     else:
         sys.stdout.write(task["result"]["raw_output"])
 
@@ -100,19 +106,32 @@ def watch(task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = 
     """Follow a task until it ends. Exit code 1 if it failed, 3 if it was cancelled."""
     target = find_target(api, state)
     with connect(target, key) as client:
-        follow(client, task_id, target, as_json=as_json)
+        follow(client, client.find_id(task_id), target, as_json=as_json)
 
 
 def cancel(task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = None) -> None:
     """Cancel a queued or running task; a finished one stays as it is."""
     with connect(find_target(api, state), key) as client:
-        task = client.cancel(task_id)
+        task = client.cancel(client.find_id(task_id))
     if as_json:
         print_json(task)
     elif task["status"] == "processing":
         typer.echo("The task runs and was asked to stop.")
     else:
         typer.echo(f"The task is {task['status']}.")
+
+
+def runs(task_id: TaskId, as_json: AsJson = False, api: Api = None, key: Key = None, state: State = None) -> None:
+    """Show the finished steps of a task, each with its model attempts and what they cost."""
+    with connect(find_target(api, state), key) as client:
+        found = client.runs(client.find_id(task_id))
+    if as_json:
+        print_json(found)
+        return
+    from app.cli.console import open_console
+    from app.cli.run_text import print_runs
+
+    print_runs(open_console(), found["items"])
 
 
 def connect(target: Target, key: str | None) -> ApiClient:

@@ -61,14 +61,12 @@ def _about(usage: Mapping[str, Any]) -> str:
     return "about " if usage.get("estimated") else ""
 
 
-def attempt_lines(task: Mapping[str, Any]) -> list[str]:
-    """Writes one line per model attempt: the model, the outcome, the cost."""
-    return [
+def attempt_line(attempt: Mapping[str, Any]) -> str:
+    """Writes the model of an attempt, the outcome, the tokens and the cost."""
+    return (
         f"{attempt['model']:<16} {attempt['status']:<12} {attempt['error_type'] or '':<22} "
         f"{attempt['usage']['total_tokens']:>6} tokens  {cost_text(attempt['usage'])}"
-        for step in task["steps"]
-        for attempt in step["attempts"]
-    ]
+    )
 
 
 def print_task(console: Console, task: Mapping[str, Any], *, simulated: Sequence[str] = ()) -> None:
@@ -88,17 +86,22 @@ def print_task(console: Console, task: Mapping[str, Any], *, simulated: Sequence
 def _print_result(console: Console, result: Mapping[str, Any]) -> None:
     """Prints the answer, and its sources below it unless it lists them itself."""
     console.print()
-    if has_width(console):
-        for line in plain(result["raw_output"]).split("\n"):
-            # Not wrapped by rich: a terminal can open an address only in one piece.
-            console.print(Text(line), soft_wrap="://" in line)
-    else:
-        console.file.write(f"{plain(result['raw_output'])}\n")  # rich would replace tabs
+    print_lines(console, result["raw_output"])
     if _lists_sources(result):
         return
     for number, citation in enumerate(result["citations"], start=1):
         console.print(hanging([(f"  [{number}]", plain(citation["title"]))]), style="dim")
         console.print(Text(f"       {plain(citation['url'])}", style="dim"), soft_wrap=True)
+
+
+def print_lines(console: Console, text: str) -> None:
+    """Prints a text of many lines; only a terminal wraps them."""
+    if not has_width(console):
+        console.file.write(f"{plain(text)}\n")  # rich would replace tabs
+        return
+    for line in plain(text).split("\n"):
+        # Not wrapped by rich: a terminal can open an address only in one piece.
+        console.print(Text(line), soft_wrap="://" in line)
 
 
 def _lists_sources(result: Mapping[str, Any]) -> bool:

@@ -13,7 +13,10 @@ from app.domain.task import NewTask, Task, TaskStatus, TaskSummary
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """The restrictions of a list of tasks; None restricts nothing. `text` is a case-insensitive part of the text."""
+    """The restrictions of a list of tasks; None restricts nothing.
+
+    `text` is a case-insensitive part of the text, `id_prefix` the beginning of the id, in lower case.
+    """
 
     status: TaskStatus | None = None
     agent_type: str | None = None
@@ -21,6 +24,7 @@ class TaskFilter:
     created_from: datetime | None = None
     created_to: datetime | None = None
     text: str | None = None
+    id_prefix: str | None = None
 
 
 @dataclass(frozen=True)

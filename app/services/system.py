@@ -32,7 +32,7 @@ class QueueFigures:
 
     `length` is the tickets in Redis plus the tasks that wait in the database. `listed` is None if Redis is unavailable.
     `runnable` of those that wait are held back by no limit; None without a leader. With `exact` False at least as many
-    wait as the last full count found.
+    wait as the last full count found. `as_of` is the time of the counting, a second or two ago.
     """
 
     length: int
@@ -42,6 +42,7 @@ class QueueFigures:
     listed: int | None
     processing: int
     oldest_age_seconds: float
+    as_of: datetime
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class SystemService:
             listed=listed,
             processing=counts.in_flight.processing,
             oldest_age_seconds=counts.oldest_age_seconds,
+            as_of=self._clock.now(),
         )
 
     def _fresh(self, snapshot: Mapping[str, str]) -> bool:
@@ -148,4 +150,5 @@ def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:
         listed=listed,
         processing=int(snapshot["processing"]),
         oldest_age_seconds=float(snapshot["oldest_age_seconds"]),
+        as_of=datetime.fromisoformat(snapshot["at"]),
     )

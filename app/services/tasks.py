@@ -65,6 +65,14 @@ class TaskPorts:
     queue: TaskQueue
 
 
+@dataclass(frozen=True)
+class Submission:
+    """The task of an accepted request. `replayed`: an earlier request with the same Idempotency-Key made it."""
+
+    task: Task
+    replayed: bool = False
+
+
 class TaskService:
     """The service behind the routes of tasks. Calls `count_accepted` once for each accepted task."""
 
@@ -93,7 +101,7 @@ class TaskService:
         self._clock = clock
         self._count_accepted = count_accepted
 
-    async def submit(self, request: TaskRequest, origin: Origin) -> Task:
+    async def submit(self, request: TaskRequest, origin: Origin) -> Submission:
         """Accepts a task, or returns the one that the same idempotency key made before.
 
         Raises IntakePaused, TenantQueueFull, InvalidRequest, UnknownAgent, SessionNotFound, SessionErased,
@@ -101,10 +109,10 @@ class TaskService:
         """
         if origin.idempotency_key is None:
             await self._check(request, origin)
-            return await self._insert(TaskId(str(uuid.uuid4())), request, origin)
+            return Submission(await self._insert(TaskId(str(uuid.uuid4())), request, origin))
         return await self._submit_once(request, origin, origin.idempotency_key)
 
-    async def _submit_once(self, request: TaskRequest, origin: Origin, key: str) -> Task:
+    async def _submit_once(self, request: TaskRequest, origin: Origin, key: str) -> Submission:
         body_hash = hash_request(request)
         record = await self._reserve(request, origin, key=key, body_hash=body_hash)
         if record.body_hash != body_hash:
@@ -113,10 +121,10 @@ class TaskService:
                 task_id=record.task_id,
             )
         if record.accepted:
-            return await self._first_task(origin.tenant, record.task_id)
+            return Submission(await self._first_task(origin.tenant, record.task_id), replayed=True)
         task = await self._insert(record.task_id, request, origin)
         await self._ports.idempotency.mark_accepted(origin.tenant, key)
-        return task
+        return Submission(task)
 
     async def _reserve(self, request: TaskRequest, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
         """Returns the key's record. A refused request reserves nothing: it can be corrected under the same key."""

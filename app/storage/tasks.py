@@ -185,6 +185,9 @@ def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:
         query["agent_type"] = task_filter.agent_type
     if task_filter.session_id is not None:
         query["session_id"] = task_filter.session_id
+    if task_filter.id_prefix is not None:
+        # As a range, so that the index of the ids is used. No sign of a UUID is greater than `f`.
+        query["_id"] = {"$gte": task_filter.id_prefix, "$lt": f"{task_filter.id_prefix}g"}
     bounds = {"$gte": task_filter.created_from, "$lt": task_filter.created_to}
     if created := {operator: bound for operator, bound in bounds.items() if bound is not None}:
         query["created_at"] = created

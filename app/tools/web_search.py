@@ -41,9 +41,9 @@ _ATTEMPTS = 2
 
 
 class _Page(BaseModel):
-    title: str = ""
+    title: str | None = None
     url: str
-    content: str = ""
+    content: str | None = None
     published_date: object = None
 
 
@@ -211,10 +211,10 @@ def _read_hit(result: Any) -> SearchHit | None:
     except (ValidationError, UnsafeAddress):
         return None
     return SearchHit(
-        title=" ".join(clean(page.title, limit=TITLE_CHARACTERS).split()) or host,
+        title=" ".join(clean(page.title or "", limit=TITLE_CHARACTERS).split()) or host,
         url=page.url,
         source=host.removeprefix("www."),
-        excerpt=clean(page.content, limit=EXCERPT_CHARACTERS),
+        excerpt=clean(page.content or "", limit=EXCERPT_CHARACTERS),
         published=_read_day(page.published_date),
     )
 

@@ -6,9 +6,19 @@ are in USD, rounded to the millionth, and null if the cost of some call is unkno
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from app.domain.agent import Citation
 from app.domain.message import MessageRole
@@ -31,6 +41,17 @@ def _public_detail(detail: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {name: value for name, value in detail.items() if name not in _INTERNAL_DETAILS}
 
 
+def _time(moment: datetime) -> str:
+    """Writes a time with all its digits, so that times can be compared and sorted as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[
+    AwareDatetime,
+    PlainSerializer(_time, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+Uuid = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 Usd = Annotated[float | None, BeforeValidator(_usd)]
 
 
@@ -72,7 +93,7 @@ class AttemptView(View):
     detail: str | None
     usage: UsageView
     duration_ms: float
-    started_at: AwareDatetime
+    started_at: Time
 
 
 class StepView(View):
@@ -83,8 +104,8 @@ class StepView(View):
     agent_name: str
     usage: UsageView
     attempts: list[AttemptView]
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
+    started_at: Time
+    finished_at: Time
 
 
 Steps = Annotated[list[StepView], BeforeValidator(_in_order)]
@@ -149,7 +170,7 @@ class EventView(View):
     """A lifecycle event of the task."""
 
     name: str
-    at: AwareDatetime
+    at: Time
     detail: Annotated[dict[str, JsonValue], BeforeValidator(_public_detail)]
 
 
@@ -158,5 +179,5 @@ class MessageView(View):
 
     role: MessageRole
     content: str
-    created_at: AwareDatetime
+    created_at: Time
     agent_name: str | None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import ConfigDict
 
-from app.api.views.parts import Answer, View
+from app.api.views.parts import Answer, Time, View
 from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
 from app.domain.worker_state import WorkerPresence
@@ -40,7 +40,8 @@ class QueueView(View):
     """The queue of all tenants. `length` is tickets in Redis plus tasks that wait in the database; ages in seconds.
 
     `runnable` of those that wait are held back by no limit and no quarantine. If `exact` is false, at least `waiting`
-    tasks wait: with more than ten thousand, all are counted only from time to time.
+    tasks wait: with more than ten thousand, all are counted only from time to time. `as_of` is the time of the
+    counting; that of a worker's figures is its `seen_at`, so the two may differ by a task.
     """
 
     length: int
@@ -50,6 +51,7 @@ class QueueView(View):
     listed: int | None
     processing: int
     oldest_age_seconds: float
+    as_of: Time
 
 
 class TodayView(View):
@@ -82,7 +84,7 @@ class WorkerView(View):
     loop_lag_ms: float
     condition: str
     memory_mb: float
-    seen_at: AwareDatetime
+    seen_at: Time
 
 
 class DependencyView(View):

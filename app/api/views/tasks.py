@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from app.api.views.parts import (
     Answer,
@@ -17,11 +17,13 @@ from app.api.views.parts import (
     RoutingView,
     SourceView,
     Steps,
+    Time,
     UsageView,
+    Uuid,
     View,
 )
 from app.domain.agent import AgentCard
-from app.domain.task import TaskStatus
+from app.domain.task import Task, TaskStatus
 from app.services.sessions import SessionContext
 from app.telemetry.tracing import trace_id_of
 
@@ -44,10 +46,10 @@ class AcceptedView(Answer):
         }
     )
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     status: TaskStatus
-    queued_at: AwareDatetime
+    queued_at: Time
     message: str = "Task accepted and queued."
 
 
@@ -58,8 +60,8 @@ class TaskView(Answer):
     is shared if other suspects ran in the same process; it does not count against `max_attempts`.
     """
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     request_id: str
     status: TaskStatus
     task: str
@@ -68,7 +70,7 @@ class TaskView(Answer):
     metadata: dict[str, str]
     source: SourceView
     budget: BudgetView | None
-    run_at: AwareDatetime | None
+    run_at: Time | None
     deadline_seconds: int
     ttl_seconds: int | None
     max_attempts: int
@@ -79,12 +81,12 @@ class TaskView(Answer):
     postponed: int
     handbacks: int
     processing_ms: int
-    created_at: AwareDatetime
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
-    updated_at: AwareDatetime
-    cancel_requested_at: AwareDatetime | None
+    created_at: Time
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    updated_at: Time
+    cancel_requested_at: Time | None
     selected_agent: str | None
     agent_type: str | None
     routing: RoutingView | None
@@ -100,17 +102,17 @@ class TaskView(Answer):
 class SummaryView(View):
     """A task in a list: the first 200 characters of its text, no result."""
 
-    task_id: str = Field(validation_alias="id")
-    session_id: str
+    task_id: Uuid = Field(validation_alias="id")
+    session_id: Uuid
     status: TaskStatus
     task_preview: str
     selected_agent: str | None
     agent_type: str | None
     priority: int
-    created_at: AwareDatetime
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
+    created_at: Time
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
     error: ErrorView | None
     usage: UsageView
 
@@ -136,20 +138,20 @@ class DigestView(View):
 class ChangeView(View):
     """A task after its revision `rev`, without texts that can be long. An `erased` task is a tombstone."""
 
-    task_id: str = Field(validation_alias="id")
+    task_id: Uuid = Field(validation_alias="id")
     tenant: str
     rev: int
-    changed_at: AwareDatetime
+    changed_at: Time
     status: TaskStatus
     idempotency_key: str | None
     source: SourceView
     selected_agent: str | None
     routing: RoutingView | None
     attempts: int
-    queued_at: AwareDatetime
-    started_at: AwareDatetime | None
-    completed_at: AwareDatetime | None
-    cancel_requested_at: AwareDatetime | None
+    queued_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    cancel_requested_at: Time | None
     usage: UsageView
     result: DigestView | None
     error: ErrorView | None
@@ -184,32 +186,32 @@ class RunView(View):
     output: dict[str, JsonValue]
     attempts: list[AttemptView]
     usage: UsageView
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
+    started_at: Time
+    finished_at: Time
     duration_ms: float
 
 
 class RunListView(Answer):
     """The finished nodes of a task, oldest first."""
 
-    task_id: str
+    task_id: Uuid
     items: list[RunView]
 
 
 class MessageListView(Answer):
     """The messages of a task, oldest first."""
 
-    task_id: str
+    task_id: Uuid
     items: list[MessageView]
 
 
 class SessionView(Answer):
     """A conversation: its tasks and its last hundred turns, oldest first; fewer from eight million characters on."""
 
-    session_id: str = Field(validation_alias="id")
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
-    task_ids: list[str]
+    session_id: Uuid = Field(validation_alias="id")
+    created_at: Time
+    updated_at: Time
+    task_ids: list[Uuid]
     messages: list[MessageView]
 
 
@@ -217,6 +219,14 @@ class AgentListView(Answer):
     """The agents that workers have published."""
 
     items: list[AgentCard]
+
+
+def accepted_view(task: Task, *, replayed: bool) -> AcceptedView:
+    """Builds the answer to a submission. `replayed`: the task is that of an earlier request."""
+    view = AcceptedView.model_validate(task)
+    if not replayed:
+        return view
+    return view.model_copy(update={"message": f"This task was submitted before. It is {task.status}."})
 
 
 def session_view(context: SessionContext) -> SessionView:

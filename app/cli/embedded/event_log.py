@@ -1,10 +1,12 @@
 """The supervisor's log: every change as a JSON line, and as a short line on the terminal if there is one.
 
-A line that cannot be written is lost, and never ends the stack: a disk that is full has room again some time.
+A line that cannot be written is lost, and never ends the stack: a disk that is full has room again some time. No
+line is ever half of one: a part that such a disk took is taken back, so the next line begins where it should.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,11 +20,12 @@ from app.cli.embedded.state import ProcessStatus, StackStatus
 class EventLog:
     """The log of what changes from one status to the next. `terminal`: people watch standard output.
 
-    `log` is not buffered: a supervisor that is killed leaves its last line behind, and a line that was refused is not
-    refused again at the end.
+    `log` is open for reading and appending. It is not buffered: a supervisor that is killed leaves its last line
+    behind, and a line that was refused is not refused again at the end.
     """
 
     def __init__(self, log: FileIO, *, terminal: bool, ready_text: str) -> None:
+        _end_last_line(log)
         self._log = log
         self._terminal = terminal
         self._ready_text = ready_text
@@ -64,12 +67,11 @@ class EventLog:
             self._print(f"  {process.name:<10} ready   {process.url}")
 
     def _log_event(self, message: str, **fields: str | float | None) -> None:
-        lines = [_line(message, **fields)]
-        if self._lost:
-            lines.insert(0, _line("log_lines_lost", count=self._lost))
         try:
-            self._log.write("".join(lines).encode())
-            self._lost = 0
+            if self._lost:
+                _append(self._log, _line("log_lines_lost", count=self._lost))
+                self._lost = 0
+            _append(self._log, _line(message, **fields))
         except OSError:
             self._lost += 1
 
@@ -79,6 +81,24 @@ class EventLog:
             # what it could not write, and fail with it once more at its end.
             with suppress(OSError):
                 os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
+def _end_last_line(log: FileIO) -> None:
+    """Ends the line of which an earlier supervisor left a half: it was killed, or the machine, while it wrote."""
+    end = log.seek(0, os.SEEK_END)
+    if end > 0 and os.pread(log.fileno(), 1, end - 1) != b"\n":
+        with suppress(OSError):
+            log.write(b"\n")
+
+
+def _append(log: FileIO, line: str) -> None:
+    """Appends the line as a whole. Raises OSError if the disk has no room for all of it; then the log is as before."""
+    content = line.encode()
+    end = log.seek(0, os.SEEK_END)
+    # A write to a disk that is nearly full takes a part and reports no error. Only the next one would.
+    if log.write(content) != len(content):
+        log.truncate(end)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _line(message: str, **fields: str | float | None) -> str:

@@ -27,6 +27,13 @@ class StackFailed(CommandFailed):
     """A stack that did not become ready, or did not stop; the message names the part and its log."""
 
 
+class OutlivingProcess(subprocess.Popen[bytes]):
+    """A process that outlives the one that started it. Whoever stops the stack waits for its end (`stop_stack`)."""
+
+    def __del__(self) -> None:
+        """Warns of nothing, as `Popen` does if its process still runs: this one is meant to."""
+
+
 def become_supervisor(folder: StateFolder, plan: StackPlan) -> NoReturn:
     """Turns this process into the supervisor of the terminal. It never returns; all modules loaded so far are gone."""
     _prepare(folder, plan)
@@ -43,8 +50,9 @@ def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) ->
     if tethered:
         os.set_inheritable(held, False)
         command = [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), str(lifeline), *command]
+    kind: type[subprocess.Popen[bytes]] = subprocess.Popen if tethered else OutlivingProcess
     with (folder.logs / "supervisor.err").open("ab") as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        process = kind(
             command,
             stdin=subprocess.DEVNULL,
             stdout=errors,
@@ -57,12 +65,6 @@ def start_supervisor(folder: StateFolder, plan: StackPlan, *, tethered: bool) ->
         os.close(held)
     # Tethered, `held` stays open: the kernel closes it with this process, and the other end reads end of file.
     return process
-
-
-def release_supervisor(supervisor: subprocess.Popen[bytes]) -> None:
-    """Lets the supervisor live on without this process. Whoever stops the stack waits for its end (`stop_stack`)."""
-    # `Popen` has no word for that. Without a return code it warns, when it is collected, that its process still runs.
-    supervisor.returncode = 0
 
 
 def end_supervisor(folder: StateFolder, supervisor: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from app.cli.embedded.free_ports import HOST, free_ports
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.state import StateFolder
-from app.cli.embedded.store_server import choose_store_server
+from app.cli.embedded.store_server import StoreServer
 from app.llm.chains import names_langchain
 from app.llm.provider_table import PROVIDERS, Provider
 from app.llm.simulated_models import CHAINS
@@ -67,10 +67,12 @@ def _set_variables(group: SettingsGroup) -> frozenset[str]:
     return frozenset(str(fields[name].validation_alias) for name in group.model_fields_set)
 
 
-def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, workers: int) -> StackPlan:
+def build_plan(
+    folder: StateFolder, named: ConfiguredParts, *, store: StoreServer | None, port: int, workers: int
+) -> StackPlan:
     """Plans the children of a stack whose API listens on `port`, each on a free port of its own.
 
-    Raises CommandFailed if the folder has the data of a database server that is not installed any more.
+    `store` is the database to embed; None if the settings name one.
     """
     ports = free_ports(3 + workers)
     embedded: list[ChildSpec] = []
@@ -84,9 +86,8 @@ def build_plan(folder: StateFolder, named: ConfiguredParts, *, port: int, worker
     if not named.broker:
         embedded.append(valkey_spec(next(ports), folder.data("valkey")))
         environment["REDIS_URL"] = embedded[-1].url
-    if not named.store:
-        server = choose_store_server(folder)
-        embedded.append(server.spec(next(ports), folder.data(server.folder)))
+    if store is not None:
+        embedded.append(store.spec(next(ports), folder.data(store.folder)))
         environment["MONGO_URI"] = embedded[-1].url
     simulator_url = None
     if named.simulated:

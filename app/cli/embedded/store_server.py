@@ -1,6 +1,7 @@
 """The choice of the database server of a stack: a `mongod` or a `secantusd-rs` of the PATH, else the embedded one.
 
-The data in a state folder stay with the server that wrote them: each server has a folder of its own there.
+A server of the PATH is chosen only if it starts on this machine. The data in a state folder stay with the server that
+wrote them: each server has a folder of its own there, and one that no longer starts is not replaced by another one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -68,17 +70,34 @@ _SHARES = ("dirty_trigger=90", "dirty_target=60", "updates_trigger=90", "updates
 _WIREDTIGER = ",".join(f"eviction_{share}" for share in _SHARES)
 
 
-def choose_store_server(folder: StateFolder) -> StoreServer:
-    """Returns the server whose data the folder has, else the best one that is installed.
+FindFault = Callable[[StoreServer, StateFolder], str | None]
 
-    Raises CommandFailed if the folder has the data of a server that is not installed any more.
+
+def choose_store_server(folder: StateFolder, *, find_fault: FindFault) -> tuple[StoreServer, list[str]]:
+    """Returns the server whose data the folder has, else the best one that is installed and starts.
+
+    The texts beside it name each better one that is installed, and why it is not used. `find_fault` returns why a
+    server does not start; None if it does. Raises CommandFailed if the folder has the data of a server that is not
+    installed any more.
     """
     used = next((kind for kind in StoreKind if folder.has_data(DATA_FOLDERS[kind])), None)
-    if used is None:
-        found = (find_store_server(kind) for kind in StoreKind)
-        return next(server for server in found if server is not None)
+    if used is not None:
+        return _require_store_server(used, folder), []
+    rejected: list[str] = []
+    for kind in (StoreKind.MONGOD, StoreKind.RUST):
+        server = find_store_server(kind)
+        if server is None:
+            continue
+        fault = _find_fault_of_version(server) or find_fault(server, folder)
+        if fault is None:
+            return server, rejected
+        rejected.append(f"{server.program} is not used as the database: {fault}.")
+    return embedded_store_server(), rejected
+
+
+def _require_store_server(used: StoreKind, folder: StateFolder) -> StoreServer:
     server = find_store_server(used)
-    if server is None:
+    if server is None or _find_fault_of_version(server) is not None:
         raise CommandFailed(
             f"The data in {folder.path} are those of {used}, which is not on the PATH (a mongod has to be of version "
             f"{OLDEST_MONGOD} or later); install it, or use another folder with --state."
@@ -92,22 +111,29 @@ def embedded_store_server() -> StoreServer:
 
 
 def find_store_server(kind: StoreKind) -> StoreServer | None:
-    """Finds the program of a server; None if it is not installed, or too old."""
+    """Finds the program of a server; None if it is not on the PATH."""
     if kind is StoreKind.EMBEDDED:
         return embedded_store_server()
     program = shutil.which(kind.value)
-    if program is None or (kind is StoreKind.MONGOD and _major_version(program) < OLDEST_MONGOD):
+    return None if program is None else StoreServer(kind, Path(program))
+
+
+def _find_fault_of_version(server: StoreServer) -> str | None:
+    """Returns why a mongod is of no use before it is started; None if nothing shows that it is."""
+    if server.kind is not StoreKind.MONGOD:
         return None
-    return StoreServer(kind, Path(program))
+    version = _major_version(server.program)
+    if version is None:
+        return "it does not print its version"
+    return f"it is older than version {OLDEST_MONGOD}" if version < OLDEST_MONGOD else None
 
 
-def _major_version(program: str) -> int:
-    """Reads the version of a mongod; 0 if it gives none."""
+def _major_version(program: Path) -> int | None:
     try:
         told = subprocess.run(  # noqa: S603 - the program that PATH names
             [program, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return 0
+        return None
     version = re.search(r"db version v(\d+)\.", told)
-    return int(version[1]) if version else 0
+    return int(version[1]) if version else None

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     if held is None:
         return ALREADY_RUNNING
     plan = StackPlan.read(folder.plan)
-    with held, (folder.logs / "supervisor.log").open("ab", buffering=0) as log:
+    with held, (folder.logs / "supervisor.log").open("a+b", buffering=0) as log:
         event_log = EventLog(log, terminal="--terminal" in arguments, ready_text=plan.ready_text)
         Supervisor(plan, folder, event_log).run()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from app.llm.providers.thoughts import is_thinking, may_begin_to_think, without_thoughts
@@ -9,6 +10,7 @@ from app.llm.providers.thoughts import is_thinking, may_begin_to_think, without_
 # A callback per chunk, each of about one token, would cost more CPU than reading the chunk.
 COALESCE_CHARACTERS = 240
 COALESCE_SECONDS = 0.1
+_FIRST_HALF = re.compile("[\ud800-\udbff]")  # of a surrogate pair
 
 
 class TextCollector:
@@ -52,12 +54,23 @@ class TextCollector:
 
     def _pass_on(self, on_text: Callable[[str], None], *, last: bool = False) -> None:
         text = "".join(self._waiting)
+        # Its other half may come with the next piece.
+        half = text[-1:] if not last and _FIRST_HALF.match(text[-1:]) else ""
+        text = text.removesuffix(half)
         if not self._answering:
             if is_thinking(text) or (not last and may_begin_to_think(text)):
-                self._waiting, self._waiting_characters = [text], 0
+                self._waiting, self._waiting_characters = [text + half], 0
                 return
             self._answering = True
             text = without_thoughts(text)
-        on_text(text)
-        self._waiting.clear()
-        self._waiting_characters = 0
+        on_text(storable(text))
+        self._waiting, self._waiting_characters = [half] if half else [], 0
+
+
+def storable(text: str) -> str:
+    """Removes NUL, and replaces single halves of surrogate pairs by `?`: JSON can hold both, but the database neither.
+
+    Two halves that follow each other are one character, which a server has cut between two pieces of a stream.
+    """
+    joined = text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return joined.encode(errors="replace").decode()

@@ -14,7 +14,7 @@ from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ToolCall
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
-from app.llm.providers.text_collector import TextCollector
+from app.llm.providers.text_collector import TextCollector, storable
 from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, read_error
@@ -91,13 +91,8 @@ def assemble(
             # A result refers to its call by the id, so a call without one gets it here.
             tool_calls.append(ToolCall(id=call.call_id or f"call_{at}", name=call.name, arguments=arguments))
     return ProviderAnswer(
-        text=_storable(text), tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
+        text=storable(text), tokens=tokens, served_model=served_model, finish=finish, tool_calls=tuple(tool_calls)
     )
-
-
-def _storable(text: str) -> str:
-    """Removes NUL, and replaces halves of surrogate pairs by `?`: JSON can hold both, but the database neither."""
-    return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def read_arguments(arguments: str) -> JsonObject | None:

@@ -18,6 +18,7 @@ _APPENDIX = re.compile(r"\n-{3,}\n(?=[A-Z][\w ]*:)")
 _SOURCE_LINE = re.compile(r"^\s*(?:[-*]\s*)?\[(\d{1,2})\]:?\s*(.*)$", re.M)
 _FENCE = re.compile(r"```([\w+#-]*)[^\n]*\n(.*?)```", re.S)
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
+_KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _LEAD = re.compile(
     r"^(?:please |could you |can you |i (?:need|want|would like)(?: you to)? |help me )*"
     r"(?:(?:to )?(?:write|create|draft|compose|prepare|produce|give|make|generate|research|explain|describe|"
@@ -175,7 +176,7 @@ def intent_of(task: str) -> Intent:
 
 
 def is_gibberish(task: str) -> bool:
-    """Returns True for a text without words, or with words that nobody could pronounce."""
+    """Returns True for a text without words, or with words that nobody could pronounce or that are keys in a row."""
     words = [word.lower() for word in _WORD.findall(task)]
     if not words:
         return True
@@ -188,6 +189,8 @@ def is_gibberish(task: str) -> bool:
 def _unpronounceable(word: str) -> bool:
     if len(word) < 4:
         return False
+    if any(word in row for row in _KEY_ROWS):
+        return True
     return not re.search(r"[aeiouy]", word) or re.search(r"[bcdfghjklmnpqrstvwxz]{5,}", word) is not None
 
 

@@ -15,6 +15,8 @@ _CODE_AGENT = re.compile(r"cod(?:e|ing)|program|software|develop", re.I)
 _WRITING_AGENT = re.compile(r"content|writ|article|research|text", re.I)
 _GENERAL_AGENT = re.compile(r"workflow|general|assistant|multi-?step", re.I)
 _AGENT_NAME = re.compile(r"\b[A-Z][A-Za-z0-9]*Agent\b")
+# A card also names what its agent is not for: docs/adding-an-agent.md advises it.
+_NOT_FOR = re.compile(r"\b[Nn]ot for\b[^.]*")
 _SPEAKER = re.compile(r"^([A-Z]\w*): ", re.M)
 _BASE = {Intent.CODE: 0.93, Intent.WRITE: 0.91, Intent.ASK: 0.78, Intent.OTHER: 0.56}
 _KIND = {
@@ -66,10 +68,12 @@ def choose_agent(prompt: Prompt, names: Sequence[str]) -> Choice:
 def _score(name: str, described: dict[str, str], task: str, intent: Intent) -> float:
     text = f"{name} {described[name][:160]}"
     wanted = stems(task)
-    others = set().union(*(stems(described[other]) for other in described if other != name))
-    shared = wanted & stems(described[name])
+    own = _claimed(described[name])
+    others = set().union(*(_claimed(described[other]) for other in described if other != name))
+    refused = stems(" ".join(_NOT_FOR.findall(described[name]))) - own
+    shared = wanted & own
     named = wanted & (stems(re.sub("(?<!^)(?=[A-Z])", " ", name)) - {"agent"})
-    score = 0.4 * len(shared) + 1.2 * len(shared - others) + 3 * len(named)
+    score = 0.4 * len(shared) + 1.2 * len(shared - others) + 3 * len(named) - 2 * len(wanted & refused)
     if intent is Intent.CODE and _CODE_AGENT.search(text):
         score += 4
     if intent in (Intent.WRITE, Intent.ASK) and _WRITING_AGENT.search(name):
@@ -81,6 +85,11 @@ def _score(name: str, described: dict[str, str], task: str, intent: Intent) -> f
     if intent is Intent.OTHER and _WRITING_AGENT.search(name):
         score += 1
     return score
+
+
+def _claimed(description: str) -> set[str]:
+    """Returns the stems of what an agent is for, without those of what it is not for."""
+    return stems(_NOT_FOR.sub("", description))
 
 
 def _description(system: str, name: str) -> str:

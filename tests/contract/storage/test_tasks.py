@@ -104,6 +104,9 @@ async def test_lists_are_filtered(indexed_database: Database) -> None:
     assert await listed(TaskFilter(session_id=session)) == [wanted.id]
     assert await listed(TaskFilter(status=TaskStatus.FAILED)) == []
     assert await listed(TaskFilter(agent_type="code")) == []
+    assert await listed(TaskFilter(id_prefix=wanted.id[:13])) == [wanted.id]
+    assert await listed(TaskFilter(id_prefix=wanted.id)) == [wanted.id]
+    assert await listed(TaskFilter(id_prefix="0000")) == []
     hour = timedelta(hours=1)
     assert len(await listed(TaskFilter(created_from=now - hour, created_to=now + hour))) == 2
     assert await listed(TaskFilter(created_to=now - hour)) == []

@@ -81,7 +81,7 @@ async def test_keeps_every_option(api: httpx.AsyncClient) -> None:
             **options,
             "session_id": session_id,
             "task": "$rev stays text",
-            "run_at": "2030-01-01T10:00:00Z",
+            "run_at": "2030-01-01T10:00:00.000000Z",
             "budget": {"max_tokens": 1000, "max_cost_usd": 0.250001},
         }.items()
     )
@@ -125,7 +125,9 @@ async def test_the_same_key_and_body_give_the_same_task(api: httpx.AsyncClient) 
     again = await api.post("/v1/agent/execute", json={"metadata": {"y": "2", "x": "1"}, "task": "a"}, headers=key)
 
     assert again.status_code == 202
-    assert again.json() == first.json()
+    assert again.json() == {**first.json(), "message": "This task was submitted before. It is queued."}
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
 
 
 async def test_another_body_under_the_same_key_is_refused_with_its_task(api: httpx.AsyncClient) -> None:

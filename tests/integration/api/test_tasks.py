@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -75,6 +76,19 @@ async def test_a_finished_task_shows_result_route_usage_and_steps(api: httpx.Asy
     assert task["attempts"] == 1
 
 
+async def test_reading_waits_for_the_end_as_submitting_does(api: httpx.AsyncClient, database: Database) -> None:
+    path = f"/v1/tasks/{(await submit(api))['task_id']}"
+    early = await api.get(path, headers={"Prefer": "wait=1"})
+    waiting = asyncio.create_task(api.get(path, headers={"Prefer": "wait=30"}))
+    await finish(database, path.rpartition("/")[2])
+
+    ended = await waiting
+
+    assert (early.json()["status"], early.headers["preference-applied"]) == ("queued", "wait=1")
+    assert (ended.json()["status"], ended.headers["preference-applied"]) == ("completed", "wait=30")
+    assert "preference-applied" not in (await api.get(path)).headers
+
+
 async def test_a_call_of_unknown_cost_leaves_the_known_part_visible(api: httpx.AsyncClient, database: Database) -> None:
     accepted = await submit(api)
     await finish(database, accepted["task_id"], PAID, BROKEN_OFF)
@@ -145,6 +159,7 @@ async def test_filters_hold_together(api: httpx.AsyncClient, database: Database)
     assert await listed(api, session_id=waiting["session_id"]) == [waiting["task_id"]]
     assert await listed(api, text="list") == [done]
     assert await listed(api, text=".*") == []
+    assert await listed(api, id_prefix=done[:13].upper()) == [done]
     assert set(await listed(api, created_from="2020-01-01T00:00:00Z")) == {done, waiting["task_id"]}
     assert await listed(api, created_to="2020-01-01T00:00:00+02:00") == []
     assert await listed(api, status="queued", text="list") == []

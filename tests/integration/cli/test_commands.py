@@ -44,7 +44,7 @@ def test_status_shows_the_queue_and_each_worker(shell: Shell) -> None:
 
     assert (worker["name"], worker["condition"], worker["paused"]) == ("worker-1", "ok", False)
     assert worker["memory_mb"] > 0
-    assert "0 tasks wait; 0 run." in shown
+    assert "0 tasks wait; 0 run at " in shown
     assert shown.splitlines()[-2].split()[:2] == ["worker-1", "ok"]
 
 
@@ -89,6 +89,61 @@ def test_watch_prints_each_event_and_cancel_leaves_a_finished_task(shell: Shell)
     assert watched.stderr.index("queued") < watched.stderr.index("claimed") < watched.stderr.index("completed")
     assert task_id in watched.stdout
     assert shell.json("cancel", task_id)["status"] == "completed"
+
+
+def test_the_beginning_of_an_id_stands_for_it(shell: Shell) -> None:
+    task_id = shell.json("submit", "Write a short text about hares", "--wait")["task_id"]
+    assert shell.json("get", task_id[:13])["task_id"] == task_id
+    assert shell.json("cancel", task_id[:13])["task_id"] == task_id
+    assert task_id in shell.ok("watch", task_id[:13])
+    done = shell.run("get", "0" * 12)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No task's id begins with 000000000000" in done.stderr
+
+
+def test_agents_are_listed_with_what_they_are_for(shell: Shell) -> None:
+    names = {card["name"] for card in shell.json("agents")["items"]}
+    assert names == {"ContentAgent", "CodeAgent"}
+    shown = shell.ok("agents")
+    assert all(name in shown for name in names)
+    assert "kind code, version" in shown
+
+
+def test_runs_show_each_step_with_its_models(shell: Shell) -> None:
+    task_id = shell.json("submit", "Write a short text about voles", "--wait")["task_id"]
+    steps = [run["step"] for run in shell.json("runs", task_id)["items"]]
+    shown = shell.ok("runs", task_id[:13])
+    assert "classify_task#1" in steps
+    assert all(step in shown for step in steps)
+    assert "sim-router" in shown
+
+
+def test_a_conversation_goes_on_and_is_shown_and_erased(shell: Shell) -> None:
+    first = shell.json("submit", "Write a short text about newts", "--wait")
+    session_id = first["session_id"]
+    second = shell.json("submit", "Make it shorter", "--session", session_id, "--wait")
+
+    assert shell.json("sessions", "get", session_id)["task_ids"] == [first["task_id"], second["task_id"]]
+    shown = shell.ok("sessions", "get", session_id)
+    assert shown.index("about newts") < shown.index("Make it shorter")
+    assert shell.run("sessions", "erase", session_id).returncode == 1, "nobody has confirmed it"
+    assert "is erased" in shell.ok("sessions", "erase", session_id, "--yes")
+    gone = shell.run("get", first["task_id"])
+    assert (gone.returncode, "TASK_ERASED" in gone.stderr) == (2, True)
+
+
+def test_a_mistyped_session_starts_no_other_conversation(shell: Shell) -> None:
+    done = shell.run("submit", "Go on", "--session", "00000000-0000-4000-8000-000000000000")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SESSION_NOT_FOUND" in done.stderr
+
+
+def test_logs_are_lines_of_text(shell: Shell) -> None:
+    shown = shell.ok("logs", "supervisor", "-n", "50")
+    assert "stack_running" in shown
+    assert "{" not in shown
+    assert "==> worker-1 <==" in shell.ok("logs")
+    assert shell.run("logs", "nobody").returncode == 2
 
 
 def test_text_comes_from_a_file_or_standard_input_and_the_answer_alone_goes_out(shell: Shell) -> None:
@@ -205,6 +260,25 @@ def test_taken_port_is_refused_with_advice(shell: Shell, tmp_path_factory: pytes
     done = Shell(tmp_path_factory.mktemp("other")).run("up", "--detach", "--port", port)
     assert done.returncode == 1
     assert "--port" in done.stderr
+
+
+def test_a_mongod_that_does_not_start_is_named_and_the_embedded_database_is_used(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    programs = tmp_path_factory.mktemp("programs")
+    broken = programs / "mongod"
+    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "db version v8.0.4" || exit 132\n')
+    broken.chmod(0o755)
+    shell = Shell(tmp_path_factory.mktemp("broken"), {"PATH": f"{programs}:/usr/bin:/bin"})
+    try:
+        done = shell.run("up", "--detach")
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"{broken} is not used as the database: it does not start (exit code 132; see ")
+        assert line.endswith("secantusd-py is used instead.")
+        assert _process(shell, "mongo")["program"] == "secantusd-py"
+    finally:
+        shell.ok("down")
 
 
 def test_named_redis_is_used_and_the_rest_embedded_beside_another_stack(

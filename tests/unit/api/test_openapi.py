@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.api import bodies
 from app.main import create_app
 from app.settings import load_settings
 
@@ -57,24 +58,62 @@ def test_every_call_names_its_errors_as_problem_documents(document: dict[str, An
         if path in PROBES:
             continue
         statuses = {int(status) for status in operation["responses"]}
-        assert statuses >= {401, 403, 429, 500, 503}, (method, path)
-        if "parameters" in operation or "requestBody" in operation:
-            assert 422 in statuses, (method, path)
+        assert statuses >= {401, 403, 422, 429, 500, 503}, (method, path)
         for status, response in operation["responses"].items():
             if int(status) >= 400:
                 assert set(response["content"]) == {"application/problem+json"}, (method, path, status)
 
 
-def test_every_reference_has_its_schema(document: dict[str, Any]) -> None:
-    names = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))
-
-    assert names <= set(document["components"]["schemas"])
+def test_every_reference_has_its_definition(document: dict[str, Any]) -> None:
+    for kind, name in re.findall(r"#/components/(\w+)/(\w+)", json.dumps(document)):
+        assert name in document["components"][kind]
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
 @pytest.mark.parametrize("schema", ["ExecuteBody", "IntakeBody", "DrainBody", "AcceptedView", "ProblemView"])
 def test_bodies_have_examples(document: dict[str, Any], schema: str) -> None:
     assert document["components"]["schemas"][schema]["examples"]
+
+
+def test_every_call_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+
+    assert len(set(names)) == len(names)
+    assert {"submitTask", "getTask", "listTasks", "cancelTask"} <= set(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)] == []
+
+
+def test_examples_of_bodies_are_accepted(document: dict[str, Any]) -> None:
+    schemas = {name: schema for name, schema in document["components"]["schemas"].items() if name.endswith("Body")}
+    for name, schema in schemas.items():
+        for example in schema.get("examples", ()):
+            getattr(bodies, name).model_validate_json(json.dumps(example))
+
+
+def test_a_body_requires_no_more_than_the_api_does(document: dict[str, Any]) -> None:
+    body = document["components"]["schemas"]["ExecuteBody"]
+
+    assert body["required"] == ["task"]
+    # openapi-typescript, and others, make a field with a default a required one.
+    assert [name for name, field in body["properties"].items() if "default" in field] == []
+
+
+def test_answers_name_their_headers(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert "X-Request-ID" in response["headers"], (method, path, status)
+            assert ("Retry-After" in response["headers"]) is (status in ("429", "503")), (method, path, status)
+    accepted = document["paths"]["/v1/agent/execute"]["post"]["responses"]["202"]["headers"]
+    assert set(accepted) == {"Location", "Preference-Applied", "Idempotency-Replayed", "X-Request-ID"}
+
+
+def test_ids_and_keys_have_their_form(document: dict[str, Any]) -> None:
+    task = document["components"]["schemas"]["TaskView"]["properties"]
+    parameters = document["paths"]["/v1/agent/execute"]["post"]["parameters"]
+    (key,) = (parameter for parameter in parameters if parameter.get("name", "").lower() == "idempotency-key")
+
+    assert task["task_id"]["format"] == task["session_id"]["format"] == "uuid"
+    assert re.fullmatch(key["schema"]["pattern"], "order-1")
 
 
 def test_calls_of_the_product_take_a_key_either_way(document: dict[str, Any]) -> None:

@@ -166,6 +166,48 @@ def test_the_exit_code_tells_the_kind_of_a_refusal(
     assert failure.value.exit_code is exit_code
 
 
+WHOLE_ID = "0b6a3f52-4f0d-4a52-8a13-0e5a2b0a9f10"
+OTHER_ID = "0b6a3f99-4f0d-4a52-8a13-0e5a2b0a9f10"
+
+
+def summary(task_id: str) -> dict[str, str]:
+    return {"task_id": task_id, "status": "completed", "created_at": "2026-01-01T00:00:00Z"}
+
+
+def test_a_beginning_that_one_id_has_stands_for_it(server: _ScriptedServer) -> None:
+    server.answers = [(200, {}, {"items": [summary(WHOLE_ID)], "next_cursor": None})]
+    with ApiClient(server.url) as client:
+        assert client.find_id("0b6a3f52-4") == WHOLE_ID
+    assert server.asked[0][1] == "/v1/tasks?id_prefix=0b6a3f52-4&limit=5"
+
+
+def test_a_whole_id_is_not_looked_for(server: _ScriptedServer) -> None:
+    with ApiClient(server.url) as client:
+        assert client.find_id(WHOLE_ID) == WHOLE_ID
+    assert server.asked == []
+
+
+def test_a_beginning_that_several_ids_have_is_refused_with_them(server: _ScriptedServer) -> None:
+    server.answers = [(200, {}, {"items": [summary(WHOLE_ID), summary(OTHER_ID)], "next_cursor": "more"})]
+    with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="several tasks begin with") as refused:
+        client.find_id("0b6a")
+    _, first, second, last = str(refused.value).splitlines()
+    assert (first.split()[0], second.split()[0], last.strip()) == (WHOLE_ID, OTHER_ID, "…")
+
+
+def test_a_beginning_that_no_id_has_is_refused(server: _ScriptedServer) -> None:
+    server.answers = [(200, {}, {"items": [], "next_cursor": None})]
+    with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="No task's id begins with 0b6a"):
+        client.find_id("0b6a")
+
+
+@pytest.mark.parametrize("text", ["0b6", "", "owls", "../system/metrics", "0" * 37])
+def test_a_text_that_begins_no_id_is_refused_without_a_request(server: _ScriptedServer, text: str) -> None:
+    with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="is no task's id"):
+        client.find_id(text)
+    assert server.asked == []
+
+
 def test_an_id_reaches_no_other_path(server: _ScriptedServer) -> None:
     server.answers = [(404, {}, {"detail": "No.", "code": "TASK_NOT_FOUND"})]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.cli.text import attempt_lines, cost_text, plain, print_task, print_tasks, seconds_of, shorten
+from app.cli.text import attempt_line, cost_text, plain, print_task, print_tasks, seconds_of, shorten
 from tests.unit.cli.rendered import rendered_steps, rendered_task
 
 
@@ -52,8 +52,9 @@ def test_seconds_run_from_acceptance_to_the_end() -> None:
     assert seconds_of({**times, "completed_at": None}) is None
 
 
-def test_every_attempt_has_its_line() -> None:
-    lines = attempt_lines(rendered_task(steps=rendered_steps("error", "ok")))
+def test_an_attempt_has_its_outcome_tokens_and_cost_in_a_line() -> None:
+    (step,) = rendered_steps("error", "ok")
+    lines = [attempt_line(attempt) for attempt in step["attempts"]]
     assert ["error" in lines[0], "ok" in lines[1]] == [True, True]
     assert all("7 tokens  $0.000012" in line for line in lines)
 

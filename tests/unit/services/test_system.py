@@ -76,13 +76,16 @@ class SystemHarness:
         }
 
 
-async def test_a_fresh_snapshot_saves_the_counting() -> None:
+async def test_a_fresh_snapshot_saves_the_counting_and_keeps_its_time() -> None:
     harness = SystemHarness()
     harness.publish_snapshot()
+    published_at = harness.clock.now()
+    harness.clock.advance(1)
 
     assert await harness.queue_figures() == QueueFigures(
-        length=14, waiting=10, exact=True, runnable=None, listed=4, processing=5, oldest_age_seconds=7.0
-    )
+        length=14, waiting=10, exact=True, runnable=None, listed=4, processing=5, oldest_age_seconds=7.0,
+        as_of=published_at,
+    )  # fmt: skip
 
 
 async def test_an_old_snapshot_is_not_trusted() -> None:
@@ -91,8 +94,9 @@ async def test_an_old_snapshot_is_not_trusted() -> None:
     harness.clock.advance(SNAPSHOT_FRESH_SECONDS)
 
     assert await harness.queue_figures() == QueueFigures(
-        length=3, waiting=3, exact=True, runnable=None, listed=0, processing=2, oldest_age_seconds=1.5
-    )
+        length=3, waiting=3, exact=True, runnable=None, listed=0, processing=2, oldest_age_seconds=1.5,
+        as_of=harness.clock.now(),
+    )  # fmt: skip
 
 
 async def test_without_redis_dispatched_tasks_are_counted_instead_of_tickets() -> None:
@@ -100,8 +104,9 @@ async def test_without_redis_dispatched_tasks_are_counted_instead_of_tickets() -
     harness.queue.down = True
 
     assert await harness.queue_figures() == QueueFigures(
-        length=4, waiting=3, exact=True, runnable=None, listed=None, processing=2, oldest_age_seconds=1.5
-    )
+        length=4, waiting=3, exact=True, runnable=None, listed=None, processing=2, oldest_age_seconds=1.5,
+        as_of=harness.clock.now(),
+    )  # fmt: skip
 
 
 async def test_without_the_store_the_rest_is_still_answered() -> None:

@@ -93,6 +93,14 @@ def test_a_page_has_its_day_if_the_provider_tells_it(published: object, day: dat
     assert hit.published == day
 
 
+@pytest.mark.parametrize("nothing", [{"title": None}, {"content": None}, {"title": None, "content": None}])
+def test_a_page_without_a_title_or_an_excerpt_is_a_page(nothing: dict[str, None]) -> None:
+    (hit,) = read_hits({"results": [{**PAGE, **nothing}]})
+
+    assert hit.title == ("www.example.org" if "title" in nothing else "Bees")
+    assert hit.excerpt == ("" if "content" in nothing else "Bees fly.")
+
+
 async def test_request_carries_query_key_and_request_id() -> None:
     rig = Rig(found())
     await rig.tool.search("  be\u200bes  ", request_id="r1")

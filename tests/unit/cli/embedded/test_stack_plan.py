@@ -9,6 +9,7 @@ import pytest
 from app.cli.embedded.spec import ChildSpec, StackPlan
 from app.cli.embedded.stack_plan import LOCAL_DEFAULTS, SIMULATOR_KEY, ConfiguredParts, build_plan
 from app.cli.embedded.state import StateFolder
+from app.cli.embedded.store_server import embedded_store_server
 from app.llm.simulated_models import CHAINS
 from app.settings import GROUPS, load_settings
 
@@ -24,7 +25,9 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _plan(tmp_path: Path, *, workers: int = 1) -> StackPlan:
     folder = StateFolder(tmp_path / "state")
     folder.create()
-    return build_plan(folder, ConfiguredParts.in_settings(load_settings()), port=18080, workers=workers)
+    named = ConfiguredParts.in_settings(load_settings())
+    store = None if named.store else embedded_store_server()
+    return build_plan(folder, named, store=store, port=18080, workers=workers)
 
 
 def _child(plan: StackPlan, name: str) -> ChildSpec:

@@ -11,6 +11,7 @@ import pytest
 from app.cli.embedded.stack_plan import ConfiguredParts, build_plan
 from app.cli.embedded.stack_settings import find_settings
 from app.cli.embedded.state import StackStatus, StateFolder
+from app.cli.embedded.store_server import embedded_store_server
 from app.llm.simulated_models import CHAINS
 from app.settings import GROUPS, load_settings
 
@@ -28,7 +29,8 @@ def running_stack(path: Path) -> Iterator[StateFolder]:
     """Leaves behind what a running stack leaves: its plan, from the settings of now, its lock and its status."""
     folder = StateFolder(path / "state")
     folder.create()
-    plan = build_plan(folder, ConfiguredParts.in_settings(load_settings()), port=18080, workers=1)
+    named = ConfiguredParts.in_settings(load_settings())
+    plan = build_plan(folder, named, store=embedded_store_server(), port=18080, workers=1)
     plan.write(folder.plan)
     with folder.lock() or pytest.fail("the lock is free"):
         folder.write_status(StackStatus(supervisor_pid=1, phase="running", api_url=plan.api_url))

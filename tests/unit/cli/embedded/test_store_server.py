@@ -1,4 +1,4 @@
-"""The choice of the database server: the best one that is installed, unless a folder has the data of another one."""
+"""The choice of the database server: the best one that starts, unless a folder has the data of another one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.embedded.state import StateFolder
-from app.cli.embedded.store_server import StoreKind, choose_store_server
+from app.cli.embedded.store_server import StoreKind, StoreServer, choose_store_server
 from app.cli.failure import CommandFailed
 
 
@@ -34,10 +34,18 @@ def install(programs: Path, name: str, output: str = "") -> None:
     program.chmod(0o755)
 
 
-def test_without_another_server_the_embedded_one_is_chosen(programs: Path, state: StateFolder) -> None:
-    server = choose_store_server(state)
+def starts(_: StoreServer, __: StateFolder) -> None:
+    """Stands for the trial of a server that starts."""
 
-    assert server.kind is StoreKind.EMBEDDED
+
+def does_not_start(server: StoreServer, _: StateFolder) -> str:
+    return f"it does not start ({server.kind})"
+
+
+def test_without_another_server_the_embedded_one_is_chosen(programs: Path, state: StateFolder) -> None:
+    server, rejected = choose_store_server(state, find_fault=does_not_start)
+
+    assert (server.kind, rejected) == (StoreKind.EMBEDDED, [])
     assert (server.folder, server.program.name) == ("mongo", "secantusd-py")
 
 
@@ -55,9 +63,10 @@ def test_a_mongod_is_chosen_if_it_is_new_enough(
 ) -> None:
     install(programs, "mongod", version)
 
-    server = choose_store_server(state)
+    server, rejected = choose_store_server(state, find_fault=starts)
 
     assert server.kind is kind
+    assert len(rejected) == (kind is StoreKind.EMBEDDED)
     spec = server.spec(5000, state.data(server.folder))
     assert (spec.name, spec.program, spec.url) == ("mongo", kind, "mongodb://127.0.0.1:5000/?directConnection=true")
 
@@ -65,18 +74,42 @@ def test_a_mongod_is_chosen_if_it_is_new_enough(
 def test_the_rust_server_comes_before_the_embedded_one(programs: Path, state: StateFolder) -> None:
     install(programs, "secantusd-rs")
 
-    assert choose_store_server(state).program == programs / "secantusd-rs"
+    server, rejected = choose_store_server(state, find_fault=starts)
+
+    assert (server.program, rejected) == (programs / "secantusd-rs", [])
+
+
+def test_servers_that_do_not_start_are_named_and_the_embedded_one_is_chosen(programs: Path, state: StateFolder) -> None:
+    install(programs, "mongod", "db version v8.0.4")
+    install(programs, "secantusd-rs")
+
+    server, rejected = choose_store_server(state, find_fault=does_not_start)
+
+    assert server.kind is StoreKind.EMBEDDED
+    assert rejected == [
+        f"{programs / kind} is not used as the database: it does not start ({kind})."
+        for kind in ("mongod", "secantusd-rs")
+    ]
 
 
 def test_the_data_in_a_folder_stay_with_their_server(programs: Path, state: StateFolder) -> None:
     (state.data("mongo") / "WiredTiger").touch()
     install(programs, "mongod", "db version v8.0.4")
 
-    assert choose_store_server(state).kind is StoreKind.EMBEDDED
+    assert choose_store_server(state, find_fault=starts)[0].kind is StoreKind.EMBEDDED
+
+
+def test_a_server_with_data_is_kept_without_a_trial(programs: Path, state: StateFolder) -> None:
+    (state.data("mongod") / "WiredTiger").touch()
+    install(programs, "mongod", "db version v8.0.4")
+
+    server, rejected = choose_store_server(state, find_fault=does_not_start)
+
+    assert (server.kind, rejected) == (StoreKind.MONGOD, [])
 
 
 def test_data_of_a_server_that_is_gone_are_refused_with_its_name(programs: Path, state: StateFolder) -> None:
     (state.data("mongod") / "WiredTiger").touch()
 
     with pytest.raises(CommandFailed, match="those of mongod, which is not on the PATH"):
-        choose_store_server(state)
+        choose_store_server(state, find_fault=starts)

@@ -51,12 +51,25 @@ def test_agent_that_fits_is_chosen(task: str, agent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", ["bake me a cake and bring it", "Walk my dog", "asdf qwrtp zxcvb", "?!?", "wash the dishes"]
+    "task",
+    ["bake me a cake and bring it", "Walk my dog", "asdf qwrtp zxcvb", "asdf qwer zxcv", "?!?", "wash the dishes"],
 )
 def test_nobody_can_do_the_impossible(task: str) -> None:
     name, confidence = choose(task)
     assert name == "Unknown"
     assert confidence < 0.5
+
+
+def test_a_task_goes_to_the_agent_whose_card_claims_it_and_not_to_one_that_is_not_for_it() -> None:
+    restructures = "- RefactorAgent: Restructures source code that the user gives. Not for writing new code.\n"
+    task, names = "Refactor this code: def f(a): return a+1", (*NAMES, "RefactorAgent")
+
+    def chosen(system: str) -> str:
+        return choose_agent(Prompt("m", (Turn("system", system), Turn("user", task))), names).agent_name
+
+    narrowed = SYSTEM.replace("and refactors source code in any", "source code. Not for refactoring in any")
+    assert chosen(SYSTEM + restructures) == "CodeAgent"
+    assert chosen(narrowed + restructures) == "RefactorAgent"
 
 
 def test_sentence_without_spaces_is_not_gibberish() -> None:
