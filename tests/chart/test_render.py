@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.api.views.system import QueueView
 from tests.chart.rendering import CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
@@ -191,6 +192,16 @@ def test_the_workers_have_exactly_one_scaler(mode: str) -> None:
     assert scalers == {"keda": {"ScaledObject"}, "hpa": {"HorizontalPodAutoscaler"}}.get(mode, set())
     scales = "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
     assert scales is (mode == "operator")
+
+
+def test_keda_counts_the_tasks_that_may_run() -> None:
+    keda = rendered(worker={"autoscaling": {"mode": "keda"}})
+    (scaler,) = [body["spec"] for body in keda if body["kind"] == "ScaledObject"]
+    figures = {trigger["name"]: trigger["metadata"]["valueLocation"] for trigger in scaler["triggers"]}
+    assert figures == {"sent": "queue.listed", "runnable": "queue.runnable", "running": "queue.processing"}
+    assert set(scaler["advanced"]["scalingModifiers"]["formula"].split(" + ")) == figures.keys()
+    parts = [figure.removeprefix("queue.") for figure in figures.values()]
+    assert set(parts) <= QueueView.model_fields.keys()
 
 
 def test_disruption_budgets_keep_all_but_one() -> None:
