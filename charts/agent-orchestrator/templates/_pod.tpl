@@ -9,7 +9,9 @@ start, so that Kubernetes then replaces the pods. */}}
 {{- $own := index .Values .component -}}
 {{- $read := list (include "ao.settings" .) (include "ao.stores" .) .Values.secrets.mode -}}
 {{- if eq .component "worker" }}{{ $read = append $read .Values.secrets.inline.worker }}{{ end -}}
-{{- $annotations := dict "checksum/settings" (toJson $read | sha256sum) -}}
+{{- /* Otherwise the Cluster Autoscaler keeps every node with such a pod, because of its emptyDir. */}}
+{{- $annotations := dict "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" "tmp" -}}
+{{- $_ := set $annotations "checksum/settings" (toJson $read | sha256sum) -}}
 {{- if .Values.monitoring.scrapeAnnotations -}}
 {{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
 {{- $_ := set $annotations "prometheus.io/port" (include "ao.port" .) -}}
@@ -94,7 +96,7 @@ TAVILY_BASE_URL: {{ $simulator }}
 
 {{- define "ao.sharedVolumes" -}}
 - name: tmp
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ .Values.tmp.sizeLimit }}}
 {{- with .Values.trust.configMap }}
 - name: trust
   configMap: {name: {{ . }}}
