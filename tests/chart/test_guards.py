@@ -123,6 +123,21 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
         ),
         (
             STORES,
+            {"worker": {"extraEnv": [{"name": "AGENT_WORKER_NAME", "value": "w"}]}},
+            "worker.extraEnv.AGENT_WORKER_NAME: remove it; its value comes from the pod's name",
+        ),
+        (
+            STORES,
+            {"api": {"env": {"REGION": "a"}, "extraEnv": [{"name": "REGION", "value": "b"}]}},
+            "api.extraEnv: REGION is set twice",
+        ),
+        (
+            {**STORES, "serviceKey": {"existingSecret": "key"}},
+            {"operator": {"serviceAccount": {"create": False}}},
+            "operator.serviceAccount.name: name an account",
+        ),
+        (
+            STORES,
             {"secrets": {"inline": {"worker": {"MONGO_URI": "mongodb://m/"}}}},
             "secrets.inline.worker.MONGO_URI: remove it; its value comes from secrets.*.stores",
         ),

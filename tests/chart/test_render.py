@@ -16,13 +16,17 @@ COMPONENTS = ("api", "worker", "operator")
 Objects = list[dict[str, Any]]
 
 
-def pod_of(objects: Objects, component: str) -> dict[str, Any]:
+def deployment_of(objects: Objects, component: str) -> dict[str, Any]:
     (found,) = [
         body
         for body in objects
         if body["kind"] == "Deployment" and body["metadata"]["labels"]["app.kubernetes.io/component"] == component
     ]
-    template: dict[str, Any] = found["spec"]["template"]
+    return found
+
+
+def pod_of(objects: Objects, component: str) -> dict[str, Any]:
+    template: dict[str, Any] = deployment_of(objects, component)["spec"]["template"]
     return template
 
 
@@ -294,7 +298,7 @@ def test_each_served_namespace_has_a_role() -> None:
     objects = rendered(operator={"namespaces": ["one", "two", "one"]})
     roles = [(body["kind"], body["metadata"].get("namespace")) for body in objects if body["kind"].startswith("Role")]
     assert roles.count(("Role", "one")) == roles.count(("RoleBinding", "two")) == 1
-    (account,) = [body for body in objects if body["kind"] == "ServiceAccount"]
+    (account,) = [body for body in objects if body["metadata"]["name"] == f"{NAME}-operator" if is_account(body)]
     bindings = [body for body in objects if body["kind"] == "RoleBinding"]
     assert {body["subjects"][0]["namespace"] for body in bindings} == {"team"}
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
@@ -313,7 +317,7 @@ def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
 def test_a_disabled_operator_leaves_no_object() -> None:
     objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
-    assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating", "Job")) for kind in kinds)
+    assert not any(kind.startswith(("Role", "ClusterRole", "Validating", "Job")) for kind in kinds)
     assert not [body for body in objects if body["metadata"]["name"].endswith(("-operator", "-uninstall"))]
 
 
@@ -325,6 +329,10 @@ def test_names_are_short_enough_and_unique_for_each_release() -> None:
         assert max(map(len, in_namespaces)) <= 63
         names.append({(body["kind"], body["metadata"]["name"]) for body in objects if is_of_the_cluster(body)})
     assert len(set().union(*names)) == sum(len(found) for found in names)
+
+
+def is_account(body: dict[str, Any]) -> bool:
+    return bool(body["kind"] == "ServiceAccount")
 
 
 def is_of_the_cluster(body: dict[str, Any]) -> bool:
@@ -391,3 +399,99 @@ def test_without_a_finalizer_nothing_has_to_be_released() -> None:
     assert environment(objects, "operator")["AGENT_OPERATOR_FINALIZER"] == "false"
     assert not [body for body in objects if body["metadata"]["name"].endswith("-uninstall")]
     assert environment(rendered(), "operator")["AGENT_OPERATOR_FINALIZER"] == "true"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_additions_of_the_values_reach_deployment_pod_and_container(component: str) -> None:
+    further = {"name": "REGION", "valueFrom": {"configMapKeyRef": {"name": "site", "key": "region"}}}
+    own: dict[str, Any] = {
+        "extraEnv": [further],
+        "extraEnvFrom": [{"configMapRef": {"name": "proxy"}}],
+        "extraVolumes": [{"name": "own", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "own", "mountPath": "/own"}],
+        "extraContainers": [{"name": "sidecar", "image": "sidecar:1"}],
+        "initContainers": [{"name": "first", "image": "first:1"}],
+        "containerSpec": {"startupProbe": {"httpGet": {"path": "/health", "port": 1}, "failureThreshold": 600}},
+        "podSpec": {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}},
+        "deploymentSpec": {"revisionHistoryLimit": 2},
+        "annotations": {"reloader.stakater.com/auto": "true"},
+    }
+    before, after = deployment_of(rendered(), component), deployment_of(rendered(**{component: own}), component)
+    (plain,) = before["spec"]["template"]["spec"]["containers"]
+    pod = after["spec"]["template"]["spec"]
+    container, sidecar = pod["containers"]
+
+    assert container["env"] == [*plain["env"], further]
+    assert container["envFrom"] == [*plain["envFrom"], *own["extraEnvFrom"]]
+    assert container["volumeMounts"] == [*plain["volumeMounts"], *own["extraVolumeMounts"]]
+    assert container["startupProbe"] == own["containerSpec"]["startupProbe"]
+    assert container["livenessProbe"] == plain["livenessProbe"]
+    assert pod["volumes"] == [*before["spec"]["template"]["spec"]["volumes"], *own["extraVolumes"]]
+    assert ([sidecar], pod["initContainers"]) == (own["extraContainers"], own["initContainers"])
+    assert pod["dnsConfig"] == own["podSpec"]["dnsConfig"]
+    assert after["spec"]["revisionHistoryLimit"] == 2
+    assert after["metadata"]["annotations"] == own["annotations"]
+    assert after["spec"]["selector"] == before["spec"]["selector"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_has_an_account_or_uses_an_existing_one(component: str) -> None:
+    def accounts(objects: Objects) -> dict[str, Any]:
+        return {body["metadata"]["name"]: body["metadata"].get("annotations") for body in objects if is_account(body)}
+
+    identity = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/agents"}
+    with_identity = rendered(**{component: {"serviceAccount": {"annotations": identity}}})
+    name = f"{NAME}-{component}"
+    assert accounts(with_identity)[name] == identity
+    assert pod_of(with_identity, component)["spec"]["serviceAccountName"] == name
+
+    existing = rendered(**{component: {"serviceAccount": {"create": False, "name": "mine"}}})
+    assert name not in accounts(existing)
+    assert pod_of(existing, component)["spec"]["serviceAccountName"] == "mine"
+
+
+def test_the_operators_rights_are_those_of_its_account() -> None:
+    objects = rendered(operator={"serviceAccount": {"create": False, "name": "mine"}})
+    subjects = [subject for body in objects if body["kind"] == "RoleBinding" for subject in body["subjects"]]
+    assert {subject["name"] for subject in subjects} == {"mine"}
+    (policy,) = [body for body in objects if body["kind"] == "ValidatingAdmissionPolicy"]
+    assert "system:serviceaccount:team:mine" in policy["spec"]["matchConditions"][0]["expression"]
+
+
+def test_an_admin_of_one_namespace_can_install_everything_but_the_crd() -> None:
+    rbac = {"aggregate": False, "admissionPolicy": False}
+    objects = rendered(rbac=rbac, crds={"install": False})
+    assert not [body["kind"] for body in objects if is_of_the_cluster(body)]
+    assert "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
+
+
+def test_rights_may_come_from_elsewhere() -> None:
+    kinds = [body["kind"] for body in rendered(rbac={"create": False})]
+    assert not {"Role", "RoleBinding"} & set(kinds)
+    assert "Job" in kinds
+
+
+def test_a_service_may_be_restricted_to_some_sources() -> None:
+    spec = {"loadBalancerClass": "internal", "loadBalancerSourceRanges": ["10.0.0.0/8"]}
+    service = {"type": "LoadBalancer", "nodePort": 30_080, "labels": {"team": "a"}, "spec": spec}
+    objects = rendered(api={"service": service})
+    (found,) = [body for body in objects if body["kind"] == "Service"]
+    assert spec.items() <= found["spec"].items()
+    assert found["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "nodePort": 30_080}]
+    assert found["metadata"]["labels"]["team"] == "a"
+
+
+def test_common_labels_are_on_all_objects_and_in_no_selector() -> None:
+    plain, labelled = rendered(), rendered(commonLabels={"team": "a"})
+    own = [body for body in labelled if body["kind"] != "CustomResourceDefinition"]
+    assert {body["metadata"]["labels"].get("team") for body in own} == {"a"}
+    for component in COMPONENTS:
+        before, after = (deployment_of(objects, component)["spec"]["selector"] for objects in (plain, labelled))
+        assert before == after
+
+
+def test_a_full_name_replaces_that_of_the_release() -> None:
+    objects = rendered(fullnameOverride="agents")
+    names = {body["metadata"]["name"] for body in objects if body["kind"] in ("Deployment", "Service", "ConfigMap")}
+    assert names == {"agents-api", "agents-worker", "agents-operator", "agents-settings"}
+    assert environment(objects, "operator")["AGENT_OPERATOR_API_URL"] == "http://agents-api"
