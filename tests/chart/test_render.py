@@ -314,6 +314,14 @@ def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
     assert len(set().union(*names)) == 6
 
 
+def test_an_operator_whose_node_is_lost_is_replaced_soon() -> None:
+    tolerated = pod_of(rendered(), "operator")["spec"]["tolerations"]
+    seconds = {found["key"].rpartition("/")[2]: found["tolerationSeconds"] for found in tolerated}
+    assert seconds == {"unreachable": 30, "not-ready": 30}
+    own = [{"key": "agents", "operator": "Exists"}]
+    assert pod_of(rendered(operator={"tolerations": own}), "operator")["spec"]["tolerations"] == own
+
+
 def test_a_disabled_operator_leaves_no_object() -> None:
     objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
