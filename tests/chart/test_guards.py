@@ -54,6 +54,16 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
         ),
         (
             STORES,
+            {"api": {"autoscaling": {"enabled": True, "minReplicas": 7}}},
+            "api.autoscaling.minReplicas: must not be greater than maxReplicas",
+        ),
+        (
+            STORES,
+            {"api": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+            "api.resources.requests.cpu: set it; api.autoscaling measures CPU use",
+        ),
+        (
+            STORES,
             {"worker": {"autoscaling": {"policy": {"min_replicas": 5, "max_replicas": 2}}}},
             "worker.autoscaling.policy.min_replicas: 5 must not be greater than max_replicas, which is 2",
         ),

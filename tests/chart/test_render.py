@@ -218,6 +218,17 @@ def test_disruption_budgets_keep_all_but_one() -> None:
     assert (budgets(1), budgets(2)) == ({"worker"}, {"api", "worker"})
 
 
+def test_an_api_that_is_scaled_has_no_fixed_number_of_pods() -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 900}}
+    objects = rendered(api={"autoscaling": {"enabled": True, "behavior": behavior}})
+    (scaler,) = [body for body in objects if body["kind"] == "HorizontalPodAutoscaler"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == scaler["metadata"]["name"] == f"{NAME}-api"
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["behavior"]) == (2, behavior)
+    assert "replicas" not in deployment_of(objects, "api")["spec"]
+    budgets = [body["metadata"]["name"] for body in objects if body["kind"] == "PodDisruptionBudget"]
+    assert f"{NAME}-api" in budgets
+
+
 def test_an_ingress_leads_to_the_api_over_tls() -> None:
     objects = rendered(ingress={"enabled": True, "hosts": ["a.example.com", "b.example.com"], "tlsSecret": "cert"})
     (ingress,) = [body for body in objects if body["kind"] == "Ingress"]

@@ -147,3 +147,24 @@ of deploymentSpec, podSpec or containerSpec replaces the chart's; the lists are 
 {{- $_ := set $deployment.spec.template.metadata.annotations "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" (join "," $local) -}}
 {{- toYaml $deployment -}}
 {{- end -}}
+
+{{/* The HorizontalPodAutoscaler of .component, with the settings .hpa. */}}
+{{- define "ao.hpa" -}}
+{{- $name := include "ao.name" . -}}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ $name }}
+  labels: {{- include "ao.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ $name }}}
+  minReplicas: {{ .hpa.minReplicas }}
+  maxReplicas: {{ .hpa.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ .hpa.cpuPercent }}}}
+    {{- with .hpa.metrics }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with .hpa.behavior }}
+  behavior: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
