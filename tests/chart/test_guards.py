@@ -105,6 +105,12 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             "worker.resources.requests.cpu: set it; worker.autoscaling.mode hpa measures CPU use",
         ),
         (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
+        (
+            STORES,
+            {"ingress": {"enabled": True, "hosts": ["a.example"], "tlsSecret": "t", "tls": [{"secretName": "u"}]}},
+            "ingress.tls: remove it, or ingress.tlsSecret",
+        ),
+        (STORES, {"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),
         (STORES, {"dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
         (
             STORES,

@@ -238,6 +238,34 @@ def test_an_ingress_leads_to_the_api_over_tls() -> None:
     assert backends == {"a.example.com": service, "b.example.com": service}
 
 
+def test_an_ingress_exposes_no_path_that_needs_no_key() -> None:
+    def shown(**ingress: Any) -> dict[str, Any]:
+        objects = rendered(ingress={"enabled": True, "hosts": ["a.example.com"], **ingress})
+        (found,) = [body["spec"] for body in objects if body["kind"] == "Ingress"]
+        spec: dict[str, Any] = found
+        return spec
+
+    (rule,) = shown()["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1", "/docs", "/openapi.json", "/health"]
+    assert "ingressClassName" not in shown(), "the cluster's default class"
+    assert shown(className="nginx")["ingressClassName"] == "nginx"
+    tls = [{"hosts": ["a.example.com"]}]
+    assert shown(tls=tls)["tls"] == tls
+
+
+def test_a_route_leads_from_a_gateway_to_the_api() -> None:
+    parents = [{"name": "public", "namespace": "gateways"}]
+    route = {"enabled": True, "parentRefs": parents, "hosts": ["a.example.com"], "timeouts": {"request": "90s"}}
+    (found,) = [body for body in rendered(httpRoute=route) if body["kind"] == "HTTPRoute"]
+    assert found["apiVersion"] == "gateway.networking.k8s.io/v1"
+    assert (found["spec"]["parentRefs"], found["spec"]["hostnames"]) == (parents, ["a.example.com"])
+    (rule,) = found["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": f"{NAME}-api", "port": 80}]
+    assert {"path": {"type": "PathPrefix", "value": "/v1"}} in rule["matches"]
+    assert "/metrics" not in str(rule)
+    assert rule["timeouts"] == {"request": "90s"}
+
+
 def test_annotations_or_monitors_name_the_metrics_ports() -> None:
     def ports(objects: Objects) -> dict[str, Any]:
         by_component = {name: pod_of(objects, name)["metadata"]["annotations"] for name in COMPONENTS}
