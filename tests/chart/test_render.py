@@ -280,6 +280,17 @@ def test_annotations_or_monitors_name_the_metrics_ports() -> None:
     assert {body["metadata"]["labels"]["release"] for body in monitors} == {"prometheus"}
 
 
+def test_monitors_take_a_timeout_and_relabelings() -> None:
+    cluster = [{"targetLabel": "cluster", "replacement": "production"}]
+    drop = [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}]
+    further = {"scrapeTimeout": "10s", "relabelings": cluster, "metricRelabelings": drop}
+    monitors = [body for body in rendered(monitoring={"monitors": True, **further}) if body["kind"].endswith("Monitor")]
+    endpoints = [body["spec"].get("endpoints") or body["spec"]["podMetricsEndpoints"] for body in monitors]
+    assert len(endpoints) == 3
+    for (endpoint,) in endpoints:
+        assert further.items() <= endpoint.items()
+
+
 def test_aws_parameters_become_secrets_without_their_path() -> None:
     external = {"path": "/ao/prod", "worker": ["WEATHER_KEY"], "storeName": "aws"}
     objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": external}})
