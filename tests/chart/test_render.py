@@ -208,6 +208,18 @@ def test_keda_counts_the_tasks_that_may_run() -> None:
     assert set(parts) <= QueueView.model_fields.keys()
 
 
+def test_keda_may_have_a_key_that_can_only_read() -> None:
+    def source(**keda: str) -> dict[str, str]:
+        objects = rendered(worker={"autoscaling": {"mode": "keda", "keda": keda}})
+        (found,) = [body for body in objects if body["kind"] == "TriggerAuthentication"]
+        (reference,) = found["spec"]["secretTargetRef"]
+        return dict(reference)
+
+    own = source(existingSecret="reader")
+    assert own == {"parameter": "apiKey", "name": "reader", "key": "api-key"}
+    assert source() == {"parameter": "apiKey", "name": "orchestrator-service-key", "key": "service-key"}
+
+
 def test_disruption_budgets_keep_all_but_one() -> None:
     def budgets(replicas: int) -> set[str]:
         objects = rendered(api={"replicas": replicas})
