@@ -41,6 +41,21 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             "secrets.inline.providers: secrets.mode is externalSecret",
         ),
         ({}, {"secrets": {"mode": "existing"}}, "secrets.existing.stores: name the Secret"),
+        (
+            EXTERNAL,
+            {"secrets": {"externalSecret": {"references": {"MONGO_URI": {"key": "k"}}}}},
+            "secrets.externalSecret.references: remove them, or secrets.externalSecret.path",
+        ),
+        (
+            EXTERNAL,
+            {"secrets": {"externalSecret": {"storeKind": "ClusterSecretStore"}}},
+            "secrets.externalSecret.storeName: name the store",
+        ),
+        (
+            {"secrets": {"mode": "externalSecret"}},
+            {"secrets": {"externalSecret": {"storeName": "s", "references": {"MONGO_URI": {"key": "k"}}}}},
+            "secrets.externalSecret.references.REDIS_URL: name its entry in the store",
+        ),
         ({}, {"secrets": {"mode": "externalSecret"}}, "secrets.externalSecret.path: name the path of the parameters"),
         (
             STORES,

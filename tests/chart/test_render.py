@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.api.views.system import QueueView
-from tests.chart.rendering import CI_VALUES, NAME, STORES, over, render
+from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
 Objects = list[dict[str, Any]]
@@ -315,6 +315,24 @@ def test_aws_parameters_become_secrets_without_their_path() -> None:
     assert re.sub(rewrite["source"], rewrite["target"].replace("$", "\\"), "/ao/prod/MONGO_URI") == "MONGO_URI"
     assert {spec["secretStoreRef"]["name"] for spec in found.values()} == {"aws"}
     assert not [body for body in objects if body["kind"] == "SecretStore"]
+
+
+def test_entries_of_any_store_become_secrets() -> None:
+    values = yaml.safe_load((CHART / "ci" / "secret-store-values.yaml").read_text())
+    objects = render("team", values=values)
+    found = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
+    entries = {
+        name.removeprefix(f"{NAME}-"): {entry["secretKey"]: entry["remoteRef"] for entry in spec["data"]}
+        for name, spec in found.items()
+    }
+    references = values["secrets"]["externalSecret"]["references"]
+    assert entries == {
+        "aws-stores": {name: references[name] for name in ("MONGO_URI", "REDIS_URL")},
+        "aws-vendor": {"OPENAI_API_KEY": references["OPENAI_API_KEY"]},
+        "aws-keys": {"service-key": references["SERVICE_KEY"]},
+    }
+    stores = [spec["secretStoreRef"] for spec in found.values()]
+    assert stores == [{"kind": "ClusterSecretStore", "name": "vault"}] * 3
 
 
 def test_a_secret_that_helm_does_not_create_has_another_name() -> None:
