@@ -13,6 +13,8 @@ from app.api.views.system import QueueView
 from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
+TO = ("webTo", "storesTo", "apiServerTo", "dnsTo")
+IDS = {"runAsUser", "runAsGroup", "fsGroup"}
 Objects = list[dict[str, Any]]
 
 
@@ -124,6 +126,36 @@ def test_peers_that_read_metrics_may_reach_the_api_too() -> None:
     policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
     assert [peer in policies[f"{NAME}-api"]["ingress"][0]["from"] for peer in peers] == [True, True]
     assert [peer in policies[f"{NAME}-worker"]["ingress"][0]["from"] for peer in peers] == [False, True]
+
+
+def test_pods_may_be_limited_to_the_peers_that_they_need() -> None:
+    peers = {name: [{"ipBlock": {"cidr": f"10.0.{number}.0/24"}}] for number, name in enumerate(TO)}
+    objects = rendered(networkPolicy={**peers, "dnsPorts": [53, 5353]})
+    policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+
+    def called(component: str) -> dict[int, Any]:
+        rules = policies[f"{NAME}-{component}"]["egress"]
+        return {port["port"]: rule["to"] for rule in rules for port in rule.get("ports", [])}
+
+    for component in ("api", "worker"):
+        assert (called(component)[443], called(component)[27017]) == (peers["webTo"], peers["storesTo"])
+    assert (called("operator")[6443], called("operator")[6379]) == (peers["apiServerTo"], peers["storesTo"])
+    assert called("uninstall") == {443: peers["apiServerTo"], 6443: peers["apiServerTo"]}
+    assert called("pods") == {53: peers["dnsTo"], 5353: peers["dnsTo"]}
+
+
+def test_without_ports_of_stores_none_is_open() -> None:
+    objects = rendered(networkPolicy={"storePorts": []})
+    policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+    (rule,) = policies[f"{NAME}-worker"]["egress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
+
+
+def test_ids_may_be_left_to_the_cluster() -> None:
+    """OpenShift chooses the ids, and refuses pods that name others."""
+    context = pod_of(rendered(podSecurityContext=dict.fromkeys(IDS)), "worker")["spec"]["securityContext"]
+    assert not context.keys() & IDS
+    assert context["runAsNonRoot"] is True
 
 
 def test_a_changed_key_of_a_provider_restarts_no_pod() -> None:
