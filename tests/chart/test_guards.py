@@ -119,6 +119,7 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             {"worker": {"autoscaling": {"mode": "hpa"}, "resources": {"requests": {"cpu": None}}}},
             "worker.resources.requests.cpu: set it; worker.autoscaling.mode hpa measures CPU use",
         ),
+        (STORES, {"operator": {"allNamespaces": True, "namespaces": ["a"]}}, "operator.namespaces: remove them, or"),
         (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
         (
             STORES,

@@ -416,6 +416,17 @@ def test_each_served_namespace_has_a_role() -> None:
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
 
 
+def test_an_operator_of_all_namespaces_has_its_rights_in_the_cluster() -> None:
+    objects = rendered(operator={"allNamespaces": True})
+    (role,) = [body for body in objects if body["kind"] == "ClusterRole" and is_of_the_operator(body)]
+    (binding,) = [body for body in objects if body["kind"] == "ClusterRoleBinding"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert role["rules"] == yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
+    roles = [body["metadata"]["name"] for body in objects if body["kind"] == "Role"]
+    assert sorted(roles) == [f"{NAME}-autoscaler", f"{NAME}-uninstall"]
+    assert environment(objects, "operator")["AGENT_OPERATOR_NAMESPACES"] == ""
+
+
 def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
     names: list[set[tuple[str, str]]] = []
     for namespace in ("team", "other", "shared"):
@@ -453,6 +464,10 @@ def test_names_are_short_enough_and_unique_for_each_release() -> None:
 
 def is_account(body: dict[str, Any]) -> bool:
     return bool(body["kind"] == "ServiceAccount")
+
+
+def is_of_the_operator(body: dict[str, Any]) -> bool:
+    return str(body["metadata"]["name"]).endswith("-operator")
 
 
 def is_of_the_cluster(body: dict[str, Any]) -> bool:
@@ -509,7 +524,9 @@ def test_a_job_releases_the_agent_tasks_before_an_uninstall() -> None:
     assert pod["serviceAccountName"] == hooks["RoleBinding"]["subjects"][0]["name"] == f"{NAME}-operator"
     (container,) = pod["containers"]
     assert container["command"] == ["python", "-m", "agent_operator.uninstall", f"team/{NAME}-operator"]
-    assert container["env"] == [{"name": "AGENT_OPERATOR_NAMESPACES", "value": "one,two"}]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    identity = environment(objects, "operator")["AGENT_OPERATOR_IDENTITY"]
+    assert variables == {"AGENT_OPERATOR_NAMESPACES": "one,two", "AGENT_OPERATOR_IDENTITY": identity}
     assert container["image"] == pod_of(objects, "operator")["spec"]["containers"][0]["image"]
     assert job["activeDeadlineSeconds"] < 300, "Helm gives up after five minutes"
 

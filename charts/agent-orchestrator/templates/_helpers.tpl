@@ -52,10 +52,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* Namespaces whose AgentTasks the operator serves, without duplicates, as a JSON array. */}}
+{{/* Namespaces whose AgentTasks the operator serves, without duplicates, as a JSON array; empty if it serves all. */}}
 {{- define "ao.servedNamespaces" -}}
+{{- if .Values.operator.allNamespaces }}[]{{ else -}}
 {{- $named := .Values.operator.namespaces -}}
 {{- if and $named (kindIs "slice" $named) }}{{ uniq $named | toJson }}{{ else }}{{ list .Release.Namespace | toJson }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Name of the operator's Role and RoleBinding in .namespace. Outside of the release's namespace, the name contains that

@@ -93,20 +93,31 @@ class Shifts:
         self._held: dict[str, Held] = {}
         self._sightings = Sightings(clock)
         self._refused: set[str] = set()
+        self._on_demand = False
+        self._beginning = asyncio.Lock()
         self.namespaces: tuple[str, ...] = ()
         self.foreign: dict[str, Lease] = {}
 
     async def begin_all(self, namespaces: Sequence[str]) -> tuple[str, ...]:
         """Takes the Leases of these namespaces; returns those that no other release holds.
 
-        Raises ClusterUnavailable while a Lease cannot be read.
+        Without any, all namespaces are served, and `may_serve` takes the Lease of each at its first object. Raises
+        ClusterUnavailable while a Lease cannot be read.
         """
         self.namespaces = tuple(namespaces)
-        if not namespaces:
-            _log.warning("namespaces_not_leased", consequence="all are served, and no task is cancelled as an orphan")
+        self._on_demand = not namespaces
         for namespace in namespaces:
             await self._begin(namespace)
         return tuple(namespace for namespace in namespaces if namespace not in self.foreign)
+
+    async def may_serve(self, namespace: str) -> bool:
+        """Checks that no other release holds the namespace. Raises ClusterUnavailable while that cannot be told."""
+        if self._on_demand and namespace not in self.namespaces:
+            async with self._beginning:
+                if namespace not in self.namespaces:
+                    await self._begin(namespace)
+                    self.namespaces = (*self.namespaces, namespace)
+        return namespace not in self.foreign
 
     async def renew(self, namespace: str) -> None:
         """Renews the Lease, or tries again to take it. Raises ClusterError, RestartNeeded."""
@@ -118,7 +129,7 @@ class Shifts:
                 except RestartNeeded as needed:
                     if needed.reason != LEASE_IS_GONE:
                         raise
-                    await self._resume(namespace, held, needed)
+                    await self._continue(namespace, held, needed)
             return
         was_foreign = namespace in self.foreign
         await self._begin(namespace)
@@ -209,6 +220,16 @@ class Shifts:
         self._sightings.forget(namespace)
         self.foreign.pop(namespace, None)
         self._refused.discard(namespace)
+
+    async def _continue(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
+        """Begins a new shift after the Lease has gone; of all namespaces, forgets one that has gone itself."""
+        try:
+            await self._resume(namespace, held, needed)
+        except NotThere:
+            if not self._on_demand:
+                raise
+            self.namespaces = tuple(other for other in self.namespaces if other != namespace)
+            del self._held[namespace]
 
     async def _resume(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
         """Begins a new shift after somebody has deleted the Lease. Raises RestartNeeded for another namespace."""

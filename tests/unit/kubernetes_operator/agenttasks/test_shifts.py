@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from datetime import timedelta
@@ -344,3 +345,47 @@ async def test_a_shift_of_an_earlier_version_is_listed_on(world: World, clock: M
     await after.renew(NAMESPACE)
 
     assert before.source_of(NAMESPACE)["shift"] in str(world.leases)
+
+
+async def test_of_all_namespaces_each_is_leased_at_its_first_object(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    assert await shifts.begin_all([]) == ()
+    assert world.leases == {}
+
+    assert await asyncio.gather(*(shifts.may_serve(NAMESPACE) for _ in range(3))) == [True] * 3
+
+    assert list(world.leases) == [NAMESPACE]
+    assert str(world.leases).count("began_at") == 1, "one shift, however many objects came at once"
+    assert shifts.covers(submitted(shifts, clock))
+    assert shifts.namespaces == (NAMESPACE,)
+
+
+async def test_of_all_namespaces_those_of_other_releases_are_not_served(world: World, clock: ManualClock) -> None:
+    await operator_of(world, clock, "first").begin_all([NAMESPACE])
+    shifts = operator_of(world, clock, "second")
+    await shifts.begin_all([])
+
+    assert not await shifts.may_serve(NAMESPACE)
+
+    for _ in range(READS_WITHOUT_RENEWAL - 2):
+        clock.advance(RENEW_SECONDS)
+        await shifts.renew(NAMESPACE)
+    clock.advance(RENEW_SECONDS)
+    with pytest.raises(RestartNeeded, match="namespace_is_free"):
+        await shifts.renew(NAMESPACE)
+
+
+async def test_of_all_namespaces_one_that_is_gone_is_forgotten(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([])
+    await shifts.may_serve(NAMESPACE)
+    world.leases.clear()
+    del world.namespace_uids[NAMESPACE]
+    clock.advance(RENEW_SECONDS)
+
+    await shifts.renew(NAMESPACE)
+
+    assert shifts.namespaces == ()
+    world.namespace_uids[NAMESPACE] = NAMESPACE_UID
+    assert await shifts.may_serve(NAMESPACE)
+    assert list(world.leases) == [NAMESPACE]
