@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from app.domain.identity import Tenant
 from app.domain.worker_state import WorkerPresence
 from app.ports import Clock, QueueCounter, QueueCounts, TaskQueue
 from app.services.policies import TenantPolicies
@@ -23,6 +25,8 @@ TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
 LONGEST_PERIOD_SECONDS = 8.0  # the autoscaler holds if figures are older than `Policy.stale_seconds`, ten by default
 RATE_WINDOW_SECONDS = 60.0
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,23 @@ class SnapshotPublisher:
         return max(TICK_SECONDS, (self._clock.monotonic() - began) * COUNTING_SHARE)
 
     def _completed(self, counts: QueueCounts) -> QueueCounts:
-        """Puts the last full count in the place of counts that did not reach the end, if it found more tasks."""
+        """Completes counts that did not reach the end by the last full count.
+
+        The larger figure of each tenant counts, because either may have missed what the other found.
+        """
         self._deep = not counts.exact
         if counts.exact:
             self._full_counts = None
-        if self._full_counts is None or self._full_counts.waiting < counts.waiting:
+        if self._full_counts is None:
             return counts
-        return replace(self._full_counts, in_flight=counts.in_flight, exact=False)
+        full = self._full_counts
+        return replace(
+            counts,
+            by_tenant=_larger(full.by_tenant, counts.by_tenant),
+            oldest_by_tenant=_larger(full.oldest_by_tenant, counts.oldest_by_tenant),
+            quarantined=max(full.quarantined, counts.quarantined),
+            oldest_age_seconds=max(full.oldest_age_seconds, counts.oldest_age_seconds),
+        )
 
     def _drift(self, counts: QueueCounts, listed: int, presences: Sequence[WorkerPresence]) -> int:
         # MongoDB and Redis count the same tasks. A drift that stays above zero is lost tickets or lost runs.
@@ -149,3 +163,11 @@ class SnapshotPublisher:
         first, last = self._arrivals[0], self._arrivals[-1]
         elapsed = last.at - first.at
         return (last.number - first.number) / elapsed if elapsed > 0 else 0.0
+
+
+def _larger(first: Mapping[Tenant, Number], second: Mapping[Tenant, Number]) -> dict[Tenant, Number]:
+    """Returns the larger of both figures of each tenant."""
+    return {
+        tenant: max(figures[tenant] for figures in (first, second) if tenant in figures)
+        for tenant in first.keys() | second.keys()
+    }

@@ -144,9 +144,9 @@ def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:
     return QueueFigures(
         length=waiting + listed,
         waiting=waiting,
-        # A leader of version 0.1 counts everything, and publishes neither of the two.
+        # A leader of version 0.1 counts everything, and does not publish which tasks may run.
         exact=snapshot.get("waiting_exact", "1") == "1",
-        runnable=int(snapshot["runnable"]) if "runnable" in snapshot else None,
+        runnable=min(waiting, int(snapshot.get("runnable", waiting))),
         listed=listed,
         processing=int(snapshot["processing"]),
         oldest_age_seconds=float(snapshot["oldest_age_seconds"]),

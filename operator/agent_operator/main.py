@@ -82,7 +82,7 @@ async def operate(settings: OperatorSettings, broker: BrokerSettings) -> None:
     watching, clock = watch_settings(), SystemClock()
     async with AsyncExitStack() as stack:
         # Two more for the watches on the workers' Deployment and pods.
-        access = ClusterAccess(watching, clock, watches=len(settings.namespaces) + 2)
+        access = ClusterAccess(watching, clock, watches=max(1, len(settings.namespaces)) + 2)
         stack.push_async_callback(access.close)
         session = await stack.enter_async_context(open_session(settings.api_url))
         value = settings.api_key.get_secret_value() if settings.api_key is not None else ""

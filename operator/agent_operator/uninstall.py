@@ -2,7 +2,8 @@
 
 It stops the operator's Deployment and then removes the operator's finalizer from every AgentTask. Afterwards nobody
 could: objects that were under way, and the deletion of their namespaces, would wait for ever. It cancels no task: the
-objects stay, and if the release is installed again, their tasks go on.
+objects stay, and if the release is installed again, their tasks go on. Those in a namespace that another
+release holds keep the finalizer, which that release removes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvloop
 
@@ -18,7 +19,8 @@ from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.agenttasks.register import FINALIZER, Entry
 from agent_operator.agenttasks.watch import watch_settings
 from agent_operator.kube.access import ClusterAccess
-from agent_operator.kube.cluster import Cluster, ClusterError, NotThere
+from agent_operator.kube.cluster import Cluster, ClusterError, NotAllowed, NotThere
+from agent_operator.kube.leases import Leases
 from app.errors import ConfigurationError
 from app.ports import Clock
 from app.settings import OperatorSettings, load_settings
@@ -39,7 +41,9 @@ class Uninstall:
     objects: AgentTasks
     namespace: str
     deployment: str
+    leases: Leases
     clock: Clock
+    _foreign: dict[str, bool] = field(default_factory=dict)
 
     async def run(self) -> int:
         """Stops the operator and releases its objects; returns how many had a finalizer. Raises ClusterError."""
@@ -70,7 +74,7 @@ class Uninstall:
         released = 0
         async for body in self.objects.read_all(unreadable=set()):
             metadata = body["metadata"]
-            if FINALIZER not in (metadata.get("finalizers") or ()):
+            if FINALIZER not in (metadata.get("finalizers") or ()) or await self._is_foreign(metadata["namespace"]):
                 continue
             uid, namespace, name = metadata["uid"], metadata["namespace"], metadata["name"]
             entry = Entry(uid=uid, key=uid, namespace=namespace, name=name, status={})
@@ -82,6 +86,16 @@ class Uninstall:
             released += 1
         return released
 
+    async def _is_foreign(self, namespace: str) -> bool:
+        """Checks, once for each namespace, whether another release holds it."""
+        if namespace not in self._foreign:
+            try:
+                lease = await self.leases.read(namespace)
+            except NotAllowed:  # the Role is of an earlier version
+                lease = None
+            self._foreign[namespace] = lease is not None and lease.holder not in ("", self.leases.identity)
+        return self._foreign[namespace]
+
 
 async def uninstall(settings: OperatorSettings, deployment: str) -> None:
     """Runs the program for `deployment`, a namespace/name. Raises ConfigurationError, ClusterError."""
@@ -91,7 +105,8 @@ async def uninstall(settings: OperatorSettings, deployment: str) -> None:
         access = ClusterAccess(watch_settings(), clock)
         stack.push_async_callback(access.close)
         objects = AgentTasks(Cluster(access), settings.namespaces)
-        released = await Uninstall(objects, namespace, name, clock).run()
+        leases = Leases(objects.cluster, settings.identity)
+        released = await Uninstall(objects, namespace, name, leases, clock).run()
     _log.info("agent_tasks_released", count=released)
 
 

@@ -18,7 +18,6 @@ LONGEST_SECONDS = 300  # longer than any --timeout that a test gives
 RELEASE = "ao"
 NAME = f"{RELEASE}-agent-orchestrator"
 KEY = {"serviceKey": {"existingSecret": "orchestrator-service-key"}}
-KEY = {"serviceKey": {"existingSecret": "orchestrator-service-key"}}
 STORES = {"secrets": {"inline": {"stores": {"MONGO_URI": "mongodb://mongodb/", "REDIS_URL": "redis://valkey/"}}}}
 
 

@@ -41,6 +41,21 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             "secrets.inline.providers: secrets.mode is externalSecret",
         ),
         ({}, {"secrets": {"mode": "existing"}}, "secrets.existing.stores: name the Secret"),
+        (
+            EXTERNAL,
+            {"secrets": {"externalSecret": {"references": {"MONGO_URI": {"key": "k"}}}}},
+            "secrets.externalSecret.references: remove them, or secrets.externalSecret.path",
+        ),
+        (
+            EXTERNAL,
+            {"secrets": {"externalSecret": {"storeKind": "ClusterSecretStore"}}},
+            "secrets.externalSecret.storeName: name the store",
+        ),
+        (
+            {"secrets": {"mode": "externalSecret"}},
+            {"secrets": {"externalSecret": {"storeName": "s", "references": {"MONGO_URI": {"key": "k"}}}}},
+            "secrets.externalSecret.references.REDIS_URL: name its entry in the store",
+        ),
         ({}, {"secrets": {"mode": "externalSecret"}}, "secrets.externalSecret.path: name the path of the parameters"),
         (
             STORES,
@@ -51,6 +66,16 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             STORES,
             {"worker": {"autoscaling": {"mode": "keda", "keda": {"minReplicas": 5, "maxReplicas": 4}}}},
             "worker.autoscaling.keda.minReplicas: must not be greater than maxReplicas",
+        ),
+        (
+            STORES,
+            {"api": {"autoscaling": {"enabled": True, "minReplicas": 7}}},
+            "api.autoscaling.minReplicas: must not be greater than maxReplicas",
+        ),
+        (
+            STORES,
+            {"api": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+            "api.resources.requests.cpu: set it; api.autoscaling measures CPU use",
         ),
         (
             STORES,
@@ -94,7 +119,14 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             {"worker": {"autoscaling": {"mode": "hpa"}, "resources": {"requests": {"cpu": None}}}},
             "worker.resources.requests.cpu: set it; worker.autoscaling.mode hpa measures CPU use",
         ),
+        (STORES, {"operator": {"allNamespaces": True, "namespaces": ["a"]}}, "operator.namespaces: remove them, or"),
         (STORES, {"ingress": {"enabled": True}}, "ingress.hosts: name the hosts"),
+        (
+            STORES,
+            {"ingress": {"enabled": True, "hosts": ["a.example"], "tlsSecret": "t", "tls": [{"secretName": "u"}]}},
+            "ingress.tls: remove it, or ingress.tlsSecret",
+        ),
+        (STORES, {"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),
         (STORES, {"dev": {"valkey": {"enabled": True}}}, "dev.valkey.image: name the image"),
         (
             STORES,
@@ -120,6 +152,21 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
             STORES,
             {"worker": {"env": {"AGENT_WORKER_GRACE_SECONDS": 5}}},
             "worker.env.AGENT_WORKER_GRACE_SECONDS: remove it; its value comes from tasks.deadlineSeconds",
+        ),
+        (
+            STORES,
+            {"worker": {"extraEnv": [{"name": "AGENT_WORKER_NAME", "value": "w"}]}},
+            "worker.extraEnv.AGENT_WORKER_NAME: remove it; its value comes from the pod's name",
+        ),
+        (
+            STORES,
+            {"api": {"env": {"REGION": "a"}, "extraEnv": [{"name": "REGION", "value": "b"}]}},
+            "api.extraEnv: REGION is set twice",
+        ),
+        (
+            {**STORES, "serviceKey": {"existingSecret": "key"}},
+            {"operator": {"serviceAccount": {"create": False}}},
+            "operator.serviceAccount.name: name an account",
         ),
         (
             STORES,

@@ -55,6 +55,15 @@ def test_every_example_is_valid(minor: str, locations: list[str], tmp_path: Path
     assert report["summary"] == {"valid": objects, "invalid": 0, "errors": 0, "skipped": 0}
 
 
+def test_the_oldest_minor_has_the_features_that_the_chart_uses() -> None:
+    """Kubernetes drops a field of a feature that is off, and reports nothing."""
+    beta_since = {"selectableFields": 31, "preStop:\n              sleep": 30, "ValidatingAdmissionPolicy": 30}
+    texts = [path.read_text() for path in (*(CHART / "templates").rglob("*.yaml"), CRD)]
+    used = {minor for feature, minor in beta_since.items() if any(feature in text for text in texts)}
+    assert used == set(beta_since.values())
+    assert int(OLDEST.partition(".")[2]) >= max(used)
+
+
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
 def test_objects_that_are_applied_by_hand_are_valid(path: Path, locations: list[str]) -> None:
     report = judged([path], MINORS[-1], locations)

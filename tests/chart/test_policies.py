@@ -64,6 +64,22 @@ def test_only_the_operator_and_its_uninstall_have_a_service_account_token(object
     assert {pod["containers"][0]["name"] for pod in with_token} <= {"operator", "uninstall"}
 
 
+def test_a_pod_cannot_fill_the_disk_of_its_node(objects: Objects) -> None:
+    for pod in pods(objects):
+        assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if volume["name"] == "tmp")
+
+
+def test_the_cluster_autoscaler_may_remove_a_node_with_any_pod(objects: Objects) -> None:
+    for body in objects:
+        component = body["metadata"].get("labels", {}).get(LABELS[-1])
+        if body["kind"] != "Deployment" or component not in ("api", "worker", "operator"):
+            continue
+        template = body["spec"]["template"]
+        local = {volume["name"] for volume in template["spec"]["volumes"] if "emptyDir" in volume}
+        annotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+        assert set(template["metadata"]["annotations"][annotation].split(",")) == local
+
+
 def test_containers_have_requests_and_limits(objects: Objects) -> None:
     for container in containers(objects):
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}

@@ -9,19 +9,26 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CI_VALUES, NAME, STORES, over, render
+from app.api.views.system import QueueView
+from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
+TO = ("webTo", "storesTo", "apiServerTo", "dnsTo")
+IDS = {"runAsUser", "runAsGroup", "fsGroup"}
 Objects = list[dict[str, Any]]
 
 
-def pod_of(objects: Objects, component: str) -> dict[str, Any]:
+def deployment_of(objects: Objects, component: str) -> dict[str, Any]:
     (found,) = [
         body
         for body in objects
         if body["kind"] == "Deployment" and body["metadata"]["labels"]["app.kubernetes.io/component"] == component
     ]
-    template: dict[str, Any] = found["spec"]["template"]
+    return found
+
+
+def pod_of(objects: Objects, component: str) -> dict[str, Any]:
+    template: dict[str, Any] = deployment_of(objects, component)["spec"]["template"]
     return template
 
 
@@ -121,6 +128,36 @@ def test_peers_that_read_metrics_may_reach_the_api_too() -> None:
     assert [peer in policies[f"{NAME}-worker"]["ingress"][0]["from"] for peer in peers] == [False, True]
 
 
+def test_pods_may_be_limited_to_the_peers_that_they_need() -> None:
+    peers = {name: [{"ipBlock": {"cidr": f"10.0.{number}.0/24"}}] for number, name in enumerate(TO)}
+    objects = rendered(networkPolicy={**peers, "dnsPorts": [53, 5353]})
+    policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+
+    def called(component: str) -> dict[int, Any]:
+        rules = policies[f"{NAME}-{component}"]["egress"]
+        return {port["port"]: rule["to"] for rule in rules for port in rule.get("ports", [])}
+
+    for component in ("api", "worker"):
+        assert (called(component)[443], called(component)[27017]) == (peers["webTo"], peers["storesTo"])
+    assert (called("operator")[6443], called("operator")[6379]) == (peers["apiServerTo"], peers["storesTo"])
+    assert called("uninstall") == {443: peers["apiServerTo"], 6443: peers["apiServerTo"]}
+    assert called("pods") == {53: peers["dnsTo"], 5353: peers["dnsTo"]}
+
+
+def test_without_ports_of_stores_none_is_open() -> None:
+    objects = rendered(networkPolicy={"storePorts": []})
+    policies = {body["metadata"]["name"]: body["spec"] for body in objects if body["kind"] == "NetworkPolicy"}
+    (rule,) = policies[f"{NAME}-worker"]["egress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
+
+
+def test_ids_may_be_left_to_the_cluster() -> None:
+    """OpenShift chooses the ids, and refuses pods that name others."""
+    context = pod_of(rendered(podSecurityContext=dict.fromkeys(IDS)), "worker")["spec"]["securityContext"]
+    assert not context.keys() & IDS
+    assert context["runAsNonRoot"] is True
+
+
 def test_a_changed_key_of_a_provider_restarts_no_pod() -> None:
     def pods(key: str) -> list[Any]:
         objects = rendered(secrets={"inline": {"providers": {"OPENAI_API_KEY": key}}})
@@ -193,6 +230,28 @@ def test_the_workers_have_exactly_one_scaler(mode: str) -> None:
     assert scales is (mode == "operator")
 
 
+def test_keda_counts_the_tasks_that_may_run() -> None:
+    keda = rendered(worker={"autoscaling": {"mode": "keda"}})
+    (scaler,) = [body["spec"] for body in keda if body["kind"] == "ScaledObject"]
+    figures = {trigger["name"]: trigger["metadata"]["valueLocation"] for trigger in scaler["triggers"]}
+    assert figures == {"sent": "queue.listed", "runnable": "queue.runnable", "running": "queue.processing"}
+    assert set(scaler["advanced"]["scalingModifiers"]["formula"].split(" + ")) == figures.keys()
+    parts = [figure.removeprefix("queue.") for figure in figures.values()]
+    assert set(parts) <= QueueView.model_fields.keys()
+
+
+def test_keda_may_have_a_key_that_can_only_read() -> None:
+    def source(**keda: str) -> dict[str, str]:
+        objects = rendered(worker={"autoscaling": {"mode": "keda", "keda": keda}})
+        (found,) = [body for body in objects if body["kind"] == "TriggerAuthentication"]
+        (reference,) = found["spec"]["secretTargetRef"]
+        return dict(reference)
+
+    own = source(existingSecret="reader")
+    assert own == {"parameter": "apiKey", "name": "reader", "key": "api-key"}
+    assert source() == {"parameter": "apiKey", "name": "orchestrator-service-key", "key": "service-key"}
+
+
 def test_disruption_budgets_keep_all_but_one() -> None:
     def budgets(replicas: int) -> set[str]:
         objects = rendered(api={"replicas": replicas})
@@ -203,6 +262,17 @@ def test_disruption_budgets_keep_all_but_one() -> None:
     assert (budgets(1), budgets(2)) == ({"worker"}, {"api", "worker"})
 
 
+def test_an_api_that_is_scaled_has_no_fixed_number_of_pods() -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 900}}
+    objects = rendered(api={"autoscaling": {"enabled": True, "behavior": behavior}})
+    (scaler,) = [body for body in objects if body["kind"] == "HorizontalPodAutoscaler"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == scaler["metadata"]["name"] == f"{NAME}-api"
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["behavior"]) == (2, behavior)
+    assert "replicas" not in deployment_of(objects, "api")["spec"]
+    budgets = [body["metadata"]["name"] for body in objects if body["kind"] == "PodDisruptionBudget"]
+    assert f"{NAME}-api" in budgets
+
+
 def test_an_ingress_leads_to_the_api_over_tls() -> None:
     objects = rendered(ingress={"enabled": True, "hosts": ["a.example.com", "b.example.com"], "tlsSecret": "cert"})
     (ingress,) = [body for body in objects if body["kind"] == "Ingress"]
@@ -210,6 +280,34 @@ def test_an_ingress_leads_to_the_api_over_tls() -> None:
     backends = {rule["host"]: rule["http"]["paths"][0]["backend"]["service"] for rule in ingress["spec"]["rules"]}
     service = {"name": "ao-agent-orchestrator-api", "port": {"name": "http"}}
     assert backends == {"a.example.com": service, "b.example.com": service}
+
+
+def test_an_ingress_exposes_no_path_that_needs_no_key() -> None:
+    def shown(**ingress: Any) -> dict[str, Any]:
+        objects = rendered(ingress={"enabled": True, "hosts": ["a.example.com"], **ingress})
+        (found,) = [body["spec"] for body in objects if body["kind"] == "Ingress"]
+        spec: dict[str, Any] = found
+        return spec
+
+    (rule,) = shown()["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/v1", "/docs", "/openapi.json", "/health"]
+    assert "ingressClassName" not in shown(), "the cluster's default class"
+    assert shown(className="nginx")["ingressClassName"] == "nginx"
+    tls = [{"hosts": ["a.example.com"]}]
+    assert shown(tls=tls)["tls"] == tls
+
+
+def test_a_route_leads_from_a_gateway_to_the_api() -> None:
+    parents = [{"name": "public", "namespace": "gateways"}]
+    route = {"enabled": True, "parentRefs": parents, "hosts": ["a.example.com"], "timeouts": {"request": "90s"}}
+    (found,) = [body for body in rendered(httpRoute=route) if body["kind"] == "HTTPRoute"]
+    assert found["apiVersion"] == "gateway.networking.k8s.io/v1"
+    assert (found["spec"]["parentRefs"], found["spec"]["hostnames"]) == (parents, ["a.example.com"])
+    (rule,) = found["spec"]["rules"]
+    assert rule["backendRefs"] == [{"name": f"{NAME}-api", "port": 80}]
+    assert {"path": {"type": "PathPrefix", "value": "/v1"}} in rule["matches"]
+    assert "/metrics" not in str(rule)
+    assert rule["timeouts"] == {"request": "90s"}
 
 
 def test_annotations_or_monitors_name_the_metrics_ports() -> None:
@@ -226,6 +324,17 @@ def test_annotations_or_monitors_name_the_metrics_ports() -> None:
     assert {body["metadata"]["labels"]["release"] for body in monitors} == {"prometheus"}
 
 
+def test_monitors_take_a_timeout_and_relabelings() -> None:
+    cluster = [{"targetLabel": "cluster", "replacement": "production"}]
+    drop = [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}]
+    further = {"scrapeTimeout": "10s", "relabelings": cluster, "metricRelabelings": drop}
+    monitors = [body for body in rendered(monitoring={"monitors": True, **further}) if body["kind"].endswith("Monitor")]
+    endpoints = [body["spec"].get("endpoints") or body["spec"]["podMetricsEndpoints"] for body in monitors]
+    assert len(endpoints) == 3
+    for (endpoint,) in endpoints:
+        assert further.items() <= endpoint.items()
+
+
 def test_aws_parameters_become_secrets_without_their_path() -> None:
     external = {"path": "/ao/prod", "worker": ["WEATHER_KEY"], "storeName": "aws"}
     objects = render("team", values={"secrets": {"mode": "externalSecret", "externalSecret": external}})
@@ -238,6 +347,24 @@ def test_aws_parameters_become_secrets_without_their_path() -> None:
     assert re.sub(rewrite["source"], rewrite["target"].replace("$", "\\"), "/ao/prod/MONGO_URI") == "MONGO_URI"
     assert {spec["secretStoreRef"]["name"] for spec in found.values()} == {"aws"}
     assert not [body for body in objects if body["kind"] == "SecretStore"]
+
+
+def test_entries_of_any_store_become_secrets() -> None:
+    values = yaml.safe_load((CHART / "ci" / "secret-store-values.yaml").read_text())
+    objects = render("team", values=values)
+    found = {body["spec"]["target"]["name"]: body["spec"] for body in objects if body["kind"] == "ExternalSecret"}
+    entries = {
+        name.removeprefix(f"{NAME}-"): {entry["secretKey"]: entry["remoteRef"] for entry in spec["data"]}
+        for name, spec in found.items()
+    }
+    references = values["secrets"]["externalSecret"]["references"]
+    assert entries == {
+        "aws-stores": {name: references[name] for name in ("MONGO_URI", "REDIS_URL")},
+        "aws-vendor": {"OPENAI_API_KEY": references["OPENAI_API_KEY"]},
+        "aws-keys": {"service-key": references["SERVICE_KEY"]},
+    }
+    stores = [spec["secretStoreRef"] for spec in found.values()]
+    assert stores == [{"kind": "ClusterSecretStore", "name": "vault"}] * 3
 
 
 def test_a_secret_that_helm_does_not_create_has_another_name() -> None:
@@ -283,10 +410,21 @@ def test_each_served_namespace_has_a_role() -> None:
     objects = rendered(operator={"namespaces": ["one", "two", "one"]})
     roles = [(body["kind"], body["metadata"].get("namespace")) for body in objects if body["kind"].startswith("Role")]
     assert roles.count(("Role", "one")) == roles.count(("RoleBinding", "two")) == 1
-    (account,) = [body for body in objects if body["kind"] == "ServiceAccount"]
+    (account,) = [body for body in objects if body["metadata"]["name"] == f"{NAME}-operator" if is_account(body)]
     bindings = [body for body in objects if body["kind"] == "RoleBinding"]
     assert {body["subjects"][0]["namespace"] for body in bindings} == {"team"}
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
+
+
+def test_an_operator_of_all_namespaces_has_its_rights_in_the_cluster() -> None:
+    objects = rendered(operator={"allNamespaces": True})
+    (role,) = [body for body in objects if body["kind"] == "ClusterRole" and is_of_the_operator(body)]
+    (binding,) = [body for body in objects if body["kind"] == "ClusterRoleBinding"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert role["rules"] == yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
+    roles = [body["metadata"]["name"] for body in objects if body["kind"] == "Role"]
+    assert sorted(roles) == [f"{NAME}-autoscaler", f"{NAME}-uninstall"]
+    assert environment(objects, "operator")["AGENT_OPERATOR_NAMESPACES"] == ""
 
 
 def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
@@ -299,10 +437,18 @@ def test_releases_that_serve_one_namespace_have_separate_roles_there() -> None:
     assert len(set().union(*names)) == 6
 
 
+def test_an_operator_whose_node_is_lost_is_replaced_soon() -> None:
+    tolerated = pod_of(rendered(), "operator")["spec"]["tolerations"]
+    seconds = {found["key"].rpartition("/")[2]: found["tolerationSeconds"] for found in tolerated}
+    assert seconds == {"unreachable": 30, "not-ready": 30}
+    own = [{"key": "agents", "operator": "Exists"}]
+    assert pod_of(rendered(operator={"tolerations": own}), "operator")["spec"]["tolerations"] == own
+
+
 def test_a_disabled_operator_leaves_no_object() -> None:
     objects = rendered(operator={"enabled": False}, worker={"autoscaling": {"mode": "none"}})
     kinds = {body["kind"] for body in objects}
-    assert not any(kind.startswith(("Role", "ClusterRole", "ServiceAccount", "Validating", "Job")) for kind in kinds)
+    assert not any(kind.startswith(("Role", "ClusterRole", "Validating", "Job")) for kind in kinds)
     assert not [body for body in objects if body["metadata"]["name"].endswith(("-operator", "-uninstall"))]
 
 
@@ -314,6 +460,14 @@ def test_names_are_short_enough_and_unique_for_each_release() -> None:
         assert max(map(len, in_namespaces)) <= 63
         names.append({(body["kind"], body["metadata"]["name"]) for body in objects if is_of_the_cluster(body)})
     assert len(set().union(*names)) == sum(len(found) for found in names)
+
+
+def is_account(body: dict[str, Any]) -> bool:
+    return bool(body["kind"] == "ServiceAccount")
+
+
+def is_of_the_operator(body: dict[str, Any]) -> bool:
+    return str(body["metadata"]["name"]).endswith("-operator")
 
 
 def is_of_the_cluster(body: dict[str, Any]) -> bool:
@@ -370,7 +524,9 @@ def test_a_job_releases_the_agent_tasks_before_an_uninstall() -> None:
     assert pod["serviceAccountName"] == hooks["RoleBinding"]["subjects"][0]["name"] == f"{NAME}-operator"
     (container,) = pod["containers"]
     assert container["command"] == ["python", "-m", "agent_operator.uninstall", f"team/{NAME}-operator"]
-    assert container["env"] == [{"name": "AGENT_OPERATOR_NAMESPACES", "value": "one,two"}]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    identity = environment(objects, "operator")["AGENT_OPERATOR_IDENTITY"]
+    assert variables == {"AGENT_OPERATOR_NAMESPACES": "one,two", "AGENT_OPERATOR_IDENTITY": identity}
     assert container["image"] == pod_of(objects, "operator")["spec"]["containers"][0]["image"]
     assert job["activeDeadlineSeconds"] < 300, "Helm gives up after five minutes"
 
@@ -380,3 +536,99 @@ def test_without_a_finalizer_nothing_has_to_be_released() -> None:
     assert environment(objects, "operator")["AGENT_OPERATOR_FINALIZER"] == "false"
     assert not [body for body in objects if body["metadata"]["name"].endswith("-uninstall")]
     assert environment(rendered(), "operator")["AGENT_OPERATOR_FINALIZER"] == "true"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_additions_of_the_values_reach_deployment_pod_and_container(component: str) -> None:
+    further = {"name": "REGION", "valueFrom": {"configMapKeyRef": {"name": "site", "key": "region"}}}
+    own: dict[str, Any] = {
+        "extraEnv": [further],
+        "extraEnvFrom": [{"configMapRef": {"name": "proxy"}}],
+        "extraVolumes": [{"name": "own", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "own", "mountPath": "/own"}],
+        "extraContainers": [{"name": "sidecar", "image": "sidecar:1"}],
+        "initContainers": [{"name": "first", "image": "first:1"}],
+        "containerSpec": {"startupProbe": {"httpGet": {"path": "/health", "port": 1}, "failureThreshold": 600}},
+        "podSpec": {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}},
+        "deploymentSpec": {"revisionHistoryLimit": 2},
+        "annotations": {"reloader.stakater.com/auto": "true"},
+    }
+    before, after = deployment_of(rendered(), component), deployment_of(rendered(**{component: own}), component)
+    (plain,) = before["spec"]["template"]["spec"]["containers"]
+    pod = after["spec"]["template"]["spec"]
+    container, sidecar = pod["containers"]
+
+    assert container["env"] == [*plain["env"], further]
+    assert container["envFrom"] == [*plain["envFrom"], *own["extraEnvFrom"]]
+    assert container["volumeMounts"] == [*plain["volumeMounts"], *own["extraVolumeMounts"]]
+    assert container["startupProbe"] == own["containerSpec"]["startupProbe"]
+    assert container["livenessProbe"] == plain["livenessProbe"]
+    assert pod["volumes"] == [*before["spec"]["template"]["spec"]["volumes"], *own["extraVolumes"]]
+    assert ([sidecar], pod["initContainers"]) == (own["extraContainers"], own["initContainers"])
+    assert pod["dnsConfig"] == own["podSpec"]["dnsConfig"]
+    assert after["spec"]["revisionHistoryLimit"] == 2
+    assert after["metadata"]["annotations"] == own["annotations"]
+    assert after["spec"]["selector"] == before["spec"]["selector"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_each_component_has_an_account_or_uses_an_existing_one(component: str) -> None:
+    def accounts(objects: Objects) -> dict[str, Any]:
+        return {body["metadata"]["name"]: body["metadata"].get("annotations") for body in objects if is_account(body)}
+
+    identity = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/agents"}
+    with_identity = rendered(**{component: {"serviceAccount": {"annotations": identity}}})
+    name = f"{NAME}-{component}"
+    assert accounts(with_identity)[name] == identity
+    assert pod_of(with_identity, component)["spec"]["serviceAccountName"] == name
+
+    existing = rendered(**{component: {"serviceAccount": {"create": False, "name": "mine"}}})
+    assert name not in accounts(existing)
+    assert pod_of(existing, component)["spec"]["serviceAccountName"] == "mine"
+
+
+def test_the_operators_rights_are_those_of_its_account() -> None:
+    objects = rendered(operator={"serviceAccount": {"create": False, "name": "mine"}})
+    subjects = [subject for body in objects if body["kind"] == "RoleBinding" for subject in body["subjects"]]
+    assert {subject["name"] for subject in subjects} == {"mine"}
+    (policy,) = [body for body in objects if body["kind"] == "ValidatingAdmissionPolicy"]
+    assert "system:serviceaccount:team:mine" in policy["spec"]["matchConditions"][0]["expression"]
+
+
+def test_an_admin_of_one_namespace_can_install_everything_but_the_crd() -> None:
+    rbac = {"aggregate": False, "admissionPolicy": False}
+    objects = rendered(rbac=rbac, crds={"install": False})
+    assert not [body["kind"] for body in objects if is_of_the_cluster(body)]
+    assert "AGENT_OPERATOR_WORKER_DEPLOYMENT" in environment(objects, "operator")
+
+
+def test_rights_may_come_from_elsewhere() -> None:
+    kinds = [body["kind"] for body in rendered(rbac={"create": False})]
+    assert not {"Role", "RoleBinding"} & set(kinds)
+    assert "Job" in kinds
+
+
+def test_a_service_may_be_restricted_to_some_sources() -> None:
+    spec = {"loadBalancerClass": "internal", "loadBalancerSourceRanges": ["10.0.0.0/8"]}
+    service = {"type": "LoadBalancer", "nodePort": 30_080, "labels": {"team": "a"}, "spec": spec}
+    objects = rendered(api={"service": service})
+    (found,) = [body for body in objects if body["kind"] == "Service"]
+    assert spec.items() <= found["spec"].items()
+    assert found["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "nodePort": 30_080}]
+    assert found["metadata"]["labels"]["team"] == "a"
+
+
+def test_common_labels_are_on_all_objects_and_in_no_selector() -> None:
+    plain, labelled = rendered(), rendered(commonLabels={"team": "a"})
+    own = [body for body in labelled if body["kind"] != "CustomResourceDefinition"]
+    assert {body["metadata"]["labels"].get("team") for body in own} == {"a"}
+    for component in COMPONENTS:
+        before, after = (deployment_of(objects, component)["spec"]["selector"] for objects in (plain, labelled))
+        assert before == after
+
+
+def test_a_full_name_replaces_that_of_the_release() -> None:
+    objects = rendered(fullnameOverride="agents")
+    names = {body["metadata"]["name"] for body in objects if body["kind"] in ("Deployment", "Service", "ConfigMap")}
+    assert names == {"agents-api", "agents-worker", "agents-operator", "agents-settings"}
+    assert environment(objects, "operator")["AGENT_OPERATOR_API_URL"] == "http://agents-api"

@@ -60,11 +60,18 @@ def with_policy(**settings: Any) -> dict[str, Any]:
         (with_policy(up_pods=1.5), f"{POLICY}/up_pods", "want integer"),
         (with_policy(up_pods="2"), f"{POLICY}/up_pods", "want integer"),
         ({"env": {"BIG": 12345678901234567890}}, "/env/BIG", "maximum"),
+        ({"api": {"podSpec": {"containers": []}}}, "/api/podSpec/containers", "false schema"),
+        ({"api": {"containerSpec": {"image": "other"}}}, "/api/containerSpec/image", "false schema"),
+        ({"worker": {"podSpec": {"terminationGracePeriodSeconds": 5}}}, "/worker/podSpec/termination", "false schema"),
+        ({"worker": {"deploymentSpec": {"replicas": 2}}}, "/worker/deploymentSpec/replicas", "false schema"),
+        ({"operator": {"deploymentSpec": {"strategy": {}}}}, "/operator/deploymentSpec/strategy", "false schema"),
+        ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "/commonLabels/app.kubernetes.io~1name", "false schema"),
+        ({"api": {"service": {"spec": {"ports": []}}}}, "/api/service/spec/ports", "false schema"),
     ],
 )
 def test_an_unknown_or_wrong_value_is_refused_with_its_path(further: dict[str, Any], path: str, reason: str) -> None:
     message = refusal(further)
-    assert f"at '{path}'" in message
+    assert f"at '{path}" in message
     assert reason in message
 
 

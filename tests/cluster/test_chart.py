@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,24 @@ def test_the_crd_and_the_agent_tasks_stay_after_an_uninstall(control_plane: Cont
     # Without a kubelet the Job before the uninstall would not run; test_uninstall.py runs its program.
     helm("uninstall", RELEASE, "--no-hooks", "--namespace", namespace, kubeconfig=control_plane.kubeconfig)
     assert control_plane.get("agenttask/stays", "-n", namespace)["spec"]["task"] == "Stay."
+
+
+def test_the_crd_of_a_newer_chart_is_not_replaced(control_plane: ControlPlane, namespace: str) -> None:
+    crd, version = "crd/agenttasks.agentorchestrator.dev", "agentorchestrator.dev/chart-version"
+    control_plane.run("annotate", crd, f"{version}=99.0.0", "--overwrite")
+    try:
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            roll_out(control_plane, "install", namespace, over(STORES, {}))
+        assert "crds.install: the cluster has the CRD of the newer chart 99.0.0" in str(refused.value.stderr)
+        roll_out(control_plane, "install", namespace, over(STORES, {"crds": {"install": False}}))
+        assert control_plane.get(crd)["metadata"]["annotations"][version] == "99.0.0"
+    finally:
+        control_plane.run("annotate", crd, f"{version}-")
+
+    roll_out(control_plane, "upgrade", namespace, over(STORES, {}))
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    assert control_plane.get(crd)["metadata"]["annotations"][version] == chart
 
 
 def service_key(plane: ControlPlane, namespace: str) -> str:

@@ -36,6 +36,14 @@ def test_actionlint_finds_nothing() -> None:
     assert done.returncode == 0
 
 
+def test_dependabot_proposes_newer_actions() -> None:
+    path = ROOT / ".github" / "dependabot.yml"
+    done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.dependabot", str(path)])
+    assert done.exit_code == 0, done.output
+    updates = yaml.safe_load(path.read_text())["updates"]
+    assert [update["package-ecosystem"] for update in updates] == ["github-actions"]
+
+
 def test_workflows_follow_the_schema() -> None:
     done = CliRunner().invoke(check_jsonschema, ["--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)])
     assert done.exit_code == 0, done.output

@@ -1,12 +1,15 @@
 """A release from its installation to its end: the actions of Helm, and their effect on tasks and callers.
 
 The upgrade begins with a release of the previous version of the chart. The other tests run in order on one release: a
-failed upgrade, a changed key and the removal.
+failed upgrade, changed keys and the removal.
 """
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import pytest
 
@@ -117,6 +120,39 @@ def test_a_changed_key_of_a_provider_is_used_without_a_restart(installation: Ins
     installation.reckon(["answered"])
     assert workers == names(installation, "worker")
     assert installation.restarts() == {}
+
+
+def test_a_rotated_service_key_is_used_without_a_restart_and_the_former_one_ends(installation: Installation) -> None:
+    installation.upgrade({"api": {"env": {"AGENT_SERVICE_KEY_OVERLAP_SECONDS": KUBELET_SECONDS}}})
+    wait_for(lambda: not going(installation), seconds=120, what="the end of the old pods")
+    before = {component: names(installation, component) for component in ("api", "operator")}
+    former, rotated = installation.tasks.headers["X-API-Key"], secrets.token_hex(32)
+
+    def answer(key: str) -> int:
+        return installation.tasks.get("/v1/system/metrics", headers={"X-API-Key": key}).status_code
+
+    def read_key(component: str) -> str:
+        (pod,) = sorted(before[component])
+        return installation.execute(pod, "print(open('/keys/service-key').read())").stdout.strip()
+
+    change = json.dumps({"stringData": {"service-key": rotated}})
+    installation.kubectl.run("patch", "secret", f"{NAME}-keys", "-n", installation.namespace, "-p", change)
+    wait_for(lambda: answer(rotated) == HTTPStatus.OK, seconds=KUBELET_SECONDS, every=2, what="the new key at the API")
+    assert answer(former) == HTTPStatus.OK, "both keys work for a while"
+    installation.create("between", TEXT.format(number=3))
+    wait_for(lambda: read_key("operator") == rotated, seconds=KUBELET_SECONDS, every=2, what="the operator's new file")
+    wait_for(
+        lambda: answer(former) == HTTPStatus.UNAUTHORIZED,
+        seconds=2 * KUBELET_SECONDS,
+        every=2,
+        what="the former key's end",
+    )
+    installation.create("afterwards", TEXT.format(number=4))
+
+    assert interruptions(installation.reckon(["between", "afterwards"])) == []
+    assert before == {component: names(installation, component) for component in ("api", "operator")}
+    assert installation.restarts() == {}
+    installation.tasks.headers["X-API-Key"] = rotated  # for what comes after this test
 
 
 def test_an_uninstalled_release_leaves_the_agent_tasks_and_their_crd(installation: Installation) -> None:

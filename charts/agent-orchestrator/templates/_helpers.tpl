@@ -1,7 +1,7 @@
 {{/* Name of an object of .component, at most 63 characters. A long release name is cut, and a checksum keeps it unique. */}}
 {{- define "ao.name" -}}
-{{- $base := .Release.Name -}}
-{{- if not (contains "agent-orchestrator" $base) -}}{{- $base = printf "%s-agent-orchestrator" $base -}}{{- end -}}
+{{- $base := .Values.fullnameOverride | default .Release.Name -}}
+{{- if not (or .Values.fullnameOverride (contains "agent-orchestrator" $base)) -}}{{- $base = printf "%s-agent-orchestrator" $base -}}{{- end -}}
 {{- if gt (len $base) 52 -}}
 {{- $base = printf "%s-%s" ($base | trunc 43 | trimSuffix "-") (sha256sum $base | trunc 8) -}}
 {{- end -}}
@@ -29,6 +29,9 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "ao.image" -}}
@@ -49,10 +52,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* Namespaces whose AgentTasks the operator serves, without duplicates, as a JSON array. */}}
+{{/* Namespaces whose AgentTasks the operator serves, without duplicates, as a JSON array; empty if it serves all. */}}
 {{- define "ao.servedNamespaces" -}}
+{{- if .Values.operator.allNamespaces }}[]{{ else -}}
 {{- $named := .Values.operator.namespaces -}}
 {{- if and $named (kindIs "slice" $named) }}{{ uniq $named | toJson }}{{ else }}{{ list .Release.Namespace | toJson }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Name of the operator's Role and RoleBinding in .namespace. Outside of the release's namespace, the name contains that

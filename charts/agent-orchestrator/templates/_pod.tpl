@@ -23,6 +23,7 @@ annotations: {{- merge $annotations $own.podAnnotations | toYaml | nindent 2 }}
 {{- define "ao.podSettings" -}}
 {{- $own := index .Values .component -}}
 automountServiceAccountToken: {{ eq .component "operator" }}
+serviceAccountName: {{ include "ao.account" . }}
 enableServiceLinks: false
 securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.images.pullSecrets }}
@@ -94,9 +95,76 @@ TAVILY_BASE_URL: {{ $simulator }}
 
 {{- define "ao.sharedVolumes" -}}
 - name: tmp
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ .Values.tmp.sizeLimit }}}
 {{- with .Values.trust.configMap }}
 - name: trust
   configMap: {name: {{ . }}}
 {{- end }}
+{{- end -}}
+
+{{/* Name of the service account of the pods of .component. */}}
+{{- define "ao.account" -}}
+{{- $own := (index .Values .component).serviceAccount -}}
+{{- $own.name | default (ternary (include "ao.name" .) "default" $own.create) -}}
+{{- end -}}
+
+{{/* The service account of .component, if the chart creates it. */}}
+{{- define "ao.serviceAccount" -}}
+{{- $own := (index .Values .component).serviceAccount -}}
+{{- if $own.create -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "ao.account" . }}
+  labels: {{- include "ao.labels" . | nindent 4 }}
+  {{- with $own.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Deployment of .component, made by the template `ao.deployment.<component>`, with the additions of its values. A field
+of deploymentSpec, podSpec or containerSpec replaces the chart's; the lists are appended to the chart's. */}}
+{{- define "ao.deployment" -}}
+{{- $own := index .Values .component -}}
+{{- $deployment := include (printf "ao.deployment.%s" .component) . | fromYaml -}}
+{{- with $deployment.Error }}{{ fail . }}{{ end -}}
+{{- $pod := $deployment.spec.template.spec -}}
+{{- $container := first $pod.containers -}}
+{{- with $own.annotations }}{{ $_ := set $deployment.metadata "annotations" . }}{{ end -}}
+{{- range $field, $value := $own.deploymentSpec }}{{ $_ := set $deployment.spec $field $value }}{{ end -}}
+{{- range $field, $value := $own.podSpec }}{{ $_ := set $pod $field $value }}{{ end -}}
+{{- range $field, $value := $own.containerSpec }}{{ $_ := set $container $field $value }}{{ end -}}
+{{- $_ := set $container "env" (concat $container.env ($own.extraEnv | default list)) -}}
+{{- $_ := set $container "envFrom" (concat $container.envFrom ($own.extraEnvFrom | default list)) -}}
+{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts ($own.extraVolumeMounts | default list)) -}}
+{{- $_ := set $pod "volumes" (concat $pod.volumes ($own.extraVolumes | default list)) -}}
+{{- $_ := set $pod "containers" (concat $pod.containers ($own.extraContainers | default list)) -}}
+{{- with $own.initContainers }}{{ $_ := set $pod "initContainers" . }}{{ end -}}
+{{- /* Otherwise the Cluster Autoscaler keeps every node with such a pod, because of its emptyDir. */}}
+{{- $local := list -}}
+{{- range $pod.volumes }}{{ if hasKey . "emptyDir" }}{{ $local = append $local .name }}{{ end }}{{ end -}}
+{{- $_ := set $deployment.spec.template.metadata.annotations "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" (join "," $local) -}}
+{{- toYaml $deployment -}}
+{{- end -}}
+
+{{/* The HorizontalPodAutoscaler of .component, with the settings .hpa. */}}
+{{- define "ao.hpa" -}}
+{{- $name := include "ao.name" . -}}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ $name }}
+  labels: {{- include "ao.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ $name }}}
+  minReplicas: {{ .hpa.minReplicas }}
+  maxReplicas: {{ .hpa.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ .hpa.cpuPercent }}}}
+    {{- with .hpa.metrics }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- with .hpa.behavior }}
+  behavior: {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}

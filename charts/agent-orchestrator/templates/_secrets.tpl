@@ -15,8 +15,17 @@ A Secret that Helm does not create has a name that Helm never used, so that an o
 {{- ternary (index $external .part) .part (eq .Values.secrets.mode "externalSecret") -}}
 {{- end -}}
 
-{{/* Names of the entries in the Secret that the chart creates for .part, as a JSON array. */}}
+{{/* Names of the entries in the Secret of .part that the chart creates, or lets create, as a JSON array. Entries of a store
+without paths must exist, so only those that the values name are asked for. */}}
 {{- define "ao.secretNames" -}}
+{{- $names := include "ao.possibleNames" . | fromJsonArray -}}
+{{- $references := .Values.secrets.externalSecret.references -}}
+{{- $asked := list -}}
+{{- range $names }}{{ if or (not $references) (hasKey $references .) }}{{ $asked = append $asked . }}{{ end }}{{ end -}}
+{{- $asked | toJson -}}
+{{- end -}}
+
+{{- define "ao.possibleNames" -}}
 {{- if eq .Values.secrets.mode "inline" -}}
 {{- keys (index .Values.secrets.inline .part) | sortAlpha | toJson -}}
 {{- else if eq .part "stores" -}}

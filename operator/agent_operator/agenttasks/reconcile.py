@@ -63,7 +63,9 @@ class Reconciler:
 
     async def reconcile(self, entry: Entry) -> None:
         """Takes one step. Raises RestUnavailable, ClusterError: the caller tries again later."""
-        if entry.gone:
+        if not await self.shifts.may_serve(entry.namespace):
+            self.register.forget(entry)  # the release that holds the namespace has a task for it
+        elif entry.gone:
             await self._handle_missing(entry)
         elif entry.ended:
             await self._finish(entry)

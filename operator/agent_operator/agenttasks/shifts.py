@@ -28,7 +28,8 @@ from app.ports import Clock
 from app.telemetry.logs import get_logger
 
 CONFLICT_TRIES = 5
-# Earlier shifts that the Lease lists: one for each start of the operator.
+# Earlier shifts that the Lease lists: one for each start of the operator. Tasks of a shift that it no longer lists are
+# never cancelled as orphans.
 MOST_SHIFTS = 20
 # Between the end of a shift and the queueing of its tasks: the database has another clock than the operator.
 MARGIN = timedelta(seconds=60)
@@ -41,12 +42,21 @@ _log = get_logger(__name__)
 
 
 class Shift(BaseModel):
-    """The shift of one process of the operator. `renewed_at` is the time of its last renewal, by its own clock."""
+    """The shift of one process of the operator. `renewed_at` is the time of its last renewal, by its own clock.
+
+    `began_at` is None if an operator of an earlier version wrote it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     renewed_at: AwareDatetime
+    began_at: AwareDatetime | None = None
+
+    @property
+    def brief(self) -> bool:
+        """True if it ended too early to cover any task."""
+        return self.began_at is not None and self.renewed_at - MARGIN <= self.began_at
 
 
 class ShiftRecord(BaseModel):
@@ -83,20 +93,31 @@ class Shifts:
         self._held: dict[str, Held] = {}
         self._sightings = Sightings(clock)
         self._refused: set[str] = set()
+        self._on_demand = False
+        self._beginning = asyncio.Lock()
         self.namespaces: tuple[str, ...] = ()
         self.foreign: dict[str, Lease] = {}
 
     async def begin_all(self, namespaces: Sequence[str]) -> tuple[str, ...]:
         """Takes the Leases of these namespaces; returns those that no other release holds.
 
-        Raises ClusterUnavailable while a Lease cannot be read.
+        Without any, all namespaces are served, and `may_serve` takes the Lease of each at its first object. Raises
+        ClusterUnavailable while a Lease cannot be read.
         """
         self.namespaces = tuple(namespaces)
-        if not namespaces:
-            _log.warning("namespaces_not_leased", consequence="all are served, and no task is cancelled as an orphan")
+        self._on_demand = not namespaces
         for namespace in namespaces:
             await self._begin(namespace)
         return tuple(namespace for namespace in namespaces if namespace not in self.foreign)
+
+    async def may_serve(self, namespace: str) -> bool:
+        """Checks that no other release holds the namespace. Raises ClusterUnavailable while that cannot be told."""
+        if self._on_demand and namespace not in self.namespaces:
+            async with self._beginning:
+                if namespace not in self.namespaces:
+                    await self._begin(namespace)
+                    self.namespaces = (*self.namespaces, namespace)
+        return namespace not in self.foreign
 
     async def renew(self, namespace: str) -> None:
         """Renews the Lease, or tries again to take it. Raises ClusterError, RestartNeeded."""
@@ -108,7 +129,7 @@ class Shifts:
                 except RestartNeeded as needed:
                     if needed.reason != LEASE_IS_GONE:
                         raise
-                    await self._resume(namespace, held, needed)
+                    await self._continue(namespace, held, needed)
             return
         was_foreign = namespace in self.foreign
         await self._begin(namespace)
@@ -191,7 +212,7 @@ class Shifts:
 
     async def _take(self, namespace: str, lease: Lease | None) -> None:
         uid = str((await self._read_namespace(namespace))["metadata"]["uid"])
-        shift = Shift(id=str(uuid.uuid4()), renewed_at=self._clock.now())
+        shift = self._new_shift()
         earlier = self._earlier(lease, uid)
         note = _note(uid, (*earlier, shift))
         taken = await self._leases.write(namespace, lease, note=note, now=shift.renewed_at)
@@ -200,6 +221,16 @@ class Shifts:
         self.foreign.pop(namespace, None)
         self._refused.discard(namespace)
 
+    async def _continue(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
+        """Begins a new shift after the Lease has gone; of all namespaces, forgets one that has gone itself."""
+        try:
+            await self._resume(namespace, held, needed)
+        except NotThere:
+            if not self._on_demand:
+                raise
+            self.namespaces = tuple(other for other in self.namespaces if other != namespace)
+            del self._held[namespace]
+
     async def _resume(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
         """Begins a new shift after somebody has deleted the Lease. Raises RestartNeeded for another namespace."""
         metadata = (await self._read_namespace(namespace))["metadata"]
@@ -207,11 +238,15 @@ class Shifts:
             raise needed
         if "deletionTimestamp" in metadata:
             raise ClusterUnavailable("NamespaceTerminating", f"The namespace {namespace} is being deleted.")
-        shift = Shift(id=str(uuid.uuid4()), renewed_at=self._clock.now())
+        shift = self._new_shift()
         note = _note(held.namespace_uid, (shift,))
         held.lease = await self._leases.write(namespace, None, note=note, now=shift.renewed_at)
         held.shift, held.others, held.resumed_at = shift, (), self._clock.monotonic()
         _log.warning("lease_was_deleted", namespace=namespace, consequence="a new shift has begun")
+
+    def _new_shift(self) -> Shift:
+        now = self._clock.now()
+        return Shift(id=str(uuid.uuid4()), renewed_at=now, began_at=now)
 
     async def _read_namespace(self, namespace: str) -> Object:
         return await self._leases.cluster.get(f"/api/v1/namespaces/{namespace}")
@@ -224,7 +259,7 @@ class Shifts:
         record = None if lease is None or lease.holder != self._leases.identity else _parse(lease)
         if record is None or record.namespace_uid != namespace_uid:
             return ()
-        return record.shifts[-MOST_SHIFTS:]
+        return _bounded(record.shifts)
 
     def _record_refusal(self, namespace: str, refusal: ClusterError) -> None:
         """Logs once that the namespace is served without a Lease, as by operators of versions before."""
@@ -239,7 +274,7 @@ class Shifts:
         for _ in range(CONFLICT_TRIES):
             # Grows even if the clock was set back: a restored etcd is found by an older time.
             now = max(self._clock.now(), held.shift.renewed_at + SHORTEST_STEP)
-            renewed = Shift(id=held.shift.id, renewed_at=now)
+            renewed = held.shift.model_copy(update={"renewed_at": now})
             note = _note(held.namespace_uid, (*held.others, renewed))
             try:
                 held.lease = await self._leases.write(namespace, held.lease, note=note, now=now)
@@ -260,10 +295,19 @@ class Shifts:
         record = _parse(lease)
         shifts = () if record is None else record.shifts
         mine = next((shift for shift in shifts if shift.id == held.shift.id), None)
-        if mine is None or mine.renewed_at < held.shift.renewed_at:
+        if mine is None:  # etcd was restored, or many other processes of this release have begun since
+            raise RestartNeeded("shift_is_not_listed", namespace)
+        if mine.renewed_at < held.shift.renewed_at:
             raise RestartNeeded("etcd_was_restored", namespace)
         held.lease, held.shift = lease, mine  # a write without an answer may have made it newer
         held.others = tuple(shift for shift in shifts if shift.id != held.shift.id)
+
+
+def _bounded(shifts: tuple[Shift, ...]) -> tuple[Shift, ...]:
+    """Returns the last `MOST_SHIFTS` of them. Brief ones go first: a crash loop must not push out the others."""
+    excess = max(0, len(shifts) - MOST_SHIFTS)
+    dropped = {shift.id for shift in [shift for shift in shifts if shift.brief][:excess]}
+    return tuple(shift for shift in shifts if shift.id not in dropped)[-MOST_SHIFTS:]
 
 
 def _note(namespace_uid: str, shifts: tuple[Shift, ...]) -> str:

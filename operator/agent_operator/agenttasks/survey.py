@@ -104,6 +104,8 @@ class Survey:
         """
         try:
             async for body in objects.read_all(unreadable=seen.unreadable):
+                if not await self.shifts.may_serve(body["metadata"]["namespace"]):
+                    continue
                 seen.namespaces.add(body["metadata"]["namespace"])
                 phase = phase_of(body.get("status") or {})
                 if phase is None or not phase.terminal:

@@ -50,6 +50,22 @@ async def test_counting_ends_at_a_limit_and_a_full_count_does_not(
     assert (everything.waiting, everything.exact) == (LIMIT + 2, True)
 
 
+async def test_a_tenant_with_very_many_tasks_does_not_hide_the_others(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_counts, "COUNT_LIMIT", LIMIT)
+    monkeypatch.setattr(queue_counts, "FURTHER_LIMIT", 2)
+    first, second, third = Tenant("a"), Tenant("b"), Tenant("c")
+    for tenant, number in ((first, 40 * LIMIT), (second, 3), (third, 1)):
+        await insert(indexed_database, number, tenant=tenant)
+
+    counts = await MongoQueueCounter(indexed_database).counts()
+
+    assert counts.by_tenant.keys() == {first, second, third}
+    assert counts.by_tenant[third] == 1
+    assert not counts.exact
+
+
 async def test_an_empty_queue_has_no_age(indexed_database: Database) -> None:
     counts = await MongoQueueCounter(indexed_database).counts()
 

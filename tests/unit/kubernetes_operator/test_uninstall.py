@@ -11,10 +11,11 @@ import pytest
 from agent_operator import uninstall
 from agent_operator.agenttasks.objects import AgentTasks
 from agent_operator.agenttasks.register import FINALIZER
-from agent_operator.kube.cluster import Cluster, NotThere
+from agent_operator.kube.cluster import Cluster, NotAllowed, NotThere
+from agent_operator.kube.leases import Leases
 from agent_operator.uninstall import STOP_SECONDS, Uninstall
 from tests.support.doubles import ManualClock
-from tests.unit.kubernetes_operator.world import FakeCluster, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, FakeCluster, World
 
 OTHERS = "others.example.com/keep"
 Calls = list[str]  # in the class, `list` is a method
@@ -30,6 +31,8 @@ class ClusterWithOperator(FakeCluster):
     calls: Calls = field(default_factory=Calls)
 
     async def get(self, path: str) -> dict[str, Any]:
+        if "/leases/" in path:
+            return await super().get(path)
         if not self.deployed:
             raise NotThere("NotFound", path)
         return {"status": {"selector": "app=operator"}}
@@ -68,7 +71,8 @@ def world_with(**finalizers: list[str]) -> World:
 
 async def run(cluster: ClusterWithOperator) -> int:
     objects = AgentTasks(cast("Cluster", cluster))
-    return await Uninstall(objects, "team", "ao-operator", cluster.clock).run()
+    leases = Leases(objects.cluster, "ours")
+    return await Uninstall(objects, "team", "ao-operator", leases, cluster.clock).run()
 
 
 async def test_the_operator_ends_before_its_objects_are_released() -> None:
@@ -102,3 +106,19 @@ async def test_a_second_run_finds_nothing_to_do() -> None:
     await run(ClusterWithOperator(world))
 
     assert await run(ClusterWithOperator(world, deployed=False)) == 0
+
+
+@pytest.mark.parametrize(("holder", "released"), [("ours", 1), ("other", 0)])
+async def test_objects_that_another_release_serves_are_left_to_it(holder: str, released: int) -> None:
+    world = world_with(ours=[FINALIZER])
+    cluster = ClusterWithOperator(world)
+    await Leases(cast("Cluster", cluster), holder).write(NAMESPACE, None, note="", now=cluster.clock.now())
+
+    assert await run(cluster) == released
+
+
+async def test_a_role_without_leases_releases_all_objects() -> None:
+    world = world_with(ours=[FINALIZER])
+    world.failing[f"get {NAMESPACE}"] = NotAllowed("Forbidden", "no right on leases")
+
+    assert await run(ClusterWithOperator(world)) == 1

@@ -151,6 +151,7 @@ class FakeCluster:
         if self.world.fate.strike():
             raise Killed
         namespace = self._allowed(path)
+        self._fail("get", namespace)
         if path.endswith(f"/namespaces/{namespace}"):
             if namespace not in self.world.namespace_uids:
                 raise NotThere("NotFound", namespace)

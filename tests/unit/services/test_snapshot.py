@@ -172,6 +172,27 @@ def test_figures_are_published_before_the_autoscaler_takes_them_for_stale() -> N
     assert Policy().stale_seconds > LONGEST_PERIOD_SECONDS
 
 
+async def test_a_tenant_that_came_after_the_last_full_count_is_runnable() -> None:
+    early = QueueCounts(by_tenant={TENANT: 700_000}, oldest_by_tenant={TENANT: 90.0}, oldest_age_seconds=90.0)
+    deep = QueueCounts(by_tenant={TENANT: 10_000}, oldest_by_tenant={TENANT: 95.0}, exact=False)
+    counts = Counts(deep, early)
+    queue = MemoryQueue()
+    leader = publisher(queue, ManualClock(), counts, default=TenantPolicy(max_running=2))
+    await leader.publish()
+    await leader.count_all()
+
+    late = Tenant("late")
+    counts.counted = replace(
+        deep,
+        by_tenant={TENANT: 10_000, late: 40},
+        oldest_by_tenant={TENANT: 95.0, late: 1.0},
+        in_flight=InFlight(by_tenant={TENANT: 2}, processing=2),
+    )
+    await leader.publish()
+
+    assert (queue.published["waiting"], queue.published["runnable"]) == (700_040, 2)
+
+
 async def test_a_queue_that_is_counted_to_the_end_needs_no_full_count() -> None:
     queue, counts = MemoryQueue(), Counts()
     leader = publisher(queue, ManualClock(), counts)

@@ -66,26 +66,37 @@ class SystemHarness:
     async def queue_figures(self) -> QueueFigures | None:
         return (await self.service.metrics(None)).queue
 
-    def publish_snapshot(self) -> None:
+    def publish_snapshot(self, **further: int) -> None:
         self.queue.published = {
             "waiting": 10,
             "listed": 4,
             "processing": 5,
             "oldest_age_seconds": 7.0,
+            **further,
             "at": self.clock.now().isoformat(),
         }
 
 
 async def test_a_fresh_snapshot_saves_the_counting_and_keeps_its_time() -> None:
     harness = SystemHarness()
-    harness.publish_snapshot()
+    harness.publish_snapshot(runnable=6, waiting_exact=0)
     published_at = harness.clock.now()
     harness.clock.advance(1)
 
     assert await harness.queue_figures() == QueueFigures(
-        length=14, waiting=10, exact=True, runnable=None, listed=4, processing=5, oldest_age_seconds=7.0,
+        length=14, waiting=10, exact=False, runnable=6, listed=4, processing=5, oldest_age_seconds=7.0,
         as_of=published_at,
     )  # fmt: skip
+
+
+async def test_of_a_leader_that_does_not_publish_which_tasks_may_run_all_may() -> None:
+    harness = SystemHarness()
+    harness.publish_snapshot()
+
+    figures = await harness.queue_figures()
+
+    assert figures is not None
+    assert (figures.runnable, figures.exact) == (10, True)
 
 
 async def test_an_old_snapshot_is_not_trusted() -> None:

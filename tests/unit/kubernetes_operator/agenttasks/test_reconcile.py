@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from agent_operator.agenttasks.reconcile import DELETION_WAIT_SECONDS, LATE_SECONDS
-from agent_operator.agenttasks.register import FINALIZER
+from agent_operator.agenttasks.register import FINALIZER, FINISHED_LABEL
+from agent_operator.agenttasks.shifts import Shifts
+from agent_operator.kube.cluster import Cluster
 from agent_operator.kube.events import EventRecorder
+from agent_operator.kube.leases import Leases
 from agent_operator.rest.rest_client import RestRefused, RestUnavailable
 from app.domain.task import TaskStatus
 from tests.unit.kubernetes_operator.crew import Crew
-from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeRest, World
+from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeCluster, FakeRest, World
 
 UNAVAILABLE = RestUnavailable("API_UNREACHABLE", "The API does not answer.", retry_seconds=5, uncertain=True)
 
@@ -353,4 +357,22 @@ async def test_after_its_lease_was_deleted_only_a_deletion_that_was_seen_cancels
     await crew.reconcile_all()
 
     assert world.tasks[key].status is end
+    assert len(crew.register) == 0
+
+
+async def test_an_object_of_another_releases_namespace_is_left_to_it(world: World) -> None:
+    world.add("poem")
+    world.add("song")["metadata"]["labels"] = {FINISHED_LABEL: "true"}
+    crew = Crew(world)
+    other = Shifts(Leases(cast("Cluster", FakeCluster(world)), "other"), crew.clock)
+    await other.begin_all([NAMESPACE])
+    await crew.shifts.begin_all([])
+    before = copy.deepcopy(world.objects)
+
+    await crew.go_round()
+    await crew.survey.check_all()
+    await crew.go_round()
+
+    assert world.submissions == []
+    assert world.objects == before
     assert len(crew.register) == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -280,3 +282,110 @@ async def test_the_lease_lists_the_last_shifts_only(world: World, clock: ManualC
     (lease,) = world.leases.values()
     (note,) = lease["metadata"]["annotations"].values()
     assert note.count("renewed_at") == MOST_SHIFTS + 1
+
+
+async def begin_long_shift(world: World, clock: ManualClock) -> Shifts:
+    """Returns a process whose shift lasted long enough to cover the tasks of its first moment."""
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([NAMESPACE])
+    clock.advance(MARGIN.total_seconds() + 1)
+    await shifts.renew(NAMESPACE)
+    return shifts
+
+
+async def test_starts_of_a_crash_loop_do_not_push_out_the_shift_before(world: World, clock: ManualClock) -> None:
+    before = operator_of(world, clock)
+    await before.begin_all([NAMESPACE])
+    task = submitted(before, clock)
+    clock.advance(MARGIN.total_seconds() + 1)
+    await before.renew(NAMESPACE)
+
+    for _ in range(MOST_SHIFTS + 5):
+        clock.advance(RENEW_SECONDS)
+        last = operator_of(world, clock)
+        await last.begin_all([NAMESPACE])
+
+    assert last.covers(task)
+
+
+async def test_tasks_of_a_shift_that_the_lease_no_longer_lists_are_not_covered(
+    world: World, clock: ManualClock
+) -> None:
+    first = operator_of(world, clock)
+    await first.begin_all([NAMESPACE])
+    task = submitted(first, clock)
+    clock.advance(MARGIN.total_seconds() + 1)
+    await first.renew(NAMESPACE)
+    for _ in range(MOST_SHIFTS - 1):
+        last = await begin_long_shift(world, clock)
+    assert last.covers(task)
+
+    for _ in range(2):
+        last = await begin_long_shift(world, clock)
+
+    assert not last.covers(task)
+    assert first.covers(task), "it does not know yet"
+    with pytest.raises(RestartNeeded, match="shift_is_not_listed"):
+        await first.renew(NAMESPACE)
+
+
+async def test_a_shift_of_an_earlier_version_is_listed_on(world: World, clock: ManualClock) -> None:
+    before = await begin_long_shift(world, clock)
+    (lease,) = world.leases.values()
+    annotations = lease["metadata"]["annotations"]
+    for name, note in annotations.items():
+        record = json.loads(note)
+        for shift in record["shifts"]:
+            del shift["began_at"]
+        annotations[name] = json.dumps(record)
+    after = operator_of(world, clock)
+    await after.begin_all([NAMESPACE])
+
+    clock.advance(RENEW_SECONDS)
+    await after.renew(NAMESPACE)
+
+    assert before.source_of(NAMESPACE)["shift"] in str(world.leases)
+
+
+async def test_of_all_namespaces_each_is_leased_at_its_first_object(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    assert await shifts.begin_all([]) == ()
+    assert world.leases == {}
+
+    assert await asyncio.gather(*(shifts.may_serve(NAMESPACE) for _ in range(3))) == [True] * 3
+
+    assert list(world.leases) == [NAMESPACE]
+    assert str(world.leases).count("began_at") == 1, "one shift, however many objects came at once"
+    assert shifts.covers(submitted(shifts, clock))
+    assert shifts.namespaces == (NAMESPACE,)
+
+
+async def test_of_all_namespaces_those_of_other_releases_are_not_served(world: World, clock: ManualClock) -> None:
+    await operator_of(world, clock, "first").begin_all([NAMESPACE])
+    shifts = operator_of(world, clock, "second")
+    await shifts.begin_all([])
+
+    assert not await shifts.may_serve(NAMESPACE)
+
+    for _ in range(READS_WITHOUT_RENEWAL - 2):
+        clock.advance(RENEW_SECONDS)
+        await shifts.renew(NAMESPACE)
+    clock.advance(RENEW_SECONDS)
+    with pytest.raises(RestartNeeded, match="namespace_is_free"):
+        await shifts.renew(NAMESPACE)
+
+
+async def test_of_all_namespaces_one_that_is_gone_is_forgotten(world: World, clock: ManualClock) -> None:
+    shifts = operator_of(world, clock)
+    await shifts.begin_all([])
+    await shifts.may_serve(NAMESPACE)
+    world.leases.clear()
+    del world.namespace_uids[NAMESPACE]
+    clock.advance(RENEW_SECONDS)
+
+    await shifts.renew(NAMESPACE)
+
+    assert shifts.namespaces == ()
+    world.namespace_uids[NAMESPACE] = NAMESPACE_UID
+    assert await shifts.may_serve(NAMESPACE)
+    assert list(world.leases) == [NAMESPACE]

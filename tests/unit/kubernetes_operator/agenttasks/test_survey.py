@@ -219,3 +219,25 @@ async def test_a_namespace_that_comes_back_ends_the_operator_which_then_serves_i
 
     with pytest.raises(RestartNeeded, match="later"):
         await crew.survey.check_all()
+
+
+async def test_an_orphan_is_found_among_all_namespaces_if_its_own_has_a_finished_object(world: World) -> None:
+    world.add("poem")
+    world.add("song")
+    crew = Crew(world)
+    await crew.shifts.begin_all([])
+    await crew.go_round()
+    gone = world.key_of("poem")
+    del world.objects["poem"]
+    world.end(world.key_of("song"))
+    await crew.go_round(2)
+    crew.clock.advance(600)
+    await crew.shifts.renew(NAMESPACE)
+
+    after = Crew(world, clock=crew.clock)
+    await after.shifts.begin_all([])
+    after.see_all()
+    assert len(after.register) == 0, "the watch shows no object"
+    await after.survey.check_all()
+
+    assert world.tasks[gone].status is TaskStatus.CANCELLED
