@@ -31,11 +31,6 @@ def later(seconds: float) -> Expression:
     return {"$add": ["$$NOW", round(seconds * 1000)]}
 
 
-def later_of_now_and(date: Expression) -> Expression:
-    """Returns the date, or the server's time if that is later."""
-    return {"$cond": [{"$gt": [milliseconds(date), milliseconds("$$NOW")]}, date, "$$NOW"]}
-
-
 def change(
     fields: dict[str, Expression], *, event: EventName | None = None, detail: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from app.settings import StoreSettings
 from app.storage.mongo import Database
 from app.storage.mongo import database as open_database
 from app.storage.projections import MongoProjectionRepository
-from tests.support.tasks import claim_repository, claimed_task
+from tests.support.tasks import claim_repository, claimed_task, new_task, task_repository
 
 
 class Requests(CommandListener):
@@ -46,6 +46,17 @@ async def observed(mongo_uri: str, indexed_database: Database, requests: Request
         yield open_database(client, StoreSettings(uri=SecretStr(mongo_uri), database=indexed_database.name))
     finally:
         client.close()
+
+
+async def test_accepting_a_task_takes_one_request_and_one_more_a_second_for_the_time(
+    observed: Database, requests: Requests
+) -> None:
+    tasks = task_repository(observed)
+
+    for _ in range(3):
+        await tasks.insert(new_task(), dispatched=True, new_session=True)
+
+    assert requests.sent == ["hello", *["insert tasks"] * 3]
 
 
 async def test_a_batch_is_projected_by_a_write_for_each_collection(observed: Database, requests: Requests) -> None:
