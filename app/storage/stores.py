@@ -26,6 +26,7 @@ class Stores:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         execution = settings.execution
+        self._few_indexes = settings.store.few_indexes
         self._client = connect(settings.store)
         self._db = database(self._client, settings.store)
         self.tasks = MongoTaskRepository(self._db, expiry_seconds=execution.expiry_seconds, clock=clock)
@@ -46,7 +47,7 @@ class Stores:
 
     async def ensure_indexes(self) -> None:
         """Creates missing indexes and drops unused ones. Raises StoreUnavailable."""
-        await ensure_indexes(self._db)
+        await ensure_indexes(self._db, few=self._few_indexes)
 
     def close(self) -> None:
         self._client.close()
