@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tracing = Tracing(settings.process, process="api", version=__version__)
-        stores = Stores(settings)
+        stores = Stores(settings, SystemClock())
         broker = Broker(settings, SystemClock())
         assembly = assemble(settings, stores, broker, metrics=metrics, tracing=tracing, shutdown=app.state.shutdown)
         app.state.api = assembly.state

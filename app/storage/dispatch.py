@@ -20,7 +20,7 @@ from app.domain.task import TaskStatus
 from app.ports import WaitingTask
 from app.storage.careful_writes import malformed
 from app.storage.in_flight import count_in_flight
-from app.storage.lanes import LaneSorter, enter, take_back
+from app.storage.lanes import LaneSorter, match_in_two_steps, take_back
 from app.storage.mongo import Database, server_time, store_errors
 from app.storage.writes import change, literal
 from app.telemetry.logs import get_logger
@@ -144,16 +144,18 @@ class MongoDispatchRepository:
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         now = await server_time(self._db)
         sent = {
-            **_QUEUED,
-            "lane": Lane.DISPATCHED.value,
             "dispatched_at": {"$lt": now - timedelta(seconds=seconds)},
             "cancel_requested_at": None,
             "due_at": {"$lte": now},
         }
+        oldest: list[dict[str, Any]] = [
+            *match_in_two_steps({**_QUEUED, "lane": Lane.DISPATCHED.value}, sent),
+            {"$sort": {"dispatched_at": 1}},
+            {"$limit": limit},
+            {"$project": _WAITING_FIELDS},
+        ]
         with store_errors("find tasks whose tickets were sent"):
-            found = self._tasks.find(sent, _WAITING_FIELDS).sort([("dispatched_at", 1)])
-            documents = await found.limit(limit).to_list()
-        return _readable(documents)
+            return _readable(await self._tasks.aggregate(oldest).to_list())
 
     async def redispatch(self, task: WaitingTask) -> bool:
         seen = {"_id": task.task_id, "rev": task.rev, **_QUEUED, "dispatch_seq": task.dispatch_seq}
@@ -170,7 +172,7 @@ def _waiting_in(lane: Lane, tenant: object, now: datetime) -> dict[str, Any]:
 
 def _dispatched() -> dict[str, Any]:
     sequence = {"$add": [{"$ifNull": ["$dispatch_seq", 0]}, 1]}
-    return {"dispatched_at": "$$NOW", "dispatch_seq": sequence, **enter(Lane.DISPATCHED)}
+    return {"dispatched_at": "$$NOW", "dispatch_seq": sequence, "lane": literal(Lane.DISPATCHED.value)}
 
 
 def _readable(documents: Sequence[dict[str, Any]]) -> list[WaitingTask]:

@@ -17,9 +17,9 @@ from typing import Any
 from app.domain.fairness import QUARANTINE_CRASHES, WAITING_LANES, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
-from app.storage.careful_writes import CarefulWrites, Filter
+from app.storage.careful_writes import CarefulWrites, Filter, Pipeline
 from app.storage.mongo import Database
-from app.storage.writes import Expression, change, literal, milliseconds
+from app.storage.writes import change, milliseconds
 
 # So many a second are sorted at most, or an upgrade with a million waiting tasks would keep them from being released.
 SORT_BATCH = 500
@@ -36,14 +36,6 @@ def queued(tenant: Tenant | None) -> Filter:
     return everybodys if tenant is None else {**everybodys, "tenant": tenant}
 
 
-def enter(lane: Lane, *, delayed_until: Expression = None) -> dict[str, Expression]:
-    """Builds the fields of a task that enters a lane which is known without reading the document."""
-    fields: dict[str, Expression] = {"lane": literal(lane.value)}
-    if lane is Lane.DELAYED:
-        fields["delayed_until"] = delayed_until
-    return fields
-
-
 def sort() -> dict[str, Any]:
     """Builds the stage of a pipeline that moves a queued task into the lane that fits its other fields."""
     sent = {"$gt": ["$dispatched_at", None]}
@@ -54,6 +46,15 @@ def sort() -> dict[str, Any]:
     lane = {"$cond": [sent, Lane.DISPATCHED.value, {"$cond": [early, Lane.DELAYED.value, waits]}]}
     delayed = {"$and": [{"$not": [sent]}, early]}
     return {"$set": {"lane": lane, "delayed_until": {"$cond": [delayed, "$due_at", "$$REMOVE"]}}}
+
+
+def match_in_two_steps(looked_up: Filter, rest: Filter) -> Pipeline:
+    """Builds the first stages of a query whose first filter is the beginning of an index.
+
+    Of the two filters together the embedded server would look up one field only, the status, and read all queued tasks.
+    Other servers join the two stages.
+    """
+    return [{"$match": looked_up}, {"$match": rest}]
 
 
 async def take_back(db: Database, task_ids: Sequence[TaskId]) -> None:
@@ -71,13 +72,13 @@ class LaneSorter:
 
     async def sort_due(self, now: datetime) -> None:
         """Moves the delayed tasks that are due into the lane in which they wait from now on."""
-        await self._sort({"delayed_until": {"$lte": now}})
+        await self._sort({"delayed_until": {"$lte": now}}, {})
 
     async def sort_strays(self) -> None:
         """Moves the tasks that version 0.1 queued, and left without a lane or in that of dispatched ones."""
         queued = {"status": TaskStatus.QUEUED.value}
-        await self._sort({**queued, "lane": None})
-        await self._sort({**queued, "lane": Lane.DISPATCHED.value, "dispatched_at": None})
+        await self._sort({**queued, "lane": None}, {})
+        await self._sort({**queued, "lane": Lane.DISPATCHED.value}, {"dispatched_at": None})
 
     async def sort_left_by_leaders(self) -> None:
         """Moves the tasks that a leader of another version left in a lane that does not fit. Reads all queued tasks."""
@@ -89,13 +90,13 @@ class LaneSorter:
         # A later version may have lanes of its own, which a rollback leaves behind.
         await self._writes.write_all({**queued, "lane": {"$nin": [None, *(lane.value for lane in Lane)]}}, [sort()])
 
-    async def _sort(self, which: Filter) -> None:
-        others = self._writes.without_set_aside(which)
+    async def _sort(self, looked_up: Filter, rest: Filter) -> None:
+        stages = match_in_two_steps(looked_up, self._writes.without_set_aside(rest))
         for _ in range(BATCHES):
-            found = await self._tasks.find(others, {"_id": 1}).limit(SORT_BATCH).to_list()
+            found = await self._tasks.aggregate([*stages, {"$limit": SORT_BATCH}, {"$project": {"_id": 1}}]).to_list()
             if found:
                 # No new revision: nothing changes that a caller is shown.
                 ids = [document["_id"] for document in found]
-                await self._writes.write_all({**which, "_id": {"$in": ids}}, [sort()])
+                await self._writes.write_all({"_id": {"$in": ids}, **looked_up, **rest}, [sort()])
             if len(found) < SORT_BATCH:
                 return

@@ -94,6 +94,9 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 # Indexes of earlier versions that no query uses. A process of such a version creates them again; that does no harm.
 UNUSED_INDEXES = {"messages": ("session",), "sessions": ("tenant",)}
+# Indexes that a small installation can do without, because it reads all tasks in a moment: they serve the lists of a
+# tenant among many, and the changes feed, which an operator reads.
+SPARED_INDEXES = {"tasks": ("list", "changes")}
 # A scan may read a million tasks; each other operation keeps to the timeout of the settings.
 SCAN_SECONDS = 120.0
 
@@ -134,16 +137,21 @@ def database(client: AsyncIOMotorClient[dict[str, Any]], settings: StoreSettings
     )
 
 
-async def ensure_indexes(db: Database) -> None:
-    """Creates missing indexes and drops unused ones; called at every start of the API. Raises StoreUnavailable."""
+async def ensure_indexes(db: Database, *, few: bool = False) -> None:
+    """Creates missing indexes and drops unused ones; called at every start of the API. Raises StoreUnavailable.
+
+    With `few` those of `SPARED_INDEXES` count as unused.
+    """
     await server_time(db)  # an unavailable server is not waited for as long as an index of a million tasks
+    spared = SPARED_INDEXES if few else {}
     with store_errors("create indexes"), scan_time():
         for collection, indexes in INDEXES.items():
-            await db[collection].create_indexes(indexes)
+            wanted = [index for index in indexes if index.document["name"] not in spared.get(collection, ())]
+            await db[collection].create_indexes(wanted)
     with store_errors("drop unused indexes"):
-        for collection, names in UNUSED_INDEXES.items():
-            there = await db[collection].index_information()
-            for name in there.keys() & set(names):
+        for collection in UNUSED_INDEXES.keys() | spared.keys():
+            unused = {*UNUSED_INDEXES.get(collection, ()), *spared.get(collection, ())}
+            for name in unused & (await db[collection].index_information()).keys():
                 await _drop_index(db, collection, name)
 
 

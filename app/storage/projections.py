@@ -10,6 +10,7 @@ Tasks are read and copied in parts of a few megabytes: a hundred of them may hav
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -17,19 +18,18 @@ from typing import Any
 
 from bson import decode
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
-from pymongo import ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo import ReplaceOne, UpdateMany, UpdateOne
 
 from app.domain.identity import TaskId
 from app.domain.run_history import agent_runs
 from app.domain.task import Task
 from app.errors import TaskUnreadable
+from app.storage.bulk import insert_missing
 from app.storage.documents import READ_AT_ONCE, read_task
 from app.storage.mongo import Database, server_time, store_errors
 
 # Tasks are copied as soon as so many bytes of them are read, so that a usual batch takes one round of writes.
 PART_BYTES = 4 * 1024 * 1024
-_DUPLICATE_KEY = 11000
 # A document that cannot be read loses its mark. Otherwise the sweep would read it first in every round.
 _SET_ASIDE = {"$unset": {"unprojected": ""}, "$set": {"projection_failed": True}}
 
@@ -43,20 +43,22 @@ class MongoProjectionRepository:
         self._patience_seconds = patience_seconds
 
     async def project(self, task_ids: Sequence[TaskId]) -> None:
-        erased: list[UpdateOne] = []
+        marks_removed = 0
+        erased: list[Task] = []
         unread: list[str] = []
         async with aclosing(self._read_parts(task_ids)) as parts:
             async for documents in parts:
                 tasks = [task for task in map(_readable, documents) if task is not None]
-                await self._copy([task for task in tasks if task.erased_at is None])
-                erased += [_mark(task) for task in tasks if task.erased_at is not None]
+                marks_removed += await self._copy([task for task in tasks if task.erased_at is None])
+                erased += [task for task in tasks if task.erased_at is not None]
                 unread += sorted({document["_id"] for document in documents} - {task.id for task in tasks})
+        if marks_removed == len(task_ids):
+            return  # each task still had the revision that was copied, so none was erased or removed meanwhile
         with store_errors("project marks"):
             # After the inserts: a task that was erased since it was read may have got copies from this projection. The
             # marks of erased tasks go last, so that a process that dies here leaves them to the next round.
             await self._remove_copies_of_the_erased(task_ids)
-            if erased:
-                await self._tasks.bulk_write(erased, ordered=False)
+            await self._remove_marks(erased)
             if unread:
                 await self._tasks.update_many({"_id": {"$in": unread}}, _SET_ASIDE)
 
@@ -75,16 +77,26 @@ class MongoProjectionRepository:
         if part:
             yield part
 
-    async def _copy(self, tasks: Sequence[Task]) -> None:
-        """Copies the tasks, none of them erased, and removes their marks."""
-        if not tasks:
-            return
+    async def _copy(self, tasks: Sequence[Task]) -> int:
+        """Copies the tasks, none of them erased, and removes their marks. Returns the number of marks removed."""
         await self._insert_or_renew_runs([run for task in tasks for run in _runs(task)])
         await self._insert_missing("messages", [message for task in tasks for message in _messages(task)])
         await self._insert_missing("logs", [entry for task in tasks for entry in _log_entries(task)])
-        with store_errors("project sessions and marks"):
-            await self._db["sessions"].bulk_write([_session(task) for task in tasks], ordered=False)
-            await self._tasks.bulk_write([_mark(task) for task in tasks], ordered=False)
+        await self._insert_or_renew_sessions(_sessions(tasks))
+        with store_errors("project marks"):
+            return await self._remove_marks(tasks)
+
+    async def _remove_marks(self, tasks: Sequence[Task]) -> int:
+        """Removes the marks of the tasks that have not changed since they were read. Returns their number."""
+        by_revision: defaultdict[int, list[str]] = defaultdict(list)
+        for task in tasks:
+            by_revision[task.rev].append(task.id)
+        # Most tasks of a batch have the same number of writes behind them, so one update removes most of the marks.
+        updates = [
+            UpdateMany({"_id": {"$in": ids}, "rev": rev}, {"$unset": {"unprojected": ""}})
+            for rev, ids in sorted(by_revision.items())
+        ]
+        return (await self._tasks.bulk_write(updates, ordered=False)).matched_count if updates else 0
 
     async def _remove_copies_of_the_erased(self, task_ids: Sequence[TaskId]) -> None:
         kept = await self._tasks.find({"_id": {"$in": list(task_ids)}, "erased_at": None}, {"_id": 1}).to_list()
@@ -101,28 +113,31 @@ class MongoProjectionRepository:
 
     async def _insert_or_renew_runs(self, runs: Sequence[dict[str, Any]]) -> None:
         known = await self._insert_missing("agent_runs", runs)
-        if known:
-            renewed = [
-                ReplaceOne({"_id": run["_id"], "finished_at": {"$lt": run["finished_at"]}}, run) for run in known
-            ]
-            with store_errors("project agent_runs"):
-                await self._db["agent_runs"].bulk_write(renewed, ordered=False)
+        renewed = [ReplaceOne({"_id": run["_id"], "finished_at": {"$lt": run["finished_at"]}}, run) for run in known]
+        await self._renew("agent_runs", renewed)
+
+    async def _insert_or_renew_sessions(self, sessions: Sequence[dict[str, Any]]) -> None:
+        known = await self._insert_missing("sessions", sessions)
+        renewed = [
+            UpdateOne(
+                {"_id": session["_id"], "tenant": session["tenant"]}, {"$max": {"updated_at": session["updated_at"]}}
+            )
+            for session in known
+        ]
+        await self._renew("sessions", renewed)
+
+    async def _renew(self, collection: str, updates: Sequence[ReplaceOne[dict[str, Any]] | UpdateOne]) -> None:
+        if updates:
+            with store_errors(f"project {collection}"):
+                await self._db[collection].bulk_write(updates, ordered=False)
 
     async def _insert_missing(self, collection: str, entries: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
         """Inserts the entries. Returns those that were there before."""
         if not entries:
             return []
         with store_errors(f"project {collection}"):
-            try:
-                # Unordered: a duplicate must not keep the entries after it from being inserted.
-                await self._db[collection].insert_many(entries, ordered=False)
-            except BulkWriteError as error:
-                problems = error.details.get("writeErrors", []) if error.details else []
-                if any(problem.get("code") != _DUPLICATE_KEY for problem in problems):
-                    raise
-                # By index: the embedded server does not report the key of a duplicate.
-                return [entries[problem["index"]] for problem in problems]
-        return []
+            known = await insert_missing(self._db[collection], entries)
+        return [entries[place] for place in sorted(known)]
 
 
 async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:
@@ -162,16 +177,17 @@ def _log_entries(task: Task) -> list[dict[str, Any]]:
     ]
 
 
-def _session(task: Task) -> UpdateOne:
-    return UpdateOne(
-        {"_id": task.session_id, "tenant": task.tenant},
+def _sessions(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Builds the sessions of the tasks, each once, with the time of its first and of its last use by them."""
+    by_session: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in tasks:
+        by_session[task.session_id, task.tenant].append(task)
+    return [
         {
-            "$setOnInsert": {"created_at": task.created_at},
-            "$max": {"updated_at": task.changed_at},
-        },
-        upsert=True,
-    )
-
-
-def _mark(task: Task) -> UpdateOne:
-    return UpdateOne({"_id": task.id, "rev": task.rev}, {"$unset": {"unprojected": ""}})
+            "_id": session_id,
+            "tenant": tenant,
+            "created_at": min(task.created_at for task in used_by),
+            "updated_at": max(task.changed_at for task in used_by),
+        }
+        for (session_id, tenant), used_by in by_session.items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.ports import Clock
 from app.settings import Settings
 from app.storage.agent_directory import MongoAgentDirectory
 from app.storage.api_keys import MongoApiKeyRepository
@@ -23,11 +24,12 @@ from app.storage.upkeep import MongoUpkeepRepository
 class Stores:
     """The repositories. They belong to the event loop that they were made in."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         execution = settings.execution
+        self._few_indexes = settings.store.few_indexes
         self._client = connect(settings.store)
         self._db = database(self._client, settings.store)
-        self.tasks = MongoTaskRepository(self._db, expiry_seconds=execution.expiry_seconds)
+        self.tasks = MongoTaskRepository(self._db, expiry_seconds=execution.expiry_seconds, clock=clock)
         self.changes = MongoChangeRepository(self._db)
         self.sessions = MongoSessionRepository(self._db)
         self.idempotency = MongoIdempotencyRepository(self._db)
@@ -45,7 +47,7 @@ class Stores:
 
     async def ensure_indexes(self) -> None:
         """Creates missing indexes and drops unused ones. Raises StoreUnavailable."""
-        await ensure_indexes(self._db)
+        await ensure_indexes(self._db, few=self._few_indexes)
 
     def close(self) -> None:
         self._client.close()

@@ -8,29 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from bson import encode
+from bson.raw_bson import RawBSONDocument
 from pydantic import ValidationError
 from pymongo import DESCENDING
-from pymongo.errors import DuplicateKeyError
 
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.fairness import Lane
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.message import Message, MessageRole
-from app.domain.run import EventName, TaskEvent
+from app.domain.message import MessageRole
+from app.domain.run import EventName
 from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
-from app.ports import TaskFilter, TaskPage
+from app.ports import Clock, TaskFilter, TaskPage
+from app.storage.batching import Batches
+from app.storage.bulk import insert_missing
 from app.storage.documents import log_unreadable, read_task
-from app.storage.lanes import enter, queued
+from app.storage.lanes import queued
 from app.storage.mongo import Database, store_errors
 from app.storage.projections import remove_copies
-from app.storage.writes import Expression, change, later_of_now_and, literal, task_ended
+from app.storage.server_clock import ServerClock
+from app.storage.writes import Expression, change, literal, task_ended
 
 PREVIEW_CHARACTERS = 200
-_TIMES = ("created_at", "queued_at", "updated_at", "changed_at")
+INSERT_BATCH = 100  # a task has 32 KiB of text, and metadata of as much
 _SUMMARY_FIELDS = dict.fromkeys(
     (
         "session_id",
@@ -54,47 +58,46 @@ _TEXTS = ("metadata", "history", "messages", "result", "routing", "peer_routing_
 class MongoTaskRepository:
     """Implements `app.ports.TaskRepository` on the collection `tasks`. Tasks expire at the age of `expiry_seconds`."""
 
-    def __init__(self, db: Database, *, expiry_seconds: int) -> None:
+    def __init__(self, db: Database, *, expiry_seconds: int, clock: Clock) -> None:
         self._db = db
         self._tasks = db["tasks"]
-        self._expiry_seconds = expiry_seconds
+        self._expiry = timedelta(seconds=expiry_seconds)
+        self._server_clock = ServerClock(db, clock)
+        self._inserts: Batches[RawBSONDocument, bool] = Batches(self._insert_all, most=INSERT_BATCH)
 
     async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
-        document = task.model_dump(exclude={"id", "run_at"}, exclude_none=True)
-        if task.run_at is not None:
-            document["run_at"] = task.run_at
-        document |= {"status": TaskStatus.QUEUED.value, "rev": 1, "steps": {}, "dispatch_seq": int(dispatched)}
+        now = await self._server_clock.now()
+        document = self._new_document(task, now, dispatched=dispatched)
         if new_session:
             document["history"] = []
-        stage = {"$mergeObjects": ["$$ROOT", literal(document), self._server_times(task, dispatched=dispatched)]}
         with store_errors(f"insert task {task.id}"):
-            # A pipeline upsert instead of an insert, because only a pipeline can set times by the server's clock. The
-            # filter names a field that every stored task has: a second insert of the id fails as a duplicate.
-            try:
-                await self._tasks.update_one(
-                    {"_id": task.id, "rev": {"$exists": False}}, [{"$replaceWith": stage}], upsert=True
-                )
-            except DuplicateKeyError:
-                return await self.get(task.tenant, task.id)
-            times = await self._tasks.find_one({"_id": task.id}, dict.fromkeys(_TIMES, 1))
-        return _accepted(task, times or {}, dispatched=dispatched, new_session=new_session)
+            # Encoded here: what the driver cannot encode must not fail the others of its batch.
+            is_new = await self._inserts.join(RawBSONDocument(encode(document)))
+        return read_task(document) if is_new else await self.get(task.tenant, task.id)
 
-    def _server_times(self, task: NewTask, *, dispatched: bool) -> dict[str, Expression]:
-        due_at: Expression = literal(task.run_at) if task.run_at is not None else "$$NOW"
-        times: dict[str, Expression] = dict.fromkeys(_TIMES, "$$NOW")
-        message = {"role": literal(MessageRole.USER.value), "content": literal(task.task), "created_at": "$$NOW"}
-        event = {"rev": literal(1), "name": literal(EventName.QUEUED.value), "at": "$$NOW", "detail": literal({})}
-        times |= {
+    async def _insert_all(self, documents: Sequence[RawBSONDocument]) -> Sequence[bool]:
+        """Inserts the documents. Returns for each whether it is new."""
+        known = await insert_missing(self._tasks, documents)
+        return [place not in known for place in range(len(documents))]
+
+    def _new_document(self, task: NewTask, now: datetime, *, dispatched: bool) -> dict[str, Any]:
+        due_at = task.run_at or now
+        document = task.model_dump(exclude={"id"}, exclude_none=True)
+        document |= {"_id": task.id, "status": TaskStatus.QUEUED.value, "rev": 1, "steps": {}}
+        document |= dict.fromkeys(("created_at", "queued_at", "updated_at", "changed_at"), now)
+        document |= {
             "due_at": due_at,
-            "expires_at": {"$add": [later_of_now_and(due_at), self._expiry_seconds * 1000]},
-            "messages": [message],
-            "events": [event],
-            "unprojected": literal(True),
+            "expires_at": max(due_at, now) + self._expiry,
+            "dispatch_seq": int(dispatched),
+            "messages": [{"role": MessageRole.USER.value, "content": task.task, "created_at": now}],
+            "events": [{"rev": 1, "name": EventName.QUEUED.value, "at": now, "detail": {}}],
+            "unprojected": True,
         }
         if dispatched:
-            times["dispatched_at"] = "$$NOW"
-        lane = Lane.DISPATCHED if dispatched else Lane.READY if task.run_at is None else Lane.DELAYED
-        return times | enter(lane, delayed_until=due_at)
+            return document | {"lane": Lane.DISPATCHED.value, "dispatched_at": now}
+        if task.run_at is None:
+            return document | {"lane": Lane.READY.value}
+        return document | {"lane": Lane.DELAYED.value, "delayed_until": due_at}
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         with store_errors(f"read task {task_id}"):
@@ -156,25 +159,6 @@ class MongoTaskRepository:
             await self._tasks.update_many(mine, change(removed))
             await remove_copies(self._db, ids)
         return ids
-
-
-def _accepted(task: NewTask, times: dict[str, Any], *, dispatched: bool, new_session: bool) -> Task:
-    created_at = times["created_at"]
-    return Task(
-        **task.model_dump(),
-        status=TaskStatus.QUEUED,
-        rev=1,
-        created_at=created_at,
-        queued_at=times["queued_at"],
-        updated_at=times["updated_at"],
-        changed_at=times["changed_at"],
-        due_at=task.run_at or created_at,
-        dispatch_seq=int(dispatched),
-        dispatched_at=created_at if dispatched else None,
-        history=() if new_session else None,
-        messages=(Message(role=MessageRole.USER, content=task.task, created_at=created_at),),
-        events=(TaskEvent(rev=1, name=EventName.QUEUED, at=created_at),),
-    )
 
 
 def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import psutil
 from pymongo import MongoClient
 
+from app.cli.embedded.store_server import embedded_store_server
 from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.hardware import describe_hardware
@@ -25,8 +26,12 @@ from tests.support.servers import Server, broker_server
 from tests.support.stack import Part, Plan, Stack, running_stack
 
 WARM_UP_TASKS = 200  # as many as slots: then every slot has its thread, and every connection is open
-# The lease is the product's default, not the short one of test stacks.
-MANY_SLOTS = {"AGENT_WORKER_CONCURRENCY": "200", "AGENT_LEASE_SECONDS": "30"}
+# The lease is the product's default, not the short one of test stacks. The settings of the store are those of `up`.
+MANY_SLOTS = {
+    "AGENT_WORKER_CONCURRENCY": "200",
+    "AGENT_LEASE_SECONDS": "30",
+    **embedded_store_server().settings,
+}
 
 
 def main() -> int:

@@ -115,6 +115,9 @@ class LaxCollection:
     async def update_one(self, condition: Mapping[str, Any], change: Any, **options: Any) -> Any:
         return await self._collection.update_one(self._loosen(condition), change, **options)
 
+    async def update_many(self, condition: Mapping[str, Any], change: Any, **options: Any) -> Any:
+        return await self._collection.update_many(self._loosen(condition), change, **options)
+
 
 def _loosen(repository: type[Any], loosen: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     build = repository.__init__

@@ -17,6 +17,7 @@ from app.storage.mongo import Database
 from app.storage.retention import MongoRetentionRepository
 from app.storage.tasks import MongoTaskRepository
 from app.storage.upkeep import MongoUpkeepRepository
+from app.system_clock import SystemClock
 
 TENANT = Tenant("acme")
 DISPATCH_SECONDS = 10
@@ -55,7 +56,7 @@ def waiting_document(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def task_repository(db: Database, *, expiry_seconds: int = 86_400) -> MongoTaskRepository:
-    return MongoTaskRepository(db, expiry_seconds=expiry_seconds)
+    return MongoTaskRepository(db, expiry_seconds=expiry_seconds, clock=SystemClock())
 
 
 def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRepository:

@@ -51,7 +51,9 @@ class ConfiguredParts:
             broker="redis_url" in settings.broker.model_fields_set,
             models=any(settings.llm.names_provider(provider) for provider in Provider) or names_langchain(settings.llm),
             search=not {"tavily_api_key", "tavily_api_key_file", "tavily_base_url"}.isdisjoint(search),
-            variables=frozenset().union(*map(_set_variables, (settings.worker, settings.api, settings.llm))),
+            variables=frozenset().union(
+                *map(_set_variables, (settings.worker, settings.api, settings.llm, settings.store))
+            ),
         )
 
     @property
@@ -89,6 +91,7 @@ def build_plan(
     if store is not None:
         embedded.append(store.spec(next(ports), folder.data(store.folder)))
         environment["MONGO_URI"] = embedded[-1].url
+        environment |= {name: value for name, value in store.settings.items() if name not in named.variables}
     simulator_url = None
     if named.simulated:
         embedded.append(simulator_spec(next(ports)))

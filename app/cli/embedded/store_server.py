@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -47,6 +47,12 @@ class StoreServer:
     def folder(self) -> str:
         """The name of the folder with its data."""
         return DATA_FOLDERS[self.kind]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The settings of the product that suit this server, by the names of their variables."""
+        # Each write reads the whole catalog of indexes a dozen times. See `app.storage.mongo.SPARED_INDEXES`.
+        return {"MONGO_FEW_INDEXES": "true"} if self.kind is StoreKind.EMBEDDED else {}
 
     def spec(self, port: int, data: Path) -> ChildSpec:
         """Plans the server with its data in the folder."""

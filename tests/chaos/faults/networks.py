@@ -60,6 +60,14 @@ def a_worker_that_cannot_reach_the_database_makes_no_further_call(lab: Lab, _: f
         assert {task["attempts"] for task in ended} == {2}
 
 
+def _keep_connections_open(stack: Stack) -> None:
+    """Lets the first worker have connections to spare: a delayed heartbeat holds one, and no new one is made then."""
+    worker = stack.parts["worker"]
+    worker.stop()
+    worker.environment = {**worker.environment, STORE.variable: f"{worker.environment[STORE.variable]}&minPoolSize=8"}
+    worker.start()
+
+
 @fault({Switch.FENCING: "after completed"})
 def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
     """Delays the first worker's write for longer than the second worker needs to finish the task.
@@ -68,6 +76,7 @@ def a_write_arrives_after_its_lease(lab: Lab, _: float) -> None:
     """
     with lab.stack(workers=2, settings=PATIENT, links=[STORE]) as stack:
         stack.parts["worker-2"].stop()
+        _keep_connections_open(stack)
         with script(stack, {"fault": "slow-1500-once"}):
             tasks = submit_many(stack, TASKS)
             wait_for_calls(stack, TASKS)

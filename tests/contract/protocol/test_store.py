@@ -20,10 +20,9 @@ from app.settings import StoreSettings
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import connect, database, ensure_indexes
-from app.storage.tasks import MongoTaskRepository
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import LEASE_SECONDS, LOST_AFTER_SECONDS, Grant, Seen
-from tests.support.tasks import TENANT, new_task, step, upkeep_repository
+from tests.support.tasks import TENANT, new_task, step, task_repository, upkeep_repository
 
 T = TypeVar("T")
 MANY = 10_000
@@ -38,7 +37,7 @@ class StoredTasks:
         self._runner = runner
         self._client = self._do(self._connect(store))
         self._db = database(self._client, store)
-        self._tasks = MongoTaskRepository(self._db, expiry_seconds=86_400)
+        self._tasks = task_repository(self._db)
         self._claims = MongoClaimRepository(self._db, lease_seconds=LEASE_SECONDS)
         self._dispatch = MongoDispatchRepository(self._db)
         self._upkeep = upkeep_repository(self._db)

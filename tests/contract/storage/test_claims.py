@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from bson import encode
@@ -12,8 +13,9 @@ from bson import encode
 from app.domain.agent import Citation
 from app.domain.identity import ClaimId, SessionId
 from app.domain.message import Message
-from app.domain.task import Requeue, Routing, Spending, TaskError, TaskResult, TaskStatus
+from app.domain.task import Requeue, Routing, Spending, Task, TaskError, TaskResult, TaskStatus
 from app.domain.usage import Usage
+from app.errors import StoreError
 from app.ports import Claim, RunUpdate
 from app.storage import claims as claims_module
 from app.storage.documents import BEGINNING_CHARACTERS, CUT_MARK
@@ -27,16 +29,63 @@ RESULT = TaskResult(
 )
 
 
-async def test_only_one_of_many_claims_wins(indexed_database: Database) -> None:
+@pytest.mark.parametrize("processes", [1, 10])
+async def test_only_one_of_many_claims_wins(indexed_database: Database, processes: int) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
-    claims = claim_repository(indexed_database)
+    claims = [claim_repository(indexed_database) for _ in range(processes)]
 
-    taken = await asyncio.gather(*(claims.claim(task.id, owner="w", claim_id=f"c{n}") for n in range(10)))
+    taken = await asyncio.gather(
+        *(claims[n % processes].claim(task.id, owner="w", claim_id=f"c{n}") for n in range(10))
+    )
 
     winners = [one for one in taken if one is not None]
     assert len(winners) == 1
     assert (winners[0].epoch, winners[0].attempts, winners[0].status) == (1, 1, TaskStatus.PROCESSING)
     assert winners[0].started_at is not None
+
+
+async def test_claims_that_go_in_one_request_get_each_their_own_task(indexed_database: Database) -> None:
+    tasks, claims = task_repository(indexed_database), claim_repository(indexed_database)
+    mine = [await tasks.insert(new_task(f"number {n}"), dispatched=n != 2, new_session=True) for n in range(5)]
+
+    taken = await asyncio.gather(
+        *(claims.claim(task.id, owner=f"w{n % 2}", claim_id=f"c{n}") for n, task in enumerate(mine))
+    )
+
+    assert [task.id if task else None for task in taken] == [mine[n].id if n != 2 else None for n in range(5)]
+    leases = [(task.lease.owner, task.lease.claim_id) for task in taken if task is not None and task.lease is not None]
+    assert leases == [("w0", "c0"), ("w1", "c1"), ("w1", "c3"), ("w0", "c4")]
+
+
+async def test_a_document_that_cannot_be_claimed_keeps_no_other_from_being_claimed(indexed_database: Database) -> None:
+    tasks, claims = task_repository(indexed_database), claim_repository(indexed_database)
+    mine = [await tasks.insert(new_task(), dispatched=True, new_session=True) for _ in range(4)]
+    await indexed_database["tasks"].update_one({"_id": mine[1].id}, {"$set": {"rev": "one"}})
+
+    taken = await asyncio.gather(
+        *(claims.claim(task.id, owner="w", claim_id=f"c{n}") for n, task in enumerate(mine)), return_exceptions=True
+    )
+
+    assert [type(task) for task in taken] == [Task, StoreError, Task, Task]
+
+
+async def test_fenced_writes_at_the_same_time_have_each_their_own_answer(indexed_database: Database) -> None:
+    held = [(await claimed_task(indexed_database))[1] for _ in range(4)]
+    held[1] = replace(held[1], epoch=held[1].epoch + 1)
+    claims = claim_repository(indexed_database)
+    texts = ["a", "b", "\ud800", "d"]
+
+    answers = await asyncio.gather(
+        *(
+            claims.record(claim, RunUpdate(steps=[step(output={"content": text})]))
+            for claim, text in zip(held, texts, strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+    assert answers[:2] == [True, False]
+    assert isinstance(answers[2], StoreError)
+    assert answers[3] is True
 
 
 async def test_an_undispatched_task_is_not_claimed(indexed_database: Database) -> None:

@@ -55,6 +55,17 @@ def test_children_are_told_where_the_embedded_parts_are(tmp_path: Path) -> None:
     assert _child(plan, "api").environment["AGENT_API_PORT"] == "18080"
 
 
+@pytest.mark.parametrize(("told", "given"), [(None, "true"), ("false", None)])
+def test_the_embedded_store_gets_few_indexes_unless_the_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str | None, given: str | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no other database server is installed
+    if told is not None:
+        monkeypatch.setenv("MONGO_FEW_INDEXES", told)
+
+    assert _child(_plan(tmp_path), "api").environment.get("MONGO_FEW_INDEXES") == given
+
+
 def test_the_simulator_is_asked_for_its_own_models_unless_others_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
