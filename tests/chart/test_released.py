@@ -44,3 +44,12 @@ def test_roles_that_bindings_name_stay(released: Objects, current: Objects) -> N
     for found, body in released.items():
         if found[0] == "RoleBinding":
             assert current[found]["roleRef"] == body["roleRef"]
+
+
+def test_development_servers_are_not_replaced_because_data_goes_with_their_pods() -> None:
+    parts = ("mongodb", "valkey", "simulator")
+    values = {"dev": {part: {"enabled": True, "image": "server"} for part in parts}}
+    before, now = by_name(render("team", values=values, chart=RELEASED)), by_name(render("team", values=values))
+    for part in parts:
+        found = ("Deployment", f"{NAME}-{part}")
+        assert before[found]["spec"]["template"] == now[found]["spec"]["template"]

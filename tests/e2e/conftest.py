@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.diagnosis import Section, diagnosis
+from tests.e2e.installation import Installation
 from tests.e2e.provider import DOCKERFILES, ROOT, TAG, NoProvider, Provider, cluster_of, named_provider
 from tests.support.kubernetes import Kubectl
 
@@ -47,8 +48,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def _diagnosis_for(arguments: Mapping[str, Any]) -> list[Section]:
     """Reads the state of the release of a test with these fixtures; nothing if its fixtures were not built."""
-    if (installation := arguments.get("installation")) is not None:
-        return diagnosis(installation.kubectl, installation.namespace, installation.decisions)
+    for found in arguments.values():
+        if isinstance(found, Installation):
+            return diagnosis(found.kubectl, found.namespace, found.decisions)
     if "cluster" in arguments and "namespace" in arguments:
         return diagnosis(arguments["cluster"], arguments["namespace"])
     return []

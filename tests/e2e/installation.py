@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -121,6 +121,15 @@ class Installation:
     def execute(self, pod: str, code: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs Python code in the pod."""
         return self.kubectl.run("exec", "-n", self.namespace, pod, "--", "python", "-c", code, check=check)
+
+    def refresh_files(self, pods: Iterable[str]) -> None:
+        """Has the kubelet write the files of changed Secrets into these pods now, as it does whenever a pod changes.
+
+        By itself it takes about a minute.
+        """
+        for pod in pods:
+            change = f"agentorchestrator.dev/refreshed={time.time_ns()}"
+            self.kubectl.run("annotate", "pod", pod, "-n", self.namespace, "--overwrite", change)
 
     @contextmanager
     def database(self) -> Iterator[Any]:

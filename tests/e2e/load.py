@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
@@ -65,10 +66,18 @@ def requests(installation: Installation, *, pace: float) -> Iterator[Load]:
 
     def post(number: int) -> str:
         answer = installation.tasks.post("/v1/agent/execute", json={"task": TEXT.format(number=number)})
-        return str(answer.raise_for_status().json()["task_id"])
+        return str(_accepted(answer)["task_id"])
 
     with _running(Load(post, pace)) as one:
         yield one
+
+
+def _accepted(answer: httpx.Response) -> Any:
+    """Returns the answer's body. Raises httpx.HTTPStatusError with the body of a refusal, which names its sender."""
+    if answer.is_error:
+        message = f"{answer.status_code} {answer.reason_phrase}: {answer.text}"
+        raise httpx.HTTPStatusError(message, request=answer.request, response=answer)
+    return answer.json()
 
 
 @contextmanager

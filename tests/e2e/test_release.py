@@ -27,7 +27,8 @@ POLICY = {
 }
 VALUES = {"worker": {"concurrency": 8, "autoscaling": {"policy": POLICY}}, "tasks": {"deadlineSeconds": 60}}
 ROLLBACK_SECONDS = 45
-KUBELET_SECONDS = 180  # a kubelet may take about this long to update a changed Secret in a pod's files
+KUBELET_SECONDS = 60
+OVERLAP_SECONDS = 120  # the shortest that the setting takes
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,7 @@ def test_a_changed_key_of_a_provider_is_used_without_a_restart(installation: Ins
     installation.upgrade({"secrets": {"inline": {"providers": {"OPENAI_API_KEY": "sk-2"}}}})
 
     def shown() -> bool:
+        installation.refresh_files(workers)
         code = "print(open('/providers/OPENAI_API_KEY').read())"
         return all(installation.execute(pod, code).stdout.strip() == "sk-2" for pod in sorted(workers))
 
@@ -123,7 +125,7 @@ def test_a_changed_key_of_a_provider_is_used_without_a_restart(installation: Ins
 
 
 def test_a_rotated_service_key_is_used_without_a_restart_and_the_former_one_ends(installation: Installation) -> None:
-    installation.upgrade({"api": {"env": {"AGENT_SERVICE_KEY_OVERLAP_SECONDS": KUBELET_SECONDS}}})
+    installation.upgrade({"api": {"env": {"AGENT_SERVICE_KEY_OVERLAP_SECONDS": OVERLAP_SECONDS}}})
     wait_for(lambda: not going(installation), seconds=120, what="the end of the old pods")
     before = {component: names(installation, component) for component in ("api", "operator")}
     former, rotated = installation.tasks.headers["X-API-Key"], secrets.token_hex(32)
@@ -131,19 +133,21 @@ def test_a_rotated_service_key_is_used_without_a_restart_and_the_former_one_ends
     def answer(key: str) -> int:
         return installation.tasks.get("/v1/system/metrics", headers={"X-API-Key": key}).status_code
 
-    def read_key(component: str) -> str:
-        (pod,) = sorted(before[component])
-        return installation.execute(pod, "print(open('/keys/service-key').read())").stdout.strip()
+    def read_keys() -> set[str]:
+        pods = before["api"] | before["operator"]
+        installation.refresh_files(pods)
+        code = "print(open('/keys/service-key').read())"
+        return {installation.execute(pod, code).stdout.strip() for pod in sorted(pods)}
 
     change = json.dumps({"stringData": {"service-key": rotated}})
     installation.kubectl.run("patch", "secret", f"{NAME}-keys", "-n", installation.namespace, "-p", change)
-    wait_for(lambda: answer(rotated) == HTTPStatus.OK, seconds=KUBELET_SECONDS, every=2, what="the new key at the API")
+    wait_for(lambda: read_keys() == {rotated}, seconds=KUBELET_SECONDS, every=2, what="the new key in the files")
+    wait_for(lambda: answer(rotated) == HTTPStatus.OK, seconds=OVERLAP_SECONDS / 2, what="the new key at the API")
     assert answer(former) == HTTPStatus.OK, "both keys work for a while"
     installation.create("between", TEXT.format(number=3))
-    wait_for(lambda: read_key("operator") == rotated, seconds=KUBELET_SECONDS, every=2, what="the operator's new file")
     wait_for(
         lambda: answer(former) == HTTPStatus.UNAUTHORIZED,
-        seconds=2 * KUBELET_SECONDS,
+        seconds=2 * OVERLAP_SECONDS,
         every=2,
         what="the former key's end",
     )
