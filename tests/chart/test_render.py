@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from app.api.views.system import QueueView
+from app.main import create_app
+from app.settings import load_settings
 from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
 
 COMPONENTS = ("api", "worker", "operator")
@@ -295,6 +298,19 @@ def test_an_ingress_exposes_no_path_that_needs_no_key() -> None:
     assert shown(className="nginx")["ingressClassName"] == "nginx"
     tls = [{"hosts": ["a.example.com"]}]
     assert shown(tls=tls)["tls"] == tls
+
+
+async def test_the_page_of_the_api_is_exposed_with_all_that_it_loads() -> None:
+    transport = httpx.ASGITransport(create_app(load_settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        page = (await client.get("/docs")).text
+    loaded = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page)
+    assert {path.rpartition(".")[2] for path in loaded} == {"js", "css", "png", "json"}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    for exposed in (values["ingress"]["paths"], values["httpRoute"]["paths"]):
+        # Prefixes match whole elements of a path.
+        assert [path for path in ("/docs", *loaded) if not any(f"{path}/".startswith(f"{of}/") for of in exposed)] == []
 
 
 def test_a_route_leads_from_a_gateway_to_the_api() -> None:
