@@ -255,6 +255,20 @@ def test_keda_may_have_a_key_that_can_only_read() -> None:
     assert source() == {"parameter": "apiKey", "name": "orchestrator-service-key", "key": "service-key"}
 
 
+def test_only_the_volume_of_the_chart_may_be_lost_with_its_node_unless_the_values_name_others() -> None:
+    annotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+
+    def disposable(component: str, **own: Any) -> str:
+        added = {"extraVolumes": [{"name": "own", "emptyDir": {}}], **own}
+        pod = pod_of(rendered(**{component: added}), component)
+        return str(pod["metadata"]["annotations"][annotation])
+
+    for component in COMPONENTS:
+        assert disposable(component) == "tmp"
+        assert disposable(component, podAnnotations={annotation: "tmp,own"}) == "tmp,own"
+        assert disposable(component, podAnnotations={annotation: ""}) == ""
+
+
 def test_disruption_budgets_keep_all_but_one() -> None:
     def budgets(replicas: int) -> set[str]:
         objects = rendered(api={"replicas": replicas})
