@@ -279,9 +279,11 @@ def test_disruption_budgets_keep_all_but_one() -> None:
     assert (budgets(1), budgets(2)) == ({"worker"}, {"api", "worker"})
 
 
-def test_an_api_that_is_scaled_has_no_fixed_number_of_pods() -> None:
+@pytest.mark.parametrize("cpu", ["250m", 1, "0.5"])
+def test_an_api_that_is_scaled_has_no_fixed_number_of_pods(cpu: str | float) -> None:
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 900}}
-    objects = rendered(api={"autoscaling": {"enabled": True, "behavior": behavior}})
+    api = {"autoscaling": {"enabled": True, "behavior": behavior}, "resources": {"requests": {"cpu": cpu}}}
+    objects = rendered(api=api)
     (scaler,) = [body for body in objects if body["kind"] == "HorizontalPodAutoscaler"]
     assert scaler["spec"]["scaleTargetRef"]["name"] == scaler["metadata"]["name"] == f"{NAME}-api"
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["behavior"]) == (2, behavior)
