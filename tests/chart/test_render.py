@@ -13,7 +13,7 @@ import yaml
 from app.api.views.system import QueueView
 from app.main import create_app
 from app.settings import load_settings
-from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
+from tests.chart.rendering import CHART, CI_VALUES, KEY, NAME, RELEASE, STORES, helm, over, render
 
 COMPONENTS = ("api", "worker", "operator")
 TO = ("webTo", "storesTo", "apiServerTo", "dnsTo")
@@ -314,6 +314,28 @@ def test_an_ingress_exposes_no_path_that_needs_no_key() -> None:
     assert shown(className="nginx")["ingressClassName"] == "nginx"
     tls = [{"hosts": ["a.example.com"]}]
     assert shown(tls=tls)["tls"] == tls
+
+
+@pytest.mark.parametrize(
+    ("exposure", "address"),
+    [
+        ({}, "http://127.0.0.1:8080/docs"),
+        ({"ingress": {"enabled": True, "hosts": ["a.example.com"], "tlsSecret": "t"}}, "https://a.example.com/docs"),
+        (
+            {"httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "hosts": ["a.example.com"]}},
+            "https://a.example.com/docs",
+        ),
+        (
+            {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
+            "/docs at the hosts of the Gateway public",
+        ),
+    ],
+)
+def test_the_notes_name_the_address_of_the_api(exposure: dict[str, Any], address: str) -> None:
+    text = helm("install", RELEASE, str(CHART), "--dry-run=client", values={**STORES, **KEY, **exposure})
+    notes = text.partition("NOTES:")[2]
+    assert address in notes
+    assert ("port-forward" in notes) == (not exposure)
 
 
 async def test_the_page_of_the_api_is_exposed_with_all_that_it_loads() -> None:
