@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
-        static_url="/docs-assets",
+        static_url="/docs/assets",
         title="Agent Orchestrator",
         version=__version__,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},

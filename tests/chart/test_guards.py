@@ -79,6 +79,16 @@ def refusal(values: dict[str, Any], release: str = RELEASE) -> str:
         ),
         (
             STORES,
+            {"api": {"autoscaling": {"enabled": True}}},
+            "api.resources.requests.cpu: 100m is too little for api.autoscaling",
+        ),
+        (
+            STORES,
+            {"api": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": 0.2}}}},
+            "api.resources.requests.cpu: 0.2 is too little for api.autoscaling",
+        ),
+        (
+            STORES,
             {"worker": {"autoscaling": {"policy": {"min_replicas": 5, "max_replicas": 2}}}},
             "worker.autoscaling.policy.min_replicas: 5 must not be greater than max_replicas, which is 2",
         ),

@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from app.api.views.system import QueueView
-from tests.chart.rendering import CHART, CI_VALUES, NAME, STORES, over, render
+from app.main import create_app
+from app.settings import load_settings
+from tests.chart.rendering import CHART, CI_VALUES, KEY, NAME, RELEASE, STORES, helm, over, render
 
 COMPONENTS = ("api", "worker", "operator")
 TO = ("webTo", "storesTo", "apiServerTo", "dnsTo")
@@ -252,6 +255,20 @@ def test_keda_may_have_a_key_that_can_only_read() -> None:
     assert source() == {"parameter": "apiKey", "name": "orchestrator-service-key", "key": "service-key"}
 
 
+def test_only_the_volume_of_the_chart_may_be_lost_with_its_node_unless_the_values_name_others() -> None:
+    annotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+
+    def disposable(component: str, **own: Any) -> str:
+        added = {"extraVolumes": [{"name": "own", "emptyDir": {}}], **own}
+        pod = pod_of(rendered(**{component: added}), component)
+        return str(pod["metadata"]["annotations"][annotation])
+
+    for component in COMPONENTS:
+        assert disposable(component) == "tmp"
+        assert disposable(component, podAnnotations={annotation: "tmp,own"}) == "tmp,own"
+        assert disposable(component, podAnnotations={annotation: ""}) == ""
+
+
 def test_disruption_budgets_keep_all_but_one() -> None:
     def budgets(replicas: int) -> set[str]:
         objects = rendered(api={"replicas": replicas})
@@ -262,9 +279,11 @@ def test_disruption_budgets_keep_all_but_one() -> None:
     assert (budgets(1), budgets(2)) == ({"worker"}, {"api", "worker"})
 
 
-def test_an_api_that_is_scaled_has_no_fixed_number_of_pods() -> None:
+@pytest.mark.parametrize("cpu", ["250m", 1, "0.5"])
+def test_an_api_that_is_scaled_has_no_fixed_number_of_pods(cpu: str | float) -> None:
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 900}}
-    objects = rendered(api={"autoscaling": {"enabled": True, "behavior": behavior}})
+    api = {"autoscaling": {"enabled": True, "behavior": behavior}, "resources": {"requests": {"cpu": cpu}}}
+    objects = rendered(api=api)
     (scaler,) = [body for body in objects if body["kind"] == "HorizontalPodAutoscaler"]
     assert scaler["spec"]["scaleTargetRef"]["name"] == scaler["metadata"]["name"] == f"{NAME}-api"
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["behavior"]) == (2, behavior)
@@ -295,6 +314,41 @@ def test_an_ingress_exposes_no_path_that_needs_no_key() -> None:
     assert shown(className="nginx")["ingressClassName"] == "nginx"
     tls = [{"hosts": ["a.example.com"]}]
     assert shown(tls=tls)["tls"] == tls
+
+
+@pytest.mark.parametrize(
+    ("exposure", "address"),
+    [
+        ({}, "http://127.0.0.1:8080/docs"),
+        ({"ingress": {"enabled": True, "hosts": ["a.example.com"], "tlsSecret": "t"}}, "https://a.example.com/docs"),
+        (
+            {"httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}], "hosts": ["a.example.com"]}},
+            "https://a.example.com/docs",
+        ),
+        (
+            {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
+            "/docs at the hosts of the Gateway public",
+        ),
+    ],
+)
+def test_the_notes_name_the_address_of_the_api(exposure: dict[str, Any], address: str) -> None:
+    text = helm("install", RELEASE, str(CHART), "--dry-run=client", values={**STORES, **KEY, **exposure})
+    notes = text.partition("NOTES:")[2]
+    assert address in notes
+    assert ("port-forward" in notes) == (not exposure)
+
+
+async def test_the_page_of_the_api_is_exposed_with_all_that_it_loads() -> None:
+    transport = httpx.ASGITransport(create_app(load_settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        page = (await client.get("/docs")).text
+    loaded = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)""", page)
+    assert {path.rpartition(".")[2] for path in loaded} == {"js", "css", "png", "json"}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    for exposed in (values["ingress"]["paths"], values["httpRoute"]["paths"]):
+        # Prefixes match whole elements of a path.
+        assert [path for path in ("/docs", *loaded) if not any(f"{path}/".startswith(f"{of}/") for of in exposed)] == []
 
 
 def test_a_route_leads_from_a_gateway_to_the_api() -> None:

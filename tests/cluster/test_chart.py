@@ -92,6 +92,16 @@ def test_an_upgrade_leaves_replicas_to_their_owner(control_plane: ControlPlane, 
     wait_for(lambda: replicas() == 3, what="the replicas of the values")
 
 
+def test_an_upgrade_may_give_the_operator_another_account(control_plane: ControlPlane, namespace: str) -> None:
+    roll_out(control_plane, "install", namespace, over(STORES, {}))
+    account = {"operator": {"serviceAccount": {"name": "irsa"}}}
+
+    roll_out(control_plane, "upgrade", namespace, over(STORES, account))
+
+    binding = control_plane.get(f"rolebinding/{NAME}-operator", "-n", namespace)
+    assert [subject["name"] for subject in binding["subjects"]] == ["irsa"]
+
+
 def test_the_crd_and_the_agent_tasks_stay_after_an_uninstall(control_plane: ControlPlane, namespace: str) -> None:
     roll_out(control_plane, "install", namespace, over(STORES, {}))
     task = {"apiVersion": "agentorchestrator.dev/v1alpha1", "kind": "AgentTask", "spec": {"task": "Stay."}}

@@ -15,6 +15,10 @@ start, so that Kubernetes then replaces the pods. */}}
 {{- $_ := set $annotations "prometheus.io/port" (include "ao.port" .) -}}
 {{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
 {{- end -}}
+{{- /* Otherwise the Cluster Autoscaler keeps every node with such a pod. Whether a volume of the values may be lost is up to
+its owner, who can set the annotation. */}}
+{{- $disposable := "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" -}}
+{{- if not (hasKey $own.podAnnotations $disposable) }}{{ $_ := set $annotations $disposable "tmp" }}{{ end -}}
 labels: {{- merge (include "ao.selector" . | fromYaml) $own.podLabels | toYaml | nindent 2 }}
 annotations: {{- merge $annotations $own.podAnnotations | toYaml | nindent 2 }}
 {{- end -}}
@@ -141,10 +145,6 @@ of deploymentSpec, podSpec or containerSpec replaces the chart's; the lists are 
 {{- $_ := set $pod "volumes" (concat $pod.volumes ($own.extraVolumes | default list)) -}}
 {{- $_ := set $pod "containers" (concat $pod.containers ($own.extraContainers | default list)) -}}
 {{- with $own.initContainers }}{{ $_ := set $pod "initContainers" . }}{{ end -}}
-{{- /* Otherwise the Cluster Autoscaler keeps every node with such a pod, because of its emptyDir. */}}
-{{- $local := list -}}
-{{- range $pod.volumes }}{{ if hasKey . "emptyDir" }}{{ $local = append $local .name }}{{ end }}{{ end -}}
-{{- $_ := set $deployment.spec.template.metadata.annotations "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes" (join "," $local) -}}
 {{- toYaml $deployment -}}
 {{- end -}}
 

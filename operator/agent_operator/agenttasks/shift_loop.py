@@ -50,6 +50,7 @@ class ShiftLoop:
     def announce(self) -> None:
         """Shows which namespaces are not served because another release holds them: once for each, and as a gauge."""
         self.metrics.operator_foreign_namespaces.set(len(self.shifts.foreign))
+        self._announced.intersection_update(self.shifts.foreign)  # the name of one that is gone may come back
         for namespace, lease in self.shifts.foreign.items():
             if namespace in self._announced:
                 continue

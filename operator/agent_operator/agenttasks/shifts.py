@@ -35,6 +35,8 @@ MOST_SHIFTS = 20
 MARGIN = timedelta(seconds=60)
 # Several cancels in a row need one confirmation. A restore of etcd takes longer.
 CONFIRMED_SECONDS = 1.0
+# Objects that come at once share one try to take a Lease that was refused: a webhook may let each try hang.
+RETRY_SECONDS = 1.0
 SHORTEST_STEP = timedelta(milliseconds=1)
 LEASE_IS_GONE = "lease_is_gone"
 
@@ -92,7 +94,7 @@ class Shifts:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._sightings = Sightings(clock)
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}  # when each was refused last
         self._on_demand = False
         self._beginning = asyncio.Lock()
         self.namespaces: tuple[str, ...] = ()
@@ -112,11 +114,10 @@ class Shifts:
 
     async def may_serve(self, namespace: str) -> bool:
         """Checks that no other release holds the namespace. Raises ClusterUnavailable while that cannot be told."""
-        if self._on_demand and namespace not in self.namespaces:
+        if self._on_demand and self._must_begin(namespace):
             async with self._beginning:
-                if namespace not in self.namespaces:
-                    await self._begin(namespace)
-                    self.namespaces = (*self.namespaces, namespace)
+                if self._must_begin(namespace):
+                    await self._begin_and_list(namespace)
         return namespace not in self.foreign
 
     async def renew(self, namespace: str) -> None:
@@ -132,8 +133,10 @@ class Shifts:
                     await self._continue(namespace, held, needed)
             return
         was_foreign = namespace in self.foreign
-        await self._begin(namespace)
-        if (namespace in self.foreign) != was_foreign:
+        async with self._beginning:
+            if namespace not in self._held:  # an object may have come first
+                await self._begin_and_list(namespace)
+        if namespace in self.namespaces and (namespace in self.foreign) != was_foreign:
             raise RestartNeeded("namespace_is_free" if was_foreign else "namespace_held_by_another", namespace)
 
     async def confirm(self, namespace: str) -> bool:
@@ -182,6 +185,23 @@ class Shifts:
             other.id == task.source.shift and task.queued_at < other.renewed_at - MARGIN for other in held.others
         )
 
+    def _must_begin(self, namespace: str) -> bool:
+        """Checks whether the next object must try to take the Lease.
+
+        A refused namespace is tried again: it may have been deleted and created again meanwhile, and be another
+        release's by now.
+        """
+        if namespace in self._held or namespace in self.foreign:
+            return False
+        return self._clock.monotonic() - self._refused.get(namespace, float("-inf")) >= RETRY_SECONDS
+
+    async def _begin_and_list(self, namespace: str) -> None:
+        """Tries to take the Lease, and lists the namespace for the renewals unless it is gone."""
+        await self._begin(namespace)
+        exists = namespace in self._held or namespace in self.foreign or namespace in self._refused
+        if exists and namespace not in self.namespaces:
+            self.namespaces = (*self.namespaces, namespace)
+
     async def _begin(self, namespace: str) -> None:
         for _ in range(CONFLICT_TRIES):
             try:
@@ -197,6 +217,10 @@ class Shifts:
                 await self._take(namespace, lease)
             except HasChanged:
                 continue  # another operator was faster: its Lease decides
+            except NotThere as missing:
+                if lease is not None:
+                    continue  # the Lease was deleted, alone or with its namespace
+                self._record_missing(namespace, missing)
             except ClusterError as refusal:  # missing rights, or a webhook that denies or does not answer
                 self._record_refusal(namespace, refusal)
             return
@@ -219,7 +243,7 @@ class Shifts:
         self._held[namespace] = Held(uid, shift, earlier, taken)
         self._sightings.forget(namespace)
         self.foreign.pop(namespace, None)
-        self._refused.discard(namespace)
+        self._refused.pop(namespace, None)
 
     async def _continue(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
         """Begins a new shift after the Lease has gone; of all namespaces, forgets one that has gone itself."""
@@ -228,8 +252,7 @@ class Shifts:
         except NotThere:
             if not self._on_demand:
                 raise
-            self.namespaces = tuple(other for other in self.namespaces if other != namespace)
-            del self._held[namespace]
+            self._forget(namespace)
 
     async def _resume(self, namespace: str, held: Held, needed: RestartNeeded) -> None:
         """Begins a new shift after somebody has deleted the Lease. Raises RestartNeeded for another namespace."""
@@ -261,10 +284,25 @@ class Shifts:
             return ()
         return _bounded(record.shifts)
 
+    def _record_missing(self, namespace: str, missing: NotThere) -> None:
+        if self._on_demand:
+            self._forget(namespace)
+        else:
+            self._record_refusal(namespace, missing)
+
+    def _forget(self, namespace: str) -> None:
+        """Forgets a namespace that is gone: one that is created with its name begins at its first object."""
+        self.namespaces = tuple(other for other in self.namespaces if other != namespace)
+        self._held.pop(namespace, None)
+        self.foreign.pop(namespace, None)
+        self._refused.pop(namespace, None)
+        self._sightings.forget(namespace)
+
     def _record_refusal(self, namespace: str, refusal: ClusterError) -> None:
         """Logs once that the namespace is served without a Lease, as by operators of versions before."""
-        if namespace not in self._refused:
-            self._refused.add(namespace)
+        known = namespace in self._refused
+        self._refused[namespace] = self._clock.monotonic()
+        if not known:
             advice = "tasks whose AgentTask is gone are not cancelled"
             if isinstance(refusal, NotAllowed):
                 advice += "; the Role lacks rights on namespaces and leases"

@@ -42,3 +42,29 @@ async def test_a_held_namespace_is_told_once_and_taken_over_in_the_end(
     clock.advance(RENEW_SECONDS)
     with pytest.raises(RestartNeeded, match=NAMESPACE):
         await loop.renew_all()
+
+
+async def test_a_namespace_that_is_gone_and_held_again_is_told_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, metrics = ManualClock(), OperatorMetrics(version="test")
+    cluster = cast("Cluster", FakeCluster(world))
+    told: list[str] = []
+    monkeypatch.setattr(EventRecorder, "emit", lambda *_, **event: told.append(event["reason"]))
+    shifts = Shifts(Leases(cluster, "second"), clock)
+    await shifts.begin_all([])
+    loop = ShiftLoop(shifts, EventRecorder(cluster, metrics.agenttasks, clock), metrics.agenttasks, Pulse(clock))
+    uid = world.namespace_uids[NAMESPACE]
+
+    for _ in range(2):
+        world.namespace_uids[NAMESPACE] = uid
+        await Shifts(Leases(cluster, "first"), clock).begin_all([NAMESPACE])
+        assert not await shifts.may_serve(NAMESPACE)
+        loop.announce()
+        world.leases.clear()
+        del world.namespace_uids[NAMESPACE]
+        await loop.renew_all()
+        loop.announce()
+        assert metrics.registry.get_sample_value("agents_operator_foreign_namespaces") == 0
+
+    assert told == ["NamespaceHeld"] * 2

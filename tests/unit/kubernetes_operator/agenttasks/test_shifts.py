@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from agent_operator.agenttasks.restart import RestartNeeded
-from agent_operator.agenttasks.shifts import CONFIRMED_SECONDS, MARGIN, MOST_SHIFTS, Shifts
+from agent_operator.agenttasks.shifts import CONFIRMED_SECONDS, MARGIN, MOST_SHIFTS, RETRY_SECONDS, Shifts
 from agent_operator.kube.cluster import Cluster, ClusterError, ClusterUnavailable
 from agent_operator.kube.leases import READS_WITHOUT_RENEWAL, RENEW_SECONDS, Leases
 from agent_operator.rest.task_state import TaskSource, TaskState
@@ -111,7 +111,7 @@ async def test_a_task_belongs_to_the_shift_of_its_process_until_its_last_renewal
 
     assert [first.covers(task) for task in (early, late)] == [True, True]
     assert [second.covers(task) for task in (early, late)] == [True, False]
-    assert not first.covers(submitted(second, clock)), "the other one knows nothing of the next"
+    assert not first.covers(submitted(second, clock)), "the first process has not read the shift of the next"
 
 
 async def test_tasks_without_a_shift_or_of_another_namespace_are_not_covered(world: World, clock: ManualClock) -> None:
@@ -324,7 +324,7 @@ async def test_tasks_of_a_shift_that_the_lease_no_longer_lists_are_not_covered(
         last = await begin_long_shift(world, clock)
 
     assert not last.covers(task)
-    assert first.covers(task), "it does not know yet"
+    assert first.covers(task), "it has not read the Lease since"
     with pytest.raises(RestartNeeded, match="shift_is_not_listed"):
         await first.renew(NAMESPACE)
 
@@ -388,4 +388,101 @@ async def test_of_all_namespaces_one_that_is_gone_is_forgotten(world: World, clo
     assert shifts.namespaces == ()
     world.namespace_uids[NAMESPACE] = NAMESPACE_UID
     assert await shifts.may_serve(NAMESPACE)
+    assert list(world.leases) == [NAMESPACE]
+
+
+async def everywhere(world: World, clock: ManualClock, identity: str = "ours") -> Shifts:
+    """Returns a process of a release that serves all namespaces."""
+    shifts = operator_of(world, clock, identity)
+    await shifts.begin_all([])
+    return shifts
+
+
+def delete_namespace(world: World) -> None:
+    world.leases.clear()
+    del world.namespace_uids[NAMESPACE]
+
+
+async def create_again(world: World, clock: ManualClock, *, holder: str) -> None:
+    """Creates the namespace anew; this release takes its Lease first."""
+    world.namespace_uids[NAMESPACE] = NAMESPACE_UID.replace("1", "2")
+    world.forbidden.clear()
+    await operator_of(world, clock, holder).begin_all([NAMESPACE])
+
+
+async def test_of_all_namespaces_a_foreign_one_that_is_gone_is_forgotten(world: World, clock: ManualClock) -> None:
+    await operator_of(world, clock, "first").begin_all([NAMESPACE])
+    shifts = await everywhere(world, clock, "second")
+    assert not await shifts.may_serve(NAMESPACE)
+    delete_namespace(world)
+
+    await shifts.renew(NAMESPACE)  # no restart: nothing has become free
+
+    assert (shifts.namespaces, shifts.foreign) == ((), {})
+    await create_again(world, clock, holder="second")
+    assert await shifts.may_serve(NAMESPACE)
+
+
+async def test_of_all_namespaces_a_refused_one_that_is_gone_is_forgotten(world: World, clock: ManualClock) -> None:
+    world.forbidden.add(NAMESPACE)
+    shifts = await everywhere(world, clock)
+    assert await shifts.may_serve(NAMESPACE)
+    assert NAMESPACE in shifts.namespaces, "renewals try again to take its Lease"
+    world.forbidden.clear()
+    delete_namespace(world)
+
+    await shifts.renew(NAMESPACE)
+
+    assert shifts.namespaces == ()
+
+
+@pytest.mark.parametrize("gone_at_first", [True, False])
+async def test_a_namespace_created_again_that_another_release_holds_is_not_served(
+    world: World, clock: ManualClock, gone_at_first: bool
+) -> None:
+    shifts = await everywhere(world, clock)
+    if gone_at_first:
+        delete_namespace(world)
+    else:
+        world.forbidden.add(NAMESPACE)
+    assert await shifts.may_serve(NAMESPACE), "the tasks of objects that are gone are cancelled"
+    assert (NAMESPACE in shifts.namespaces) != gone_at_first
+    clock.advance(RETRY_SECONDS)
+    await create_again(world, clock, holder="first")
+
+    assert not await shifts.may_serve(NAMESPACE)
+    await shifts.renew(NAMESPACE)
+    assert shifts.foreign[NAMESPACE].holder == "first"
+
+
+async def test_of_all_namespaces_one_that_was_refused_is_leased_at_its_next_object(
+    world: World, clock: ManualClock
+) -> None:
+    world.failing[f"put {NAMESPACE}"] = ClusterUnavailable("InternalError", "a webhook hangs")
+    shifts = await everywhere(world, clock)
+    assert await shifts.may_serve(NAMESPACE)
+    assert world.leases == {}
+    world.failing.clear()
+    assert await shifts.may_serve(NAMESPACE)
+    assert world.leases == {}, "objects that come at once share one try"
+    clock.advance(RETRY_SECONDS)
+
+    assert await shifts.may_serve(NAMESPACE)
+
+    assert await shifts.confirm(NAMESPACE)
+    assert shifts.namespaces == (NAMESPACE,)
+
+
+async def test_of_all_namespaces_one_whose_lease_cannot_be_read_is_tried_again(
+    world: World, clock: ManualClock
+) -> None:
+    world.failing[f"get {NAMESPACE}"] = ClusterUnavailable("Unreachable", "no answer")
+    shifts = await everywhere(world, clock)
+    with pytest.raises(ClusterUnavailable):
+        await shifts.may_serve(NAMESPACE)
+    assert shifts.namespaces == ()
+    world.failing.clear()
+
+    assert await shifts.may_serve(NAMESPACE)
+
     assert list(world.leases) == [NAMESPACE]
