@@ -183,9 +183,17 @@ async def server_time(db: Database) -> datetime:
     return now
 
 
+def is_outage(error: Exception) -> bool:
+    """Checks whether the server is unavailable, so that any other operation would fail now in the same way."""
+    if isinstance(error, StoreUnavailable):
+        return not isinstance(error, StoreFault)
+    code = error.code if isinstance(error, OperationFailure) else None
+    return isinstance(error, _UNAVAILABLE) or code in _PASSING_CODES
+
+
 def will_pass(error: OperationFailure) -> bool:
     """Checks whether the server may be able to do the same operation later: the operation itself is not at fault."""
-    return isinstance(error, _UNAVAILABLE) or error.code in _PASSING_CODES | _FAULT_CODES
+    return is_outage(error) or error.code in _FAULT_CODES
 
 
 def is_of_document(error: OperationFailure) -> bool:
