@@ -49,6 +49,9 @@ _FAULT_CODES = frozenset({1, 8})
 _EXPRESSION_CODES = frozenset({14, 241})
 _FIRST_LOCATION_CODE = 15_000
 _INDEX_NOT_FOUND = 27
+# What the driver raises for a document that it cannot encode or decode, such as one with a lone surrogate in a text, or
+# with a date that leaves its range in UTC.
+CODEC_ERRORS = (BSONError, UnicodeError, OverflowError)
 _UNAVAILABLE = (
     AutoReconnect,
     ConnectionFailure,
@@ -219,7 +222,5 @@ def store_errors(action: str) -> Iterator[None]:
         if error.code in _FAULT_CODES:
             raise StoreFault(f"MongoDB failed to {action} (code {error.code}); try again") from error
         raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
-    # A text that UTF-8 cannot encode, such as a lone surrogate, or a date that leaves its range in UTC, fails in the
-    # driver before anything is sent.
-    except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
+    except (PyMongoError, *CODEC_ERRORS) as error:
         raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.task import Budget, TaskStatus
-from app.errors import InvalidRequest, TaskErased, TaskNotFound
+from app.domain.task import Budget, Task, TaskStatus
+from app.errors import InvalidRequest, StoreError, TaskErased, TaskNotFound
 from app.ports import TaskFilter
 from app.storage.mongo import Database
 from tests.support.tasks import (
@@ -53,6 +53,26 @@ async def test_inserting_the_same_id_again_returns_the_stored_task(indexed_datab
 
     assert again.task == "first"
     assert again.rev == 1
+
+
+async def test_tasks_that_go_in_one_request_have_each_their_own_answer(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    known = await tasks.insert(new_task("known"), dispatched=False, new_session=True)
+    labels = {"app.kubernetes.io/name": "tides", "$price": "$1"}
+    inserted = [
+        new_task("first"),
+        new_task("again", id=known.id),
+        new_task("bad", metadata={"a\0b": ""}),
+        new_task("last", metadata=labels),
+    ]
+
+    answers = await asyncio.gather(
+        *(tasks.insert(task, dispatched=False, new_session=True) for task in inserted), return_exceptions=True
+    )
+
+    texts = [answer.task if isinstance(answer, Task) else type(answer) for answer in answers]
+    assert texts == ["first", "known", StoreError, "last"]
+    assert (await tasks.get(TENANT, inserted[3].id)).metadata == labels
 
 
 async def test_another_tenants_task_is_not_found(indexed_database: Database) -> None:
