@@ -91,7 +91,7 @@ async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> 
     task = await task_repository(indexed_database).insert(new_task(run_at=run_at), dispatched=False, new_session=True)
 
     assert (await task_repository(indexed_database).get(TENANT, task.id)).due_at == run_at
-    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 
 
 async def test_pages_hold_every_task_once_while_tasks_are_added(indexed_database: Database) -> None:
@@ -149,7 +149,7 @@ async def test_cancelling_a_queued_task_ends_it_and_twice_is_once(indexed_databa
     assert cancelled.status is TaskStatus.CANCELLED
     assert cancelled.completed_at is not None
     assert again.rev == cancelled.rev
-    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 
 
 async def test_cancelling_a_running_task_flags_it_for_its_worker(indexed_database: Database) -> None:
