@@ -228,7 +228,7 @@ class _ClaimParts:
 
 def _build_claim_parts(settings: Settings, *, clients: Clients, process: WorkerProcess) -> _ClaimParts:
     lease_seconds = settings.execution.lease_seconds
-    claims = MongoClaimRepository(clients.db, lease_seconds=lease_seconds)
+    claims = MongoClaimRepository(clients.db, owner=process.worker_id, lease_seconds=lease_seconds)
     leases = LeaseKeeper(claims, lease_seconds=lease_seconds, clock=process.clock)
     consumption = Consumption()
     draining = Draining(
@@ -316,7 +316,6 @@ def _build_executor(
             metrics=process.metrics.tasks,
             tracing=process.tracing,
             clock=process.clock,
-            owner=process.worker_id,
         )
     )
 

@@ -83,7 +83,7 @@ class Executor:
             # Inside the repeated operation: a drain that begins during an outage must still stop the claim.
             if await self._parts.draining.refuse(task_id):
                 return None
-            return await self._parts.claims.claim(task_id, owner=self._parts.owner, claim_id=claim_id)
+            return await self._parts.claims.claim(task_id, claim_id=claim_id)
 
         try:
             return await until_answered(

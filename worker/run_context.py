@@ -45,7 +45,6 @@ class RunParts:
     metrics: TaskMetrics
     tracing: Tracing
     clock: Clock
-    owner: str
 
 
 @dataclass(frozen=True)

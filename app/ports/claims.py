@@ -70,7 +70,7 @@ class TicketReturner(Protocol):
 class ClaimRepository(LeaseRenewer, ClaimReturner, TicketReturner, Protocol):
     """The tasks that a worker claims and runs. A fenced write returns False if the claim is lost."""
 
-    async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
+    async def claim(self, task_id: TaskId, *, claim_id: ClaimId) -> Task | None:
         """Takes a queued, dispatched, due, uncancelled task. Returns None if the task is not in that state."""
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:

@@ -14,18 +14,17 @@ _DUPLICATE_KEY = 11000
 
 async def insert_missing(
     collection: AsyncIOMotorCollection[dict[str, Any]], documents: Sequence[dict[str, Any] | RawBSONDocument]
-) -> frozenset[int]:
-    """Inserts the documents. Returns the places of those that were there before."""
+) -> Mapping[int, OperationFailure]:
+    """Inserts the documents. Returns the error of each that was not inserted, by its place.
+
+    The error is DuplicateKeyError for a document that was there before.
+    """
     try:
-        # Unordered: a duplicate must not keep the documents after it from being inserted.
+        # Unordered: a document that fails must not keep those after it from being inserted.
         await collection.insert_many(documents, ordered=False)
     except BulkWriteError as failed:
-        errors = _errors_by_place(failed)
-        for error in errors.values():
-            if not isinstance(error, DuplicateKeyError):
-                raise error from failed
-        return frozenset(errors)
-    return frozenset()
+        return _errors_by_place(failed)
+    return {}
 
 
 def _errors_by_place(failed: BulkWriteError) -> dict[int, OperationFailure]:

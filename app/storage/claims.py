@@ -23,7 +23,7 @@ from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.batching import Batches
 from app.storage.documents import read_task, read_turns, read_until_full, to_answer
 from app.storage.lanes import sort, take_back
-from app.storage.mongo import Database, is_of_document, store_errors
+from app.storage.mongo import CODEC_ERRORS, Database, store_errors, will_pass
 from app.storage.writes import Expression, change, later, literal, run_ended, still, task_ended
 
 # The fields that count the reasons; an outage is not counted.
@@ -48,22 +48,25 @@ class _Wanted:
     """One claim that a worker asks for."""
 
     task_id: TaskId
-    owner: str
     claim_id: str
 
 
 class MongoClaimRepository:
-    """Implements `app.ports.ClaimRepository`. A claim lasts `lease_seconds` without a heartbeat."""
+    """Implements `app.ports.ClaimRepository` for the worker `owner`.
 
-    def __init__(self, db: Database, *, lease_seconds: float) -> None:
+    A claim lasts `lease_seconds` without a heartbeat.
+    """
+
+    def __init__(self, db: Database, *, owner: str, lease_seconds: float) -> None:
         self._db = db
+        self._owner = owner
         self._tasks = db["tasks"]
         self._lease_seconds = lease_seconds
         self._claims: Batches[_Wanted, dict[str, Any] | None] = Batches(self._claim_all, most=BATCH)
 
-    async def claim(self, task_id: TaskId, *, owner: str, claim_id: str) -> Task | None:
+    async def claim(self, task_id: TaskId, *, claim_id: str) -> Task | None:
         with store_errors(f"claim task {task_id}"):
-            document = await self._claims.join(_Wanted(task_id, owner, claim_id))
+            document = await self._claims.join(_Wanted(task_id, claim_id))
         if document is None:
             return None
         try:
@@ -78,20 +81,22 @@ class MongoClaimRepository:
     async def _claim_all(self, wanted: Sequence[_Wanted]) -> Sequence[dict[str, Any] | Exception | None]:
         """Claims the tasks. Returns for each its document, None if it could not be claimed, or the error."""
         try:
-            for owner in {one.owner for one in wanted}:  # one, because each process has its own repository
-                await self._take([one for one in wanted if one.owner == owner], owner)
-        except OperationFailure as error:
-            if not is_of_document(error):
+            return await self._claim_together(wanted)
+        except (OperationFailure, *CODEC_ERRORS) as error:
+            if isinstance(error, OperationFailure) and will_pass(error):
                 raise
             if len(wanted) == 1:
                 return [error]
-            # An expression cannot take what one of the documents holds. It must not keep the others from being claimed.
-            return [answer for one in wanted for answer in await self._claim_all([one])]
+        # One of the documents may be at fault. It must not keep the others from being claimed.
+        return [answer for one in wanted for answer in await self._claim_all([one])]
+
+    async def _claim_together(self, wanted: Sequence[_Wanted]) -> Sequence[dict[str, Any] | None]:
+        await self._take(wanted)
         found = self._tasks.find({"_id": {"$in": [one.task_id for one in wanted]}})
         documents = {document["_id"]: document for document in await found.to_list()}
         return [_granted(documents.get(one.task_id), one) for one in wanted]
 
-    async def _take(self, wanted: Sequence[_Wanted], owner: str) -> None:
+    async def _take(self, wanted: Sequence[_Wanted]) -> None:
         ids = [one.task_id for one in wanted]
         claimable = {
             "_id": {"$in": ids},
@@ -101,17 +106,18 @@ class MongoClaimRepository:
         }
         claim_ids = literal([one.claim_id for one in wanted])
         claim_id = {"$arrayElemAt": [claim_ids, {"$indexOfArray": [literal(ids), "$_id"]}]}
+        lease = {"owner": literal(self._owner), "claim_id": claim_id, "expires_at": later(self._lease_seconds)}
         taken = change(
             {
                 "status": literal(TaskStatus.PROCESSING.value),
                 "epoch": {"$add": [{"$ifNull": ["$epoch", 0]}, 1]},
                 "attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, 1]},
-                "lease": {"owner": literal(owner), "claim_id": claim_id, "expires_at": later(self._lease_seconds)},
+                "lease": lease,
                 "claimed_at": "$$NOW",
                 "started_at": {"$ifNull": ["$started_at", "$$NOW"]},
             },
             event=EventName.CLAIMED,
-            detail={"owner": owner},
+            detail={"owner": self._owner},
         )
         # Not findOneAndUpdate: the embedded server scans the collection for it, 620 ms at 60,000 documents against 1 to
         # 2 ms for an update by id. The read that follows also finds a claim whose reply was lost.

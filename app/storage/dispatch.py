@@ -125,10 +125,10 @@ class MongoDispatchRepository:
         # The tasks were read up to a second ago. One that another leader has released and a worker has requeued since
         # may be delayed now: its due time is later than all that were read.
         read = {"$lte": max(task.due_at for task in tasks)}
-        still = {"_id": {"$in": ids}, **_QUEUED, "dispatched_at": None, "due_at": read}
+        releasable = {"_id": {"$in": ids}, **_QUEUED, "dispatched_at": None, "due_at": read}
         with store_errors("dispatch tasks"):
             result = await self._tasks.update_many(
-                {**still, "cancel_requested_at": None}, change(_dispatched() | {"dispatch_token": literal(token)})
+                {**releasable, "cancel_requested_at": None}, change(_dispatched() | {"dispatch_token": literal(token)})
             )
             if result.matched_count == len(tasks):
                 return tasks

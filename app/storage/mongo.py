@@ -49,6 +49,9 @@ _FAULT_CODES = frozenset({1, 8})
 _EXPRESSION_CODES = frozenset({14, 241})
 _FIRST_LOCATION_CODE = 15_000
 _INDEX_NOT_FOUND = 27
+# What the driver raises for a document that it cannot encode or decode, such as one with a lone surrogate in a text, or
+# with a date that leaves its range in UTC.
+CODEC_ERRORS = (BSONError, UnicodeError, OverflowError)
 _UNAVAILABLE = (
     AutoReconnect,
     ConnectionFailure,
@@ -183,9 +186,17 @@ async def server_time(db: Database) -> datetime:
     return now
 
 
+def is_outage(error: Exception) -> bool:
+    """Checks whether the server is unavailable, so that any other operation would fail now in the same way."""
+    if isinstance(error, StoreUnavailable):
+        return not isinstance(error, StoreFault)
+    code = error.code if isinstance(error, OperationFailure) else None
+    return isinstance(error, _UNAVAILABLE) or code in _PASSING_CODES
+
+
 def will_pass(error: OperationFailure) -> bool:
     """Checks whether the server may be able to do the same operation later: the operation itself is not at fault."""
-    return isinstance(error, _UNAVAILABLE) or error.code in _PASSING_CODES | _FAULT_CODES
+    return is_outage(error) or error.code in _FAULT_CODES
 
 
 def is_of_document(error: OperationFailure) -> bool:
@@ -211,7 +222,5 @@ def store_errors(action: str) -> Iterator[None]:
         if error.code in _FAULT_CODES:
             raise StoreFault(f"MongoDB failed to {action} (code {error.code}); try again") from error
         raise StoreError(f"MongoDB refused to {action} (code {error.code})") from error
-    # A text that UTF-8 cannot encode, such as a lone surrogate, or a date that leaves its range in UTC, fails in the
-    # driver before anything is sent.
-    except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
+    except (PyMongoError, *CODEC_ERRORS) as error:
         raise StoreError(f"MongoDB driver failed to {action}: {type(error).__name__}") from error

@@ -19,6 +19,7 @@ from typing import Any
 from bson import decode
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo import ReplaceOne, UpdateMany, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from app.domain.identity import TaskId
 from app.domain.run_history import agent_runs
@@ -136,8 +137,11 @@ class MongoProjectionRepository:
         if not entries:
             return []
         with store_errors(f"project {collection}"):
-            known = await insert_missing(self._db[collection], entries)
-        return [entries[place] for place in sorted(known)]
+            errors = await insert_missing(self._db[collection], entries)
+            for _, error in sorted(errors.items()):
+                if not isinstance(error, DuplicateKeyError):
+                    raise error
+        return [entries[place] for place in sorted(errors)]
 
 
 async def remove_copies(db: Database, task_ids: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from bson import encode
 from bson.raw_bson import RawBSONDocument
 from pydantic import ValidationError
 from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
 
 from app.domain.cursor import decode_cursor, encode_cursor
 from app.domain.fairness import Lane
@@ -28,7 +30,7 @@ from app.storage.batching import Batches
 from app.storage.bulk import insert_missing
 from app.storage.documents import log_unreadable, read_task
 from app.storage.lanes import queued
-from app.storage.mongo import Database, store_errors
+from app.storage.mongo import CODEC_ERRORS, Database, store_errors
 from app.storage.projections import remove_copies
 from app.storage.server_clock import ServerClock
 from app.storage.writes import Expression, change, literal, task_ended
@@ -55,6 +57,15 @@ _SUMMARY_FIELDS = dict.fromkeys(
 _TEXTS = ("metadata", "history", "messages", "result", "routing", "peer_routing_reason", "steps", "error")
 
 
+@dataclass(frozen=True)
+class _Insert:
+    """One task to insert."""
+
+    task: NewTask
+    dispatched: bool
+    new_session: bool
+
+
 class MongoTaskRepository:
     """Implements `app.ports.TaskRepository` on the collection `tasks`. Tasks expire at the age of `expiry_seconds`."""
 
@@ -63,24 +74,33 @@ class MongoTaskRepository:
         self._tasks = db["tasks"]
         self._expiry = timedelta(seconds=expiry_seconds)
         self._server_clock = ServerClock(db, clock)
-        self._inserts: Batches[RawBSONDocument, bool] = Batches(self._insert_all, most=INSERT_BATCH)
+        self._inserts: Batches[_Insert, dict[str, Any] | None] = Batches(self._insert_all, most=INSERT_BATCH)
 
     async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
-        now = await self._server_clock.now()
-        document = self._new_document(task, now, dispatched=dispatched)
-        if new_session:
-            document["history"] = []
         with store_errors(f"insert task {task.id}"):
-            # Encoded here: what the driver cannot encode must not fail the others of its batch.
-            is_new = await self._inserts.join(RawBSONDocument(encode(document)))
-        return read_task(document) if is_new else await self.get(task.tenant, task.id)
+            document = await self._inserts.join(_Insert(task=task, dispatched=dispatched, new_session=new_session))
+        return await self.get(task.tenant, task.id) if document is None else read_task(document)
 
-    async def _insert_all(self, documents: Sequence[RawBSONDocument]) -> Sequence[bool]:
-        """Inserts the documents. Returns for each whether it is new."""
-        known = await insert_missing(self._tasks, documents)
-        return [place not in known for place in range(len(documents))]
+    async def _insert_all(self, inserts: Sequence[_Insert]) -> Sequence[dict[str, Any] | Exception | None]:
+        """Inserts the tasks. Returns for each its document, None if it was there before, or the error."""
+        now = await self._server_clock.now()  # here, because a task may have waited for its batch
+        answers: list[dict[str, Any] | Exception | None] = []
+        encoded: dict[int, RawBSONDocument] = {}
+        for place, insert in enumerate(inserts):
+            try:
+                document = self._new_document(insert, now)
+                encoded[place] = RawBSONDocument(encode(document))
+                answers.append(document)
+            except CODEC_ERRORS as error:  # it must not fail the others
+                answers.append(error)
+        errors = await insert_missing(self._tasks, list(encoded.values())) if encoded else {}
+        for number, place in enumerate(encoded):
+            if (refused := errors.get(number)) is not None:
+                answers[place] = None if isinstance(refused, DuplicateKeyError) else refused
+        return answers
 
-    def _new_document(self, task: NewTask, now: datetime, *, dispatched: bool) -> dict[str, Any]:
+    def _new_document(self, insert: _Insert, now: datetime) -> dict[str, Any]:
+        task = insert.task
         due_at = task.run_at or now
         document = task.model_dump(exclude={"id"}, exclude_none=True)
         document |= {"_id": task.id, "status": TaskStatus.QUEUED.value, "rev": 1, "steps": {}}
@@ -88,12 +108,14 @@ class MongoTaskRepository:
         document |= {
             "due_at": due_at,
             "expires_at": max(due_at, now) + self._expiry,
-            "dispatch_seq": int(dispatched),
+            "dispatch_seq": int(insert.dispatched),
             "messages": [{"role": MessageRole.USER.value, "content": task.task, "created_at": now}],
             "events": [{"rev": 1, "name": EventName.QUEUED.value, "at": now, "detail": {}}],
             "unprojected": True,
         }
-        if dispatched:
+        if insert.new_session:
+            document["history"] = []
+        if insert.dispatched:
             return document | {"lane": Lane.DISPATCHED.value, "dispatched_at": now}
         if task.run_at is None:
             return document | {"lane": Lane.READY.value}

@@ -60,7 +60,7 @@ def task_repository(db: Database, *, expiry_seconds: int = 86_400) -> MongoTaskR
 
 
 def claim_repository(db: Database, *, lease_seconds: float = 30) -> MongoClaimRepository:
-    return MongoClaimRepository(db, lease_seconds=lease_seconds)
+    return MongoClaimRepository(db, owner="worker-a", lease_seconds=lease_seconds)
 
 
 def upkeep_repository(db: Database, *, max_crashes: int = 10) -> MongoUpkeepRepository:
@@ -81,7 +81,7 @@ async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any
 async def claim(db: Database, task_id: TaskId, *, lease_seconds: float = 30) -> tuple[Task, Claim]:
     claim_id = ClaimId(uuid.uuid4().hex)
     claims = claim_repository(db, lease_seconds=lease_seconds)
-    task = await claims.claim(task_id, owner="worker-a", claim_id=claim_id)
+    task = await claims.claim(task_id, claim_id=claim_id)
     assert task is not None
     return task, Claim(task_id=task.id, claim_id=claim_id, epoch=task.epoch)
 

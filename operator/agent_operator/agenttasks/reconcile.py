@@ -31,9 +31,12 @@ from app.telemetry.metrics import AgentTaskMetrics
 
 # A deletion waits this long for an API that does not answer: an outage must not block deletions for ever.
 DELETION_WAIT_SECONDS = 60.0
-# A submission without an answer may still arrive this much later: the API makes at most five calls to its database
-# for it, of 5 s each by default. It is shorter than DELETION_WAIT_SECONDS, so a deletion still finds a late task.
-LATE_SECONDS = 45.0
+# A submission without an answer may still arrive this much later. The API waits for its database up to ten times, by
+# default for 5 s each: for the service key, the intake switch, the limits of tenants, the tenant's queued tasks, the
+# agents, and the idempotency key; for the two requests of an insert before it (time and tasks), and for its own two.
+# The rest is for the network. A session, or a request with the same key at the same time, adds a few more: the survey
+# cancels a task that arrives later. It is shorter than DELETION_WAIT_SECONDS, so a deletion still finds a late task.
+LATE_SECONDS = 55.0
 LONGEST_ALONE_SECONDS = 300.0
 LATE_RETRY_SECONDS = 5.0
 # The API keeps a task so much longer than Kubernetes its object: an operator that was away for days must still find the

@@ -38,7 +38,7 @@ class StoredTasks:
         self._client = self._do(self._connect(store))
         self._db = database(self._client, store)
         self._tasks = task_repository(self._db)
-        self._claims = MongoClaimRepository(self._db, lease_seconds=LEASE_SECONDS)
+        self._claims = MongoClaimRepository(self._db, owner="w", lease_seconds=LEASE_SECONDS)
         self._dispatch = MongoDispatchRepository(self._db)
         self._upkeep = upkeep_repository(self._db)
         self._do(ensure_indexes(self._db))
@@ -79,7 +79,7 @@ class StoredTasks:
 
     def claim(self, task_id: str) -> Grant | None:
         claim_id = ClaimId(uuid.uuid4().hex)
-        task = self._do(self._claims.claim(TaskId(task_id), owner="w", claim_id=claim_id))
+        task = self._do(self._claims.claim(TaskId(task_id), claim_id=claim_id))
         return None if task is None else Grant(task_id, claim_id, task.epoch, frozenset(task.steps))
 
     def _claim_of(self, grant: Grant) -> Claim:

@@ -34,9 +34,7 @@ async def test_only_one_of_many_claims_wins(indexed_database: Database, processe
     task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
     claims = [claim_repository(indexed_database) for _ in range(processes)]
 
-    taken = await asyncio.gather(
-        *(claims[n % processes].claim(task.id, owner="w", claim_id=f"c{n}") for n in range(10))
-    )
+    taken = await asyncio.gather(*(claims[n % processes].claim(task.id, claim_id=f"c{n}") for n in range(10)))
 
     winners = [one for one in taken if one is not None]
     assert len(winners) == 1
@@ -48,13 +46,11 @@ async def test_claims_that_go_in_one_request_get_each_their_own_task(indexed_dat
     tasks, claims = task_repository(indexed_database), claim_repository(indexed_database)
     mine = [await tasks.insert(new_task(f"number {n}"), dispatched=n != 2, new_session=True) for n in range(5)]
 
-    taken = await asyncio.gather(
-        *(claims.claim(task.id, owner=f"w{n % 2}", claim_id=f"c{n}") for n, task in enumerate(mine))
-    )
+    taken = await asyncio.gather(*(claims.claim(task.id, claim_id=f"c{n}") for n, task in enumerate(mine)))
 
     assert [task.id if task else None for task in taken] == [mine[n].id if n != 2 else None for n in range(5)]
     leases = [(task.lease.owner, task.lease.claim_id) for task in taken if task is not None and task.lease is not None]
-    assert leases == [("w0", "c0"), ("w1", "c1"), ("w1", "c3"), ("w0", "c4")]
+    assert leases == [("worker-a", f"c{n}") for n in (0, 1, 3, 4)]
 
 
 async def test_a_document_that_cannot_be_claimed_keeps_no_other_from_being_claimed(indexed_database: Database) -> None:
@@ -63,7 +59,7 @@ async def test_a_document_that_cannot_be_claimed_keeps_no_other_from_being_claim
     await indexed_database["tasks"].update_one({"_id": mine[1].id}, {"$set": {"rev": "one"}})
 
     taken = await asyncio.gather(
-        *(claims.claim(task.id, owner="w", claim_id=f"c{n}") for n, task in enumerate(mine)), return_exceptions=True
+        *(claims.claim(task.id, claim_id=f"c{n}") for n, task in enumerate(mine)), return_exceptions=True
     )
 
     assert [type(task) for task in taken] == [Task, StoreError, Task, Task]
@@ -91,11 +87,11 @@ async def test_fenced_writes_at_the_same_time_have_each_their_own_answer(indexed
 async def test_an_undispatched_task_is_not_claimed(indexed_database: Database) -> None:
     task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
 
-    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 
 
 async def test_an_unknown_task_is_not_claimed(indexed_database: Database) -> None:
-    assert await claim_repository(indexed_database).claim(new_task().id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(new_task().id, claim_id="c") is None
 
 
 async def test_steps_and_what_became_known_are_recorded(indexed_database: Database) -> None:

@@ -125,7 +125,7 @@ async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(i
 
     assert await dispatch.release(await find_waiting(dispatch))
     claims = claim_repository(indexed_database, lease_seconds=-1)
-    assert await claims.claim(task.id, owner="w", claim_id="second")
+    assert await claims.claim(task.id, claim_id="second")
     reaped = await upkeep.reap(excuse_crashes=False)
 
     failed = await task_repository(indexed_database).get(TENANT, task.id)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.task import Budget, TaskStatus
-from app.errors import InvalidRequest, TaskErased, TaskNotFound
+from app.domain.task import Budget, Task, TaskStatus
+from app.errors import InvalidRequest, StoreError, TaskErased, TaskNotFound
 from app.ports import TaskFilter
 from app.storage.mongo import Database
 from tests.support.tasks import (
@@ -55,6 +55,26 @@ async def test_inserting_the_same_id_again_returns_the_stored_task(indexed_datab
     assert again.rev == 1
 
 
+async def test_tasks_that_go_in_one_request_have_each_their_own_answer(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    known = await tasks.insert(new_task("known"), dispatched=False, new_session=True)
+    labels = {"app.kubernetes.io/name": "tides", "$price": "$1"}
+    inserted = [
+        new_task("first"),
+        new_task("again", id=known.id),
+        new_task("bad", metadata={"a\0b": ""}),
+        new_task("last", metadata=labels),
+    ]
+
+    answers = await asyncio.gather(
+        *(tasks.insert(task, dispatched=False, new_session=True) for task in inserted), return_exceptions=True
+    )
+
+    texts = [answer.task if isinstance(answer, Task) else type(answer) for answer in answers]
+    assert texts == ["first", "known", StoreError, "last"]
+    assert (await tasks.get(TENANT, inserted[3].id)).metadata == labels
+
+
 async def test_another_tenants_task_is_not_found(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
     task = await tasks.insert(new_task(), dispatched=False, new_session=True)
@@ -71,7 +91,7 @@ async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> 
     task = await task_repository(indexed_database).insert(new_task(run_at=run_at), dispatched=False, new_session=True)
 
     assert (await task_repository(indexed_database).get(TENANT, task.id)).due_at == run_at
-    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 
 
 async def test_pages_hold_every_task_once_while_tasks_are_added(indexed_database: Database) -> None:
@@ -129,7 +149,7 @@ async def test_cancelling_a_queued_task_ends_it_and_twice_is_once(indexed_databa
     assert cancelled.status is TaskStatus.CANCELLED
     assert cancelled.completed_at is not None
     assert again.rev == cancelled.rev
-    assert await claim_repository(indexed_database).claim(task.id, owner="w", claim_id="c") is None
+    assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 
 
 async def test_cancelling_a_running_task_flags_it_for_its_worker(indexed_database: Database) -> None:

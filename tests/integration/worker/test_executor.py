@@ -98,7 +98,6 @@ class ExecutorHarness:
             "metrics": self.metrics.tasks,
             "tracing": Tracing(ProcessSettings(), process="worker", version="test"),
             "clock": SystemClock(),
-            "owner": "worker-a",
         }
 
     def bind(self, scope: CallScope) -> BoundLLM:
@@ -542,7 +541,7 @@ async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_datab
     task = await task_repository(indexed_database).insert(
         new_task(agent="CodeAgent"), dispatched=True, new_session=False
     )
-    claims = UnavailableOnce(indexed_database, lease_seconds=30)
+    claims = UnavailableOnce(indexed_database, owner="worker-a", lease_seconds=30)
     await harness.executor(claims=claims).run(task.id)
 
     assert (await harness.stored(task)).status is TaskStatus.COMPLETED
@@ -556,7 +555,7 @@ async def test_an_end_that_the_database_refuses_fails_the_task_without_its_texts
 
     harness = ExecutorHarness(indexed_database, CODE)
     task = await harness.submit(agent="CodeAgent")
-    await harness.executor(claims=Refusing(indexed_database, lease_seconds=30)).run(task.id)
+    await harness.executor(claims=Refusing(indexed_database, owner="worker-a", lease_seconds=30)).run(task.id)
 
     stored = await harness.stored(task)
     assert stored.error is not None
@@ -566,7 +565,7 @@ async def test_an_end_that_the_database_refuses_fails_the_task_without_its_texts
 async def test_a_cancel_that_comes_while_the_answer_is_stored_is_too_late(indexed_database: Database) -> None:
     harness = ExecutorHarness(indexed_database, CODE)
     task = await harness.submit(agent="CodeAgent")
-    claims = SlowEnd(indexed_database, lease_seconds=30)
+    claims = SlowEnd(indexed_database, owner="worker-a", lease_seconds=30)
     run = asyncio.create_task(harness.executor(claims=claims).run(task.id))
     await claims.storing.wait()
     harness.leases.interrupt_task(task.id, Interruption.CANCELLED)
@@ -585,7 +584,7 @@ async def test_the_fence_decides_about_an_end_under_way_unless_the_run_is_abando
 ) -> None:
     harness = ExecutorHarness(indexed_database, CODE)
     task = await harness.submit(agent="CodeAgent")
-    claims = SlowEnd(indexed_database, lease_seconds=30)
+    claims = SlowEnd(indexed_database, owner="worker-a", lease_seconds=30)
     run = asyncio.create_task(harness.executor(claims=claims).run(task.id))
     await claims.storing.wait()
     harness.leases.interrupt_task(task.id, reason)
@@ -614,7 +613,7 @@ async def test_a_cancelled_run_whose_end_cannot_be_stored_is_abandoned(indexed_d
     task = await harness.submit(agent="CallingAgent")
     parts = {
         "registry": AgentRegistry([("test", CallingAgent(waiting))]),
-        "claims": Silent(indexed_database, lease_seconds=30),
+        "claims": Silent(indexed_database, owner="worker-a", lease_seconds=30),
     }
     run = asyncio.create_task(harness.executor(**parts).run(task.id))
     await calling.wait()

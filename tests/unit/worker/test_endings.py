@@ -42,7 +42,7 @@ class RecordingClaims(IdleClaims):
     def __init__(self) -> None:
         self.writes: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
-    async def claim(self, task_id: TaskId, *, owner: str, claim_id: ClaimId) -> Task | None:
+    async def claim(self, task_id: TaskId, *, claim_id: ClaimId) -> Task | None:
         raise AssertionError("no task is claimed here")
 
     async def history(self, tenant: Tenant, session_id: SessionId, *, before: Task) -> Sequence[Message]:

@@ -16,6 +16,7 @@ from agent_operator.kube.events import EventRecorder
 from agent_operator.kube.leases import Leases
 from agent_operator.rest.rest_client import RestRefused, RestUnavailable
 from app.domain.task import TaskStatus
+from app.settings import StoreSettings
 from tests.unit.kubernetes_operator.crew import Crew
 from tests.unit.kubernetes_operator.world import NAMESPACE, NAMESPACE_UID, FakeCluster, FakeRest, World
 
@@ -160,6 +161,10 @@ async def test_a_submission_that_never_arrives_holds_up_its_cancel_for_a_while_o
 
     assert world.tasks == {}
     assert world.objects["poem"]["status"]["phase"] == "Cancelled"
+
+
+def test_a_late_submission_has_had_its_ten_waits_for_the_database_before_a_deletion_gives_up() -> None:
+    assert 10 * StoreSettings().timeout_seconds < LATE_SECONDS < DELETION_WAIT_SECONDS
 
 
 async def test_a_submission_that_was_surely_not_taken_holds_up_no_cancel(world: World) -> None:
