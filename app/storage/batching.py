@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 # The connections of a pool break one by one. With one request at a time, one broken connection holds up every call for
 # as long as the driver waits for an answer.
-AT_ONCE = 4
+AT_ONCE = 2
 
 
 class Batches(Generic[Item, Answer]):
