@@ -35,11 +35,19 @@ class TaskPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True)
+class StoredTask:
+    """The task that the store has under an id. `is_new`: this insert stored it."""
+
+    task: Task
+    is_new: bool
+
+
 class TaskRepository(Protocol):
     """The tasks of tenants: every method reads and writes those of the given tenant only."""
 
-    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
-        """Stores the task as queued, with its first message and event. Returns the stored task if the id exists.
+    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> StoredTask:
+        """Stores the task as queued, with its first message and event. A task that has the id already stays as it is.
 
         `dispatched`: a ticket will be sent at once. `new_session`: no earlier turn exists, so no history is read.
         """

@@ -23,7 +23,7 @@ from app.domain.message import MessageRole
 from app.domain.run import EventName
 from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
-from app.ports import Clock, TaskFilter, TaskPage
+from app.ports import Clock, StoredTask, TaskFilter, TaskPage
 from app.storage.batching import Batches
 from app.storage.bulk import insert_missing
 from app.storage.documents import log_unreadable, read_task
@@ -65,7 +65,7 @@ class MongoTaskRepository:
         self._server_clock = ServerClock(db, clock)
         self._inserts: Batches[RawBSONDocument, bool] = Batches(self._insert_all, most=INSERT_BATCH)
 
-    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
+    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> StoredTask:
         now = await self._server_clock.now()
         document = self._new_document(task, now, dispatched=dispatched)
         if new_session:
@@ -73,7 +73,7 @@ class MongoTaskRepository:
         with store_errors(f"insert task {task.id}"):
             # Encoded here: what the driver cannot encode must not fail the others of its batch.
             is_new = await self._inserts.join(RawBSONDocument(encode(document)))
-        return read_task(document) if is_new else await self.get(task.tenant, task.id)
+        return StoredTask(read_task(document) if is_new else await self.get(task.tenant, task.id), is_new)
 
     async def _insert_all(self, documents: Sequence[RawBSONDocument]) -> Sequence[bool]:
         """Inserts the documents. Returns for each whether it is new."""
