@@ -5,7 +5,8 @@ it takes over, it sorts what a leader of another version has left.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
-it, waits a second and goes on, and the other duties are not affected.
+it, waits a second and goes on, and the other duties are not affected. A process that takes over begins with every duty,
+whatever pauses are left from the time when it led before.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Leader:
         self._clock = clock
         self._metrics = metrics
         self._leading = asyncio.Event()
+        self._taken_again = asyncio.Event()
         self._kicked = asyncio.Event()
         self._excuse_until = float("-inf")
         self._excuse_next = False
@@ -149,6 +151,8 @@ class Leader:
                 # Whatever ended the former leadership may have kept workers from renewing their leases, too.
                 self.excuse_one_lease()
                 self._leading.set()
+                self._taken_again.set()
+                self._taken_again = asyncio.Event()
                 _log.info("leadership_taken", owner=self._owner)
             elif not acquired and self.leading:
                 self._leading.clear()
@@ -164,12 +168,15 @@ class Leader:
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[float]]) -> None:
         while True:
             await self._leading.wait()
+            taken_again = self._taken_again
             try:
                 pause_seconds = await duty()
             except Exception as error:  # noqa: BLE001  # the edge of a duty: one that fails must not end the others
                 _log.warning("leader_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
                 pause_seconds = PAUSE_AFTER_ERROR_SECONDS
-            await asyncio.sleep(pause_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await taken_again.wait()
 
     async def _wait_for_kick(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -179,6 +179,12 @@ class LeaderHarness:
             self.clock.advance(TICK_SECONDS)
         return list(self.store.excused)
 
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Waits until the condition holds, which it checks each time the leader asks for its lock."""
+        while not reached():
+            self.lock.asked.clear()
+            await self.lock.asked.wait()
+
 
 @asynccontextmanager
 async def running(harness: LeaderHarness) -> AsyncIterator[asyncio.Task[None]]:
@@ -257,15 +263,10 @@ async def test_a_leader_that_loses_the_lock_forgets_the_backlog(monkeypatch: pyt
     monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
     harness = LeaderHarness()
 
-    async def until(reached: Callable[[], bool]) -> None:
-        while not reached():
-            harness.lock.asked.clear()
-            await harness.lock.asked.wait()
-
     async with running(harness):
-        await until(lambda: harness.window.backlog is False)
+        await harness.until(lambda: harness.window.backlog is False)
         harness.lock.free = False
-        await until(lambda: not harness.leader.leading)
+        await harness.until(lambda: not harness.leader.leading)
 
         assert harness.window.backlog is None
 
@@ -299,6 +300,19 @@ async def test_what_another_leader_left_is_sorted_when_it_takes_over() -> None:
     async with running(harness):
         await harness.lock.asked.wait()
         assert not harness.store.sorted.is_set()
+
+        harness.lock.free = True
+        await harness.store.sorted.wait()
+
+
+async def test_a_take_over_ends_the_pauses_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
+    harness = LeaderHarness()
+    async with running(harness):
+        await harness.store.sorted.wait()
+        harness.lock.free = False
+        await harness.until(lambda: not harness.leader.leading)
+        harness.store.sorted.clear()
 
         harness.lock.free = True
         await harness.store.sorted.wait()
