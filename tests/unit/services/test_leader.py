@@ -329,6 +329,22 @@ async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time_but_one_that
     assert pauses == [60, 60, 60, 100, 100]
 
 
+async def test_a_scan_that_fails_slowly_again_and_again_is_followed_by_pauses_in_proportion() -> None:
+    harness = LeaderHarness()
+
+    async def pause_after_failing(seconds: float) -> float:
+        async def scan() -> None:
+            harness.clock.advance(seconds)
+            raise StoreUnavailable("the time limit of the scan is over")
+
+        with pytest.raises(StoreUnavailable):
+            await harness.leader.scan("sweep", scan, every_seconds=1)
+        return harness.leader.pause_after_error("sweep")
+
+    assert [await pause_after_failing(seconds) for seconds in (120, 120, 5, 0, 0)] == [1, 600, 250, 1, 1]
+    assert harness.leader.pause_after_error("repair") == 1
+
+
 async def test_batches_of_removed_documents_follow_each_other_at_once_while_there_are_more() -> None:
     harness = LeaderHarness()
     left = [True, True, False]
