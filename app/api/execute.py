@@ -38,7 +38,7 @@ router = APIRouter(tags=["agent"])
     responses={
         200: {
             "model": TaskView,
-            "description": "With `Prefer: wait`: the task has ended in time.",
+            "description": "With `Prefer: wait` or `?wait=`: the task has ended in time.",
             "headers": _HEADERS,
         },
         202: {"headers": _HEADERS},
