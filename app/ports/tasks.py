@@ -55,6 +55,9 @@ class TaskRepository(Protocol):
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         """Raises TaskNotFound (also for another tenant's id) or TaskErased."""
 
+    async def has_ended(self, tenant: Tenant, task_id: TaskId) -> bool:
+        """Reads no more than the status, for callers that ask again and again. Raises TaskNotFound or TaskErased."""
+
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         """Stable under inserts. Raises InvalidRequest for a cursor that this API did not make."""
 

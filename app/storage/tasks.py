@@ -102,11 +102,12 @@ class MongoTaskRepository:
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         with store_errors(f"read task {task_id}"):
             document = await self._tasks.find_one({"_id": task_id})
-        if document is None or document["tenant"] != tenant:
-            raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
-        if document.get("erased_at") is not None:
-            raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
-        return read_task(document)
+        return read_task(_readable(document, tenant, task_id))
+
+    async def has_ended(self, tenant: Tenant, task_id: TaskId) -> bool:
+        with store_errors(f"read task {task_id}"):
+            document = await self._tasks.find_one({"_id": task_id}, {"tenant": 1, "status": 1, "erased_at": 1})
+        return _readable(document, tenant, task_id)["status"] not in UNFINISHED
 
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         query = _query(tenant, task_filter)
@@ -159,6 +160,15 @@ class MongoTaskRepository:
             await self._tasks.update_many(mine, change(removed))
             await remove_copies(self._db, ids)
         return ids
+
+
+def _readable(document: dict[str, Any] | None, tenant: Tenant, task_id: TaskId) -> dict[str, Any]:
+    """Returns the document. Raises TaskNotFound if the tenant has none, TaskErased if only its id is kept."""
+    if document is None or document["tenant"] != tenant:
+        raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
+    if document.get("erased_at") is not None:
+        raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
+    return document
 
 
 def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from app.domain.identity import SessionId, TaskId, Tenant
 from app.domain.task import Budget, TaskStatus
 from app.errors import InvalidRequest, TaskErased, TaskNotFound
-from app.ports import TaskFilter
+from app.ports import RunUpdate, TaskFilter
 from app.storage.mongo import Database
 from tests.support.tasks import (
     TENANT,
@@ -63,7 +63,18 @@ async def test_another_tenants_task_is_not_found(indexed_database: Database) -> 
     with pytest.raises(TaskNotFound):
         await tasks.get(OTHER, task.id)
     with pytest.raises(TaskNotFound):
+        await tasks.has_ended(OTHER, task.id)
+    with pytest.raises(TaskNotFound):
         await tasks.request_cancel(OTHER, task.id)
+
+
+async def test_a_task_has_ended_when_no_run_of_it_follows(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    running, held = await claimed_task(indexed_database)
+    before = await tasks.has_ended(TENANT, running.id)
+    await claim_repository(indexed_database).cancel(held, RunUpdate())
+
+    assert (before, await tasks.has_ended(TENANT, running.id)) == (False, True)
 
 
 async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> None:
@@ -162,6 +173,8 @@ async def test_an_erased_session_leaves_tombstones_without_texts(indexed_databas
     for task_id in erased:
         with pytest.raises(TaskErased):
             await tasks.get(TENANT, task_id)
+        with pytest.raises(TaskErased):
+            await tasks.has_ended(TENANT, task_id)
     assert "secret" not in str(await indexed_database["tasks"].find({"_id": {"$in": list(erased)}}).to_list())
     assert (await claim_repository(indexed_database).heartbeat([held])).lost == {held.claim_id}
     assert (await tasks.get(TENANT, kept.id)).task == "other session"

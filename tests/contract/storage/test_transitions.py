@@ -135,6 +135,7 @@ WRITES: dict[str, list[Write]] = {
 }
 READS = {
     "get",
+    "has_ended",
     "find_page",
     "count_queued",
     "history",
