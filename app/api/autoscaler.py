@@ -9,8 +9,7 @@ from app.api.bodies import ScalingDecisionBody
 from app.api.dependencies import CurrentCaller, State
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
-from app.api.views.system import ScalingView
-from app.domain.scaling import ScalingDecision
+from app.api.views.system import ScalingDecisionView, ScalingView
 
 router = APIRouter(tags=["system"])
 
@@ -18,7 +17,7 @@ router = APIRouter(tags=["system"])
 @router.post(
     "/v1/system/autoscaler",
     status_code=201,
-    response_model=ScalingDecision,
+    response_model=ScalingDecisionView,
     responses=problems(400, 413, 415),
     summary="Record a decision of the autoscaler",
     operation_id="recordScalingDecision",
@@ -28,7 +27,7 @@ async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: 
     caller.require_operator()
     decision = body.to_decision()
     await state.scaling.record(decision)
-    return json_answer(decision, 201)
+    return json_answer(ScalingDecisionView.model_validate(decision), 201)
 
 
 @router.get(
@@ -41,4 +40,4 @@ async def add_decision(body: ScalingDecisionBody, caller: CurrentCaller, state: 
 async def read_decisions(caller: CurrentCaller, state: State) -> Response:
     """Returns the last 200 decisions with their inputs and a sentence that explains each. Role service or admin."""
     caller.require_operator()
-    return json_answer(ScalingView(decisions=list(await state.scaling.latest())))
+    return json_answer(ScalingView.model_validate({"decisions": await state.scaling.latest()}))

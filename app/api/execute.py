@@ -38,7 +38,7 @@ router = APIRouter(tags=["agent"])
     responses={
         200: {
             "model": TaskView,
-            "description": "With `Prefer: wait`: the task has ended in time.",
+            "description": "With `Prefer: wait` or `?wait=`: the task has ended in time.",
             "headers": _HEADERS,
         },
         202: {"headers": _HEADERS},
@@ -104,7 +104,7 @@ async def execute(
 )
 async def list_agents(_: CurrentCaller, state: State) -> Response:
     """Returns the agents that workers have published, with their descriptions."""
-    return json_answer(AgentListView(items=list(await state.roster.list_all())))
+    return json_answer(AgentListView.model_validate({"items": await state.roster.list_all()}))
 
 
 def _checked_key(key: str | None, *, sent: int) -> str | None:

@@ -67,7 +67,7 @@ async def list_tasks(query: Annotated[ListQuery, Query()], caller: CurrentCaller
     operation_id="getTask",
 )
 async def get_task(task_id: UuidText, caller: CurrentCaller, state: State, wait_seconds: WaitSeconds) -> Response:
-    """Returns the whole task: its text, status, steps, result and cost; with `Prefer: wait` at its end."""
+    """Returns the whole task: its text, status, steps, result and cost; with `Prefer: wait` or `?wait=` at its end."""
     task = await state.tasks.get(caller.tenant, TaskId(task_id))
     if wait_seconds == 0:
         return json_answer(TaskView.model_validate(task))

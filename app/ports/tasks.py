@@ -35,17 +35,28 @@ class TaskPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True)
+class StoredTask:
+    """The task that the store has under an id. `is_new`: this insert stored it."""
+
+    task: Task
+    is_new: bool
+
+
 class TaskRepository(Protocol):
     """The tasks of tenants: every method reads and writes those of the given tenant only."""
 
-    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
-        """Stores the task as queued, with its first message and event. Returns the stored task if the id exists.
+    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> StoredTask:
+        """Stores the task as queued, with its first message and event. A task that has the id already stays as it is.
 
         `dispatched`: a ticket will be sent at once. `new_session`: no earlier turn exists, so no history is read.
         """
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         """Raises TaskNotFound (also for another tenant's id) or TaskErased."""
+
+    async def has_ended(self, tenant: Tenant, task_id: TaskId) -> bool:
+        """Reads no more than the status, for callers that ask again and again. Raises TaskNotFound or TaskErased."""
 
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         """Stable under inserts. Raises InvalidRequest for a cursor that this API did not make."""

@@ -1,7 +1,7 @@
 """Waiting for the end of a task.
 
 A worker publishes each end through Redis, which wakes the waiting requests at once. Redis may lose such a message, so
-every waiter also reads the task itself, at most twice a second.
+every waiter also reads the task's status, at most twice a second, and the whole task once at the end.
 """
 
 from __future__ import annotations
@@ -47,15 +47,21 @@ class CompletionWatch:
             while not task.status.terminal:
                 left_seconds = ends_at - self._clock.monotonic()
                 if left_seconds <= 0 or self._shutdown.begun:
-                    break
+                    return await self._last_state(task)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(pause_seconds, left_seconds)):
                         await finished.wait()
                 # Cleared before the reading: a message that arrives during it must cause another one.
                 finished.clear()
                 with contextlib.suppress(StoreUnavailable):
-                    task = await self._tasks.get(task.tenant, task.id)
+                    if await self._tasks.has_ended(task.tenant, task.id):
+                        task = await self._tasks.get(task.tenant, task.id)
                 pause_seconds = min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
+        return task
+
+    async def _last_state(self, task: Task) -> Task:
+        with contextlib.suppress(StoreUnavailable):
+            return await self._tasks.get(task.tenant, task.id)
         return task
 
     @contextlib.contextmanager

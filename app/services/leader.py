@@ -5,7 +5,8 @@ it takes over, it sorts what a leader of another version has left.
 
 The lock lasts ten seconds and is renewed every three seconds by a task of its own. Two leaders at once are harmless,
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
-it, waits a second and goes on, and the other duties are not affected.
+it, waits a second (longer after a scan that fails slowly again and again) and goes on, and the other duties are not
+affected. A process that takes over begins with every duty, whatever pauses are left from the time when it led before.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ WALK_SHARE = 9
 ROLL_UP_SECONDS = 300.0
 FORGET_WORKERS_SECONDS = 60.0  # a few ids of dead workers cost next to nothing
 PAUSE_AFTER_ERROR_SECONDS = 1.0
+LONGEST_PAUSE_AFTER_ERROR_SECONDS = 600.0
 
 _log = get_logger(__name__)
 
@@ -90,11 +92,12 @@ class Leader:
         self._clock = clock
         self._metrics = metrics
         self._leading = asyncio.Event()
+        self._taken_again = asyncio.Event()
         self._kicked = asyncio.Event()
         self._excuse_until = float("-inf")
         self._excuse_next = False
         self._reaped_at: float | None = None
-        self._scan_seconds: dict[str, float] = {}
+        self._scan_seconds: dict[str, tuple[float, float]] = {}
 
     @property
     def leading(self) -> bool:
@@ -149,6 +152,8 @@ class Leader:
                 # Whatever ended the former leadership may have kept workers from renewing their leases, too.
                 self.excuse_one_lease()
                 self._leading.set()
+                self._taken_again.set()
+                self._taken_again = asyncio.Event()
                 _log.info("leadership_taken", owner=self._owner)
             elif not acquired and self.leading:
                 self._leading.clear()
@@ -164,12 +169,15 @@ class Leader:
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[float]]) -> None:
         while True:
             await self._leading.wait()
+            taken_again = self._taken_again
             try:
                 pause_seconds = await duty()
             except Exception as error:  # noqa: BLE001  # the edge of a duty: one that fails must not end the others
                 _log.warning("leader_duty_failed", duty=name, error_class=type(error).__name__, where=origin(error))
-                pause_seconds = PAUSE_AFTER_ERROR_SECONDS
-            await asyncio.sleep(pause_seconds)
+                pause_seconds = self.pause_after_error(name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await taken_again.wait()
 
     async def _wait_for_kick(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -224,11 +232,21 @@ class Leader:
     async def scan(self, name: str, scan: Callable[[], Awaitable[None]], *, every_seconds: float) -> float:
         """Reads all waiting tasks: the deeper the backlog, the longer the pause until the next time."""
         began = self._clock.monotonic()
-        await scan()
-        before, now = self._scan_seconds.get(name, 0.0), self._clock.monotonic() - began
-        self._scan_seconds[name] = now
+        try:
+            await scan()
+        finally:
+            # One that failed counts, too: reading until the time limit costs the database as much.
+            _, before = self._scan_seconds.get(name, (0.0, 0.0))
+            self._scan_seconds[name] = before, self._clock.monotonic() - began
+        return max(every_seconds, self._scan_pause(name))
+
+    def pause_after_error(self, name: str) -> float:
+        """Returns the seconds to wait after a failure: a second, or longer for a scan that has failed slowly twice."""
+        return max(PAUSE_AFTER_ERROR_SECONDS, min(self._scan_pause(name), LONGEST_PAUSE_AFTER_ERROR_SECONDS))
+
+    def _scan_pause(self, name: str) -> float:
         # The shorter of two: a single slow one was held up, by a failover for example.
-        return max(every_seconds, min(before, now) * SCAN_SHARE)
+        return min(self._scan_seconds.get(name, (0.0, 0.0))) * SCAN_SHARE
 
     def excuse_one_lease(self) -> None:
         """Keeps the reaper from reaping for one lease, and from counting as crashes what has expired by its end."""

@@ -2,8 +2,9 @@
 
 The queue length is the tickets in the list plus the tasks that wait in MongoDB. Times are in seconds. Counting loads
 the database, so a round that took long is followed by a pause ten times as long, as far as the figures stay fresh
-meanwhile, and counting ends at a limit. While more tasks wait, a duty of its own counts all of them from time to time,
-and its last figures are published.
+meanwhile, and counting ends at a limit. If every count takes so long that no pause keeps the figures fresh, the load
+counts more than their age: the pauses are ten times as long again, a minute at most. While more tasks wait than a count
+reaches, a duty of its own counts all of them from time to time, and its last figures are published.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from app.telemetry.metrics import LeaderMetrics
 TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
 LONGEST_PERIOD_SECONDS = 8.0  # the autoscaler holds if figures are older than `Policy.stale_seconds`, ten by default
+LONGEST_PAUSE_SECONDS = 60.0
 RATE_WINDOW_SECONDS = 60.0
 
 Number = TypeVar("Number", int, float)
@@ -58,6 +60,7 @@ class SnapshotPublisher:
         self._clock = clock
         self._metrics = metrics
         self._arrivals: deque[_Arrival] = deque()
+        self._counting_seconds = 0.0
         self._deep = False
         self._full_counts: QueueCounts | None = None
 
@@ -88,6 +91,14 @@ class SnapshotPublisher:
             "at": self._clock.now().isoformat(),
         }
         await self._queue.publish_snapshot(snapshot)
+        return self._pause_seconds(counting_seconds)
+
+    def _pause_seconds(self, counting_seconds: float) -> float:
+        # The shorter of two: a single slow one was held up, by a failover for example.
+        usual_seconds = min(self._counting_seconds, counting_seconds)
+        self._counting_seconds = counting_seconds
+        if usual_seconds >= LONGEST_PERIOD_SECONDS / 2:
+            return min(usual_seconds * COUNTING_SHARE, LONGEST_PAUSE_SECONDS)
         return max(TICK_SECONDS, min(counting_seconds * COUNTING_SHARE, LONGEST_PERIOD_SECONDS - counting_seconds))
 
     async def count_all(self) -> float:

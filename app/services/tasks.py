@@ -67,7 +67,7 @@ class TaskPorts:
 
 @dataclass(frozen=True)
 class Submission:
-    """The task of an accepted request. `replayed`: an earlier request with the same Idempotency-Key made it."""
+    """The task of an accepted request. `replayed`: an earlier request with the same Idempotency-Key stored it."""
 
     task: Task
     replayed: bool = False
@@ -109,7 +109,7 @@ class TaskService:
         """
         if origin.idempotency_key is None:
             await self._check(request, origin)
-            return Submission(await self._insert(TaskId(str(uuid.uuid4())), request, origin))
+            return await self._insert(TaskId(str(uuid.uuid4())), request, origin)
         return await self._submit_once(request, origin, origin.idempotency_key)
 
     async def _submit_once(self, request: TaskRequest, origin: Origin, key: str) -> Submission:
@@ -122,9 +122,10 @@ class TaskService:
             )
         if record.accepted:
             return Submission(await self._first_task(origin.tenant, record.task_id), replayed=True)
-        task = await self._insert(record.task_id, request, origin)
+        # The task may be stored already: by a request at the same moment, or by one that could not mark the record.
+        submission = await self._insert(record.task_id, request, origin)
         await self._ports.idempotency.mark_accepted(origin.tenant, key)
-        return Submission(task)
+        return submission
 
     async def _reserve(self, request: TaskRequest, origin: Origin, *, key: str, body_hash: str) -> IdempotencyRecord:
         """Returns the key's record. A refused request reserves nothing: it can be corrected under the same key."""
@@ -181,16 +182,17 @@ class TaskService:
                 retry_after_seconds=QUEUE_FULL_RETRY_SECONDS,
             )
 
-    async def _insert(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> Task:
+    async def _insert(self, task_id: TaskId, request: TaskRequest, origin: Origin) -> Submission:
         new_task = self._build(task_id, request, origin)
         limited = self._policies.of(origin.tenant).max_running is not None
         dispatched = await self._tickets.should_dispatch_inline(delayed=new_task.run_at is not None, limited=limited)
-        task = await self._ports.tasks.insert(new_task, dispatched=dispatched, new_session=request.session_id is None)
+        stored = await self._ports.tasks.insert(new_task, dispatched=dispatched, new_session=request.session_id is None)
         if request.session_id is not None:
             await self._refuse_if_erased_meanwhile(origin.tenant, request.session_id)
-        self._count_accepted()
-        self._tickets.after_insert(task, dispatched)
-        return task
+        if stored.is_new:
+            self._count_accepted()
+            self._tickets.after_insert(stored.task, dispatched)
+        return Submission(stored.task, replayed=not stored.is_new)
 
     async def _refuse_if_erased_meanwhile(self, tenant: Tenant, session_id: SessionId) -> None:
         """Erases the new task if its session was erased meanwhile. Raises SessionErased.

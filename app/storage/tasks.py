@@ -25,7 +25,7 @@ from app.domain.message import MessageRole
 from app.domain.run import EventName
 from app.domain.task import UNFINISHED, NewTask, Task, TaskStatus, TaskSummary
 from app.errors import TaskErased, TaskNotFound
-from app.ports import Clock, TaskFilter, TaskPage
+from app.ports import Clock, StoredTask, TaskFilter, TaskPage
 from app.storage.batching import Batches
 from app.storage.bulk import insert_missing
 from app.storage.documents import log_unreadable, read_task
@@ -76,10 +76,12 @@ class MongoTaskRepository:
         self._server_clock = ServerClock(db, clock)
         self._inserts: Batches[_Insert, dict[str, Any] | None] = Batches(self._insert_all, most=INSERT_BATCH)
 
-    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> Task:
+    async def insert(self, task: NewTask, *, dispatched: bool, new_session: bool) -> StoredTask:
         with store_errors(f"insert task {task.id}"):
             document = await self._inserts.join(_Insert(task=task, dispatched=dispatched, new_session=new_session))
-        return await self.get(task.tenant, task.id) if document is None else read_task(document)
+        if document is None:
+            return StoredTask(await self.get(task.tenant, task.id), is_new=False)
+        return StoredTask(read_task(document), is_new=True)
 
     async def _insert_all(self, inserts: Sequence[_Insert]) -> Sequence[dict[str, Any] | Exception | None]:
         """Inserts the tasks. Returns for each its document, None if it was there before, or the error."""
@@ -124,11 +126,12 @@ class MongoTaskRepository:
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         with store_errors(f"read task {task_id}"):
             document = await self._tasks.find_one({"_id": task_id})
-        if document is None or document["tenant"] != tenant:
-            raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
-        if document.get("erased_at") is not None:
-            raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
-        return read_task(document)
+        return read_task(_readable(document, tenant, task_id))
+
+    async def has_ended(self, tenant: Tenant, task_id: TaskId) -> bool:
+        with store_errors(f"read task {task_id}"):
+            document = await self._tasks.find_one({"_id": task_id}, {"tenant": 1, "status": 1, "erased_at": 1})
+        return _readable(document, tenant, task_id)["status"] not in UNFINISHED
 
     async def find_page(self, tenant: Tenant, task_filter: TaskFilter, *, cursor: str | None, limit: int) -> TaskPage:
         query = _query(tenant, task_filter)
@@ -181,6 +184,15 @@ class MongoTaskRepository:
             await self._tasks.update_many(mine, change(removed))
             await remove_copies(self._db, ids)
         return ids
+
+
+def _readable(document: dict[str, Any] | None, tenant: Tenant, task_id: TaskId) -> dict[str, Any]:
+    """Returns the document. Raises TaskNotFound if the tenant has none, TaskErased if only its id is kept."""
+    if document is None or document["tenant"] != tenant:
+        raise TaskNotFound(f"There is no task {task_id}; check the id and the key's tenant.")
+    if document.get("erased_at") is not None:
+        raise TaskErased(f"Task {task_id} was erased on request; only its id is kept.")
+    return document
 
 
 def _query(tenant: Tenant, task_filter: TaskFilter) -> dict[str, Any]:

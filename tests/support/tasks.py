@@ -74,7 +74,7 @@ def retention_repository(db: Database, **ages: Any) -> MongoRetentionRepository:
 
 async def claimed_task(db: Database, *, lease_seconds: float = 30, **fields: Any) -> tuple[Task, Claim]:
     """Inserts a task that is dispatched already, and claims it."""
-    accepted = await task_repository(db).insert(new_task(**fields), dispatched=True, new_session=False)
+    accepted = (await task_repository(db).insert(new_task(**fields), dispatched=True, new_session=False)).task
     return await claim(db, accepted.id, lease_seconds=lease_seconds)
 
 

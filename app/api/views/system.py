@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from app.api.views.parts import Answer, Time, View
-from app.domain.scaling import ScalingDecision
+from app.domain.scaling import ScalingInputs
 from app.domain.task import TaskStatus
 from app.domain.worker_state import WorkerPresence
 from app.services.dependency_health import DependencyHealth, HealthStatus
@@ -105,10 +105,25 @@ class MetricsView(Answer):
     dependencies: dict[str, DependencyView]
 
 
+class ScalingDecisionView(View):
+    """A decision of the autoscaler. `desired` and `inputs` are null if there were no figures."""
+
+    at: Time
+    deployment: str
+    replicas: int
+    draining: int
+    slots_per_pod: int
+    staying: int
+    desired: int | None
+    reason: str
+    explanation: str
+    inputs: ScalingInputs | None
+
+
 class ScalingView(Answer):
     """The autoscaler's last decisions, newest first."""
 
-    decisions: list[ScalingDecision]
+    decisions: list[ScalingDecisionView]
 
 
 class HealthView(View):

@@ -22,7 +22,6 @@ from app.api.views.parts import (
     Uuid,
     View,
 )
-from app.domain.agent import AgentCard
 from app.domain.task import Task, TaskStatus
 from app.services.sessions import SessionContext
 from app.telemetry.tracing import trace_id_of
@@ -215,10 +214,22 @@ class SessionView(Answer):
     messages: list[MessageView]
 
 
+class AgentView(View):
+    """An agent as workers have published it. `published_at` is the last time at which one did."""
+
+    name: str
+    agent_type: str
+    description: str
+    version: str
+    tools: list[str]
+    routable: bool
+    published_at: Time | None
+
+
 class AgentListView(Answer):
     """The agents that workers have published."""
 
-    items: list[AgentCard]
+    items: list[AgentView]
 
 
 def accepted_view(task: Task, *, replayed: bool) -> AcceptedView:

@@ -65,7 +65,7 @@ class StoredTasks:
         await self._db["tasks"].update_many(which, pipeline)
 
     def submit(self) -> str:
-        return self._do(self._tasks.insert(new_task(), dispatched=False, new_session=True)).id
+        return self._do(self._tasks.insert(new_task(), dispatched=False, new_session=True)).task.id
 
     def release_waiting(self) -> list[str]:
         self._do(self._dispatch.sort_into_lanes())

@@ -39,7 +39,7 @@ async def test_pages_hold_every_task_once_also_where_many_changed_at_the_same_ti
     indexed_database: Database, limit: int
 ) -> None:
     tasks = task_repository(indexed_database)
-    ids = [(await tasks.insert(new_task(), dispatched=False, new_session=True)).id for _ in range(7)]
+    ids = [(await tasks.insert(new_task(), dispatched=False, new_session=True)).task.id for _ in range(7)]
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     for number, task_id in enumerate(ids):
         changed_at = moment + timedelta(milliseconds=number // 3)
@@ -57,7 +57,7 @@ async def test_pages_hold_every_task_once_also_where_many_changed_at_the_same_ti
 
 async def test_a_document_that_is_not_understood_does_not_stop_the_reader(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    strange, usual = [await tasks.insert(new_task(), dispatched=False, new_session=True) for _ in range(2)]
+    strange, usual = [(await tasks.insert(new_task(), dispatched=False, new_session=True)).task for _ in range(2)]
     await indexed_database["tasks"].update_one({"_id": strange.id}, {"$set": {"status": "dreaming"}})
     changes = MongoChangeRepository(indexed_database)
 
@@ -70,8 +70,8 @@ async def test_a_document_that_is_not_understood_does_not_stop_the_reader(indexe
 
 async def test_tasks_of_any_tenant_are_found_and_erased_ones_are_marked(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    kept = await tasks.insert(new_task(), dispatched=False, new_session=True)
-    erased = await tasks.insert(new_task("secret", tenant=Tenant("other")), dispatched=False, new_session=True)
+    kept = (await tasks.insert(new_task(), dispatched=False, new_session=True)).task
+    erased = (await tasks.insert(new_task("secret", tenant=Tenant("other")), dispatched=False, new_session=True)).task
     await tasks.erase_session(erased.tenant, erased.session_id)
 
     found = await MongoChangeRepository(indexed_database).find([kept.id, erased.id, new_task().id])
@@ -82,7 +82,7 @@ async def test_tasks_of_any_tenant_are_found_and_erased_ones_are_marked(indexed_
 async def test_what_a_cluster_has_open_comes_page_by_page(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
     other = SOURCE.model_copy(update={"cluster": "c2"})
-    mine = [await tasks.insert(new_task(source=SOURCE), dispatched=False, new_session=True) for _ in range(5)]
+    mine = [(await tasks.insert(new_task(source=SOURCE), dispatched=False, new_session=True)).task for _ in range(5)]
     await tasks.insert(new_task(source=other), dispatched=False, new_session=True)
     await tasks.insert(new_task(), dispatched=False, new_session=True)
     await tasks.request_cancel(TENANT, mine[0].id)
@@ -98,7 +98,9 @@ async def test_what_a_cluster_has_open_comes_page_by_page(indexed_database: Data
 
 async def test_a_page_that_holds_what_is_not_understood_is_not_the_last_one(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    ids = sorted([(await tasks.insert(new_task(source=SOURCE), dispatched=False, new_session=True)).id for _ in "ab"])
+    ids = sorted(
+        [(await tasks.insert(new_task(source=SOURCE), dispatched=False, new_session=True)).task.id for _ in "ab"]
+    )
     await indexed_database["tasks"].update_one({"_id": ids[0]}, {"$set": {"attempts": "many"}})
 
     found, last_id = await MongoChangeRepository(indexed_database).unfinished(cluster="c1", after="", limit=1)

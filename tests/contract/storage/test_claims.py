@@ -31,7 +31,7 @@ RESULT = TaskResult(
 
 @pytest.mark.parametrize("processes", [1, 10])
 async def test_only_one_of_many_claims_wins(indexed_database: Database, processes: int) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)).task
     claims = [claim_repository(indexed_database) for _ in range(processes)]
 
     taken = await asyncio.gather(*(claims[n % processes].claim(task.id, claim_id=f"c{n}") for n in range(10)))
@@ -44,7 +44,7 @@ async def test_only_one_of_many_claims_wins(indexed_database: Database, processe
 
 async def test_claims_that_go_in_one_request_get_each_their_own_task(indexed_database: Database) -> None:
     tasks, claims = task_repository(indexed_database), claim_repository(indexed_database)
-    mine = [await tasks.insert(new_task(f"number {n}"), dispatched=n != 2, new_session=True) for n in range(5)]
+    mine = [(await tasks.insert(new_task(f"number {n}"), dispatched=n != 2, new_session=True)).task for n in range(5)]
 
     taken = await asyncio.gather(*(claims.claim(task.id, claim_id=f"c{n}") for n, task in enumerate(mine)))
 
@@ -55,7 +55,7 @@ async def test_claims_that_go_in_one_request_get_each_their_own_task(indexed_dat
 
 async def test_a_document_that_cannot_be_claimed_keeps_no_other_from_being_claimed(indexed_database: Database) -> None:
     tasks, claims = task_repository(indexed_database), claim_repository(indexed_database)
-    mine = [await tasks.insert(new_task(), dispatched=True, new_session=True) for _ in range(4)]
+    mine = [(await tasks.insert(new_task(), dispatched=True, new_session=True)).task for _ in range(4)]
     await indexed_database["tasks"].update_one({"_id": mine[1].id}, {"$set": {"rev": "one"}})
 
     taken = await asyncio.gather(
@@ -85,7 +85,7 @@ async def test_fenced_writes_at_the_same_time_have_each_their_own_answer(indexed
 
 
 async def test_an_undispatched_task_is_not_claimed(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
 
     assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
 

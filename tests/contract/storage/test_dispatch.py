@@ -42,7 +42,7 @@ async def find_waiting(
 
 
 async def waiting(db: Database, **fields: Any) -> str:
-    return (await task_repository(db).insert(new_task(**fields), dispatched=False, new_session=True)).id
+    return (await task_repository(db).insert(new_task(**fields), dispatched=False, new_session=True)).task.id
 
 
 async def test_waiting_tasks_come_by_priority_then_age(indexed_database: Database) -> None:
@@ -101,7 +101,7 @@ async def test_a_task_that_was_delayed_since_it_was_read_is_not_released(indexed
 
 
 async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=True, new_session=True)).task
     dispatch = MongoDispatchRepository(indexed_database)
 
     assert await dispatch.find_dispatched_before(60, 10) == []
@@ -177,10 +177,10 @@ async def test_a_flagged_task_that_was_requeued_is_cancelled(indexed_database: D
 
 async def test_a_task_that_waited_too_long_expires_counted_from_its_due_time(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database, expiry_seconds=-60)
-    overdue = await tasks.insert(new_task(), dispatched=False, new_session=True)
-    delayed = await tasks.insert(
-        new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True
-    )
+    overdue = (await tasks.insert(new_task(), dispatched=False, new_session=True)).task
+    delayed = (
+        await tasks.insert(new_task(run_at=datetime.now(UTC) + timedelta(hours=1)), dispatched=False, new_session=True)
+    ).task
 
     reaped = await upkeep_repository(indexed_database).sweep()
 
@@ -470,7 +470,9 @@ async def test_a_task_that_cannot_be_released_keeps_no_other_waiting(
 
 async def test_the_oldest_tickets_are_looked_at_first(indexed_database: Database) -> None:
     tasks = [
-        await task_repository(indexed_database).insert(new_task(tenant=tenant), dispatched=True, new_session=True)
+        (
+            await task_repository(indexed_database).insert(new_task(tenant=tenant), dispatched=True, new_session=True)
+        ).task
         for tenant in (Tenant("a"), Tenant("z"))
     ]
     earlier = {"$set": {"dispatched_at": datetime.now(UTC) - timedelta(minutes=5)}}

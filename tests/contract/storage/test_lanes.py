@@ -51,13 +51,15 @@ async def found(db: Database, lane: Lane = Lane.READY) -> list[TaskId]:
 async def test_an_accepted_task_enters_its_lane(
     indexed_database: Database, fields: dict[str, Any], dispatched: bool, lane: str
 ) -> None:
-    task = await task_repository(indexed_database).insert(new_task(**fields), dispatched=dispatched, new_session=True)
+    task = (
+        await task_repository(indexed_database).insert(new_task(**fields), dispatched=dispatched, new_session=True)
+    ).task
 
     assert await lane_of(indexed_database, task.id) == (lane, fields.get("run_at"))
 
 
 async def test_a_released_task_is_in_no_other_lane(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
     dispatch = MongoDispatchRepository(indexed_database)
 
     await dispatch.release((await dispatch.find_waiting(Lane.READY, [TENANT], 1))[TENANT])
@@ -97,9 +99,11 @@ async def test_a_requeued_task_enters_its_lane(
 async def test_a_delayed_task_that_is_due_is_found(indexed_database: Database, crashes: int, lane: Lane) -> None:
     early = new_task(run_at=NOW - timedelta(seconds=30))
     await task_repository(indexed_database).insert(early, dispatched=False, new_session=True)
-    later = await task_repository(indexed_database).insert(
-        new_task(run_at=NOW + AN_HOUR), dispatched=False, new_session=True
-    )
+    later = (
+        await task_repository(indexed_database).insert(
+            new_task(run_at=NOW + AN_HOUR), dispatched=False, new_session=True
+        )
+    ).task
     await indexed_database["tasks"].update_one({"_id": early.id}, {"$set": {"crashes": crashes}})
 
     await MongoDispatchRepository(indexed_database).sort_into_lanes()
@@ -111,7 +115,7 @@ async def test_a_delayed_task_that_is_due_is_found(indexed_database: Database, c
 
 async def test_a_delayed_task_that_ends_leaves_no_time_behind(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    task = await tasks.insert(new_task(run_at=NOW + AN_HOUR), dispatched=False, new_session=True)
+    task = (await tasks.insert(new_task(run_at=NOW + AN_HOUR), dispatched=False, new_session=True)).task
 
     await tasks.request_cancel(TENANT, task.id)
 
@@ -174,7 +178,7 @@ async def test_a_task_that_a_worker_of_version_0_1_requeued_is_found(indexed_dat
 async def test_what_a_leader_of_version_0_1_changed_is_sorted_with_all_lanes(
     indexed_database: Database, change: Callable[[Database, TaskId], Awaitable[None]], lane: str
 ) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
     await change(indexed_database, task.id)
 
     await upkeep_repository(indexed_database).sort_all_lanes()
@@ -183,7 +187,7 @@ async def test_what_a_leader_of_version_0_1_changed_is_sorted_with_all_lanes(
 
 
 async def test_a_task_that_a_leader_of_version_0_1_released_is_not_released_again(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
     await release(indexed_database, task.id)
 
     assert await found(indexed_database) == []
@@ -217,7 +221,7 @@ async def test_one_call_sorts_a_bounded_number_of_tasks(
 
 
 async def test_a_task_in_a_lane_of_another_version_is_sorted_with_all_lanes(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$set": {"lane": "express"}})
 
     await upkeep_repository(indexed_database).sort_all_lanes()

@@ -70,7 +70,7 @@ async def test_a_full_batch_of_outlived_tasks_reports_that_there_may_be_more(
     indexed_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention_module, "TASK_BATCH", 2)
-    tasks = [(await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).id]
+    tasks = [(await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task.id]
     tasks += [(await claimed_task(indexed_database))[0].id for _ in range(2)]
     await outlive(indexed_database, *tasks)
     retention = retention_repository(indexed_database)

@@ -46,9 +46,11 @@ async def test_of_two_tenants_that_open_one_session_one_gets_it(
 async def test_a_session_that_only_tasks_know_belongs_to_their_tenant(
     sessions: MongoSessionRepository, session_id: SessionId, indexed_database: Database
 ) -> None:
-    task = await task_repository(indexed_database).insert(
-        new_task("hello", session_id=session_id), dispatched=False, new_session=True
-    )
+    task = (
+        await task_repository(indexed_database).insert(
+            new_task("hello", session_id=session_id), dispatched=False, new_session=True
+        )
+    ).task
 
     with pytest.raises(SessionNotFound):
         await sessions.open(OTHER, session_id)
@@ -91,7 +93,7 @@ async def test_an_erased_session_stays_erased(
 
 
 async def test_messages_of_a_kind_that_is_not_known_are_left_out(indexed_database: Database) -> None:
-    task = await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)
+    task = (await task_repository(indexed_database).insert(new_task(), dispatched=False, new_session=True)).task
     strange = {"role": "oracle", "content": "42", "created_at": task.created_at}
     await indexed_database["tasks"].update_one({"_id": task.id}, {"$push": {"messages": strange}})
 

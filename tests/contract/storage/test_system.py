@@ -98,7 +98,7 @@ async def test_counting_queued_tasks_ends_at_a_limit(
 async def test_queued_tasks_count_in_every_lane_and_without_one(indexed_database: Database) -> None:
     tasks, system = task_repository(indexed_database), MongoSystemRepository(indexed_database)
     later = datetime.now(UTC) + timedelta(hours=1)
-    without = await tasks.insert(new_task(), dispatched=False, new_session=True)
+    without = (await tasks.insert(new_task(), dispatched=False, new_session=True)).task
     await tasks.insert(new_task(run_at=later), dispatched=False, new_session=True)
     await tasks.insert(new_task(), dispatched=True, new_session=True)
     as_of_version_0_1 = {"$unset": {"lane": ""}, "$set": {"selected_agent": "CodeAgent"}}

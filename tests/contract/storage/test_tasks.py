@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.identity import SessionId, TaskId, Tenant
-from app.domain.task import Budget, Task, TaskStatus
+from app.domain.task import Budget, TaskStatus
 from app.errors import InvalidRequest, StoreError, TaskErased, TaskNotFound
-from app.ports import TaskFilter
+from app.ports import RunUpdate, StoredTask, TaskFilter
 from app.storage.mongo import Database
 from tests.support.tasks import (
     TENANT,
@@ -30,7 +30,7 @@ async def test_a_task_is_read_back_as_it_was_accepted(indexed_database: Database
     tasks = task_repository(indexed_database)
     task = new_task("$rev and $$NOW stay text", metadata={"team": "$a"}, budget=Budget(max_tokens=5), priority=3)
 
-    accepted = await tasks.insert(task, dispatched=True, new_session=True)
+    accepted = (await tasks.insert(task, dispatched=True, new_session=True)).task
     stored = await tasks.get(TENANT, task.id)
 
     assert stored.task == "$rev and $$NOW stay text"
@@ -51,13 +51,14 @@ async def test_inserting_the_same_id_again_returns_the_stored_task(indexed_datab
 
     again = await tasks.insert(task.model_copy(update={"task": "second"}), dispatched=False, new_session=True)
 
-    assert again.task == "first"
-    assert again.rev == 1
+    assert not again.is_new
+    assert again.task.task == "first"
+    assert again.task.rev == 1
 
 
 async def test_tasks_that_go_in_one_request_have_each_their_own_answer(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    known = await tasks.insert(new_task("known"), dispatched=False, new_session=True)
+    known = (await tasks.insert(new_task("known"), dispatched=False, new_session=True)).task
     labels = {"app.kubernetes.io/name": "tides", "$price": "$1"}
     inserted = [
         new_task("first"),
@@ -70,25 +71,38 @@ async def test_tasks_that_go_in_one_request_have_each_their_own_answer(indexed_d
         *(tasks.insert(task, dispatched=False, new_session=True) for task in inserted), return_exceptions=True
     )
 
-    texts = [answer.task if isinstance(answer, Task) else type(answer) for answer in answers]
+    texts = [answer.task.task if isinstance(answer, StoredTask) else type(answer) for answer in answers]
     assert texts == ["first", "known", StoreError, "last"]
     assert (await tasks.get(TENANT, inserted[3].id)).metadata == labels
 
 
 async def test_another_tenants_task_is_not_found(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    task = await tasks.insert(new_task(), dispatched=False, new_session=True)
+    task = (await tasks.insert(new_task(), dispatched=False, new_session=True)).task
 
     with pytest.raises(TaskNotFound):
         await tasks.get(OTHER, task.id)
     with pytest.raises(TaskNotFound):
+        await tasks.has_ended(OTHER, task.id)
+    with pytest.raises(TaskNotFound):
         await tasks.request_cancel(OTHER, task.id)
+
+
+async def test_a_task_has_ended_when_no_run_of_it_follows(indexed_database: Database) -> None:
+    tasks = task_repository(indexed_database)
+    running, held = await claimed_task(indexed_database)
+    before = await tasks.has_ended(TENANT, running.id)
+    await claim_repository(indexed_database).cancel(held, RunUpdate())
+
+    assert (before, await tasks.has_ended(TENANT, running.id)) == (False, True)
 
 
 async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> None:
     run_at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 
-    task = await task_repository(indexed_database).insert(new_task(run_at=run_at), dispatched=False, new_session=True)
+    task = (
+        await task_repository(indexed_database).insert(new_task(run_at=run_at), dispatched=False, new_session=True)
+    ).task
 
     assert (await task_repository(indexed_database).get(TENANT, task.id)).due_at == run_at
     assert await claim_repository(indexed_database).claim(task.id, claim_id="c") is None
@@ -96,7 +110,7 @@ async def test_a_delayed_task_is_due_at_its_time(indexed_database: Database) -> 
 
 async def test_pages_hold_every_task_once_while_tasks_are_added(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    ids = [(await tasks.insert(new_task(f"task {n}"), dispatched=False, new_session=True)).id for n in range(7)]
+    ids = [(await tasks.insert(new_task(f"task {n}"), dispatched=False, new_session=True)).task.id for n in range(7)]
 
     first = await tasks.find_page(TENANT, TaskFilter(), cursor=None, limit=3)
     await tasks.insert(new_task("late"), dispatched=False, new_session=True)
@@ -112,7 +126,9 @@ async def test_pages_hold_every_task_once_while_tasks_are_added(indexed_database
 async def test_lists_are_filtered(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
     session = SessionId(str(uuid.uuid4()))
-    wanted = await tasks.insert(new_task("Tides (of war)", session_id=session), dispatched=False, new_session=True)
+    wanted = (
+        await tasks.insert(new_task("Tides (of war)", session_id=session), dispatched=False, new_session=True)
+    ).task
     await tasks.insert(new_task("Moons"), dispatched=False, new_session=True)
     await tasks.insert(new_task("Tides (of war)", tenant=OTHER), dispatched=False, new_session=True)
     now = datetime.now(UTC)
@@ -141,7 +157,7 @@ async def test_a_foreign_cursor_is_refused(indexed_database: Database, cursor: s
 
 async def test_cancelling_a_queued_task_ends_it_and_twice_is_once(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
-    task = await tasks.insert(new_task(), dispatched=True, new_session=True)
+    task = (await tasks.insert(new_task(), dispatched=True, new_session=True)).task
 
     cancelled = await tasks.request_cancel(TENANT, task.id)
     again = await tasks.request_cancel(TENANT, task.id)
@@ -166,10 +182,10 @@ async def test_cancelling_a_running_task_flags_it_for_its_worker(indexed_databas
 async def test_an_erased_session_leaves_tombstones_without_texts(indexed_database: Database) -> None:
     tasks = task_repository(indexed_database)
     session = SessionId(str(uuid.uuid4()))
-    queued = await tasks.insert(new_task("secret wish", session_id=session), dispatched=True, new_session=True)
-    running = await tasks.insert(new_task("secret too", session_id=session), dispatched=True, new_session=False)
+    queued = (await tasks.insert(new_task("secret wish", session_id=session), dispatched=True, new_session=True)).task
+    running = (await tasks.insert(new_task("secret too", session_id=session), dispatched=True, new_session=False)).task
     _, held = await claim(indexed_database, running.id)
-    kept = await tasks.insert(new_task("other session"), dispatched=False, new_session=True)
+    kept = (await tasks.insert(new_task("other session"), dispatched=False, new_session=True)).task
 
     erased = await tasks.erase_session(TENANT, session)
 
@@ -177,6 +193,8 @@ async def test_an_erased_session_leaves_tombstones_without_texts(indexed_databas
     for task_id in erased:
         with pytest.raises(TaskErased):
             await tasks.get(TENANT, task_id)
+        with pytest.raises(TaskErased):
+            await tasks.has_ended(TENANT, task_id)
     assert "secret" not in str(await indexed_database["tasks"].find({"_id": {"$in": list(erased)}}).to_list())
     assert (await claim_repository(indexed_database).heartbeat([held])).lost == {held.claim_id}
     assert (await tasks.get(TENANT, kept.id)).task == "other session"
@@ -188,7 +206,8 @@ async def test_fifty_inserts_of_one_id_make_one_task(indexed_database: Database)
 
     stored = await asyncio.gather(*(tasks.insert(task, dispatched=False, new_session=True) for _ in range(50)))
 
-    assert {one.id for one in stored} == {task.id}
+    assert {one.task.id for one in stored} == {task.id}
+    assert sum(one.is_new for one in stored) == 1
     assert await indexed_database["tasks"].count_documents({}) == 1
 
 
@@ -197,7 +216,7 @@ async def test_a_task_whose_due_time_has_passed_expires_counted_from_its_accepta
 ) -> None:
     run_at = datetime.now(UTC) - timedelta(days=2)
     tasks = task_repository(indexed_database)
-    task = await tasks.insert(new_task(run_at=run_at), dispatched=False, new_session=True)
+    task = (await tasks.insert(new_task(run_at=run_at), dispatched=False, new_session=True)).task
 
     swept = await upkeep_repository(indexed_database).sweep()
 

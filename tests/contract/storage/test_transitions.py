@@ -135,6 +135,7 @@ WRITES: dict[str, list[Write]] = {
 }
 READS = {
     "get",
+    "has_ended",
     "find_page",
     "count_queued",
     "history",
@@ -151,7 +152,7 @@ READS = {
 async def store(db: Database, status: TaskStatus) -> Stored:
     """Stores a task and brings it into the status by one claim."""
     new = new_task(run_at=datetime.now(UTC) - timedelta(minutes=1))
-    accepted = await task_repository(db).insert(new, dispatched=True, new_session=False)
+    accepted = (await task_repository(db).insert(new, dispatched=True, new_session=False)).task
     _, held = await claim(db, accepted.id)
     claims = claim_repository(db)
     if status is TaskStatus.QUEUED:

@@ -36,7 +36,8 @@ async def test_a_decision_is_read_as_it_was_made(api: httpx.AsyncClient) -> None
     read = (await api.get(PATH)).json()
 
     assert read["api_version"] == "v1"
-    assert read["decisions"] == [{**decision(), "at": "2026-01-01T00:00:00Z"}]
+    assert read["decisions"] == [{**decision(), "at": "2026-01-01T00:00:00.000000Z"}]
+    assert made.json() == read["decisions"][0]
 
 
 async def test_a_decision_without_figures_is_recorded(api: httpx.AsyncClient) -> None:

@@ -16,6 +16,7 @@ from app.domain.api_key import KeyLimits
 from app.domain.identity import Role
 from app.domain.task import TaskResult
 from app.ports import RunUpdate
+from app.services.arrivals import Arrivals
 from app.settings import BrokerSettings
 from app.storage.mongo import Database
 from tests.integration.api.callers import new_key, problem, submit
@@ -144,6 +145,7 @@ async def test_fifty_requests_with_one_key_make_one_task(api: httpx.AsyncClient,
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["task_id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert await database["tasks"].count_documents({}) == 1
 
 
@@ -157,7 +159,26 @@ async def test_a_repeat_completes_what_a_crash_left_pending(api: httpx.AsyncClie
     again = await api.post("/v1/agent/execute", json={"task": "a"}, headers=key)
 
     assert again.json()["task_id"] == task_id
+    assert "idempotency-replayed" not in again.headers
     assert (await api.get(f"/v1/tasks/{task_id}")).status_code == 200
+
+
+async def test_a_repeat_of_a_pending_record_whose_task_is_stored_is_a_replay(
+    start_api: StartApi, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: list[Arrivals] = []
+    monkeypatch.setattr(Arrivals, "record_accepted", lambda arrivals: accepted.append(arrivals))
+    key = {"Idempotency-Key": "order-1"}
+    async with start_api() as api:
+        first = await api.post("/v1/agent/execute", json={"task": "a"}, headers=key)
+        await database["idempotency_keys"].update_many({}, {"$set": {"accepted": False}})
+        await api.post(f"/v1/tasks/{first.json()['task_id']}/cancel")
+
+        again = await api.post("/v1/agent/execute", json={"task": "a"}, headers=key)
+
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["message"] == "This task was submitted before. It is cancelled."
+    assert len(accepted) == 1
 
 
 async def test_a_refused_submission_leaves_its_key_free(api: httpx.AsyncClient) -> None:

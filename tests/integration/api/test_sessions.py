@@ -8,7 +8,8 @@ import uuid
 import httpx
 import pytest
 
-from app.domain.task import NewTask, Task
+from app.domain.task import NewTask
+from app.ports import StoredTask
 from app.storage.mongo import Database
 from app.storage.tasks import MongoTaskRepository
 from tests.integration.api.callers import problem, submit
@@ -62,7 +63,7 @@ async def test_a_task_that_races_an_erasure_is_refused_and_leaves_no_text(
     session_id = (await submit(api))["session_id"]
     insert = MongoTaskRepository.insert
 
-    async def insert_after_the_erasure(self: MongoTaskRepository, task: NewTask, **options: bool) -> Task:
+    async def insert_after_the_erasure(self: MongoTaskRepository, task: NewTask, **options: bool) -> StoredTask:
         await api.delete(f"/v1/sessions/{session_id}")
         return await insert(self, task, **options)
 

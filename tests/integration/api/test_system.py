@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,4 +61,4 @@ async def test_agents_are_those_that_workers_published(api: httpx.AsyncClient, d
     (item,) = (await api.get("/v1/agents")).json()["items"]
 
     assert item.items() >= {"name": "CodeAgent", "agent_type": "code", "tools": ["web"]}.items()
-    assert item["published_at"] is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", item["published_at"])

@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from app.domain.identity import TaskId
 from app.domain.task import Routing, TaskResult
 from app.domain.usage import NO_USAGE, AttemptStatus, ModelAttempt, Usage
 from app.ports import RunUpdate
 from app.storage.mongo import Database
-from tests.integration.api.callers import submit
+from tests.integration.api.callers import problem, submit
 from tests.support.tasks import claim_once_dispatched, claim_repository, step
 
 PAID = Usage(input_tokens=10, output_tokens=5, cost_microusd=1_234_567)
@@ -87,6 +88,31 @@ async def test_reading_waits_for_the_end_as_submitting_does(api: httpx.AsyncClie
     assert (early.json()["status"], early.headers["preference-applied"]) == ("queued", "wait=1")
     assert (ended.json()["status"], ended.headers["preference-applied"]) == ("completed", "wait=30")
     assert "preference-applied" not in (await api.get(path)).headers
+
+
+async def test_a_parameter_asks_to_wait_as_the_header_does(api: httpx.AsyncClient, database: Database) -> None:
+    submitted = await api.post("/v1/agent/execute?wait=1", json={"task": "a"})
+    path = f"/v1/tasks/{submitted.json()['task_id']}"
+    waiting = asyncio.create_task(api.get(path, params={"wait": "30"}, headers={"Prefer": "wait=1"}))
+    await finish(database, path.rpartition("/")[2])
+
+    ended = await waiting
+
+    assert (submitted.status_code, submitted.headers["preference-applied"]) == (202, "wait=1")
+    assert (ended.json()["status"], ended.headers["preference-applied"]) == ("completed", "wait=30")
+    assert (await api.get(f"{path}?wait=9999999")).headers["preference-applied"] == "wait=60"
+    assert "preference-applied" not in (await api.get(f"{path}?wait=0")).headers
+
+
+@pytest.mark.parametrize("wait", ["-1", "soon", "1.5", "", "9" * 5000])
+async def test_a_wait_that_is_no_number_of_seconds_is_refused(api: httpx.AsyncClient, wait: str) -> None:
+    path = f"/v1/tasks/{(await submit(api))['task_id']}"
+
+    for answer in (
+        await api.get(path, params={"wait": wait}),
+        await api.post("/v1/agent/execute", params={"wait": wait}, json={"task": "a"}),
+    ):
+        assert problem(answer, 422, "INVALID_REQUEST")["errors"][0]["field"] == "wait"
 
 
 async def test_a_call_of_unknown_cost_leaves_the_known_part_visible(api: httpx.AsyncClient, database: Database) -> None:

@@ -43,7 +43,7 @@ class DispatcherHarness:
 
     async def submit(self, *, dispatched: bool = False, tenant: Tenant = TENANT) -> Task:
         task = new_task().model_copy(update={"tenant": tenant})
-        return await task_repository(self.db).insert(task, dispatched=dispatched, new_session=True)
+        return (await task_repository(self.db).insert(task, dispatched=dispatched, new_session=True)).task
 
     async def age_tickets(self) -> None:
         """Moves the time of every ticket a minute back."""

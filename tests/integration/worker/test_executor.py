@@ -107,7 +107,7 @@ class ExecutorHarness:
         return Executor(RunParts(**{**self.parts, **parts}))
 
     async def submit(self, **fields: Any) -> Task:
-        return await task_repository(self.db).insert(new_task(**fields), dispatched=True, new_session=True)
+        return (await task_repository(self.db).insert(new_task(**fields), dispatched=True, new_session=True)).task
 
     async def run(self, **fields: Any) -> Task:
         task = await self.submit(**fields)
@@ -443,9 +443,11 @@ async def test_a_second_ticket_for_a_finished_task_changes_nothing(indexed_datab
 async def test_a_follow_up_sees_the_sessions_first_answer(indexed_database: Database) -> None:
     harness = ExecutorHarness(indexed_database, CODE, "explained")
     first = await harness.run(agent="CodeAgent")
-    second = await task_repository(indexed_database).insert(
-        new_task("Explain it", session_id=first.session_id, agent="CodeAgent"), dispatched=True, new_session=False
-    )
+    second = (
+        await task_repository(indexed_database).insert(
+            new_task("Explain it", session_id=first.session_id, agent="CodeAgent"), dispatched=True, new_session=False
+        )
+    ).task
     await harness.executor().run(second.id)
 
     stored = await harness.stored(second)
@@ -465,9 +467,11 @@ async def ask(harness: ExecutorHarness, text: str, *replies: Any, session: Task 
     """Runs a task of ContentAgent, in the session of an earlier one if that is given."""
     harness.replies += replies
     fields = {"session_id": session.session_id} if session is not None else {}
-    task = await task_repository(harness.db).insert(
-        new_task(text, agent="ContentAgent", **fields), dispatched=True, new_session=session is None
-    )
+    task = (
+        await task_repository(harness.db).insert(
+            new_task(text, agent="ContentAgent", **fields), dispatched=True, new_session=session is None
+        )
+    ).task
     search = ScriptedSearch({"tides": TIDES, "heat": HEAT})
     await harness.executor(search=search).run(task.id)
     return await harness.stored(task)
@@ -538,9 +542,9 @@ async def test_an_outage_while_the_history_is_read_delays_the_task(indexed_datab
             return await super().history(*arguments, **options)
 
     harness = ExecutorHarness(indexed_database, CODE)
-    task = await task_repository(indexed_database).insert(
-        new_task(agent="CodeAgent"), dispatched=True, new_session=False
-    )
+    task = (
+        await task_repository(indexed_database).insert(new_task(agent="CodeAgent"), dispatched=True, new_session=False)
+    ).task
     claims = UnavailableOnce(indexed_database, owner="worker-a", lease_seconds=30)
     await harness.executor(claims=claims).run(task.id)
 

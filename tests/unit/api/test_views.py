@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+from fastapi.openapi.utils import get_fields_from_routes
+from pydantic import AwareDatetime, BaseModel, PlainSerializer
 
 from app.api.views.parts import Time, View
+from app.api.views.tasks import TaskView
+from app.domain.scaling import ScalingDecision
+from app.main import create_app
+from app.settings import load_settings
 
 
 class Moment(View):
     at: Time | None
+
+
+def bare_times(annotation: Any, place: str) -> Iterator[str]:
+    """Finds the fields below the annotation whose times are not rendered as `Time`."""
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        if not any(isinstance(item, PlainSerializer) for item in metadata):
+            yield from bare_times(base, place)
+    elif annotation in (AwareDatetime, datetime):
+        yield place
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            whole = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+            yield from bare_times(whole, f"{annotation.__name__}.{name}")
+    else:
+        for part in get_args(annotation):
+            yield from bare_times(part, place)
+
+
+def answers() -> list[Any]:
+    fields = get_fields_from_routes(create_app(load_settings()).routes)
+    return [field.field_info.annotation for field in fields if field.mode == "serialization"]
+
+
+def test_every_answer_renders_its_times_alike() -> None:
+    found = answers()
+
+    assert TaskView in found
+    assert [place for answer in found for place in bare_times(answer, str(answer))] == []
+    assert list(bare_times(list[ScalingDecision] | None, "")) == ["ScalingDecision.at"]
 
 
 @pytest.mark.parametrize(

@@ -25,22 +25,34 @@ def queued_task() -> Task:
 
 
 class OneTask:
-    """A store with one task; it can be down for the next reading."""
+    """A store with one task, which may end at a poll; it can be down for the next reading."""
 
     def __init__(self) -> None:
         self.task = queued_task()
         self.down_once = False
+        self.ends_at_poll: int | None = None
+        self.polls = 0
         self.reads = 0
 
     def end(self, status: TaskStatus) -> None:
         self.task = self.task.model_copy(update={"status": status})
 
+    async def has_ended(self, tenant: Tenant, task_id: TaskId) -> bool:
+        self.polls += 1
+        self._answer()
+        if self.polls == self.ends_at_poll:
+            self.end(TaskStatus.COMPLETED)
+        return self.task.status.terminal
+
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:
         self.reads += 1
+        self._answer()
+        return self.task
+
+    def _answer(self) -> None:
         if self.down_once:
             self.down_once = False
             raise StoreUnavailable("the store is switched off")
-        return self.task
 
 
 class WatchHarness:
@@ -78,7 +90,16 @@ async def test_a_lost_message_and_an_outage_only_delay_the_answer() -> None:
     harness.store.end(TaskStatus.FAILED)
 
     assert (await waiting).status is TaskStatus.FAILED
-    assert harness.store.reads == 2
+    assert (harness.store.polls, harness.store.reads) == (2, 1)
+
+
+async def test_the_whole_task_is_read_once_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.completion.LONGEST_PAUSE_SECONDS", 0.001)
+    harness = WatchHarness()
+    harness.store.ends_at_poll = 5
+
+    assert (await harness.wait()).status is TaskStatus.COMPLETED
+    assert (harness.store.polls, harness.store.reads) == (5, 1)
 
 
 async def test_a_shutdown_ends_the_waiting() -> None:
@@ -88,4 +109,4 @@ async def test_a_shutdown_ends_the_waiting() -> None:
     harness.shutdown.begin()
 
     assert (await waiting).status is TaskStatus.QUEUED
-    assert harness.store.reads == 1
+    assert (harness.store.polls, harness.store.reads) == (1, 1)

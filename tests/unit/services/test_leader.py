@@ -179,6 +179,12 @@ class LeaderHarness:
             self.clock.advance(TICK_SECONDS)
         return list(self.store.excused)
 
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Waits until the condition holds, which it checks each time the leader asks for its lock."""
+        while not reached():
+            self.lock.asked.clear()
+            await self.lock.asked.wait()
+
 
 @asynccontextmanager
 async def running(harness: LeaderHarness) -> AsyncIterator[asyncio.Task[None]]:
@@ -257,15 +263,10 @@ async def test_a_leader_that_loses_the_lock_forgets_the_backlog(monkeypatch: pyt
     monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
     harness = LeaderHarness()
 
-    async def until(reached: Callable[[], bool]) -> None:
-        while not reached():
-            harness.lock.asked.clear()
-            await harness.lock.asked.wait()
-
     async with running(harness):
-        await until(lambda: harness.window.backlog is False)
+        await harness.until(lambda: harness.window.backlog is False)
         harness.lock.free = False
-        await until(lambda: not harness.leader.leading)
+        await harness.until(lambda: not harness.leader.leading)
 
         assert harness.window.backlog is None
 
@@ -304,6 +305,19 @@ async def test_what_another_leader_left_is_sorted_when_it_takes_over() -> None:
         await harness.store.sorted.wait()
 
 
+async def test_a_take_over_ends_the_pauses_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
+    harness = LeaderHarness()
+    async with running(harness):
+        await harness.store.sorted.wait()
+        harness.lock.free = False
+        await harness.until(lambda: not harness.leader.leading)
+        harness.store.sorted.clear()
+
+        harness.lock.free = True
+        await harness.store.sorted.wait()
+
+
 async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time_but_one_that_was_held_up_does_not_count() -> None:
     harness = LeaderHarness()
     seconds = [10, 0, 10, 2, 3]
@@ -313,6 +327,22 @@ async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time_but_one_that
 
     pauses = [await harness.leader.scan("sweep", scan, every_seconds=60) for _ in range(5)]
     assert pauses == [60, 60, 60, 100, 100]
+
+
+async def test_a_scan_that_fails_slowly_again_and_again_is_followed_by_pauses_in_proportion() -> None:
+    harness = LeaderHarness()
+
+    async def pause_after_failing(seconds: float) -> float:
+        async def scan() -> None:
+            harness.clock.advance(seconds)
+            raise StoreUnavailable("the time limit of the scan is over")
+
+        with pytest.raises(StoreUnavailable):
+            await harness.leader.scan("sweep", scan, every_seconds=1)
+        return harness.leader.pause_after_error("sweep")
+
+    assert [await pause_after_failing(seconds) for seconds in (120, 120, 5, 0, 0)] == [1, 600, 250, 1, 1]
+    assert harness.leader.pause_after_error("repair") == 1
 
 
 async def test_batches_of_removed_documents_follow_each_other_at_once_while_there_are_more() -> None:

@@ -46,15 +46,15 @@ class Counts:
 
 
 class SlowCounts(Counts):
-    """A queue whose counting takes `seconds`."""
+    """A queue whose counts take `seconds`, one after the other."""
 
-    def __init__(self, clock: ManualClock, seconds: float) -> None:
+    def __init__(self, clock: ManualClock, *seconds: float) -> None:
         super().__init__()
         self._clock = clock
-        self._seconds = seconds
+        self._seconds = list(seconds)
 
     async def counts(self) -> QueueCounts:
-        self._clock.advance(self._seconds)
+        self._clock.advance(self._seconds.pop(0))
         return await super().counts()
 
 
@@ -166,6 +166,23 @@ async def test_a_slow_count_is_followed_by_a_pause_in_which_figures_stay_fresh(c
     clock = ManualClock()
 
     assert await publisher(MemoryQueue(), clock, SlowCounts(clock, counting)).publish() == pytest.approx(pause)
+
+
+@pytest.mark.parametrize(
+    ("counting", "pauses"),
+    [
+        ((4.0, 4.0, 5.0), [4.0, 40.0, 40.0]),
+        ((30.0, 30.0, 9.0, 0.1), [1.0, 60.0, 60.0, 1.0]),
+        ((0.1, 30.0, 0.1, 5.0, 0.3), [1.0, 1.0, 1.0, 3.0, 3.0]),
+    ],
+)
+async def test_if_all_counts_are_slow_they_take_a_tenth_of_the_time_and_one_that_was_held_up_does_not_count(
+    counting: Sequence[float], pauses: Sequence[float]
+) -> None:
+    clock = ManualClock()
+    leader = publisher(MemoryQueue(), clock, SlowCounts(clock, *counting))
+
+    assert [await leader.publish() for _ in counting] == pytest.approx(pauses)
 
 
 def test_figures_are_published_before_the_autoscaler_takes_them_for_stale() -> None:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 from bson.raw_bson import RawBSONDocument
 
-from app.domain.task import NewTask, Task
+from app.domain.task import NewTask
 from app.errors import StoreError, StoreUnavailable
+from app.ports import StoredTask
 from app.storage import server_clock
 from app.storage.batching import AT_ONCE
 from app.storage.mongo import Database
@@ -57,7 +58,7 @@ def unencodable() -> NewTask:
     return new_task(metadata={"a\0b": ""})
 
 
-async def insert_together(tasks: MongoTaskRepository, new_tasks: Sequence[NewTask]) -> list[Task | BaseException]:
+async def insert_together(tasks: MongoTaskRepository, new_tasks: Sequence[NewTask]) -> list[StoredTask | BaseException]:
     inserts = (tasks.insert(task, dispatched=True, new_session=True) for task in new_tasks)
     return await asyncio.gather(*inserts, return_exceptions=True)
 
@@ -70,7 +71,7 @@ async def test_a_task_that_is_refused_fails_alone(clock: ManualClock) -> None:
         repository(collection, clock), [new_task("a"), unencodable(), new_task("b"), new_task("refused")]
     )
 
-    assert [type(answer) for answer in answers] == [Task, StoreError, Task, StoreError]
+    assert [type(answer) for answer in answers] == [StoredTask, StoreError, StoredTask, StoreError]
     assert [[document["task"] for document in received] for received in collection.received] == [["a", "b", "refused"]]
 
 
@@ -105,4 +106,4 @@ async def test_the_times_of_a_task_are_those_of_its_insert_and_not_of_its_wait(c
         clock.advance(10)
         collection.may_answer.set()
 
-    assert last.result().created_at == NOON + timedelta(seconds=10)
+    assert last.result().task.created_at == NOON + timedelta(seconds=10)
