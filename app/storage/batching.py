@@ -40,7 +40,8 @@ class Batches(Generic[Item, Answer]):
         self._most = most
         self._at_once = at_once
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
-        self._senders: set[asyncio.Task[None]] = set()
+        self._sending = 0
+        self._senders: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
     async def join(self, item: Item) -> Answer:
         """Sends the item with the next batch and returns its answer; raises its error.
@@ -50,7 +51,8 @@ class Batches(Generic[Item, Answer]):
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
-        if len(self._senders) < self._at_once:
+        if self._sending < self._at_once:
+            self._sending += 1
             # An empty context: a batch belongs to many callers, so it must not have the deadline or the ids of one.
             sender = asyncio.create_task(self._send_waiting(), name="storage-batches", context=Context())
             self._senders.add(sender)
@@ -67,6 +69,8 @@ class Batches(Generic[Item, Answer]):
             for _, future in [*batch, *self._waiting]:  # some are left only if this task is cancelled: the loop ends
                 future.cancel()
             self._waiting.clear()
+            # Here, because callbacks of the task run later: a call in between would wait for a sender that has ended.
+            self._sending -= 1
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
         wanted = [(item, future) for item, future in self._waiting if not future.done()]

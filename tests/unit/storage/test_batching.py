@@ -87,6 +87,18 @@ async def test_each_caller_gets_its_own_answer_or_error() -> None:
     assert server.batches == [[2, 3]]
 
 
+async def test_a_call_that_comes_right_after_an_answer_is_sent() -> None:
+    server = Server()
+    server.may_answer.set()
+    batches = Batches(server.send, most=3, at_once=1)
+
+    async def call_twice() -> list[int]:
+        return [await batches.join(2), await batches.join(4)]
+
+    async with asyncio.timeout(5):
+        assert await call_twice() == [4, 8]
+
+
 async def test_an_error_of_the_request_is_that_of_all_its_callers_and_of_no_later_one() -> None:
     server = Server()
     server.may_answer.set()
