@@ -80,7 +80,7 @@ class ApiSettings(SettingsGroup):
         ge=1,
         le=600,
         validation_alias="AGENT_API_MAX_WAIT_SECONDS",
-        description="Longest `Prefer: wait`, in seconds.",
+        description="Longest `Prefer: wait` and `?wait=`, in seconds.",
     )
 
     _split_lists = field_validator("cors_origins", "trusted_proxies", mode="before")(split)
