@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from app import errors
 from app.domain.run import EventName
@@ -72,3 +77,17 @@ def test_every_setting_exists() -> None:
     existing = {str(field.validation_alias) for group in GROUPS.values() for field in group.model_fields.values()}
 
     assert named - existing == set()
+
+
+def test_the_example_in_python_prints_the_error_of_a_task_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {"task_id": "1", "status": "failed", "result": None, "error": {"type": "LLM_REFUSED"}}
+    monkeypatch.setenv("api", "http://127.0.0.1:8080")
+    monkeypatch.setenv("key", "secret")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda _: io.BytesIO(json.dumps(failed).encode()))
+    example = PAGE.partition("```python\n")[2].partition("```")[0]
+
+    exec(example, {})  # noqa: S102 - the page itself is under test
+
+    assert capsys.readouterr().out == "failed {'type': 'LLM_REFUSED'}\n"

@@ -24,7 +24,7 @@ def script(tmp_path: Path) -> str:
             lines.append(text)
             continue
         (tmp_path / f"example{number}.py").write_text(text)
-        lines.append(f"api=$api key=$key {sys.executable} example{number}.py")
+        lines.append(f"{sys.executable} example{number}.py")
     return "\n".join(lines)
 
 
