@@ -1,4 +1,4 @@
-"""The API that a command talks to: the one asked for, or the one of a local stack."""
+"""The API that a command uses: the one asked for, or the one of a local stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/cli.md names every command, every option of `submit`, and no option that does not exist."""
+"""docs/cli.md names every command, every option of `submit` and `up`, and no option that does not exist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -33,8 +34,9 @@ def test_every_command_is_named() -> None:
     assert [name for name, _ in commands(ROOT) if not re.search(rf"(?:`|agent-orchestrator ){name}\b", PAGE)] == []
 
 
-def test_every_option_of_submit_is_named() -> None:
-    assert options(dict(commands(ROOT))["submit"]) - set(re.findall(r"--[a-z][a-z-]*", PAGE)) == set()
+@pytest.mark.parametrize("command", ["submit", "up"])
+def test_every_option_is_named(command: str) -> None:
+    assert options(dict(commands(ROOT))[command]) - set(re.findall(r"--[a-z][a-z-]*", PAGE)) == set()
 
 
 def test_no_option_is_named_that_does_not_exist() -> None:

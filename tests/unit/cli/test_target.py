@@ -1,4 +1,4 @@
-"""The API that a command talks to: never another one than the person named."""
+"""The API that a command uses: never another one than the person named."""
 
 from __future__ import annotations
 
