@@ -39,7 +39,8 @@ class CompletionWatch:
     async def wait(self, task: Task, *, seconds: float) -> Task:
         """Returns the task once it has ended, or in its last known state after `seconds` or when the process stops.
 
-        Raises TaskErased. Ignores an outage of the database: the task is accepted whether it can be read or not.
+        Raises TaskErased, TaskNotFound if the task was removed meanwhile, TaskUnreadable, StoreError. Ignores an outage
+        of the database: the task is accepted whether it can be read or not.
         """
         ends_at = self._clock.monotonic() + seconds
         pause_seconds = FIRST_READ_SECONDS
