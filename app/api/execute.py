@@ -9,14 +9,15 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 
 from app.api.bodies import IDEMPOTENCY_KEY, ExecuteBody
-from app.api.dependencies import CurrentCaller, State, request_id_of
+from app.api.dependencies import ApiState, CurrentCaller, State, request_id_of
 from app.api.problems import problems
 from app.api.views.rendering import json_answer
 from app.api.views.tasks import AcceptedView, AgentListView, TaskView, accepted_view
 from app.api.waiting import APPLIED, APPLIED_HEADER, WaitSeconds
-from app.domain.task import Source
-from app.errors import InvalidRequest
+from app.domain.task import Source, Task
+from app.errors import InvalidRequest, StoreError, TaskNotFound, TaskUnreadable
 from app.services.acceptance import Origin
+from app.telemetry.logs import get_logger
 from app.telemetry.tracing import current_traceparent
 
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -28,6 +29,7 @@ _HEADERS = {
     **APPLIED,
 }
 
+_log = get_logger(__name__)
 router = APIRouter(tags=["agent"])
 
 
@@ -88,7 +90,7 @@ async def execute(
     if submission.replayed:
         headers[REPLAYED_HEADER] = "true"
     if wait_seconds > 0:
-        task = await state.tasks.wait(task, seconds=wait_seconds)
+        task = await _wait(state, task, seconds=wait_seconds)
         headers[APPLIED_HEADER] = f"wait={wait_seconds}"
         if task.status.terminal:
             return json_answer(TaskView.model_validate(task), 200, headers)
@@ -105,6 +107,18 @@ async def execute(
 async def list_agents(_: CurrentCaller, state: State) -> Response:
     """Returns the agents that workers have published, with their descriptions."""
     return json_answer(AgentListView.model_validate({"items": await state.roster.list_all()}))
+
+
+async def _wait(state: ApiState, task: Task, *, seconds: float) -> Task:
+    """Waits for the end of an accepted task. Raises TaskErased.
+
+    Any other error would hide the task's id, and the caller would submit the task again.
+    """
+    try:
+        return await state.tasks.wait(task, seconds=seconds)
+    except (StoreError, TaskNotFound, TaskUnreadable) as error:
+        _log.warning("accepted_task_not_read", task_id=task.id, error_code=error.code)
+        return task
 
 
 def _checked_key(key: str | None, *, sent: int) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
@@ -116,6 +117,7 @@ async def _service(state: Path | None) -> AsyncIterator[KeyService]:
     from app.system_clock import SystemClock
 
     settings = _store_settings(state)
+    typer.echo(_describe(settings), err=True)
     client = connect(settings)
     try:
         yield KeyService(MongoApiKeyRepository(database(client, settings)), SystemClock())
@@ -124,16 +126,24 @@ async def _service(state: Path | None) -> AsyncIterator[KeyService]:
 
 
 def _store_settings(state: Path | None) -> StoreSettings:
-    """Returns the database of the local stack if it runs, else the one that the settings name.
+    """Returns the database of the stack in the folder `state`, else that of MONGO_URI, else that of the usual folder.
 
     Raises NoStack if a folder is named in which no stack runs.
     """
     from app.settings import load_settings
 
     settings = load_settings().store
+    if state is None and "uri" in settings.model_fields_set:
+        return settings
     status = StateFolder((state or DEFAULT_FOLDER).absolute()).read_status()
     if status is None and state is not None:
         start = f"agent-orchestrator up{state_option(state)}"
         raise NoStack(f"No stack runs in {state}; start one with: {start}, or leave out --state and set MONGO_URI")
     embedded = [process.url for process in status.processes if process.kind == "mongo"] if status else []
     return settings.model_copy(update={"uri": SecretStr(embedded[0])}) if embedded else settings
+
+
+def _describe(settings: StoreSettings) -> str:
+    """Names the database and its hosts, without the user and the password."""
+    hosts = urlsplit(settings.uri.get_secret_value()).netloc.rpartition("@")[2]
+    return f"Database: {settings.database} at {hosts}"

@@ -39,23 +39,28 @@ class CompletionWatch:
     async def wait(self, task: Task, *, seconds: float) -> Task:
         """Returns the task once it has ended, or in its last known state after `seconds` or when the process stops.
 
-        Raises TaskErased. Ignores an outage of the database: the task is accepted whether it can be read or not.
+        Raises TaskErased, TaskNotFound if the task was removed meanwhile, TaskUnreadable, StoreError. Ignores an outage
+        of the database: the task is accepted whether it can be read or not.
         """
         ends_at = self._clock.monotonic() + seconds
         pause_seconds = FIRST_READ_SECONDS
+        readable = True
         with self._registered(task.id) as finished:
             while not task.status.terminal:
                 left_seconds = ends_at - self._clock.monotonic()
                 if left_seconds <= 0 or self._shutdown.begun:
-                    return await self._last_state(task)
+                    # In an outage another reading would only make the answer late.
+                    return await self._last_state(task) if readable else task
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(pause_seconds, left_seconds)):
                         await finished.wait()
                 # Cleared before the reading: a message that arrives during it must cause another one.
                 finished.clear()
+                readable = False
                 with contextlib.suppress(StoreUnavailable):
                     if await self._tasks.has_ended(task.tenant, task.id):
                         task = await self._tasks.get(task.tenant, task.id)
+                    readable = True
                 pause_seconds = min(pause_seconds * 1.5, LONGEST_PAUSE_SECONDS)
         return task
 

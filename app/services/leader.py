@@ -7,6 +7,7 @@ The lock lasts ten seconds and is renewed every three seconds by a task of its o
 because every act is a compare-and-set. The duties are independent loops: a duty that fails for lack of a server logs
 it, waits a second (longer after a scan that fails slowly again and again) and goes on, and the other duties are not
 affected. A process that takes over begins with every duty, whatever pauses are left from the time when it led before.
+One that only renewed its lock late keeps its pauses: nobody else can have led.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Leader:
         self._metrics = metrics
         self._leading = asyncio.Event()
         self._taken_again = asyncio.Event()
+        self._lock_ends_at = float("-inf")
         self._kicked = asyncio.Event()
         self._excuse_until = float("-inf")
         self._excuse_next = False
@@ -142,6 +144,7 @@ class Leader:
 
     async def _keep_lock(self) -> None:
         while True:
+            began = self._clock.monotonic()
             try:
                 # A renewal begins three seconds after the last one, so one without an answer ends as the lock expires.
                 async with asyncio.timeout(LOCK_SECONDS - RENEW_SECONDS):
@@ -149,17 +152,23 @@ class Leader:
             except (DependencyError, StoreError, TimeoutError):
                 acquired = False
             if acquired and not self.leading:
-                # Whatever ended the former leadership may have kept workers from renewing their leases, too.
-                self.excuse_one_lease()
-                self._leading.set()
-                self._taken_again.set()
-                self._taken_again = asyncio.Event()
-                _log.info("leadership_taken", owner=self._owner)
+                self._take_over()
             elif not acquired and self.leading:
                 self._leading.clear()
                 self._dispatcher.step_down()
                 _log.warning("leadership_lost", owner=self._owner)
+            if acquired:
+                self._lock_ends_at = began + LOCK_SECONDS
             await asyncio.sleep(RENEW_SECONDS if acquired else 1.0)
+
+    def _take_over(self) -> None:
+        # Whatever ended the former leadership may have kept workers from renewing their leases, too.
+        self.excuse_one_lease()
+        self._leading.set()
+        if self._clock.monotonic() >= self._lock_ends_at:  # before, nobody else can have led
+            self._taken_again.set()
+            self._taken_again = asyncio.Event()
+        _log.info("leadership_taken", owner=self._owner)
 
     async def _listen(self) -> None:
         async for tenant in self._ports.queue.kicks():

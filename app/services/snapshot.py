@@ -3,8 +3,8 @@
 The queue length is the tickets in the list plus the tasks that wait in MongoDB. Times are in seconds. Counting loads
 the database, so a round that took long is followed by a pause ten times as long, as far as the figures stay fresh
 meanwhile, and counting ends at a limit. If every count takes so long that no pause keeps the figures fresh, the load
-counts more than their age: the pauses are ten times as long again, a minute at most. While more tasks wait than a count
-reaches, a duty of its own counts all of them from time to time, and its last figures are published.
+counts more than their age: the pauses are ten times as long again, half a minute at most. While more tasks wait than a
+count reaches, a duty of its own counts all of them from time to time, and its last figures are published.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.telemetry.metrics import LeaderMetrics
 TICK_SECONDS = 1.0
 COUNTING_SHARE = 10.0
 LONGEST_PERIOD_SECONDS = 8.0  # the autoscaler holds if figures are older than `Policy.stale_seconds`, ten by default
-LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0  # with the count after it less than `SNAPSHOT_TTL_SECONDS`, or there would be no snapshot
 RATE_WINDOW_SECONDS = 60.0
 
 Number = TypeVar("Number", int, float)

@@ -232,7 +232,7 @@ class TaskService:
         return min(request.ttl_seconds, self._retention.max_ttl_seconds)
 
     async def wait(self, task: Task, *, seconds: float) -> Task:
-        """Returns the task when it has ended, or as it is after `seconds`."""
+        """Returns the task when it has ended, or as it is after `seconds`. Raises as `CompletionWatch.wait` does."""
         return await self._completion.wait(task, seconds=seconds)
 
     async def get(self, tenant: Tenant, task_id: TaskId) -> Task:

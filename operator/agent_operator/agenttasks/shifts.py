@@ -17,12 +17,13 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.kube.cluster import ClusterError, ClusterUnavailable, HasChanged, NotAllowed, NotThere, Object
-from agent_operator.kube.leases import Lease, Leases, Sightings
+from agent_operator.kube.leases import RENEW_SECONDS, Lease, Leases, Sightings
 from agent_operator.rest.task_state import TaskState
 from app.ports import Clock
 from app.telemetry.logs import get_logger
@@ -35,8 +36,8 @@ MOST_SHIFTS = 20
 MARGIN = timedelta(seconds=60)
 # Several cancels in a row need one confirmation. A restore of etcd takes longer.
 CONFIRMED_SECONDS = 1.0
-# Objects that come at once share one try to take a Lease that was refused: a webhook may let each try hang.
-RETRY_SECONDS = 1.0
+# Objects share one try to take a Lease that was refused, with the renewals, too: a webhook may let each try hang.
+RETRY_SECONDS = RENEW_SECONDS
 SHORTEST_STEP = timedelta(milliseconds=1)
 LEASE_IS_GONE = "lease_is_gone"
 
@@ -96,7 +97,8 @@ class Shifts:
         self._sightings = Sightings(clock)
         self._refused: dict[str, float] = {}  # when each was refused last
         self._on_demand = False
-        self._beginning = asyncio.Lock()
+        # One lock for each namespace, as long as somebody uses it: a try that hangs must not hold up other namespaces.
+        self._beginning: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.namespaces: tuple[str, ...] = ()
         self.foreign: dict[str, Lease] = {}
 
@@ -115,7 +117,7 @@ class Shifts:
     async def may_serve(self, namespace: str) -> bool:
         """Checks that no other release holds the namespace. Raises ClusterUnavailable while that cannot be told."""
         if self._on_demand and self._must_begin(namespace):
-            async with self._beginning:
+            async with self._beginning.setdefault(namespace, asyncio.Lock()):
                 if self._must_begin(namespace):
                     await self._begin_and_list(namespace)
         return namespace not in self.foreign
@@ -133,7 +135,7 @@ class Shifts:
                     await self._continue(namespace, held, needed)
             return
         was_foreign = namespace in self.foreign
-        async with self._beginning:
+        async with self._beginning.setdefault(namespace, asyncio.Lock()):
             if namespace not in self._held:  # an object may have come first
                 await self._begin_and_list(namespace)
         if namespace in self.namespaces and (namespace in self.foreign) != was_foreign:

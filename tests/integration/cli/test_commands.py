@@ -218,7 +218,9 @@ def test_unknown_task_is_explained_on_standard_error(shell: Shell) -> None:
 def test_keys_are_made_listed_and_revoked(shell: Shell) -> None:
     created = shell.run("keys", "create", "reader", "--max-running", "5", "--weight", "0.5")
     assert created.stdout.startswith("ao_")
-    key_id = created.stderr.split()[1]
+    database, key_line, *_ = created.stderr.splitlines()
+    assert database.startswith("Database: agent_orchestrator at 127.0.0.1:")
+    key_id = key_line.split()[1]
     listed = shell.ok("keys", "list")
     assert key_id in listed
     assert "running 5" in listed

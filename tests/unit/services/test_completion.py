@@ -110,3 +110,14 @@ async def test_a_shutdown_ends_the_waiting() -> None:
 
     assert (await waiting).status is TaskStatus.QUEUED
     assert (harness.store.polls, harness.store.reads) == (1, 1)
+
+
+async def test_after_a_poll_that_failed_the_last_state_is_not_read() -> None:
+    harness = WatchHarness()
+    waiting = asyncio.create_task(harness.wait())
+    await asyncio.sleep(0)
+    harness.store.down_once = True
+    harness.shutdown.begin()
+
+    assert (await waiting).status is TaskStatus.QUEUED
+    assert (harness.store.polls, harness.store.reads) == (1, 0)

@@ -14,7 +14,7 @@ from app.domain.identity import TaskId, Tenant
 from app.errors import StoreUnavailable
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
 from app.services.dispatcher import Dispatcher
-from app.services.leader import WALK_SECONDS, Leader, LeaderPorts
+from app.services.leader import LOCK_SECONDS, WALK_SECONDS, Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
@@ -313,9 +313,28 @@ async def test_a_take_over_ends_the_pauses_from_before(monkeypatch: pytest.Monke
         harness.lock.free = False
         await harness.until(lambda: not harness.leader.leading)
         harness.store.sorted.clear()
+        harness.clock.advance(LOCK_SECONDS)
 
         harness.lock.free = True
         await harness.store.sorted.wait()
+
+
+async def test_a_lock_that_is_renewed_late_ends_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.leader.RENEW_SECONDS", 0.01)
+    harness = LeaderHarness()
+    async with running(harness):
+        await harness.store.sorted.wait()
+        harness.lock.free = False
+        await harness.until(lambda: not harness.leader.leading)
+        harness.store.sorted.clear()
+        harness.clock.advance(LOCK_SECONDS - 1)
+
+        harness.lock.free = True
+        await harness.until(lambda: harness.leader.leading)
+        harness.lock.asked.clear()
+        await harness.lock.asked.wait()  # by the next renewal, a duty whose pause had ended would have begun
+
+        assert not harness.store.sorted.is_set()
 
 
 async def test_scans_of_the_whole_queue_take_a_fiftieth_of_the_time_but_one_that_was_held_up_does_not_count() -> None:

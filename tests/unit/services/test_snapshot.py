@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent_operator.autoscaler.policy import Policy
+from app.broker.channels import SNAPSHOT_TTL_SECONDS
 from app.domain.api_key import ApiKey
 from app.domain.fairness import InFlight, TenantPolicy
 from app.domain.identity import Tenant
@@ -16,7 +17,7 @@ from app.domain.worker_state import RecentFigures
 from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.policies import TenantPolicies
-from app.services.snapshot import LONGEST_PERIOD_SECONDS, SnapshotPublisher
+from app.services.snapshot import LONGEST_PAUSE_SECONDS, LONGEST_PERIOD_SECONDS, SnapshotPublisher
 from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 
@@ -171,8 +172,8 @@ async def test_a_slow_count_is_followed_by_a_pause_in_which_figures_stay_fresh(c
 @pytest.mark.parametrize(
     ("counting", "pauses"),
     [
-        ((4.0, 4.0, 5.0), [4.0, 40.0, 40.0]),
-        ((30.0, 30.0, 9.0, 0.1), [1.0, 60.0, 60.0, 1.0]),
+        ((4.0, 4.0, 5.0), [4.0, 30.0, 30.0]),
+        ((30.0, 30.0, 9.0, 0.1), [1.0, 30.0, 30.0, 1.0]),
         ((0.1, 30.0, 0.1, 5.0, 0.3), [1.0, 1.0, 1.0, 3.0, 3.0]),
     ],
 )
@@ -187,6 +188,10 @@ async def test_if_all_counts_are_slow_they_take_a_tenth_of_the_time_and_one_that
 
 def test_figures_are_published_before_the_autoscaler_takes_them_for_stale() -> None:
     assert Policy().stale_seconds > LONGEST_PERIOD_SECONDS
+
+
+def test_a_snapshot_outlasts_the_longest_pause_and_a_count_of_half_its_time() -> None:
+    assert SNAPSHOT_TTL_SECONDS / 2 >= LONGEST_PAUSE_SECONDS
 
 
 async def test_a_tenant_that_came_after_the_last_full_count_is_runnable() -> None:

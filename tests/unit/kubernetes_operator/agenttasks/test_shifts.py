@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -485,4 +486,53 @@ async def test_of_all_namespaces_one_whose_lease_cannot_be_read_is_tried_again(
 
     assert await shifts.may_serve(NAMESPACE)
 
+    assert list(world.leases) == [NAMESPACE]
+
+
+class HangingCluster(FakeCluster):
+    """A cluster whose webhook lets each try to create a Lease in NAMESPACE hang until `released`."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.hanging, self.released = asyncio.Event(), asyncio.Event()
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if f"/{NAMESPACE}/" in path:
+            self.hanging.set()
+            await self.released.wait()
+        return await super().put(path, body)
+
+
+@pytest.mark.parametrize("by_renewal", [False, True])
+async def test_a_webhook_that_hangs_in_one_namespace_does_not_hold_up_another(
+    world: World, clock: ManualClock, by_renewal: bool
+) -> None:
+    world.namespace_uids["other"] = NAMESPACE_UID.replace("1", "3")
+    cluster = HangingCluster(world)
+    shifts = Shifts(Leases(cast("Cluster", cluster), "ours"), clock)
+    await shifts.begin_all([])
+    hanging = asyncio.ensure_future(shifts.renew(NAMESPACE) if by_renewal else shifts.may_serve(NAMESPACE))
+
+    async with asyncio.timeout(5):
+        await cluster.hanging.wait()
+        assert await shifts.may_serve("other")
+        assert list(world.leases) == ["other"]
+        cluster.released.set()
+        await hanging
+
+    assert shifts.namespaces == ("other", NAMESPACE)
+
+
+async def test_objects_do_not_try_a_refused_lease_more_often_than_the_renewals(
+    world: World, clock: ManualClock
+) -> None:
+    world.failing[f"put {NAMESPACE}"] = ClusterUnavailable("InternalError", "a webhook hangs")
+    shifts = await everywhere(world, clock)
+    await shifts.may_serve(NAMESPACE)
+    world.failing.clear()
+    clock.advance(RENEW_SECONDS - 1)
+
+    assert await shifts.may_serve(NAMESPACE)
+    assert world.leases == {}
+    await shifts.renew(NAMESPACE)
     assert list(world.leases) == [NAMESPACE]
