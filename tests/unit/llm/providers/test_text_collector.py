@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.providers.text_collector import COALESCE_CHARACTERS, COALESCE_SECONDS, TextCollector
+from app.llm.providers.text_collector import COALESCE_CHARACTERS, COALESCE_SECONDS, TextCollector, storable
 from tests.support.doubles import ManualClock
 from tests.unit.llm.providers.test_sse import split
 
@@ -16,7 +16,9 @@ def test_what_is_told_adds_up_to_the_text(pieces: list[str], step: float) -> Non
     for piece in pieces:
         collector.add(piece)
         clock.advance(step)
-    assert collector.finish() == "".join(pieces) == "".join(received)
+    text = "".join(pieces)
+    assert collector.finish() == text
+    assert "".join(received) == storable(text)
 
 
 def test_small_pieces_are_told_together() -> None:
