@@ -76,8 +76,8 @@ class TicketWindow:
         self.slots = sum(presence.slots for presence in fetching)
         free = self.slots - sum(len(p.running) + len(p.lapsed) + len(p.reserved) for p in fetching)
         if self.backlog is None:
-            # Without a snapshot tasks may wait: the leader has published none yet, or Redis has lost it.
-            self._leader_has_backlog = (await self._queue.snapshot()).get("waiting") != "0"
+            snapshot = await self._queue.snapshot()
+            self._leader_has_backlog = snapshot.get("waiting", "0") != "0"
         self._room = max(smallest_window(self.slots), free) - listed - len(self._unsent) - self._under_way
         self._read_at = self._clock.monotonic()
         return self._room

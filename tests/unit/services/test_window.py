@@ -20,13 +20,6 @@ def accepted() -> Task:
     return Task(**new_task().model_dump(), status=TaskStatus.QUEUED, rev=1, dispatch_seq=1, **times)
 
 
-def quiet_queue() -> MemoryQueue:
-    """Returns a queue whose leader has published that no task waits."""
-    queue = MemoryQueue()
-    queue.published = {"waiting": 0}
-    return queue
-
-
 async def test_without_workers_a_few_tickets_may_be_sent() -> None:
     assert await TicketWindow(MemoryQueue(), TakenBack(), ManualClock()).room() == SMALLEST_WINDOW
 
@@ -39,7 +32,7 @@ async def test_the_window_is_the_free_slots_of_living_workers() -> None:
 
 
 async def test_accepts_use_up_the_window_and_then_wait() -> None:
-    queue, clock = quiet_queue(), ManualClock()
+    queue, clock = MemoryQueue(), ManualClock()
     window = TicketWindow(queue, TakenBack(), clock)
 
     for _ in range(SMALLEST_WINDOW):
@@ -52,7 +45,7 @@ async def test_accepts_use_up_the_window_and_then_wait() -> None:
 
 
 async def test_tickets_being_sent_take_up_room() -> None:
-    queue, clock = quiet_queue(), ManualClock()
+    queue, clock = MemoryQueue(), ManualClock()
     queue.hold = asyncio.Event()
     window = TicketWindow(queue, TakenBack(), clock)
 
@@ -86,13 +79,13 @@ async def test_an_unforeseen_fault_of_the_queue_does_not_stop_later_tickets() ->
 
 
 async def test_a_tenant_with_a_limit_goes_through_the_dispatcher() -> None:
-    window = TicketWindow(quiet_queue(), TakenBack(), ManualClock())
+    window = TicketWindow(MemoryQueue(), TakenBack(), ManualClock())
 
     assert not await window.should_dispatch_inline(delayed=False, limited=True)
 
 
 async def test_no_task_overtakes_a_backlog_or_its_due_time() -> None:
-    window = TicketWindow(quiet_queue(), TakenBack(), ManualClock())
+    window = TicketWindow(MemoryQueue(), TakenBack(), ManualClock())
     assert not await window.should_dispatch_inline(delayed=True, limited=False)
 
     window.backlog = True
@@ -111,7 +104,7 @@ async def test_a_task_that_waits_wakes_the_leader() -> None:
 
 
 async def test_accepts_go_on_during_an_outage_and_read_redis_once_a_second() -> None:
-    queue, clock = quiet_queue(), ManualClock()
+    queue, clock = MemoryQueue(), ManualClock()
     queue.down = True
     window = TicketWindow(queue, TakenBack(), clock)
 
@@ -157,24 +150,6 @@ async def test_the_snapshot_of_another_leader_decides_whether_tasks_wait(waiting
         await TicketWindow(queue, TakenBack(), ManualClock()).should_dispatch_inline(delayed=False, limited=False)
         is inline
     )
-
-
-async def test_without_a_snapshot_tasks_may_wait_so_the_leader_is_woken() -> None:
-    queue = MemoryQueue()
-    window = TicketWindow(queue, TakenBack(), ManualClock())
-
-    dispatched = await window.should_dispatch_inline(delayed=False, limited=False)
-    window.after_insert(accepted(), dispatched)
-    await window.drain()
-
-    assert (queue.tickets, queue.kicked) == ([], [TENANT])
-
-
-async def test_without_a_snapshot_the_leader_trusts_its_own_backlog() -> None:
-    window = TicketWindow(MemoryQueue(), TakenBack(), ManualClock())
-    window.backlog = False
-
-    assert await window.should_dispatch_inline(delayed=False, limited=False)
 
 
 async def test_the_leader_trusts_its_own_backlog_before_its_snapshot() -> None:
