@@ -222,7 +222,7 @@ class Leader:
             return tick_seconds
         try:
             reaped = await self._ports.upkeep.reap(excuse_crashes=self._excuse_next)
-        except Exception:
+        except Exception:  # whatever it was: leases that expired meanwhile may not have been renewable
             self.excuse_one_lease()
             raise
         # One round may not reach all leases that expired in the excused time; the next round excuses the rest.

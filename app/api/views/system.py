@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from app.api.views.parts import Answer, Time, View
-from app.domain.scaling import ScalingInputs
+from app.domain.scaling import ScalingDecision
 from app.domain.task import TaskStatus
 from app.domain.worker_state import WorkerPresence
 from app.services.dependency_health import DependencyHealth, HealthStatus
@@ -105,19 +105,12 @@ class MetricsView(Answer):
     dependencies: dict[str, DependencyView]
 
 
-class ScalingDecisionView(View):
+class ScalingDecisionView(ScalingDecision):
     """A decision of the autoscaler. `desired` and `inputs` are null if there were no figures."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     at: Time
-    deployment: str
-    replicas: int
-    draining: int
-    slots_per_pod: int
-    staying: int
-    desired: int | None
-    reason: str
-    explanation: str
-    inputs: ScalingInputs | None
 
 
 class ScalingView(Answer):
