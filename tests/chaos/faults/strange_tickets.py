@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
+from app.domain.fairness import Lane
 from tests.chaos.lab import NEXT_YEAR, Lab, fault, reckon, statuses, submit_many
 from tests.chaos.switches import Switch
 from tests.chaos.tickets import send_ticket
@@ -46,7 +47,8 @@ def tickets_come_for_finished_cancelled_and_unknown_tasks(lab: Lab, _: float) ->
 def messages_come_that_are_no_tickets(lab: Lab, _: float) -> None:
     """Sends messages of another version or product, and arguments that are no id or would match any task."""
     with lab.stack(simulator=["--latency-ms", "500"], settings={"AGENT_WORKER_CONCURRENCY": "2"}) as stack:
-        lost = {**waiting_document("Write a Python function that was lost."), "dispatched_at": datetime.now(UTC)}
+        sent = {"dispatched_at": datetime.now(UTC), "lane": Lane.DISPATCHED.value}
+        lost = {**waiting_document("Write a Python function that was lost."), **sent}
         tasks = submit_many(stack, 1)
         stack.wait(tasks[0])
         with stack.database() as db:
