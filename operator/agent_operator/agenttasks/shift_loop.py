@@ -14,6 +14,8 @@ from agent_operator.kube.leases import RENEW_SECONDS
 from app.telemetry.logs import get_logger
 from app.telemetry.metrics import AgentTaskMetrics
 
+RENEWALS_AT_ONCE = 10  # half of the connections: renewals that hang must leave some for everything else
+
 _log = get_logger(__name__)
 
 
@@ -38,14 +40,25 @@ class ShiftLoop:
                 await restart(needed)
 
     async def renew_all(self) -> None:
-        """Renews each shift once. Raises RestartNeeded."""
-        for namespace in self.shifts.namespaces:
-            self.pulse.beat("shifts")
+        """Renews each shift once; a webhook that hangs in one namespace holds up no other.
+
+        Raises RestartNeeded, when all have been tried.
+        """
+        self.pulse.beat("shifts")
+        room = asyncio.Semaphore(RENEWALS_AT_ONCE)
+        renewals = (self._renew(namespace, room) for namespace in self.shifts.namespaces)
+        for failure in await asyncio.gather(*renewals, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _renew(self, namespace: str, room: asyncio.Semaphore) -> None:
+        async with room:
             try:
                 await self.shifts.renew(namespace)
             except ClusterError as error:
                 _log.warning("lease_not_renewed", namespace=namespace, reason=error.reason)
-        self.pulse.beat("shifts")
+            finally:
+                self.pulse.beat("shifts")
 
     def announce(self) -> None:
         """Shows which namespaces are not served because another release holds them: once for each, and as a gauge."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ from agent_operator.agenttasks.restart import RestartNeeded
 from agent_operator.agenttasks.shift_loop import ShiftLoop
 from agent_operator.agenttasks.shifts import Shifts
 from agent_operator.health.pulse import Pulse
-from agent_operator.kube.cluster import Cluster
+from agent_operator.kube.cluster import Cluster, ClusterUnavailable
 from agent_operator.kube.events import EventRecorder
 from agent_operator.kube.leases import READS_WITHOUT_RENEWAL, RENEW_SECONDS, Leases
 from app.telemetry.metrics import OperatorMetrics
@@ -42,6 +43,36 @@ async def test_a_held_namespace_is_told_once_and_taken_over_in_the_end(
     clock.advance(RENEW_SECONDS)
     with pytest.raises(RestartNeeded, match=NAMESPACE):
         await loop.renew_all()
+
+
+async def test_a_renewal_that_hangs_holds_up_no_other_and_hides_no_other_end() -> None:
+    renewed: list[str] = []
+    answers, others_done = asyncio.Event(), asyncio.Event()
+
+    class HangingShifts:
+        namespaces = ("hangs", "fails", "works", "changed")
+
+        async def renew(self, namespace: str) -> None:
+            if namespace == "hangs":
+                await answers.wait()
+            if namespace == "fails":
+                raise ClusterUnavailable("Timeout", "no answer")
+            if namespace == "changed":
+                others_done.set()
+                raise RestartNeeded("namespace_is_free", namespace)
+            renewed.append(namespace)
+
+    clock, metrics = ManualClock(), OperatorMetrics(version="test").agenttasks
+    events = EventRecorder(cast("Cluster", None), metrics, clock)
+    loop = ShiftLoop(cast("Shifts", HangingShifts()), events, metrics, Pulse(clock))
+    renewals = asyncio.create_task(loop.renew_all())
+    async with asyncio.timeout(5):
+        await others_done.wait()
+    assert renewed == ["works"]
+    answers.set()
+    with pytest.raises(RestartNeeded, match="changed"):
+        await renewals
+    assert renewed == ["works", "hangs"]
 
 
 async def test_a_namespace_that_is_gone_and_held_again_is_told_again(
