@@ -26,7 +26,8 @@ class Batches(Generic[Item, Answer]):
     """The calls of one event loop. `send` gets at most `most` items, and returns the answer or the error of each.
 
     An error that `send` raises is the answer to all of its items. If it means that the server is unavailable, it is
-    the answer to all that wait as well: each would otherwise wait for its own timeout, one batch after the other.
+    the answer to all that wait as well: each would otherwise wait for its own timeout, one batch after the other. It is
+    not, if the server has answered another request meanwhile: then only a connection broke.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Batches(Generic[Item, Answer]):
         self._at_once = at_once
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._sending = 0
+        self._answered = 0
         self._senders: set[asyncio.Task[None]] = set()  # the event loop itself keeps no task alive
 
     async def join(self, item: Item) -> Answer:
@@ -79,16 +81,18 @@ class Batches(Generic[Item, Answer]):
 
     async def _send_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         futures = [future for _, future in batch]
+        answered_before = self._answered
         try:
             answers = await self._send([item for item, _ in batch])
             if len(answers) != len(batch):
                 raise RuntimeError(f"A batch of {len(batch)} got {len(answers)} answers.")
         except Exception as error:  # noqa: BLE001  # the edge of a background task: each caller gets the error
-            if is_outage(error):
+            if is_outage(error) and self._answered == answered_before:
                 futures += [future for _, future in self._waiting]
                 self._waiting.clear()
             _settle(futures, [error] * len(futures))
         else:
+            self._answered += 1
             _settle(futures, answers)
 
 

@@ -23,7 +23,7 @@ from app.ports import Claim, Heartbeat, RunUpdate
 from app.storage.batching import Batches
 from app.storage.documents import read_task, read_turns, read_until_full, to_answer
 from app.storage.lanes import sort, take_back
-from app.storage.mongo import CODEC_ERRORS, Database, store_errors, will_pass
+from app.storage.mongo import CODEC_ERRORS, Database, is_outage, store_errors
 from app.storage.writes import Expression, change, later, literal, run_ended, still, task_ended
 
 # The fields that count the reasons; an outage is not counted.
@@ -83,7 +83,7 @@ class MongoClaimRepository:
         try:
             return await self._claim_together(wanted)
         except (OperationFailure, *CODEC_ERRORS) as error:
-            if isinstance(error, OperationFailure) and will_pass(error):
+            if is_outage(error):
                 raise
             if len(wanted) == 1:
                 return [error]

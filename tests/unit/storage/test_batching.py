@@ -160,6 +160,23 @@ async def test_an_outage_is_at_once_the_answer_to_all_that_wait(outage: Exceptio
     assert server.sent == [[0]]
 
 
+async def test_a_connection_that_broke_while_another_one_worked_is_no_answer_to_those_that_wait() -> None:
+    server = HangingServer()
+    batches = Batches(server.send, most=1, at_once=2)
+    calls = await start(batches, range(4))
+    outage = NetworkTimeout("timed out")
+
+    server.batches[1][1].set_result(5)
+    await turn()
+    server.batches[0][1].set_exception(outage)
+    await turn()
+    assert server.sent == [[0], [1], [2], [3]]
+    server.batches[2][1].set_result(6)
+    server.batches[3][1].set_result(7)
+
+    assert await asyncio.gather(*calls, return_exceptions=True) == [outage, 5, 6, 7]
+
+
 @pytest.mark.parametrize("fault", [OperationFailure("refused", 2), StoreFault("")])
 async def test_another_error_of_a_request_is_no_answer_to_those_that_wait(fault: Exception) -> None:
     server = HangingServer()

@@ -68,33 +68,28 @@ async def claim_together(collection: Collection) -> Sequence[Task | BaseExceptio
 
 
 @pytest.mark.parametrize(
-    "collection",
+    ("collection", "meaning"),
     [
-        Collection(update=OperationFailure("not a date", 241)),
-        Collection(update=OperationFailure("document too large", 10334)),
-        Collection(find=InvalidBSON("bad length")),
-        Collection(find=CursorNotFound("cursor not found", 43)),
+        (Collection(update=OperationFailure("not a date", 241)), StoreError),
+        (Collection(update=OperationFailure("document too large", 10334)), StoreError),
+        (Collection(find=InvalidBSON("bad length")), StoreError),
+        (Collection(find=CursorNotFound("cursor not found", 43)), StoreError),
+        (Collection(update=OperationFailure("internal error", 1)), StoreFault),
+        (Collection(find=OperationFailure("unknown error", 8)), StoreFault),
     ],
 )
-async def test_a_task_that_fails_a_request_keeps_no_other_from_being_claimed(collection: Collection) -> None:
+async def test_a_task_that_fails_a_request_keeps_no_other_from_being_claimed(
+    collection: Collection, meaning: type[Exception]
+) -> None:
     answers = await claim_together(collection)
 
-    assert [type(answer) for answer in answers] == [Task, StoreError, Task]
+    assert [type(answer) for answer in answers] == [Task, meaning, Task]
     assert collection.requests == [IDS, *([task_id] for task_id in IDS)]
 
 
-@pytest.mark.parametrize(
-    ("error", "meaning"),
-    [
-        (NetworkTimeout("timed out"), StoreUnavailable),
-        (OperationFailure("stepping down", 189), StoreUnavailable),
-        (OperationFailure("internal error", 1), StoreFault),
-    ],
-)
-async def test_claims_that_a_failing_server_refused_are_not_sent_one_by_one(
-    error: Exception, meaning: type[Exception]
-) -> None:
-    collection = Collection(update=error)
+@pytest.mark.parametrize("outage", [NetworkTimeout("timed out"), OperationFailure("stepping down", 189)])
+async def test_claims_that_an_unavailable_server_refused_are_not_sent_one_by_one(outage: Exception) -> None:
+    collection = Collection(update=outage)
 
-    assert [type(answer) for answer in await claim_together(collection)] == [meaning] * 3
+    assert [type(answer) for answer in await claim_together(collection)] == [StoreUnavailable] * 3
     assert collection.requests == [IDS]
