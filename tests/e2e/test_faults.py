@@ -13,10 +13,11 @@ from tests.support.waiting import wait_for
 
 TASKS_IN_HAND = 8
 # In a container without free memory, the kernel kills the process with the highest score. This code raises the score of
-# the first process, and keeps the other processes small.
+# the worker, and keeps its own processes small.
 EAT_ALL_MEMORY = """
 import os, signal
-open('/proc/1/oom_score_adj', 'w').write('1000')
+for pid in {int(name) for name in os.listdir('/proc') if name.isdigit()} - {os.getpid()}:
+    open(f'/proc/{pid}/oom_score_adj', 'w').write('1000')
 reader, writer = os.pipe()
 for _ in range(64):
     if os.fork() == 0:
