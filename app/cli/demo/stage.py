@@ -44,6 +44,10 @@ class Stage:
     def print_note(self, text: str, *, style: str = "dim") -> None:
         self._console.print(Text(text, style=style))
 
+    def print_hint(self, text: str) -> None:
+        """Prints a line with a command in one piece: with a line break in it, it could not be pasted."""
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
+
     def follow(self, states: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Shows the task's status while it runs; returns its last state."""
         task: Mapping[str, Any] = {}
