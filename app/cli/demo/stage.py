@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.embedded.state import StackStatus
-from app.cli.text import attempt_line, cost_text, plain, seconds_of, shorten, status_text
+from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, status_text
 
 EXCERPT_LINES = 9
 EXCERPT_CHARACTERS = 700
@@ -65,8 +65,8 @@ class Stage:
         if task["result"] is not None:
             self._answer(task["result"])
         if with_attempts:
-            for attempt in (attempt for step in task["steps"] for attempt in step["attempts"]):
-                self._console.print(Text(f"  {attempt_line(attempt)}", style="dim"))
+            for line in (line for step in task["steps"] for line in attempt_lines(step["attempts"])):
+                self._console.print(Text(f"  {line}", style="dim"))
 
     def _routing(self, task: Mapping[str, Any]) -> None:
         routing = task["routing"]
