@@ -88,13 +88,8 @@ providers: setup $(FOREIGN_STAMP) ## Model servers of other projects: LiteLLM, l
 	@$(PYTHON) -m pytest -q tests/foreign_servers
 
 $(FOREIGN_STAMP): | setup
-	@echo "Setting up .venv-providers (the first time takes a minute or two) ..."
-	@$(PYTHON) -m venv --clear .venv-providers
-	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --quiet --python .venv-providers/bin/python --require-hashes -r $(FOREIGN_LOCK); \
-	else \
-		.venv-providers/bin/python -m pip install --quiet --require-hashes -r $(FOREIGN_LOCK); \
-	fi
+	@rm -rf .venv-providers
+	@sh .ci/setup providers
 	@touch $@
 
 check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)

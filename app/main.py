@@ -238,7 +238,7 @@ async def prepare(assembly: Assembly, stores: Stores, settings: Settings) -> Non
     if settings.api.keys_required and not settings.api.loopback and not await assembly.keys.any_usable():
         raise ConfigurationError(
             f"The API would listen on {settings.api.host} and nobody has a key: set AGENT_BOOTSTRAP_SERVICE_KEY, or "
-            "create a key with `agent-orchestrator keys create`, or open it to everybody with AGENT_API_AUTH=off."
+            "create a key with `agent-orchestrator keys create NAME`, or open it to everybody with AGENT_API_AUTH=off."
         )
 
 

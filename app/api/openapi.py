@@ -1,7 +1,9 @@
-"""The OpenAPI document: FastAPI's, extended by problem documents, the two ways to send a key, and common headers."""
+"""The OpenAPI document: FastAPI's, extended by problems, answers, the two ways to send a key, and common headers."""
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
@@ -46,6 +48,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
         version=app.version,
         description=_DESCRIPTION,
         license_info=app.license_info,
+        # The API cannot know under which address its callers reach it: it is that of the document.
+        servers=[{"url": "/"}],
         routes=app.routes,
     )
     schemas: dict[str, Any] = document["components"]["schemas"]
@@ -53,6 +57,8 @@ def _build(app: FastAPI) -> dict[str, Any]:
         schema = view.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         schema.pop("$defs", None)  # the nested schemas are components of their own
         schemas[view.__name__] = schema
+    for name, example in _read_answers().items():
+        schemas[name]["examples"] = [example]
     # FastAPI describes its own form of 422, which this API never sends.
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -65,6 +71,13 @@ def _build(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             _add_common_parts(operation, with_key=path.startswith("/v1/"))
     return document
+
+
+def _read_answers() -> dict[str, Any]:
+    """Reads answers that the API has given, by the names of their schemas."""
+    # Not in the models: FastAPI leaves nulls out of their examples, and an answer has all its fields.
+    answers: dict[str, Any] = json.loads(files("app.api.views").joinpath("answers.json").read_text(encoding="utf-8"))
+    return answers
 
 
 def _add_common_parts(operation: dict[str, Any], *, with_key: bool) -> None:

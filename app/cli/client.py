@@ -16,6 +16,7 @@ from uuid import UUID
 import httpx
 
 from app.cli.failure import CommandFailed, CommandRefused, ExitCode
+from app.cli.invocation import pasteable
 
 TIMEOUT_SECONDS = 30.0
 FIRST_POLL_SECONDS = 0.1
@@ -162,7 +163,7 @@ class ApiClient:
         except httpx.HTTPError as error:
             raise ApiUnreachable(
                 f"No answer from {self.url} ({type(error).__name__}); is it running? Start it with: "
-                "agent-orchestrator up, or name another address with --api"
+                f"{pasteable('up')}, or name another address with --api"
             ) from error
         # Only a read waits and repeats. A refused POST is reported, and the caller decides whether to repeat it.
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS and method == "GET":
@@ -193,7 +194,9 @@ def _to_failure(response: httpx.Response) -> ApiFailed:
         return ApiFailed(
             f"{response.url} answered {response.status_code}; is this the API's address? Name it with --api."
         )
-    lines = [f"{problem['detail']} ({problem.get('code')})"]
+    # The API names commands by their usual name: it cannot know how this one was called.
+    detail = str(problem["detail"]).replace("`agent-orchestrator ", f"`{pasteable('')}")
+    lines = [f"{detail} ({problem.get('code')})"]
     fields = [wrong for wrong in problem.get("errors", ()) if wrong["message"] != problem["detail"]]
     lines += [f"  {wrong['field']}: {wrong['message']}" for wrong in fields]
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:

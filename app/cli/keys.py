@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
 from app.cli.failure import ExitCode
+from app.cli.invocation import pasteable
 from app.cli.json_output import print_json
 from app.cli.target import NoStack, state_option
 from app.domain.api_key import KeyLimits
@@ -63,7 +64,7 @@ def list_keys(as_json: AsJson = False, state: State = None) -> None:
         print_json({"items": [asdict(key) for key in found]})
         return
     if not found:
-        typer.echo("No keys. Create one with: agent-orchestrator keys create NAME")
+        typer.echo(f"No keys. Create one with: {pasteable(f'keys create NAME{state_option(state)}')}")
         return
     # Imported here, as everywhere in the commands: --help and --json need not wait for rich.
     from rich.table import Column, Table
@@ -93,7 +94,7 @@ def revoke(
 ) -> None:
     """Revoke a key; requests with it are refused within ten seconds."""
     if not _run(state, lambda keys: keys.revoke(key_id)):
-        typer.echo(f"There is no key {key_id}; list all with: agent-orchestrator keys list", err=True)
+        typer.echo(f"There is no key {key_id}; list all with: {pasteable(f'keys list{state_option(state)}')}", err=True)
         raise typer.Exit(ExitCode.REFUSED)
     if as_json:
         print_json({"id": key_id, "revoked": True})
@@ -137,7 +138,7 @@ def _store_settings(state: Path | None) -> StoreSettings:
         return settings
     status = StateFolder((state or DEFAULT_FOLDER).absolute()).read_status()
     if status is None and state is not None:
-        start = f"agent-orchestrator up{state_option(state)}"
+        start = pasteable(f"up{state_option(state)}")
         raise NoStack(f"No stack runs in {state}; start one with: {start}, or leave out --state and set MONGO_URI")
     embedded = [process.url for process in status.processes if process.kind == "mongo"] if status else []
     return settings.model_copy(update={"uri": SecretStr(embedded[0])}) if embedded else settings

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from app.cli.text import attempt_line, plain
+from app.cli.text import attempt_lines, plain
 
 
 def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
@@ -18,7 +18,7 @@ def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
     for run in runs:
         seconds = f"{run['duration_ms'] / 1000:.2f} s"
         console.print(Text.assemble((plain(run["step"]), "bold"), "  ", plain(run["agent_name"]), "  ", seconds))
-        for attempt in run["attempts"]:
-            console.print(Text(f"  {attempt_line(attempt)}"), soft_wrap=True)
+        for attempt, line in zip(run["attempts"], attempt_lines(run["attempts"]), strict=True):
+            console.print(Text(f"  {line}"), soft_wrap=True)
             if attempt["detail"]:
                 console.print(Text(f"    {plain(attempt['detail'])}", style="dim"), soft_wrap=True)

@@ -16,6 +16,7 @@ from app.cli.embedded.state import DEFAULT_FOLDER, StackStatus, StateFolder
 from app.cli.embedded.store_server import StoreServer, choose_store_server
 from app.cli.embedded.store_trial import find_fault
 from app.cli.failure import ExitCode
+from app.cli.invocation import pasteable
 from app.cli.json_output import print_json
 from app.cli.target import API_KEY_VARIABLE, find_target, state_option
 from app.settings import load_settings, misspelt_variables
@@ -34,7 +35,8 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
     folder = StateFolder(path.absolute())
     running = folder.read_status()
     if running is not None:
-        typer.echo(f"Already running: {running.api_url} (agent-orchestrator status{state_option(state)} shows more)")
+        more = pasteable(f"status{state_option(state)}")
+        typer.echo(f"Already running: {running.api_url}; see more with: {more}")
         return
     for sentence in misspelt_variables():
         typer.echo(sentence, err=True)
@@ -114,7 +116,7 @@ def start_detached(folder: StateFolder, plan: StackPlan) -> None:
 def build_ready_text(plan: StackPlan, state: Path | None, *, keys_required: bool = False) -> str:
     """Writes down what a person needs next: the address, a line to try, and whether answers are real."""
     body = '{"task": "Write a short article about tidal energy"}'
-    create = f"  export {API_KEY_VARIABLE}=$(agent-orchestrator keys create me{state_option(state)})"
+    create = f"  export {API_KEY_VARIABLE}=$({pasteable(f'keys create me{state_option(state)}')})"
     keys = ["It asks for a key. Make one, which the command line then uses too:", create] if keys_required else []
     header = f' -H "Authorization: Bearer ${API_KEY_VARIABLE}"' if keys_required else ""
     lines = [
@@ -123,9 +125,7 @@ def build_ready_text(plan: StackPlan, state: Path | None, *, keys_required: bool
         *keys,
         "Try it:",
         f"  curl -s {plan.api_url}/v1/agent/execute -H 'Content-Type: application/json'{header} -d '{body}'",
-        "Stop it with: make down (or agent-orchestrator down)"
-        if state is None
-        else f"Stop it with: agent-orchestrator down{state_option(state)}",
+        f"Stop it with: {pasteable(f'down{state_option(state)}')}",
     ]
     if plan.simulated:
         simulated = ", ".join(plan.simulated)
@@ -163,7 +163,7 @@ def show_status(state: Path | None, *, as_json: bool, api: str | None, key: str 
         processes = {"api_url": url, "processes": []} if status is None else asdict(status)
         print_json({**processes, "system": system, "problem": problem, "disk_problem": shortage})
     elif url is None:
-        typer.echo(f"No stack runs in {path}; start one with: agent-orchestrator up{state_option(state)}")
+        typer.echo(f"No stack runs in {path}; start one with: {pasteable(f'up{state_option(state)}')}")
     else:
         _print_status(url, status, system, problem)
         if shortage is not None:

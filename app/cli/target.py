@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from app.cli.embedded.state import DEFAULT_FOLDER, StateFolder
 from app.cli.failure import CommandFailed, CommandRefused, ExitCode
+from app.cli.invocation import pasteable
 
 DEFAULT_API = "http://127.0.0.1:8080"
 API_KEY_VARIABLE = "AGENT_ORCHESTRATOR_API_KEY"
@@ -34,7 +35,7 @@ class Target:
 
     def hint(self, command: str) -> str:
         """Writes a command line that works as it is."""
-        return f"agent-orchestrator {command}{self.options}"
+        return pasteable(f"{command}{self.options}")
 
 
 def find_target(api: str | None, state: Path | None) -> Target:
@@ -49,7 +50,7 @@ def find_target(api: str | None, state: Path | None) -> Target:
     if status is not None:
         return Target(status.api_url, state_option(state), tuple(status.simulated))
     if state is not None:
-        start = f"agent-orchestrator up{state_option(state)}"
+        start = pasteable(f"up{state_option(state)}")
         raise NoStack(f"No stack runs in {state}; start one with: {start}, or name another API with --api")
     return Target(DEFAULT_API)
 

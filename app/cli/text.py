@@ -23,6 +23,8 @@ _KEPT_CONTROLS = frozenset("\n\t")
 _PREVIEW_CHARACTERS = 60
 # With fewer columns the table of tasks would cut what was asked to less than half of the preview.
 _WIDE_COLUMNS = 145
+# An attempt after one of these repeats nothing: the call before it was answered, never made, or ended.
+_ENDS_OF_CALLS = frozenset({"ok", "skipped", "cancelled"})
 _ENTRY = re.compile(r"\s*(?:[-*•]|[(\[]?\d{1,3}[.)\]])\s")
 
 
@@ -61,12 +63,23 @@ def _about(usage: Mapping[str, Any]) -> str:
     return "about " if usage.get("estimated") else ""
 
 
-def attempt_line(attempt: Mapping[str, Any]) -> str:
+def attempt_lines(attempts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Writes a line for each model attempt of a step; `again` marks one that repeats the failed call before it."""
+    pairs = zip([None, *attempts], attempts, strict=False)
+    return [_attempt_line(attempt, again=last is not None and _repeats(last, attempt)) for last, attempt in pairs]
+
+
+def _repeats(last: Mapping[str, Any], attempt: Mapping[str, Any]) -> bool:
+    same = (last["provider"], last["model"]) == (attempt["provider"], attempt["model"])
+    return same and attempt["status"] != "skipped" and last["status"] not in _ENDS_OF_CALLS
+
+
+def _attempt_line(attempt: Mapping[str, Any], *, again: bool) -> str:
     """Writes the model of an attempt, the outcome, the tokens and the cost."""
-    return (
-        f"{attempt['model']:<16} {attempt['status']:<12} {attempt['error_type'] or '':<22} "
-        f"{attempt['usage']['total_tokens']:>6} tokens  {cost_text(attempt['usage'])}"
-    )
+    status = f"{attempt['status']}{' again' if again else ''}"
+    outcome = f"{status:<12} {attempt['error_type'] or ''}"
+    usage = attempt["usage"]
+    return f"{attempt['model']:<16} {outcome:<35} {usage['total_tokens']:>6} tokens  {cost_text(usage)}"
 
 
 def print_task(console: Console, task: Mapping[str, Any], *, simulated: Sequence[str] = ()) -> None:

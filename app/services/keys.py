@@ -64,14 +64,14 @@ class KeyService:
         """Returns the key of this secret. Raises Unauthenticated, StoreUnavailable."""
         # The pattern keeps nonsense of any length away from the hash function and the database.
         if not _PLAUSIBLE.fullmatch(secret):
-            raise Unauthenticated("The API key is not valid; create one with `agent-orchestrator keys create`.")
+            raise Unauthenticated("The API key is not valid; create one with `agent-orchestrator keys create NAME`.")
         return await self._trusted.get(hash_secret(secret))
 
     async def _read(self, sha256: str) -> ApiKey:
         key = await self._keys.find_by_hash(sha256)
         if key is None or not key.usable(self._clock.now()):
             raise Unauthenticated(
-                "The API key is unknown, revoked or expired; create one with `agent-orchestrator keys create`."
+                "The API key is unknown, revoked or expired; create one with `agent-orchestrator keys create NAME`."
             )
         return key
 

@@ -470,6 +470,14 @@ def test_each_served_namespace_has_a_role() -> None:
     assert {body["subjects"][0]["name"] for body in bindings} == {account["metadata"]["name"]}
 
 
+def test_without_a_cluster_an_upgrade_has_the_roles_of_all_namespaces() -> None:
+    """Helm finds no namespace then, and must not take them all for gone."""
+    values = over(over(STORES, KEY), {"operator": {"namespaces": ["one", "two"]}})
+    text = helm("template", RELEASE, str(CHART), "--namespace", "team", "--is-upgrade", values=values)
+    roles = [body for body in yaml.safe_load_all(text) if body and body["kind"] == "Role"]
+    assert {body["metadata"].get("namespace") for body in roles} >= {"one", "two"}
+
+
 def test_an_operator_of_all_namespaces_has_its_rights_in_the_cluster() -> None:
     objects = rendered(operator={"allNamespaces": True})
     (role,) = [body for body in objects if body["kind"] == "ClusterRole" and is_of_the_operator(body)]

@@ -56,9 +56,10 @@ def secret(plane: ControlPlane, namespace: str, part: str) -> dict[str, str]:
 
 def roll_out(
     plane: ControlPlane, verb: str, namespace: str, values: dict[str, Any], *options: str, chart: Path = CHART
-) -> None:
+) -> str:
+    """Returns the notes of the release. Raises subprocess.CalledProcessError."""
     options = (*options, "--take-ownership", "--namespace", namespace)
-    helm(verb, RELEASE, str(chart), *options, values=values, kubeconfig=plane.kubeconfig)
+    return helm(verb, RELEASE, str(chart), *options, values=values, kubeconfig=plane.kubeconfig)
 
 
 def test_values_that_are_no_longer_named_leave_the_secrets(control_plane: ControlPlane, namespace: str) -> None:
@@ -100,6 +101,35 @@ def test_an_upgrade_may_give_the_operator_another_account(control_plane: Control
 
     binding = control_plane.get(f"rolebinding/{NAME}-operator", "-n", namespace)
     assert [subject["name"] for subject in binding["subjects"]] == ["irsa"]
+
+
+def test_an_upgrade_leaves_out_a_namespace_that_is_gone_and_returns_with_it(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    team = f"{namespace}-team"
+    values = over(STORES, {"operator": {"namespaces": [namespace, team]}})
+    role = ("role", "-n", team, "-o", "name")
+    control_plane.run("create", "namespace", team)
+    try:
+        roll_out(control_plane, "install", namespace, values)
+        assert control_plane.run("get", *role).stdout
+        control_plane.run("delete", "namespace", team, "--timeout=60s")
+
+        notes = roll_out(control_plane, "upgrade", namespace, values)
+
+        assert f"the operator has no rights there: {team}." in notes
+        control_plane.run("create", "namespace", team)
+        assert "has no rights there" not in roll_out(control_plane, "upgrade", namespace, values)
+        assert control_plane.run("get", *role).stdout
+    finally:
+        control_plane.run("delete", "namespace", team, "--wait=false", "--ignore-not-found")
+
+
+def test_a_namespace_that_was_never_there_fails_the_installation(control_plane: ControlPlane, namespace: str) -> None:
+    values = over(STORES, {"operator": {"namespaces": [namespace, f"{namespace}-typo"]}})
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        roll_out(control_plane, "install", namespace, values)
+    assert f'namespaces "{namespace}-typo" not found' in str(refused.value.stderr)
 
 
 def test_the_crd_and_the_agent_tasks_stay_after_an_uninstall(control_plane: ControlPlane, namespace: str) -> None:

@@ -34,15 +34,16 @@ def _documents(path: Path) -> list[dict[str, Any]]:
 def test_a_rule_accepts_and_refuses(control_plane: ControlPlane, namespace: str, case: str) -> None:
     for document in _documents(CASES / case / "accepted.yaml"):
         assert _apply(control_plane, namespace, document) == ""
-    control_plane.run("delete", "agenttasks", "--all", "-n", namespace)
 
-    *before, last = _documents(CASES / case / "refused.yaml")
-    for document in before:
-        assert _apply(control_plane, namespace, document) == ""
-    error = _apply(control_plane, namespace, last)
+    for path in sorted((CASES / case).glob("refused*.yaml")):
+        control_plane.run("delete", "agenttasks", "--all", "-n", namespace)
+        *before, last = _documents(path)
+        for document in before:
+            assert _apply(control_plane, namespace, document) == ""
+        error = _apply(control_plane, namespace, last)
 
-    wanted = (CASES / case / "refused.yaml").read_text().splitlines()[0].removeprefix(REFUSED)
-    assert wanted in error
+        wanted = path.read_text().splitlines()[0].removeprefix(REFUSED)
+        assert wanted in error, path.name
 
 
 def test_a_text_that_is_too_long_is_refused(control_plane: ControlPlane, namespace: str) -> None:

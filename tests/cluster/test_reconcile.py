@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chaos.lab import script
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.operators import build_operator, running
-from tests.support.kubernetes import agent_task, condition, create, read, status_of
+from tests.support.kubernetes import CODE, agent_task, condition, create, read, status_of
 from tests.support.stack import Part, Stack, stopped
 from tests.support.waiting import wait_for
 
@@ -222,6 +223,25 @@ def test_an_object_is_deleted_when_its_time_to_live_is_over(
 
     wait_for_phase(control_plane, namespace, "long", "Completed")
     assert {task["status"] for task in tasks_of(stack, namespace)} == {"completed"}
+
+
+def test_an_object_that_is_applied_again_and_again_is_one_task_if_it_stays(
+    control_plane: ControlPlane, namespace: str, operator: Part, stack: Stack
+) -> None:
+    """A controller applies what is in Git: with a time to live each deletion of the object leads to a new task."""
+    kept = "Write a Python function that subtracts two numbers."
+    objects = [agent_task("short", ttlSecondsAfterFinished=1), agent_task("kept", kept, ttlSecondsAfterFinished=-1)]
+    in_git = yaml.safe_dump_all(objects)
+
+    def is_run_again() -> bool:
+        control_plane.run("apply", "--server-side", "-n", namespace, "-f", "-", stdin=in_git)
+        texts = [task["task_preview"] for task in tasks_of(stack, namespace)]
+        assert texts.count(kept) <= 1
+        return texts.count(CODE) >= 3
+
+    wait_for(is_run_again, seconds=90, every=1, what="the third task of the short-lived object")
+
+    assert read(control_plane, namespace, "kept")["status"]["phase"] == "Completed"
 
 
 def test_a_new_operator_continues_after_the_last_one_was_killed(

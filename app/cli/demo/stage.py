@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.embedded.state import StackStatus
-from app.cli.text import attempt_line, cost_text, plain, seconds_of, shorten, status_text
+from app.cli.text import attempt_lines, cost_text, plain, seconds_of, shorten, status_text
 
 EXCERPT_LINES = 9
 EXCERPT_CHARACTERS = 700
@@ -44,6 +44,10 @@ class Stage:
     def print_note(self, text: str, *, style: str = "dim") -> None:
         self._console.print(Text(text, style=style))
 
+    def print_hint(self, text: str) -> None:
+        """Prints a line with a command in one piece: with a line break in it, it could not be pasted."""
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
+
     def follow(self, states: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Shows the task's status while it runs; returns its last state."""
         task: Mapping[str, Any] = {}
@@ -61,8 +65,8 @@ class Stage:
         if task["result"] is not None:
             self._answer(task["result"])
         if with_attempts:
-            for attempt in (attempt for step in task["steps"] for attempt in step["attempts"]):
-                self._console.print(Text(f"  {attempt_line(attempt)}", style="dim"))
+            for line in (line for step in task["steps"] for line in attempt_lines(step["attempts"])):
+                self._console.print(Text(f"  {line}", style="dim"))
 
     def _routing(self, task: Mapping[str, Any]) -> None:
         routing = task["routing"]

@@ -22,6 +22,7 @@ from app.cli.demo.stage import Stage
 from app.cli.embedded import launch
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.cli.failure import CommandFailed
+from app.cli.invocation import pasteable
 from app.cli.stack import prepare
 
 DEMO_FOLDER = Path(".agent-orchestrator-demo")
@@ -49,9 +50,10 @@ def run_tour(state: Path | None) -> int:
                 )
                 break
         stage.table(tour.finished, simulated=bool(status.simulated))
-        stage.print_note(
-            "Start it for yourself: make up" if tour.good else "Something was not as promised: see ✗ above."
-        )
+        if tour.good:
+            stage.print_hint(f"Start it for yourself: {pasteable('up')}")
+        else:
+            stage.print_note("Something was not as promised: see ✗ above.")
     if state is None and tour.good:  # otherwise the logs may be of use
         shutil.rmtree(DEMO_FOLDER, ignore_errors=True)
     return 0 if tour.good else 1

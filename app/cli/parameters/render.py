@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 
 from app.cli.failure import CommandFailed
+from app.cli.invocation import pasteable
 from app.cli.parameters.parameter_store import read_parameters
 from app.cli.parameters.values import Parameter, chart_values
 from app.settings.catalogue import SETTINGS
@@ -20,7 +22,7 @@ def render(path: str, *, region: str | None) -> None:
     if sys.stdout.isatty():
         raise CommandFailed(
             "The values hold secrets and are for Helm, not for a terminal: "
-            f"agent-orchestrator ssm-render --path {path} | helm upgrade … -f -"
+            f"{pasteable(f'ssm-render --path {shlex.quote(path)}')} | helm upgrade … -f -"
         )
     parameters = read_parameters(path, region=region)
     values = chart_values(parameters, path=path)

@@ -60,6 +60,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Served namespaces that an upgrade does not find any more, as a JSON array; empty if Helm does not see the cluster. An
+account of one namespace may not read Namespaces, so only one without the release's RoleBinding is looked for. */}}
+{{- define "ao.goneNamespaces" -}}
+{{- $gone := list -}}
+{{- range $namespace := include "ao.servedNamespaces" . | fromJsonArray -}}
+{{- if and $.Release.IsUpgrade $.Values.rbac.create (ne $namespace $.Release.Namespace) -}}
+{{- $name := include "ao.operatorRole" (merge (dict "namespace" $namespace) $) -}}
+{{- $there := lookup "rbac.authorization.k8s.io/v1" "RoleBinding" $namespace "" -}}
+{{- $bound := false -}}
+{{- range $there.items -}}{{- if eq .metadata.name $name -}}{{- $bound = true -}}{{- end -}}{{- end -}}
+{{- if and (hasKey $there "items") (not $bound) -}}
+{{- $found := lookup "v1" "Namespace" "" $namespace -}}
+{{- if or (not $found) $found.metadata.deletionTimestamp -}}{{- $gone = append $gone $namespace -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $gone -}}
+{{- end -}}
+
 {{/* Name of the operator's Role and RoleBinding in .namespace. Outside of the release's namespace, the name contains that
 namespace, because several releases can have a Role there. */}}
 {{- define "ao.operatorRole" -}}

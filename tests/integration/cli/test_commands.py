@@ -193,7 +193,7 @@ def test_state_never_reaches_another_stack(shell: Shell) -> None:
     for command in (["submit", "x"], ["list"], ["get", "x"], ["watch", "x"], ["cancel", "x"], ["keys", "list"]):
         done = shell.run(*command, "--state", "elsewhere")
         assert done.returncode == 4, command
-        assert "up --state elsewhere" in done.stderr
+        assert f" {COMMAND} up --state elsewhere" in done.stderr, "a hint works when it is pasted"
     (shell.folder / "a-file").write_text("")
     done = shell.run("up", "--state", "a-file")
     assert done.returncode == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.cli.command import Shell
+from tests.integration.cli.command import COMMAND, Shell
 
 
 def test_demo_shows_every_scene_and_stops_what_it_started(tmp_path: Path) -> None:
@@ -15,5 +15,6 @@ def test_demo_shows_every_scene_and_stops_what_it_started(tmp_path: Path) -> Non
     assert screen.count("✓") == 7
     for expected in ("cited sources", "code: python", "UNKNOWN_TASK_TYPE", "LLM_UNAVAILABLE", "What it took"):
         assert expected in screen
+    assert f"Start it for yourself: {COMMAND} up\n" in screen, "a hint works when it is pasted"
     assert shell.run("status").returncode == 4
     assert list(tmp_path.iterdir()) == [], "the demo leaves nothing behind"

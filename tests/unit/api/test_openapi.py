@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from app.api import bodies
 from app.main import create_app
@@ -88,6 +89,55 @@ def test_examples_of_bodies_are_accepted(document: dict[str, Any]) -> None:
     for name, schema in schemas.items():
         for example in schema.get("examples", ()):
             getattr(bodies, name).model_validate_json(json.dumps(example))
+
+
+def closed(schema: Any) -> Any:
+    """Returns the schema without room for fields that it does not name, so that an example has the fields of today."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {name: closed(part) for name, part in schema.items()}
+    return {"additionalProperties": False, **parts} if isinstance(schema.get("properties"), dict) else parts
+
+
+def answered(document: dict[str, Any]) -> dict[str, str]:
+    """Returns the schema of the first successful answer of each call that answers with JSON, by the call's name."""
+    found: dict[str, str] = {}
+    for _, _, operation in operations(document):
+        for status, response in sorted(operation["responses"].items()):
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            if status.startswith("2") and "$ref" in schema:
+                found.setdefault(operation["operationId"], schema["$ref"].rpartition("/")[2])
+    return found
+
+
+MAIN_CALLS = {
+    "submitTask", "listAgents", "listTasks", "listChanges", "lookupTasks", "getTask", "listRuns", "listMessages",
+    "cancelTask", "getSession", "getMetrics",
+}  # fmt: skip
+
+
+def test_answers_of_the_main_calls_have_examples(document: dict[str, Any]) -> None:
+    names = answered(document)
+    assert set(names) >= MAIN_CALLS
+    schemas = document["components"]["schemas"]
+    assert [call for call in sorted(MAIN_CALLS) if not schemas[names[call]].get("examples")] == []
+
+
+def test_examples_of_answers_have_the_fields_of_their_schemas(document: dict[str, Any]) -> None:
+    components = closed(document["components"])
+    for name in {*answered(document).values(), "ProblemView"}:
+        validator = Draft202012Validator(
+            {"$ref": f"#/components/schemas/{name}", "components": components},
+            format_checker=Draft202012Validator.FORMAT_CHECKER,
+        )
+        for example in components["schemas"][name].get("examples", ()):
+            assert [f"{name}{error.json_path[1:]}: {error.message}" for error in validator.iter_errors(example)] == []
+
+
+def test_addresses_are_relative_to_that_of_the_document(document: dict[str, Any]) -> None:
+    assert document["servers"] == [{"url": "/"}]
 
 
 def test_a_body_requires_no_more_than_the_api_does(document: dict[str, Any]) -> None:

@@ -12,5 +12,6 @@ def rendered_task(**fields: Any) -> dict[str, Any]:
 
 def rendered_steps(*statuses: str) -> list[dict[str, Any]]:
     usage = {"total_tokens": 7, "cost_usd": 0.000012}
-    attempts = [{"model": "gpt-x", "status": status, "error_type": None, "usage": usage} for status in statuses]
+    attempt = {"provider": "openai", "model": "gpt-x", "error_type": None, "usage": usage}
+    attempts = [{**attempt, "status": status} for status in statuses]
     return [{"attempts": attempts}]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -13,57 +10,17 @@ from app.cli import client as client_module
 from app.cli.client import ApiClient, ApiFailed
 from app.cli.embedded.free_ports import free_ports
 from app.cli.failure import CommandRefused, ExitCode
-
-Answer = tuple[int, dict[str, str], object]
-
-
-class _ScriptedServer(HTTPServer):
-    """A server that gives its answers one after the other and repeats the last; `asked` keeps the requests."""
-
-    def __init__(self, *answers: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers = list(answers)
-        self.asked: list[tuple[str, str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _ScriptedServer
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.server.asked.append((self.command, self.path, self.headers.get("Authorization")))
-        status, headers, body = self.server.answers[0]
-        if len(self.server.answers) > 1:
-            self.server.answers.pop(0)
-        content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def log_message(self, *_: object) -> None:
-        """Logs nothing: a test needs no access log."""
+from tests.support.scripted_api import ScriptedApi, scripted_api
+from tests.unit.cli.calls import called_as
 
 
 @pytest.fixture
-def server() -> Iterator[_ScriptedServer]:
-    server = _ScriptedServer()
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def server() -> Iterator[ScriptedApi]:
+    with scripted_api() as server:
+        yield server
 
 
-def test_problem_becomes_an_error_with_its_code_and_fields(server: _ScriptedServer) -> None:
+def test_problem_becomes_an_error_with_its_code_and_fields(server: ScriptedApi) -> None:
     problem = {
         "detail": "1 field is wrong.",
         "code": "INVALID_REQUEST",
@@ -75,7 +32,7 @@ def test_problem_becomes_an_error_with_its_code_and_fields(server: _ScriptedServ
     assert failure.value.code == "INVALID_REQUEST"
 
 
-def test_a_sentence_that_a_problem_repeats_for_its_field_is_printed_once(server: _ScriptedServer) -> None:
+def test_a_sentence_that_a_problem_repeats_for_its_field_is_printed_once(server: ScriptedApi) -> None:
     sentence = "There is no agent Nobody. Name one of: CodeAgent."
     problem = {"detail": sentence, "code": "UNKNOWN_AGENT", "errors": [{"field": "agent", "message": sentence}]}
     server.answers = [(422, {}, problem)]
@@ -84,28 +41,39 @@ def test_a_sentence_that_a_problem_repeats_for_its_field_is_printed_once(server:
     assert str(failure.value) == f"{sentence} (UNKNOWN_AGENT)"
 
 
-def test_answer_of_another_server_is_told_apart(server: _ScriptedServer) -> None:
+def test_answer_of_another_server_is_told_apart(server: ScriptedApi) -> None:
     server.answers = [(404, {}, "<html>not ours</html>")]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed, match="is this the API's address"):
         client.get("x")
 
 
-def test_missing_server_gives_advice() -> None:
+def test_missing_server_gives_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    called_as(monkeypatch, "./agent-orchestrator")
     with (
         ApiClient(f"http://127.0.0.1:{next(free_ports(1))}") as client,
-        pytest.raises(ApiFailed, match="orchestrator up"),
+        pytest.raises(ApiFailed, match=r"with: ./agent-orchestrator up,"),
     ):
         client.get("x")
 
 
-def test_key_is_sent_as_bearer(server: _ScriptedServer) -> None:
+def test_a_command_that_a_problem_names_begins_as_this_one_was_called(
+    server: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_as(monkeypatch, "./agent-orchestrator")
+    detail = "The API key is not valid; create one with `agent-orchestrator keys create NAME`."
+    server.answers = [(401, {}, {"detail": detail, "code": "UNAUTHENTICATED"})]
+    with ApiClient(server.url) as client, pytest.raises(ApiFailed, match=r"`\./agent-orchestrator keys create NAME`"):
+        client.get("x")
+
+
+def test_key_is_sent_as_bearer(server: ScriptedApi) -> None:
     server.answers = [(200, {}, {})]
     with ApiClient(server.url, key="ao_word") as client:
         client.cancel("x")
     assert server.asked == [("POST", "/v1/tasks/x/cancel", "Bearer ao_word")]
 
 
-def test_follow_yields_changes_only_and_ends_with_the_task(server: _ScriptedServer) -> None:
+def test_follow_yields_changes_only_and_ends_with_the_task(server: ScriptedApi) -> None:
     queued, done = ({"status": status, "updated_at": status} for status in ("queued", "completed"))
     server.answers = [(200, {}, queued), (200, {}, queued), (200, {}, done)]
     with ApiClient(server.url) as client:
@@ -113,14 +81,14 @@ def test_follow_yields_changes_only_and_ends_with_the_task(server: _ScriptedServ
     assert len(server.asked) == 3
 
 
-def test_reading_too_often_waits_and_reads_again(server: _ScriptedServer) -> None:
+def test_reading_too_often_waits_and_reads_again(server: ScriptedApi) -> None:
     server.answers = [(429, {"Retry-After": "0"}, {}), (200, {}, {"status": "queued"})]
     with ApiClient(server.url) as client:
         assert client.get("x") == {"status": "queued"}
 
 
 def test_follow_waits_for_an_api_that_is_away_and_tells_it_once(
-    server: _ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "LONGEST_POLL_SECONDS", 0.04)
     queued, done = ({"status": status, "updated_at": status} for status in ("queued", "completed"))
@@ -158,7 +126,7 @@ def test_follow_does_not_wait_for_an_api_that_never_answered() -> None:
     ],
 )
 def test_the_exit_code_tells_the_kind_of_a_refusal(
-    server: _ScriptedServer, status: int, code: str, exit_code: ExitCode
+    server: ScriptedApi, status: int, code: str, exit_code: ExitCode
 ) -> None:
     server.answers = [(status, {}, {"detail": "No.", "code": code})]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed) as failure:
@@ -174,20 +142,20 @@ def summary(task_id: str) -> dict[str, str]:
     return {"task_id": task_id, "status": "completed", "created_at": "2026-01-01T00:00:00Z"}
 
 
-def test_a_beginning_that_one_id_has_stands_for_it(server: _ScriptedServer) -> None:
+def test_a_beginning_that_one_id_has_stands_for_it(server: ScriptedApi) -> None:
     server.answers = [(200, {}, {"items": [summary(WHOLE_ID)], "next_cursor": None})]
     with ApiClient(server.url) as client:
         assert client.find_id("0b6a3f52-4") == WHOLE_ID
     assert server.asked[0][1] == "/v1/tasks?id_prefix=0b6a3f52-4&limit=5"
 
 
-def test_a_whole_id_is_not_looked_for(server: _ScriptedServer) -> None:
+def test_a_whole_id_is_not_looked_for(server: ScriptedApi) -> None:
     with ApiClient(server.url) as client:
         assert client.find_id(WHOLE_ID) == WHOLE_ID
     assert server.asked == []
 
 
-def test_a_beginning_that_several_ids_have_is_refused_with_them(server: _ScriptedServer) -> None:
+def test_a_beginning_that_several_ids_have_is_refused_with_them(server: ScriptedApi) -> None:
     server.answers = [(200, {}, {"items": [summary(WHOLE_ID), summary(OTHER_ID)], "next_cursor": "more"})]
     with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="several tasks begin with") as refused:
         client.find_id("0b6a")
@@ -195,20 +163,20 @@ def test_a_beginning_that_several_ids_have_is_refused_with_them(server: _Scripte
     assert (first.split()[0], second.split()[0], last.strip()) == (WHOLE_ID, OTHER_ID, "…")
 
 
-def test_a_beginning_that_no_id_has_is_refused(server: _ScriptedServer) -> None:
+def test_a_beginning_that_no_id_has_is_refused(server: ScriptedApi) -> None:
     server.answers = [(200, {}, {"items": [], "next_cursor": None})]
     with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="No task's id begins with 0b6a"):
         client.find_id("0b6a")
 
 
 @pytest.mark.parametrize("text", ["0b6", "", "owls", "../system/metrics", "0" * 37])
-def test_a_text_that_begins_no_id_is_refused_without_a_request(server: _ScriptedServer, text: str) -> None:
+def test_a_text_that_begins_no_id_is_refused_without_a_request(server: ScriptedApi, text: str) -> None:
     with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="is no task's id"):
         client.find_id(text)
     assert server.asked == []
 
 
-def test_an_id_reaches_no_other_path(server: _ScriptedServer) -> None:
+def test_an_id_reaches_no_other_path(server: ScriptedApi) -> None:
     server.answers = [(404, {}, {"detail": "No.", "code": "TASK_NOT_FOUND"})]
     with ApiClient(server.url) as client, pytest.raises(ApiFailed):
         client.get("../system/metrics")
@@ -216,12 +184,19 @@ def test_an_id_reaches_no_other_path(server: _ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("key", ["k\u00e9y", "two\nlines", "\udcff"])
-def test_a_key_that_no_header_can_hold_is_refused(server: _ScriptedServer, key: str) -> None:
+def test_a_key_that_no_header_can_hold_is_refused(server: ScriptedApi, key: str) -> None:
     with pytest.raises(CommandRefused), ApiClient(server.url, key=key) as client:
         client.get("x")
 
 
-def test_a_text_that_is_no_utf8_is_refused(server: _ScriptedServer) -> None:
+@pytest.mark.parametrize("key", ["\u00e9", "two\nlines", "\udcff"])
+def test_an_idempotency_key_that_no_header_can_hold_is_refused(server: ScriptedApi, key: str) -> None:
+    with ApiClient(server.url) as client, pytest.raises(CommandRefused, match="the idempotency key has a character"):
+        client.submit({"task": "x"}, idempotency_key=key)
+    assert server.asked == []
+
+
+def test_a_text_that_is_no_utf8_is_refused(server: ScriptedApi) -> None:
     with ApiClient(server.url) as client:
         with pytest.raises(CommandRefused, match="UTF-8"):
             client.submit({"task": "\udcff"})

@@ -9,6 +9,12 @@ import pytest
 from app.cli.embedded.state import StackStatus, StateFolder
 from app.cli.failure import CommandRefused, ExitCode
 from app.cli.target import DEFAULT_API, NoStack, find_target
+from tests.unit.cli.calls import called_as
+
+
+@pytest.fixture(autouse=True)
+def _called(monkeypatch: pytest.MonkeyPatch) -> None:
+    called_as(monkeypatch, "./agent-orchestrator")
 
 
 def running_stack(folder: Path) -> StackStatus:
@@ -19,11 +25,11 @@ def test_the_address_that_was_asked_for_wins(tmp_path: Path) -> None:
     target = find_target("http://api.example/", tmp_path)
 
     assert target.url == "http://api.example"
-    assert target.hint("watch x") == "agent-orchestrator watch x --api http://api.example/"
+    assert target.hint("watch x") == "./agent-orchestrator watch x --api http://api.example/"
 
 
 def test_a_named_folder_without_a_stack_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NoStack, match="up --state") as failure:
+    with pytest.raises(NoStack, match=r"with: \./agent-orchestrator up --state") as failure:
         find_target(None, tmp_path / "my stack")
 
     assert failure.value.exit_code is ExitCode.UNREACHABLE
@@ -40,8 +46,8 @@ def test_the_stack_of_the_folder_is_used_and_named_in_hints(tmp_path: Path, monk
         for folder in (named, usual):
             folder.write_status(running_stack(folder.path))
 
-        assert find_target(None, Path("b")).hint("watch x") == "agent-orchestrator watch x --state b"
-        assert find_target(None, None).hint("watch x") == "agent-orchestrator watch x"
+        assert find_target(None, Path("b")).hint("watch x") == "./agent-orchestrator watch x --state b"
+        assert find_target(None, None).hint("watch x") == "./agent-orchestrator watch x"
         assert find_target(None, None).simulated == ("openai",)
 
 

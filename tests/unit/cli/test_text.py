@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from app.cli.text import attempt_line, cost_text, plain, print_task, print_tasks, seconds_of, shorten
+from app.cli.text import attempt_lines, cost_text, plain, print_task, print_tasks, seconds_of, shorten
 from tests.unit.cli.rendered import rendered_steps, rendered_task
 
 
@@ -54,9 +54,35 @@ def test_seconds_run_from_acceptance_to_the_end() -> None:
 
 def test_an_attempt_has_its_outcome_tokens_and_cost_in_a_line() -> None:
     (step,) = rendered_steps("error", "ok")
-    lines = [attempt_line(attempt) for attempt in step["attempts"]]
+    lines = attempt_lines(step["attempts"])
     assert ["error" in lines[0], "ok" in lines[1]] == [True, True]
     assert all("7 tokens  $0.000012" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "repeats"),
+    [
+        (("error", "timeout", "ok"), [False, True, True]),
+        (("ok", "error", "rate_limited"), [False, False, True]),
+        (("error", "skipped", "error"), [False, False, False]),
+    ],
+)
+def test_an_attempt_that_repeats_a_failed_call_is_marked(statuses: tuple[str, ...], repeats: list[bool]) -> None:
+    (step,) = rendered_steps(*statuses)
+    assert [" again " in line for line in attempt_lines(step["attempts"])] == repeats
+
+
+def test_the_next_model_of_a_chain_repeats_no_call() -> None:
+    (step,) = rendered_steps("error", "error", "ok")
+    first, other, last = step["attempts"]
+    attempts = [first, {**other, "provider": "azure"}, {**last, "model": "gpt-y"}]
+    assert [" again " in line for line in attempt_lines(attempts)] == [False, False, False]
+
+
+def test_the_line_of_an_attempt_fits_into_a_narrow_terminal() -> None:
+    (step,) = rendered_steps("rate_limited", "rate_limited")
+    attempts = [{**attempt, "error_type": "LLM_RATE_LIMITED"} for attempt in step["attempts"]]
+    assert all(len(line) <= 78 for line in attempt_lines(attempts))
 
 
 def test_on_a_narrow_terminal_texts_hang_and_addresses_stay_whole() -> None:

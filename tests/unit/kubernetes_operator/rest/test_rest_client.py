@@ -16,12 +16,14 @@ from agent_operator.rest.rest_client import (
     RestRefused,
     RestUnavailable,
     ServiceKey,
+    _failure,
     open_session,
 )
 from tests.support.doubles import ManualClock
 from tests.support.servers import HOST, free_port
 
 KEY = "00000000-0000-4000-8000-000000000001"
+SENTENCE = "There is no agent Nobody. Name one of: CodeAgent."
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -120,6 +122,21 @@ async def test_a_refusal_of_other_fields_stays_one() -> None:
     async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
         with pytest.raises(RestRefused, match="task is required"):
             await RestClient(session, ServiceKey("")).submit({"source": {}}, tenant="team", key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        ([("agent", SENTENCE)], SENTENCE),
+        ([("agent", SENTENCE), ("task", "is blank")], f"{SENTENCE} task is blank."),
+        ([("task", "is blank"), ("priority", "is above 9.")], f"{SENTENCE} task is blank; priority is above 9."),
+    ],
+)
+def test_a_sentence_that_a_problem_repeats_for_its_field_is_told_once(
+    errors: list[tuple[str, str]], message: str
+) -> None:
+    fields = [{"field": field, "message": text} for field, text in errors]
+    assert str(_failure(422, None, {"code": "UNKNOWN_AGENT", "detail": SENTENCE, "errors": fields})) == message
 
 
 def replace_key(path: Path, key: str) -> None:
