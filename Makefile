@@ -115,7 +115,7 @@ check-logs: setup ## Ship real log lines with the configuration of the server (F
 bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
 	@$(PYTHON) -m tests.benchmarks
 
-bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (3 minutes)
+bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (5 minutes)
 	@$(PYTHON) -m tests.benchmarks.agent_servers
 
 $(LANGGRAPH_STAMP): | setup

@@ -7,10 +7,11 @@ for CodeAgent, named by the caller, so that no router is asked. There it is a ru
 One client hands in all tasks over HTTP, one POST each. It reads each task until it has ended, or has a POST answered at
 its end. Each round starts both systems anew, one after the other, on the same machine.
 
-The two do not promise the same. This system is API, worker, Valkey and a database on disk; it writes a task four times,
-and a task outlives the end of every process. `langgraph dev` is one process that keeps its runs in memory and writes them
-to files from time to time. It gets its best setting: as many jobs at once as the worker has slots, no reloading, no check
-for calls that block, no log of requests. It asks the model for a whole answer, CodeAgent for a stream of up to 30 pieces.
+The two do not promise the same. This system is API, worker, Valkey and a database on disk; it writes a task four
+times, and a task outlives the end of every process. `langgraph dev` is one process that keeps its runs in memory and
+writes them to files from time to time. It gets its best setting: as many jobs at once as the worker has slots, no
+reloading, no check for calls that block, no log of requests. It asks the model for a whole answer, CodeAgent for a
+stream of up to 30 pieces.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tests.support.servers import Server
 from tests.support.simulators import running_simulator
 from tests.support.stack import NotInTime, Part, Plan, running_stack
 
-BURST_TASKS, SINGLES = 500, 40
+BURST_TASKS, SINGLES = 500, 20
 ROUNDS = 3
 MODEL = "sim-writer"  # a name that both sides ask over chat completions
 

@@ -1,6 +1,6 @@
 """LangGraph's development server (`langgraph dev`) of `.venv-langgraph`, a process of its own on a free port.
 
-`make bench-langgraph` installs it. Its paths and bodies are those of `langgraph-api` 0.16, in `langgraph_api/api/runs.py`.
+`make bench-langgraph` installs it. Paths and bodies are those of `langgraph-api` 0.16.7 (`langgraph_api/api/runs.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Graph(StrEnum):
 
 @dataclass(frozen=True)
 class LangGraphApi:
-    """The server's API for runs without a thread of the caller's; each keeps its result, as a task of the product does."""
+    """The server's API for runs without a thread of the caller's; each keeps its result, as a task here does."""
 
     graph: Graph
 
@@ -57,7 +57,7 @@ def missing_server() -> str | None:
 
 
 def running_langgraph(simulator_url: str, *, model: str, jobs: int) -> AbstractContextManager[Server]:
-    """Starts the server with the graphs; `jobs` is the number of runs at once. Raises RuntimeError if it does not start."""
+    """Starts the server with the graphs and `jobs` runs at once. Raises RuntimeError if it does not start."""
 
     def build(folder: Path, port: int) -> Server:
         config = folder / "langgraph.json"

@@ -22,6 +22,7 @@ CODE_TASK = "Write a Python function that reverses a string, number {number}."
 CONNECTIONS = 32
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 60  # the longest wait that the product allows by default
+LONGEST_PAUSE_SECONDS = 0.5  # the interval of the slowest poll among the measured systems, that of LangGraph's server
 
 
 class TaskApi(Protocol):
@@ -44,7 +45,7 @@ class TaskApi(Protocol):
 
 @dataclass(frozen=True)
 class ProductApi:
-    """The product's API. `agent` names the agent that answers; without it the router chooses, by a further model call."""
+    """The product's API. `agent` names the agent that answers; without it the router chooses, by another call."""
 
     agent: str | None = None
 
@@ -96,13 +97,17 @@ async def submit_burst(api_url: str, count: int, api: TaskApi = ProductApi()) ->
 
 
 async def submit_one_by_one(api_url: str, count: int, api: TaskApi) -> tuple[list[float], list[dict[str, Any]]]:
-    """Submits `count` tasks, each after the end of the one before.
+    """Submits `count` tasks, each after the end of the one before and a pause.
 
     Returns the milliseconds of each task from its POST to its end, and the answers. Each POST is answered at the task's
-    end, so the time contains no interval of polling by the client.
+    end, so the time contains no polling by the client. The pauses grow evenly up to the longest one: without them each
+    POST would come at the same moment of a system that polls, just after it has looked.
     """
+    timed = []
     async with _client(api_url, api) as client:
-        timed = [await client.submit_and_wait(number) for number in range(count)]
+        for number in range(count):
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS * number / count)
+            timed.append(await client.submit_and_wait(number))
     return [milliseconds for milliseconds, _ in timed], [answer for _, answer in timed]
 
 
