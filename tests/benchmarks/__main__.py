@@ -10,28 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
-from pymongo import MongoClient
 
-from app.cli.embedded.store_server import embedded_store_server
-from app.settings import StoreSettings
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.load import submit_burst, submit_steadily
+from tests.benchmarks.measured_stack import MANY_SLOTS, WARM_UP_TASKS, wait_for_projections
 from tests.benchmarks.process import cpu_seconds, measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
 from tests.support.servers import Server, broker_server
 from tests.support.stack import Part, Plan, Stack, running_stack
-
-WARM_UP_TASKS = 200  # as many as slots: then every slot has its thread, and every connection is open
-# The lease is the product's default, not the short one of test stacks. The settings of the store are those of `up`.
-MANY_SLOTS = {
-    "AGENT_WORKER_CONCURRENCY": "200",
-    "AGENT_LEASE_SECONDS": "30",
-    **embedded_store_server().settings,
-}
 
 
 def main() -> int:
@@ -53,20 +43,14 @@ class BurstCost(NamedTuple):
 def _measure_burst(stack: Stack, count: int) -> BurstCost:
     """Measures a burst of tasks, with their projections."""
     asyncio.run(submit_burst(stack.api_url, WARM_UP_TASKS))
-    _wait_for_projections(stack)
+    wait_for_projections(stack)
     processes: list[Part | Server] = [stack.parts["worker"], stack.parts["api"], stack.servers["store"]]
     before = [cpu_seconds(process) for process in processes]
     load = asyncio.run(submit_burst(stack.api_url, count))
-    _wait_for_projections(stack)
+    wait_for_projections(stack)
     used = [cpu_seconds(process) - seconds for process, seconds in zip(processes, before, strict=True)]
     worker_ms, api_ms, store_ms = (seconds * 1000 / count for seconds in used)
     return BurstCost(worker_ms, api_ms, store_ms, load.seconds)
-
-
-def _wait_for_projections(stack: Stack) -> None:
-    with MongoClient[dict[str, Any]](stack.mongo_uri) as client:
-        tasks = client[StoreSettings().database]["tasks"]
-        stack.wait_until(lambda: tasks.find_one({"unprojected": True}, {"_id": 1}) is None, seconds=60)
 
 
 def _instant() -> Iterator[Row]:

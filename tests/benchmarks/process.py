@@ -31,7 +31,7 @@ def cpu_seconds(part: Part | Server) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in _family(part))
 
 
-def resident_megabytes(part: Part) -> float:
+def resident_megabytes(part: Part | Server) -> float:
     """Reads the proportional set size of the process and its children, which counts shared pages once."""
     return sum(process.memory_full_info().pss for process in _family(part)) / 2**20
 

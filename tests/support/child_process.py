@@ -12,12 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def start_process(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Starts the process with nothing else in its environment. Appends its output to `log`."""
+def start_process(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, folder: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts the process with nothing else in its environment, in `folder` or in that of this process.
+
+    Appends its output to `log`.
+    """
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603  a command that test code has put together
             command,
             env=dict(environment),
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

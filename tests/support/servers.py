@@ -63,7 +63,10 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """One server process. `restart` starts it again on the same port with the same data."""
+    """One server process. `restart` starts it again on the same port with the same data.
+
+    `runs_in_folder` is for programs that write into the folder in which they run.
+    """
 
     command: list[str]
     folder: Path
@@ -72,12 +75,14 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     start_seconds: float = START_SECONDS
     process: subprocess.Popen[bytes] | None = field(default=None)
+    runs_in_folder: bool = False
 
     def start(self) -> None:
         if self.process is not None and self.process.poll() is None:
             raise RuntimeError(f"{self.command[0]} runs already: its handle would be lost, and nobody would end it")
         environment = {**os.environ, **self.environment}
-        self.process = start_process(self.command, environment=environment, log=self.folder / "log")
+        folder = self.folder if self.runs_in_folder else None
+        self.process = start_process(self.command, environment=environment, log=self.folder / "log", folder=folder)
         self._wait_until_it_answers(self.process)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,9 @@ LOCKS = {"all": LOCK} | {
     path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "requirements").glob("*.lock"))
 }
 PYTHONS = ("3.11", "3.12", "3.13")
+# Each has an environment of its own, beside that of the product.
+SERVERS_OF_OTHERS = ("foreign-servers", "langgraph-server")
+LANGGRAPH_SERVER = {"langgraph-api", "langgraph-cli", "langgraph-runtime-inmem"}
 
 
 def _declared() -> Iterator[Requirement]:
@@ -60,6 +63,15 @@ def test_every_pin_has_a_hash(text: str) -> None:
 @pytest.mark.parametrize("text", LOCKS.values(), ids=LOCKS)
 def test_a_lock_names_no_address(text: str) -> None:
     assert re.findall(r"(?i)https?://\S+|--(?:extra-)?index-url|--find-links|file:", text) == []
+
+
+def test_langgraphs_server_is_in_its_own_lock_alone() -> None:
+    own = {canonicalize_name(pin.name) for pin in _locked(LOCKS["langgraph-server"])}
+    products = (text for name, text in LOCKS.items() if name not in SERVERS_OF_OTHERS)
+    held = {canonicalize_name(pin.name) for text in products for pin in _locked(text)}
+
+    assert own >= LANGGRAPH_SERVER
+    assert held & LANGGRAPH_SERVER == set()
 
 
 @pytest.mark.parametrize("image", IMAGES)
