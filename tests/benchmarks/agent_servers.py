@@ -118,7 +118,8 @@ def _measure_rounds() -> dict[str, list[Figures]]:
 @contextmanager
 def _running_product() -> Iterator[System]:
     with running_stack(Plan(settings={**MANY_SLOTS, "LLM_CODE_MODEL": MODEL})) as stack:
-        processes = [*(part for name, part in stack.parts.items() if name != "simulator"), *stack.servers.values()]
+        parts = (part for name, part in stack.parts.items() if name != "simulator")
+        processes: list[Part | Server] = [*parts, *stack.servers.values()]
         settle = partial(wait_for_projections, stack)
         yield System(stack.api_url, ProductApi(agent="CodeAgent"), stack.simulator_url, processes, settle)
 

@@ -7,9 +7,9 @@ this project. The graphs are built at import because the server calls a function
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import aiohttp
 from langchain_openai import ChatOpenAI
@@ -26,7 +26,13 @@ class OneCall(TypedDict, total=False):
     text: str
 
 
-def build_graph(answer: Callable[[OneCall], Awaitable[OneCall]]) -> Any:
+class Node(Protocol):
+    """The one node of a graph."""
+
+    def __call__(self, state: OneCall) -> Awaitable[OneCall]: ...
+
+
+def build_graph(answer: Node) -> Any:
     graph = StateGraph(OneCall)
     graph.add_node("answer", answer)
     graph.add_edge(START, "answer")
