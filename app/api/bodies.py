@@ -289,7 +289,7 @@ class ScalingDecisionBody(Body):
         }
     )  # fmt: skip
 
-    at: Annotated[AwareDatetime, Field(strict=False)]
+    at: UtcTime = Field(strict=False)
     deployment: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}/[a-z0-9.-]{1,253}$")]
     replicas: Count
     draining: Count

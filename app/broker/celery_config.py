@@ -34,6 +34,8 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         worker_disable_prefetch=True,
         task_ignore_result=True,
         worker_send_task_events=False,
+        # Nothing calls `inspect` or `control`, and a killed worker would leave its mailbox bound in Redis.
+        worker_enable_remote_control=False,
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -11,6 +11,11 @@ from typing import Any
 
 from app.errors import InvalidRequest
 
+# A time that this API has put into a cursor is one of a database server's clock, or the epoch. A reader adds to it and
+# subtracts from it, so both ends of the range of dates are a year and more away.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
 
 def encode_cursor(parts: Sequence[str | datetime]) -> str:
     """Encodes the parts. Times are kept to the millisecond, as the database stores them."""
@@ -36,5 +41,7 @@ def _part(part: object, kind: type[str] | type[datetime]) -> str | datetime:
         part.encode()  # raises UnicodeEncodeError
         return part
     if kind is datetime and isinstance(part, int) and not isinstance(part, bool):
-        return datetime.fromtimestamp(part / 1000, tz=UTC)
-    raise ValueError("another kind of part")
+        moment = datetime.fromtimestamp(part / 1000, tz=UTC)
+        if _EARLIEST <= moment <= _LATEST:
+            return moment
+    raise ValueError("another kind of part, or a time that no clock shows")

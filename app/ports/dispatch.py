@@ -95,8 +95,11 @@ class DispatchRepository(Protocol):
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
         """Finds queued and due tasks whose ticket was sent more than `seconds` ago."""
 
-    async def redispatch(self, task: WaitingTask) -> bool:
-        """Marks the task of a lost ticket as dispatched anew. Returns False if the task has moved on since."""
+    async def redispatch(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        """Marks the tasks of lost tickets as dispatched anew, and returns them in their order.
+
+        Leaves out those that have moved on since they were read, and those that cannot be written.
+        """
 
 
 class TaskUpkeep(Protocol):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from app.domain.fairness import InFlight
 from app.domain.identity import Tenant
-from app.errors import StoreError
 from app.ports import Clock, DispatchRepository, TaskQueue, WaitingTask
 from app.services.backlog import Backlog
 from app.services.fair_share import Turns, choose
@@ -20,10 +19,14 @@ from app.services.window import TicketWindow, ticket_for
 from app.telemetry.logs import get_logger
 
 REFRESH_SECONDS = 1.0
+# While limits hold back all that wait, there is a pause of nine times the counting before the next one: a tenth of the
+# time goes to it, however deep the queue.
+COUNTING_SHARE = 9
 # Workers publish every two seconds which tickets they hold. A younger ticket may be with a worker that has not yet
 # published it, and sending it again would only add a duplicate.
 LOST_AFTER_SECONDS = 5.0
 REPAIR_BATCH = 500
+RESENT_TOGETHER = 100  # a part's tickets are sent before the next part is written, so that workers begin with them
 
 _log = get_logger(__name__)
 
@@ -47,9 +50,12 @@ class Dispatcher:
         self._backlog = Backlog(tasks)
         self._turns = Turns(policies.of)
         self._refreshed_at = float("-inf")
+        self._held_back_until = float("-inf")
 
     def record_waiting(self, tenant: str) -> None:
         """Records that a task of this tenant waits."""
+        if tenant not in self._backlog.ready:
+            self._held_back_until = float("-inf")
         self._backlog.add(Tenant(tenant))
 
     async def dispatch(self) -> bool:
@@ -60,7 +66,7 @@ class Dispatcher:
         if not self._backlog:
             return False
         room = await self._window.read_room()
-        if room > 0:
+        if room > 0 and self._clock.monotonic() >= self._held_back_until:
             # Released before they are sent: a task whose ticket is lost in between is found by `repair`. The other
             # order could give a worker a ticket that it may not claim yet.
             await self._window.send(await self._tasks.release(await self._choose(room)))
@@ -71,14 +77,19 @@ class Dispatcher:
         await self._backlog.refresh(self._turns)
         self._turns.forget_all_but(self._backlog.tenants)
         self._refreshed_at = self._clock.monotonic()
+        self._held_back_until = float("-inf")
 
     async def _choose(self, room: int) -> Sequence[WaitingTask]:
+        began = self._clock.monotonic()
         # Counting the tasks in flight costs a query, and decides nothing if a single tenant without a limit waits.
         in_flight = await self._tasks.in_flight() if self._contested() else InFlight()
+        counted = self._clock.monotonic()
         await self._backlog.read_next(self._turns, in_flight.by_tenant, room)
         ready, suspects = self._backlog.ready, self._backlog.suspects
         chosen = choose(ready, suspects, in_flight, room=room, slots=self._window.slots, turns=self._turns)
         self._backlog.drop_served()
+        if not chosen:
+            self._held_back_until = counted + (counted - began) * COUNTING_SHARE
         return chosen
 
     def _contested(self) -> bool:
@@ -94,7 +105,10 @@ class Dispatcher:
         self._window.backlog = None
 
     async def repair(self) -> int:
-        """Sends lost tickets again and returns their number. Raises StoreUnavailable, BrokerUnavailable."""
+        """Sends up to `REPAIR_BATCH` lost tickets again, the oldest first, and returns their number.
+
+        Raises StoreUnavailable, BrokerUnavailable.
+        """
         sent = await self._tasks.find_dispatched_before(LOST_AFTER_SECONDS, REPAIR_BATCH)
         if not sent:
             return 0
@@ -102,15 +116,13 @@ class Dispatcher:
         held = set(await self._queue.listed())
         for presence in await self._queue.presences():
             held.update(presence.running, presence.reserved)
-        lost = [task for task in sent if task.task_id not in held and await self._redispatch(task)]
-        if lost:
-            await self._queue.publish([ticket_for(task) for task in lost])
-            _log.warning("lost_tickets_sent_again", count=len(lost))
-        return len(lost)
+        lost = [task for task in sent if task.task_id not in held]
+        parts = [lost[start : start + RESENT_TOGETHER] for start in range(0, len(lost), RESENT_TOGETHER)]
+        return sum([await self._send_again(part) for part in parts])
 
-    async def _redispatch(self, task: WaitingTask) -> bool:
-        try:
-            return await self._tasks.redispatch(task)
-        except StoreError as error:  # of this document alone: the tickets of the others are sent
-            _log.error("ticket_not_sent_again", task_id=task.task_id, error_code=error.code)
-            return False
+    async def _send_again(self, lost: Sequence[WaitingTask]) -> int:
+        redispatched = await self._tasks.redispatch(lost)
+        if redispatched:
+            await self._queue.publish([ticket_for(task) for task in redispatched])
+            _log.warning("lost_tickets_sent_again", count=len(redispatched))
+        return len(redispatched)

@@ -30,7 +30,7 @@ from app.ports import (
     TaskUpkeep,
     UpkeepCounts,
 )
-from app.services.dispatcher import Dispatcher
+from app.services.dispatcher import REPAIR_BATCH, Dispatcher
 from app.services.snapshot import SnapshotPublisher
 from app.telemetry.logs import get_logger, origin
 from app.telemetry.metrics import LeaderMetrics
@@ -125,7 +125,7 @@ class Leader:
         retention = self._ports.retention
         return {
             "dispatch": self._dispatch,
-            "repair": self._repair,
+            "repair": self.repair,
             "reap": self.reap,
             "sweep": partial(self.scan, "sweep", self._sweep, every_seconds=SWEEP_TICK_SECONDS),
             "sort_all_lanes": partial(
@@ -203,9 +203,9 @@ class Leader:
         await self._wait_for_kick(BUSY_TICK_SECONDS if waiting else IDLE_TICK_SECONDS)
         return 0.0
 
-    async def _repair(self) -> float:
-        await self._dispatcher.repair()
-        return REPAIR_TICK_SECONDS
+    async def repair(self) -> float:
+        """Sends lost tickets again. The next round follows at once if there may be more, as after a loss of all."""
+        return 0.0 if await self._dispatcher.repair() == REPAIR_BATCH else REPAIR_TICK_SECONDS
 
     async def reap(self) -> float:
         """Reaps, though not before one lease has passed since a take-over, an outage or a gap of its own.

@@ -5,6 +5,9 @@ the database, so a round that took long is followed by a pause ten times as long
 meanwhile, and counting ends at a limit. If every count takes so long that no pause keeps the figures fresh, the load
 counts more than their age: the pauses are ten times as long again, half a minute at most. While more tasks wait than a
 count reaches, a duty of its own counts all of them from time to time, and its last figures are published.
+
+Each snapshot names the seconds for which its figures hold, until the next one has come. A reader that did not trust it
+so long would count for itself, and so make a slow database slower.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ COUNTING_SHARE = 10.0
 LONGEST_PERIOD_SECONDS = 8.0  # the autoscaler holds if figures are older than `Policy.stale_seconds`, ten by default
 LONGEST_PAUSE_SECONDS = 30.0  # with the count after it less than `SNAPSHOT_TTL_SECONDS`, or there would be no snapshot
 RATE_WINDOW_SECONDS = 60.0
+MARGIN_SECONDS = 4.0  # the next snapshot may be late by so much, and the clocks of two servers may differ
 
 Number = TypeVar("Number", int, float)
 
@@ -90,8 +94,11 @@ class SnapshotPublisher:
             "drift": self._drift(counts, listed, presences),
             "at": self._clock.now().isoformat(),
         }
-        await self._queue.publish_snapshot(snapshot)
-        return self._pause_seconds(counting_seconds)
+        pause_seconds = self._pause_seconds(counting_seconds)
+        # The next counting may take as long as this one.
+        holds_seconds = round(pause_seconds + counting_seconds + MARGIN_SECONDS, 3)
+        await self._queue.publish_snapshot({**snapshot, "holds_seconds": holds_seconds})
+        return pause_seconds
 
     def _pause_seconds(self, counting_seconds: float) -> float:
         # The shorter of two: a single slow one was held up, by a failover for example.

@@ -22,7 +22,7 @@ from app.services.remembered import Remembered
 
 STATISTICS_SECONDS = 3.0
 QUEUE_SECONDS = 1.0
-SNAPSHOT_FRESH_SECONDS = 5.0  # the leader publishes every second; an older one means that nobody leads
+SNAPSHOT_FRESH_SECONDS = 5.0  # a leader of an earlier version does not publish for how long its figures hold
 REDIS_SECONDS = 0.5
 
 
@@ -32,7 +32,8 @@ class QueueFigures:
 
     `length` is the tickets in Redis plus the tasks that wait in the database. `listed` is None if Redis is unavailable.
     `runnable` of those that wait are held back by no limit; None without a leader. With `exact` False at least as many
-    wait as the last full count found. `as_of` is the time of the counting, a second or two ago.
+    wait as the last full count found. `as_of` is the time of the counting: a second or two ago, up to a minute if
+    counting is slow.
     """
 
     length: int
@@ -107,11 +108,11 @@ class SystemService:
         return intake
 
     async def _read_queue(self, _: None) -> QueueFigures:
-        """Reads the leader's snapshot while it is fresh, else counts. Raises StoreUnavailable."""
+        """Reads the leader's snapshot while its figures hold, else counts. Raises StoreUnavailable."""
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 snapshot = await self._queue.snapshot()
-                if self._fresh(snapshot):
+                if self._holds(snapshot):
                     return _from_snapshot(snapshot)
                 listed: int | None = await self._queue.length()
         except (BrokerUnavailable, TimeoutError):
@@ -130,13 +131,14 @@ class SystemService:
             as_of=self._clock.now(),
         )
 
-    def _fresh(self, snapshot: Mapping[str, str]) -> bool:
+    def _holds(self, snapshot: Mapping[str, str]) -> bool:
+        """Checks that the next snapshot is not overdue: then somebody leads, who would have counted anew."""
         at = snapshot.get("at")
         if at is None:
             return False
         # `abs`: the leader's clock may be ahead of the clock of this process.
         age = self._clock.now() - datetime.fromisoformat(at)
-        return abs(age.total_seconds()) < SNAPSHOT_FRESH_SECONDS
+        return abs(age.total_seconds()) < float(snapshot.get("holds_seconds", SNAPSHOT_FRESH_SECONDS))
 
 
 def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:

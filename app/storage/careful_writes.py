@@ -56,7 +56,10 @@ class CarefulWrites:
         return well_formed
 
     async def write_each(self, writes: Sequence[tuple[Filter, Pipeline]]) -> int:
-        """Writes the documents in one request, and returns how many matched. Each filter names one `_id`."""
+        """Writes the documents in one request, and returns how many matched. Each filter names one `_id`.
+
+        Raises OperationFailure, after the others are written, if the server refuses a document for another reason.
+        """
         if not writes:
             return 0
         try:
@@ -66,14 +69,20 @@ class CarefulWrites:
             if will_pass(error):
                 raise
             matched = int((error.details or {}).get("nMatched", 0))  # those that were written before it
+        refused = None
         for seen, pipeline in writes:
             try:
                 matched += (await self._collection.update_one(seen, pipeline)).matched_count
             except OperationFailure as error:
-                if will_pass(error) or not is_of_document(error):
+                if will_pass(error):
                     raise
-                self._set_aside.add(seen["_id"])
-                _log.error("task_set_aside", task_id=seen["_id"], code=error.code)
+                if is_of_document(error):
+                    self._set_aside.add(seen["_id"])
+                    _log.error("task_set_aside", task_id=seen["_id"], code=error.code)
+                else:
+                    refused = error  # perhaps for good, and perhaps all documents
+        if refused is not None:
+            raise refused
         return matched
 
     async def write_all(self, which: Filter, pipeline: Pipeline) -> int:

@@ -18,7 +18,7 @@ from app.domain.identity import TaskId
 from app.domain.task import UNFINISHED
 from app.ports import ChangePage, ChangePosition
 from app.storage.documents import log_unreadable
-from app.storage.mongo import Database, server_time, store_errors
+from app.storage.mongo import Database, scan_time, server_time, store_errors
 
 # No field whose text can be long: the feed is read for thousands of tasks at once, and results have up to 4 MiB.
 _FIELDS = dict.fromkeys(
@@ -85,7 +85,8 @@ class MongoChangeRepository:
 
     async def unfinished(self, *, cluster: str, after: str, limit: int) -> tuple[Sequence[TaskChange], str | None]:
         of_cluster = {"status": {"$in": sorted(UNFINISHED)}, "source.cluster": cluster, "_id": {"$gt": after}}
-        with store_errors("list unfinished tasks"):
+        # No index has the clusters: every write of a task would pay for what a survey reads every few minutes.
+        with store_errors("list unfinished tasks"), scan_time():
             documents = await self._tasks.find(of_cluster, _FIELDS).sort([("_id", ASCENDING)]).limit(limit).to_list()
         return _changes(documents), documents[-1]["_id"] if len(documents) == limit else None
 

@@ -14,14 +14,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pymongo.errors import OperationFailure
+
 from app.domain.fairness import InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.ports import WaitingTask
-from app.storage.careful_writes import malformed
+from app.storage.careful_writes import CarefulWrites, malformed
 from app.storage.in_flight import count_in_flight
 from app.storage.lanes import LaneSorter, match_in_two_steps, take_back
-from app.storage.mongo import Database, server_time, store_errors
+from app.storage.mongo import Database, server_time, store_errors, will_pass
 from app.storage.writes import change, literal
 from app.telemetry.logs import get_logger
 
@@ -60,6 +62,7 @@ class MongoDispatchRepository:
         self._db = db
         self._tasks = db["tasks"]
         self._lanes = LaneSorter(db)
+        self._writes = CarefulWrites(db["tasks"])
 
     async def sort_into_lanes(self) -> None:
         now = await server_time(self._db)
@@ -132,10 +135,8 @@ class MongoDispatchRepository:
             )
             if result.matched_count == len(tasks):
                 return tasks
-            # Some were cancelled or requeued, or another leader has released them. The token marks those of this call.
-            mine = await self._tasks.find({"_id": {"$in": ids}, "dispatch_token": token}, {"_id": 1}).to_list()
-        released = {document["_id"] for document in mine}
-        return [task for task in tasks if task.task_id in released]
+            # Some were cancelled or requeued, or another leader has released them.
+            return await self._with_token(token, tasks)
 
     async def take_back(self, task_ids: Sequence[TaskId]) -> None:
         with store_errors("take back tasks whose tickets were not sent"):
@@ -149,7 +150,7 @@ class MongoDispatchRepository:
             "due_at": {"$lte": now},
         }
         oldest: list[dict[str, Any]] = [
-            *match_in_two_steps({**_QUEUED, "lane": Lane.DISPATCHED.value}, sent),
+            *match_in_two_steps({**_QUEUED, "lane": Lane.DISPATCHED.value}, self._writes.without_set_aside(sent)),
             {"$sort": {"dispatched_at": 1}},
             {"$limit": limit},
             {"$project": _WAITING_FIELDS},
@@ -157,11 +158,30 @@ class MongoDispatchRepository:
         with store_errors("find tasks whose tickets were sent"):
             return _readable(await self._tasks.aggregate(oldest).to_list())
 
-    async def redispatch(self, task: WaitingTask) -> bool:
-        seen = {"_id": task.task_id, "rev": task.rev, **_QUEUED, "dispatch_seq": task.dispatch_seq}
-        with store_errors(f"dispatch task {task.task_id} again"):
-            result = await self._tasks.update_one(seen, change(_dispatched()))
-        return bool(result.matched_count)
+    async def redispatch(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        token = uuid.uuid4().hex
+        pipeline = change(_dispatched() | {"dispatch_token": literal(token)})
+        writes = [
+            ({"_id": task.task_id, "rev": task.rev, **_QUEUED, "dispatch_seq": task.dispatch_seq}, pipeline)
+            for task in tasks
+        ]
+        with store_errors("dispatch tasks again"):
+            try:
+                if await self._writes.write_each(writes) == len(tasks):
+                    return tasks
+            except OperationFailure as error:
+                if will_pass(error):
+                    raise
+                # Of one task, and the others are written: without their tickets they would be found lost again.
+                _log.error("ticket_not_sent_again", code=error.code)
+            return await self._with_token(token, tasks)
+
+    async def _with_token(self, token: str, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        """Reads which of the tasks the write with this token has changed."""
+        ids = [task.task_id for task in tasks]
+        mine = await self._tasks.find({"_id": {"$in": ids}, "dispatch_token": token}, {"_id": 1}).to_list()
+        changed = {document["_id"] for document in mine}
+        return [task for task in tasks if task.task_id in changed]
 
 
 def _waiting_in(lane: Lane, tenant: object, now: datetime) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class QueueView(View):
 
     `runnable` of those that wait are held back by no limit and no quarantine. If `exact` is false, at least `waiting`
     tasks wait: with more than ten thousand, all are counted only from time to time. `as_of` is the time of the
-    counting; that of a worker's figures is its `seen_at`, so the two may differ by a task.
+    counting, up to a minute ago if counting is slow; that of a worker's figures is its `seen_at`, so the two may differ
+    by a task.
     """
 
     length: int

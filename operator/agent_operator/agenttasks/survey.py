@@ -151,6 +151,7 @@ class Survey:
         """
         cursor = None
         while True:
+            self.pulse.beat("survey")  # beside a deep queue the API may need minutes for a page
             page = await self.rest.find_unfinished(self.cluster_name, cursor)
             for task in page.items:
                 if task.source.uid not in under_way and task.queued_at < made_before and self._is_ours(task, seen_in):

@@ -28,6 +28,8 @@ LONGEST_RETRY_SECONDS = 15.0
 # A long poll answers at the end of its wait at the latest; the rest of the time is for the network and a busy API.
 WAIT_MARGIN_SECONDS = 10.0
 REQUEST_SECONDS = 30.0
+# The API reads all unfinished tasks for a page of one cluster's, for up to two minutes.
+UNFINISHED_SECONDS = 130.0
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 64
 # After a refusal the key before is sent for this long. Each refused try counts against the address's rate limit.
@@ -181,7 +183,8 @@ class RestClient:
     async def find_unfinished(self, cluster: str, cursor: str | None = None) -> LookupAnswer:
         """Reads a page of the cluster's tasks that have not ended. Raises RestUnavailable, RestRefused."""
         body: dict[str, Any] = {"source": {"cluster": cluster}} | ({} if cursor is None else {"cursor": cursor})
-        return _parsed(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json=body))
+        timeout = aiohttp.ClientTimeout(total=UNFINISHED_SECONDS, connect=CONNECT_SECONDS)
+        return _parsed(LookupAnswer, await self._call("POST", "/v1/tasks/lookup", json=body, timeout=timeout))
 
     async def read_changes(self, cursor: str | None, *, limit: int, wait_seconds: float) -> ChangesAnswer:
         """Reads the changes after the cursor, or waits up to `wait_seconds` for the first one.

@@ -75,7 +75,8 @@ class StoredTasks:
 
     def redispatch_lost(self, held: set[str]) -> list[str]:
         sent = self._do(self._dispatch.find_dispatched_before(LOST_AFTER_SECONDS, MANY))
-        return [task.task_id for task in sent if task.task_id not in held and self._do(self._dispatch.redispatch(task))]
+        lost = [task for task in sent if task.task_id not in held]
+        return [task.task_id for task in self._do(self._dispatch.redispatch(lost))]
 
     def claim(self, task_id: str) -> Grant | None:
         claim_id = ClaimId(uuid.uuid4().hex)

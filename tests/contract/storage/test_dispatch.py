@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -108,9 +109,49 @@ async def test_a_lost_ticket_is_found_and_sent_again_once(indexed_database: Data
     (sent,) = await dispatch.find_dispatched_before(-60, 10)
 
     assert sent.task_id == task.id
-    assert await dispatch.redispatch(sent)
-    assert not await dispatch.redispatch(sent)
+    assert await dispatch.redispatch([sent]) == [sent]
+    assert await dispatch.redispatch([sent]) == []
     assert (await task_repository(indexed_database).get(TENANT, task.id)).dispatch_seq == 2
+
+
+async def test_of_many_lost_tickets_those_are_sent_again_whose_tasks_did_not_move_on(
+    indexed_database: Database,
+) -> None:
+    tasks = task_repository(indexed_database)
+    ids = [(await tasks.insert(new_task(), dispatched=True, new_session=True)).task.id for _ in range(6)]
+    dispatch = MongoDispatchRepository(indexed_database)
+    first, revised, claimed, redispatched, cancelled, last = lost = await dispatch.find_dispatched_before(-60, 10)
+    assert sorted(task.task_id for task in lost) == sorted(ids)
+    await indexed_database["tasks"].update_one({"_id": revised.task_id}, {"$inc": {"rev": 1}})
+    await claim(indexed_database, claimed.task_id)
+    await indexed_database["tasks"].update_one({"_id": redispatched.task_id}, {"$inc": {"dispatch_seq": 1}})
+    await tasks.request_cancel(TENANT, cancelled.task_id)
+
+    assert await dispatch.redispatch([last, *lost[:-1]]) == [last, first]
+
+    stored = {document["_id"]: document for document in await indexed_database["tasks"].find().to_list()}
+    numbers = {task_id: document["dispatch_seq"] for task_id, document in stored.items()}
+    others = dict.fromkeys(ids, 1) | {redispatched.task_id: 2}
+    assert numbers == others | {first.task_id: 2, last.task_id: 2}
+
+
+@pytest.mark.parametrize("understood", [True, False])
+async def test_a_lost_ticket_whose_task_cannot_be_written_keeps_no_other_from_being_sent_again(
+    indexed_database: Database, monkeypatch: pytest.MonkeyPatch, understood: bool
+) -> None:
+    """The type of a field has changed since the task was read. A server may have an error code of its own for that."""
+    monkeypatch.setattr("app.storage.careful_writes.is_of_document", lambda _: understood)
+    tasks = task_repository(indexed_database)
+    for _ in range(3):
+        await tasks.insert(new_task(), dispatched=True, new_session=True)
+    dispatch = MongoDispatchRepository(indexed_database)
+    first, ill, last = await dispatch.find_dispatched_before(-60, 10)
+    await indexed_database["tasks"].update_one({"_id": ill.task_id}, {"$set": {"rev": "one"}})
+
+    assert await dispatch.redispatch([first, replace(ill, rev=cast("Any", "one")), last]) == [first, last]
+
+    stored = await indexed_database["tasks"].find({"dispatch_seq": 2}).to_list()
+    assert {document["_id"] for document in stored} == {first.task_id, last.task_id}
 
 
 async def test_an_expired_lease_puts_the_task_back_until_its_attempts_are_gone(indexed_database: Database) -> None:

@@ -12,10 +12,11 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from app.domain.task import TaskResult
 from app.ports import RunUpdate
 from app.settings import StoreSettings
+from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
 from app.storage.mongo import database as open_database
 from app.storage.projections import MongoProjectionRepository
-from tests.support.tasks import claim_repository, claimed_task, new_task, task_repository
+from tests.support.tasks import claim_repository, claimed_task, new_task, task_repository, upkeep_repository
 
 
 class Requests(CommandListener):
@@ -57,6 +58,31 @@ async def test_accepting_a_task_takes_one_request_and_one_more_a_second_for_the_
         await tasks.insert(new_task(), dispatched=True, new_session=True)
 
     assert requests.sent == ["hello", *["insert tasks"] * 3]
+
+
+async def test_two_hundred_expired_leases_take_as_many_requests_as_one(observed: Database, requests: Requests) -> None:
+    upkeep = upkeep_repository(observed)
+    for number in (1, 200):
+        for _ in range(number):
+            await claimed_task(observed, lease_seconds=-1)
+        requests.sent.clear()
+        reaped = await upkeep.reap(excuse_crashes=False)
+        assert reaped.requeued == {"crash": number}
+        assert [sent for sent in requests.sent if sent != "getMore"] == ["hello", "find tasks", "update tasks"]
+        assert requests.sent.count("getMore") <= 1  # the second page of two hundred
+
+
+async def test_two_hundred_lost_tickets_take_as_many_requests_as_one(observed: Database, requests: Requests) -> None:
+    dispatch, tasks = MongoDispatchRepository(observed), task_repository(observed)
+    for _ in range(200):
+        await tasks.insert(new_task(), dispatched=True, new_session=True)
+    first, *others = await dispatch.find_dispatched_before(-60, 200)
+    requests.sent.clear()
+
+    for lost in ([first], others):
+        assert await dispatch.redispatch(lost) == lost
+
+    assert requests.sent == ["update tasks"] * 2
 
 
 async def test_a_batch_is_projected_by_a_write_for_each_collection(observed: Database, requests: Requests) -> None:

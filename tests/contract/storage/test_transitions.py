@@ -118,7 +118,7 @@ WRITES: dict[str, list[Write]] = {
     "release": [lambda stored: stored.dispatch.release([stored.waiting])],
     "take_back": [lambda stored: stored.dispatch.take_back([stored.task.id])],
     "sort_into_lanes": [lambda stored: stored.dispatch.sort_into_lanes()],
-    "redispatch": [lambda stored: stored.dispatch.redispatch(stored.waiting)],
+    "redispatch": [lambda stored: stored.dispatch.redispatch([stored.waiting])],
     "reap": [
         reap,
         lambda stored: reap(stored, excuse_crashes=True),

@@ -72,6 +72,8 @@ async def test_the_last_two_hundred_are_kept_the_newest_first(api: httpx.AsyncCl
         ({"replicas": -1}, "replicas"),
         ({"explanation": ""}, "explanation"),
         ({"at": "2026-01-01T00:00:00"}, "at"),
+        ({"at": "0001-01-01T00:00:00+23:59"}, "at"),
+        ({"at": "9999-12-31T23:59:59-23:59"}, "at"),
         ({"inputs": {}}, "inputs.backlog"),
         ({"extra": 1}, "extra"),
     ],

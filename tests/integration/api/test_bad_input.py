@@ -241,6 +241,7 @@ async def test_an_id_may_be_written_in_capitals(api: httpx.AsyncClient) -> None:
         ({"cursor": as_cursor([10**20, "a"])}, "cursor"),
         ({"cursor": as_cursor([10**40, "a"])}, "cursor"),
         ({"cursor": as_cursor([True, "a"])}, "cursor"),
+        ({"cursor": as_cursor([-62_135_596_795_000, "a"])}, "cursor"),
         ({"created_from": "0001-01-01T00:00:00+23:59"}, "created_from"),
         ({"created_to": "9999-12-31T23:59:59-23:59"}, "created_to"),
         ({"status": ["failed", "completed"]}, "status"),

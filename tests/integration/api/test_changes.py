@@ -11,10 +11,12 @@ import pytest
 from app.domain.identity import Role
 from app.storage.mongo import Database
 from tests.integration.api.callers import new_key, problem, submit
+from tests.integration.api.test_bad_input import as_cursor
 from tests.integration.api.test_tasks import finish
 
 UID = str(uuid.uuid4())
 SOURCE = {"cluster": "c1", "namespace": "team-a", "name": "article", "uid": UID}
+FROM_THE_BEGINNING_OF_TIME = as_cursor([-62_135_596_795_000, "", -62_135_596_795_000, -62_135_596_795_000])
 COMPLETE = {**SOURCE, "namespace_uid": str(uuid.uuid4()), "shift": str(uuid.uuid4())}
 
 
@@ -122,6 +124,7 @@ async def test_a_client_is_refused(
         ("GET", "/v1/tasks/changes?limit=1001", None, "limit"),
         ("GET", "/v1/tasks/changes?wait_seconds=31", None, "wait_seconds"),
         ("GET", "/v1/tasks/changes?cursor=x", None, "cursor"),
+        ("GET", f"/v1/tasks/changes?cursor={FROM_THE_BEGINNING_OF_TIME}", None, "cursor"),
         ("GET", "/v1/tasks/changes?since=1", None, "since"),
         ("POST", "/v1/tasks/lookup", {"source": {}}, "source.cluster"),
         ("POST", "/v1/tasks/lookup", {"source": {"cluster": "c1"}, "cursor": "x"}, "cursor"),

@@ -1,10 +1,23 @@
-"""A task's fields on their way from a body to the stored task and to its view."""
+"""A task's fields on their way from a body to the stored task and to its view; the times of all bodies and queries."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
-from datetime import UTC, datetime
+import pkgutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
+import pytest
+from bson import encode
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+import app.api
 from app.api.bodies import ExecuteBody
 from app.api.views.tasks import TaskView
 from app.domain.task import Budget, NewTask, TaskRequest
@@ -22,6 +35,25 @@ FIELDS = {
     "budget": {"max_tokens": 5, "max_cost_usd": 0.25},
     "metadata": {"b": "2", "a": "1"},
 }
+
+
+MOST_MINUTES = 23 * 60 + 59  # the largest offset from UTC that a text can name
+
+
+def inputs() -> Iterator[type[BaseModel]]:
+    """Finds the models of all bodies and queries."""
+    for module in pkgutil.iter_modules(app.api.__path__, "app.api."):
+        for _, model in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(model, BaseModel) and model.__module__ == module.name:
+                yield model
+
+
+TIMES = [
+    (model, name)
+    for model in inputs()
+    for name, schema in model.model_json_schema()["properties"].items()
+    if "date-time" in json.dumps(schema)
+]
 
 
 def request(**fields: object) -> TaskRequest:
@@ -59,3 +91,21 @@ def test_the_order_of_metadata_does_not_change_the_hash() -> None:
     first, second = request(task="x", metadata={"a": "1", "b": "2"}), request(task="x", metadata={"b": "2", "a": "1"})
 
     assert hash_request(first) == hash_request(second)
+
+
+def test_the_times_of_all_bodies_and_queries_are_known() -> None:
+    assert {name for _, name in TIMES} == {"run_at", "created_from", "created_to", "at"}
+
+
+@pytest.mark.parametrize(("model", "name"), TIMES)
+@given(moment=st.datetimes(), minutes=st.integers(-MOST_MINUTES, MOST_MINUTES))
+@example(moment=datetime.min.replace(tzinfo=UTC), minutes=MOST_MINUTES)
+@example(moment=datetime.max.replace(tzinfo=UTC), minutes=-MOST_MINUTES)
+def test_a_time_is_refused_or_can_be_stored(model: type[BaseModel], name: str, moment: datetime, minutes: int) -> None:
+    text = moment.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat()
+    complete: dict[str, Any] = model.model_json_schema().get("examples", [{}])[0]
+
+    with suppress(ValidationError):
+        read = getattr(model.model_validate({**complete, name: text}), name)
+        encode({name: read})
+        assert read.utcoffset() == timedelta()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.change import TaskChange
@@ -21,6 +22,10 @@ from app.ports import ChangePage, ChangePosition, IdempotencyRecord
 from app.services.changes import ChangeService
 from app.services.shutdown import Shutdown
 from tests.support.doubles import ManualClock
+
+EPOCH = datetime.fromtimestamp(0, tz=UTC)
+BEGINNING = datetime(1, 1, 1, 0, 0, 5, tzinfo=UTC)
+END = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass
@@ -186,12 +191,24 @@ async def test_a_shutdown_ends_the_waiting_for_a_change(monkeypatch: pytest.Monk
     assert (list(nothing.items), len(slept)) == ([], 1)
 
 
-async def test_a_cursor_from_the_end_of_time_causes_no_error() -> None:
-    reader = Reader(Log())
-    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-    reader.cursor = encode_cursor([end, "a", end, datetime.fromtimestamp(0, tz=UTC)])
+any_times = st.one_of(st.datetimes(timezones=st.just(UTC)), st.sampled_from([BEGINNING, END]))
 
-    assert not await reader.read(10)
+
+@given(times=st.tuples(any_times, any_times, any_times))
+@example(times=(BEGINNING, BEGINNING, BEGINNING))
+@example(times=(END, END, END))
+@example(times=(EPOCH, EPOCH, EPOCH))
+def test_a_cursor_of_any_times_is_read_on_or_refused(times: tuple[datetime, datetime, datetime]) -> None:
+    changed_at, *others = times
+    cursor = encode_cursor([changed_at, "a", *others])
+    service = Reader(Log()).service
+
+    async def follow(cursor: str | None) -> None:
+        for _ in range(3):
+            cursor = (await service.read(cursor, limit=10, wait_seconds=0)).cursor
+
+    with suppress(InvalidRequest):
+        asyncio.run(follow(cursor))
 
 
 @pytest.mark.parametrize("cursor", ["x", "W10", "WzEsMl0", "e30", "bnVsbA", "é", "WzFlOTk5LCJhIiwxLDFd"])

@@ -13,8 +13,8 @@ from app.domain.fairness import InFlight, Lane, TenantPolicy
 from app.domain.identity import TaskId, Tenant
 from app.errors import StoreUnavailable
 from app.ports import QueueCounts, UpkeepCounts, WaitingTask
-from app.services.dispatcher import Dispatcher
-from app.services.leader import LOCK_SECONDS, WALK_SECONDS, Leader, LeaderPorts
+from app.services.dispatcher import REPAIR_BATCH, Dispatcher
+from app.services.leader import LOCK_SECONDS, REPAIR_TICK_SECONDS, WALK_SECONDS, Leader, LeaderPorts
 from app.services.policies import TenantPolicies
 from app.services.snapshot import SnapshotPublisher
 from app.services.window import TicketWindow
@@ -23,6 +23,21 @@ from tests.support.doubles import ManualClock, MemoryQueue, TakenBack
 
 LEASE_SECONDS = 30.0
 TICK_SECONDS = LEASE_SECONDS / 6
+
+
+def waiting_task(number: int) -> WaitingTask:
+    now = ManualClock().now()
+    return WaitingTask(
+        task_id=TaskId(f"t{number}"),
+        tenant=Tenant("a"),
+        rev=1,
+        dispatch_seq=1,
+        priority=0,
+        queued_at=now,
+        due_at=now,
+        traceparent=None,
+        request_id="r",
+    )
 
 
 class LockDouble:
@@ -40,9 +55,10 @@ class LockDouble:
 
 
 class DispatchDouble:
-    """A store without tasks that records the reaps, and whether they excused crashes."""
+    """A store that records the reaps, and whether they excused crashes. Its only tasks are those of lost tickets."""
 
     def __init__(self) -> None:
+        self.lost: list[WaitingTask] = []
         self.excused: list[bool] = []
         self.more = False
         self.down = False
@@ -67,11 +83,12 @@ class DispatchDouble:
     async def take_back(self, task_ids: Sequence[TaskId]) -> None:
         raise AssertionError("this queue takes every ticket")
 
-    async def redispatch(self, task: WaitingTask) -> bool:
-        return False
+    async def redispatch(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
+        self.lost = [task for task in self.lost if task not in tasks]
+        return tasks
 
     async def find_dispatched_before(self, seconds: float, limit: int) -> Sequence[WaitingTask]:
-        return []
+        return self.lost[:limit]
 
     async def counts(self) -> QueueCounts:
         return QueueCounts()
@@ -243,6 +260,14 @@ async def test_requeued_tasks_are_counted_by_reason() -> None:
 
     body, _ = harness.metrics.exposition("")
     assert b'agents_reaper_requeued_total{reason="crash"} 2.0' in body
+
+
+async def test_the_repair_goes_on_at_once_while_more_tickets_may_be_lost() -> None:
+    harness = LeaderHarness()
+    harness.store.lost = [waiting_task(number) for number in range(2 * REPAIR_BATCH + 1)]
+
+    assert [await harness.leader.repair() for _ in range(3)] == [0.0, 0.0, REPAIR_TICK_SECONDS]
+    assert harness.store.lost == []
 
 
 async def test_it_leads_only_under_the_lock_and_lets_it_go_when_it_stops() -> None:

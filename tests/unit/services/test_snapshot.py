@@ -18,6 +18,7 @@ from app.ports import QueueCounts
 from app.services.arrivals import Arrivals
 from app.services.policies import TenantPolicies
 from app.services.snapshot import LONGEST_PAUSE_SECONDS, LONGEST_PERIOD_SECONDS, SnapshotPublisher
+from app.services.system import SNAPSHOT_FRESH_SECONDS
 from app.telemetry.metrics import ApiMetrics
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 
@@ -184,6 +185,22 @@ async def test_if_all_counts_are_slow_they_take_a_tenth_of_the_time_and_one_that
     leader = publisher(MemoryQueue(), clock, SlowCounts(clock, *counting))
 
     assert [await leader.publish() for _ in counting] == pytest.approx(pauses)
+
+
+@pytest.mark.parametrize("counting", [(0.01, 0.01), (0.6, 0.6), (4.0, 4.0), (5.0, 5.0, 5.0)])
+async def test_figures_hold_until_the_next_snapshot_has_come(counting: Sequence[float]) -> None:
+    clock, queue = ManualClock(), MemoryQueue()
+    leader = publisher(queue, clock, SlowCounts(clock, *counting))
+
+    for seconds in counting:
+        pause_seconds = await leader.publish()
+        assert pause_seconds + seconds < float(queue.published["holds_seconds"]) < SNAPSHOT_TTL_SECONDS
+
+
+async def test_figures_of_a_quick_count_hold_for_as_long_as_those_of_earlier_versions() -> None:
+    snapshot = await published(MemoryQueue())
+
+    assert snapshot["holds_seconds"] == SNAPSHOT_FRESH_SECONDS
 
 
 def test_figures_are_published_before_the_autoscaler_takes_them_for_stale() -> None:

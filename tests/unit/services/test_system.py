@@ -66,7 +66,7 @@ class SystemHarness:
     async def queue_figures(self) -> QueueFigures | None:
         return (await self.service.metrics(None)).queue
 
-    def publish_snapshot(self, **further: int) -> None:
+    def publish_snapshot(self, **further: float) -> None:
         self.queue.published = {
             "waiting": 10,
             "listed": 4,
@@ -99,7 +99,23 @@ async def test_of_a_leader_that_does_not_publish_which_tasks_may_run_all_may() -
     assert (figures.runnable, figures.exact) == (10, True)
 
 
-async def test_an_old_snapshot_is_not_trusted() -> None:
+async def test_a_snapshot_is_trusted_until_the_next_one_is_overdue() -> None:
+    harness = SystemHarness()
+    harness.publish_snapshot(runnable=6, holds_seconds=38.5)
+    published_at = harness.clock.now()
+
+    harness.clock.advance(38)
+    old = await harness.queue_figures()
+    harness.clock.advance(1)
+    counted = await harness.queue_figures()
+
+    assert old is not None
+    assert (old.waiting, old.runnable, old.as_of) == (10, 6, published_at)
+    assert counted is not None
+    assert (counted.waiting, counted.runnable, counted.as_of) == (3, None, harness.clock.now())
+
+
+async def test_an_old_snapshot_of_an_earlier_version_is_not_trusted() -> None:
     harness = SystemHarness()
     harness.publish_snapshot()
     harness.clock.advance(SNAPSHOT_FRESH_SECONDS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent_operator.autoscaler.decide import History, Reason, WorkerCount, decide
 from agent_operator.autoscaler.figures import demand_in
+from agent_operator.autoscaler.policy import Policy
 
 OLD = {
     "waiting": "28",
@@ -23,6 +25,15 @@ def test_tasks_that_may_run_are_the_backlog(snapshot: dict[str, str], seen: tupl
 
     assert demand is not None
     assert (demand.backlog, demand.held_back, demand.oldest_age_seconds) == seen
+
+
+def test_figures_that_still_hold_for_the_api_are_stale_for_the_autoscaler() -> None:
+    policy = Policy()
+    demand = demand_in({**NEW, "holds_seconds": "38.5"}, 3, [], age_seconds=policy.stale_seconds + 1)
+
+    plan, _ = decide(demand, WorkerCount(replicas=2, slots_per_pod=4), policy, History(), now=0.0)
+
+    assert (plan.reason, plan.staying) == (Reason.STALE_DATA, 2)
 
 
 def test_without_a_leader_there_is_no_demand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,22 @@ async def test_after_errors_of_servers_it_is_uncertain_what_was_done(
     async with TestServer(app) as server:
         error = await submit_to(str(server.make_url("/")))
     assert (error.code, error.uncertain) == (code, uncertain)
+
+
+async def test_a_page_of_unfinished_tasks_may_take_longer_than_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answer_late(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return web.json_response({"items": [], "next_cursor": None})
+
+    monkeypatch.setattr("agent_operator.rest.rest_client.REQUEST_SECONDS", 0.05)
+    app = web.Application()
+    app.router.add_post("/v1/tasks/lookup", answer_late)
+    async with TestServer(app) as server, open_session(str(server.make_url("/"))) as session:
+        client = RestClient(session, ServiceKey(""))
+        with pytest.raises(RestUnavailable):
+            await client.find([KEY])
+
+        assert (await client.find_unfinished("c1")).items == ()
 
 
 async def test_what_was_never_sent_was_not_done() -> None:
