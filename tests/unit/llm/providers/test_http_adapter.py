@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,23 @@ async def test_a_silence_is_a_timeout_and_signs_of_life_prolong_it(stream: bool)
     fault = await fault_of(stay_silent, stream=stream, silence_seconds=0.3)
     over.set()
     assert (fault.kind, fault.maybe_billed) == (FaultKind.TIMEOUT, True)
+
+
+def event_of(text: str, **choice: str) -> bytes:
+    data = json.dumps({"choices": [{"delta": {"content": text}, **choice}]}, ensure_ascii=False)
+    return f"data: {data}\n\n".encode()
+
+
+async def test_thinking_that_nobody_sees_is_a_sign_of_life() -> None:
+    async def think(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for piece in ("<think>", *["Hm. "] * 10, "</think>", "Hi"):
+            writer.write(event_of(piece))
+            await writer.drain()
+            await asyncio.sleep(0.06)  # together longer than the silence
+        writer.write(b"data: [DONE]\n\n")
+
+    assert (await ask(think, stream=True, silence_seconds=0.5)).text == "Hi"
 
 
 async def test_nobody_listening_was_not_billed() -> None:
