@@ -286,6 +286,7 @@ class AwsError(Exception):
         (Refusal(429, {"message": "Slow down"}, {"retry-after": "3"}), FaultKind.RATE_LIMITED),
         (Refusal(404, {"code": "DeploymentNotFound", "message": "No deployment"}), FaultKind.MODEL_NOT_FOUND),
         (Refusal(400, {"code": "content_filter", "message": "Filtered"}), FaultKind.REFUSED),
+        (Refusal(403, "<html><body>Forbidden</body></html>"), FaultKind.WRONG_ENDPOINT),
         (Refusal(503, None), FaultKind.SERVER),
         (GoogleError(), FaultKind.RATE_LIMITED),
         (AwsError(429, "ThrottlingException", "Too many tokens"), FaultKind.RATE_LIMITED),
