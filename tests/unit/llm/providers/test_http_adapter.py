@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,15 @@ async def test_thinking_that_nobody_sees_is_a_sign_of_life() -> None:
         writer.write(b"data: [DONE]\n\n")
 
     assert (await ask(think, stream=True, silence_seconds=0.5)).text == "Hi"
+
+
+async def test_a_megabyte_in_one_event_is_one_answer() -> None:
+    text, received = "Snö faller.\n" * 90_000, list[str]()
+    reply = response(event_of(text, finish_reason="stop"), kind="text/event-stream")
+    async with serving(reply) as server, adapting(server.url) as adapter:
+        answer = await adapter.answer(replace(request(stream=True), on_text=received.append))
+    assert len(text) > 1_000_000
+    assert answer.text == "".join(received) == text
 
 
 async def test_nobody_listening_was_not_billed() -> None:
