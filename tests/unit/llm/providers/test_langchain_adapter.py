@@ -474,6 +474,12 @@ async def test_a_refused_key_names_the_variables_of_the_vendor() -> None:
     assert "AZURE_OPENAI_API_KEY" in (await fault_of(Refusal(401, {"message": "Access denied"}))).detail
 
 
+async def test_a_page_of_another_server_names_the_variables_of_the_vendor() -> None:
+    fault = await fault_of(Refusal(403, "<!DOCTYPE html><html><body>a sign-in page</body></html>"))
+    assert "AZURE_OPENAI_ENDPOINT" in fault.detail
+    assert "sign-in" not in fault.detail
+
+
 async def test_all_clients_are_closed_although_one_cannot_be() -> None:
     closed: list[str] = []
 
