@@ -37,6 +37,7 @@ class HopRequests:
     ) -> ProviderRequest:
         """Returns the request for this hop; `earlier_runs` is how often the task was tried before."""
         thinks = self.thinks(hop)
+        at_vendor = hop.provider not in self._elsewhere and not is_langchain(hop.provider)
         if is_langchain(hop.provider):
             dialect = dialect.joined(dialect_of(hop.provider))
         mode = _usable_mode(request, dialect)
@@ -53,7 +54,9 @@ class HopRequests:
             stream=request.stream and dialect.has(Feature.STREAMING),
             thinks=thinks,
             effort=request.effort if thinks and dialect.has(Feature.EFFORT) else "",
-            end_user=request.end_user if self._sends_end_user(hop, dialect) else "",
+            # The vendors ask for it. Other servers refuse fields that they do not know.
+            end_user=request.end_user if at_vendor and dialect.has(Feature.END_USER) else "",
+            at_vendor=at_vendor,
             silence_seconds=self.patience(hop, thinks=thinks, earlier_runs=earlier_runs),
         )
 
@@ -61,11 +64,6 @@ class HopRequests:
         """Checks whether the model thinks before it answers."""
         names = (hop.model, hop.model.rpartition("/")[2])
         return any(fnmatchcase(name, pattern) for name in names for pattern in self._settings.thinking_models)
-
-    def _sends_end_user(self, hop: Hop, dialect: Dialect) -> bool:
-        # The vendors ask for it. Other servers refuse fields that they do not know.
-        at_vendor = hop.provider not in self._elsewhere and not is_langchain(hop.provider)
-        return at_vendor and dialect.has(Feature.END_USER)
 
     def _limit(self, request: ProviderRequest, dialect: Dialect, *, thinks: bool) -> int:
         # Vendors count thinking as output, so it has an allowance beside that of the answer.

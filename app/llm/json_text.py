@@ -1,12 +1,15 @@
 """JSON out of what a model wrote, before another answer is paid for.
 
-Models think aloud before their JSON, put it into a fence, explain it, add a key, write null for an empty list, or 95
-for 0.95. None of that changes what they mean.
+Models think aloud before their JSON, put it into a fence, explain it, add a key, write null for an empty list, 95 for
+0.95, or `codeagent` for `CodeAgent`. None of that changes what they mean. `loose_json` reads the slips in the JSON
+itself.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +17,15 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.llm.interface import Parsed
+from app.llm.loose_json import read_object
 from app.llm.providers.thoughts import without_thoughts
 
-_DECODER = json.JSONDecoder()
 # More opening braces than any prose has; each may start an object, and is tried.
 _MOST_STARTS = 50
 # One mended mistake may uncover another one.
 _ROUNDS = 3
+# Pydantic lists the values that it expects as Python writes them: 'a', 'b' or "it's".
+_EXPECTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
 def read_json(text: str, schema: type[Parsed]) -> Parsed:
@@ -43,11 +48,8 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     for _ in range(_MOST_STARTS):
         if at < 0:
             return
-        try:
-            value, end = _DECODER.raw_decode(rest, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
+        value, end = read_object(rest, at)
+        if value is not None:
             yield value
         at = rest.find("{", end)
 
@@ -109,7 +111,20 @@ def _nearest(found: Any, problem: ErrorDetails) -> JsonValue:
             return str(found)
         case "list_type" if isinstance(found, str):
             return [found]
+        case "literal_error" | "enum" if isinstance(found, str):
+            return _same_word(found, limits["expected"])
     return None
+
+
+def _same_word(found: str, expected: str) -> str | None:
+    """Finds the one expected value that differs in nothing except case, spaces and what else joins words."""
+    values = [str(ast.literal_eval(quoted)) for quoted in _EXPECTED.findall(expected)]
+    same = [value for value in values if _plain(value) == _plain(found)]
+    return same[0] if len(same) == 1 else None
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s_-]+", "", word).casefold()
 
 
 def _share(found: Any) -> float | None:

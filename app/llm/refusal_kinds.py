@@ -208,6 +208,8 @@ def classify(error: VendorError) -> FaultKind:
         return FaultKind.CONTEXT_OVERFLOW
     if error.status in MAYBE_BILLED_STATUSES:
         return FaultKind.TIMEOUT
+    if error.is_page and error.status in (401, 403):
+        return FaultKind.WRONG_ENDPOINT  # it has not come as far as a key that could be wrong
     # Codes before the status, which is less exact: a spent quota comes as a 429, a content filter as a 400.
     by_code = _kind_of_code(error)
     if by_code is FaultKind.SERVER and error.status in _CLEAR_STATUSES:

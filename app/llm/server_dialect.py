@@ -27,6 +27,7 @@ class Feature(StrEnum):
     FUNCTION = "function"
     STREAMING = "streaming"
     END_USER = "end_user"
+    STORE = "store"
 
 
 # In this order, because the text of one may hold the word of the next: `stream_options` holds `stream`, `tool_choice`
@@ -53,6 +54,8 @@ _NAMED_BY: dict[Feature, re.Pattern[str]] = {
     ),
     Feature.STREAMING: re.compile(r"\bstream(ing|ed)?\b", re.I),
     Feature.END_USER: re.compile(r"safety_identifier|\bmetadata\b|\buser_id\b", re.I),
+    # Neither a place where files are found, nor the explanation that an item was not kept because of it.
+    Feature.STORE: re.compile(r"(?<!vector )(?<!file )\bstore\b(?!\W{0,2} (is |was )?set to)", re.I),
 }
 # What a server repeats of the request: a longer text in quotation marks, or the input that pydantic shows.
 _QUOTATION = re.compile(r"input_value=.*|'[^']{40,}'|\"[^\"]{40,}\"", re.S)

@@ -4,7 +4,8 @@ OpenAI and its imitators put an object under `error`, Anthropic adds a code unde
 Mistral and vLLM put the fields at the top, Mistral also an object into the message, FastAPI a list under `detail`,
 Cloudflare a list under `errors`, Google a list around everything, MiniMax an object under `base_resp`. The type is
 `error_type` in text-generation-inference, and `__type` or a header at AWS. A server that has begun to answer with
-status 200 names the status of its error as a code.
+status 200 names the status of its error as a code. No server of models refuses with a page of HTML: a proxy does, a
+firewall, or a web server at a wrong address.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _CODE = re.compile(r"(?!(?:error|failed)$)[A-Za-z0-9_.:-]{1,64}")
 _CODE_NAMES = ("code", "type", "status", "error_type", "__type")
 _PROSE_NAMES = ("message", "Message", "detail", "msg", "title", "error_description", "status_msg")
 _TYPE_HEADER = "x-amzn-errortype"
+# Not the content type: some servers send plain text under that of a page. Comments may come before the first element.
+_PAGE = re.compile(r"<(!doctype html|html|head|title|body|center|h1)\b", re.I)
+_PAGE_CHARACTERS = 500
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 
 
@@ -36,7 +40,8 @@ class VendorError:
     """One refusal. `status` is the HTTP status that counts; `codes` are all codes and types, the exact ones first.
 
     `message` is the vendor's prose in full: pass it through `without_quotes` before it is shown to anyone. `generation`
-    is the model's answer, if that is what the server found wrong.
+    is the model's answer, if that is what the server found wrong. `is_page`: the body was a page of HTML, of whose text
+    nothing is kept.
     """
 
     status: int | None = None
@@ -45,11 +50,16 @@ class VendorError:
     message: str = ""
     request_id: str = ""
     generation: str = ""
+    is_page: bool = False
 
 
 def read_error(body: object, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> VendorError:
-    """Reads the body of an error. Whatever is missing, or has another type than expected, stays empty."""
-    outer = _first(body)
+    """Reads the body of an error: what its JSON holds, or else its text.
+
+    Whatever is missing, or has another type than expected, stays empty.
+    """
+    is_page = isinstance(body, str) and _PAGE.search(body[:_PAGE_CHARACTERS]) is not None
+    outer = _first(None if is_page else body)
     top: Mapping[str, Any] = outer if isinstance(outer, dict) else {"message": outer}
     named = _first(top.get("error") or top.get("errors") or top.get("base_resp"))
     error: Mapping[str, Any] = named if isinstance(named, dict) else {**top, **_as_message(named)}
@@ -67,6 +77,7 @@ def read_error(body: object, *, status: int | None = None, headers: Mapping[str,
         message=_prose(error),
         request_id=_request_id(top, headers or {}),
         generation=_generation(error),
+        is_page=is_page,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from app.agents.coding.asked_languages import AskedLanguages, read_asked_languages
 from app.agents.coding.fenced_blocks import FencedBlock, fenced_blocks
 from app.agents.coding.known_languages import KINDS, NOT_CODE, Kind, find_language
+from app.llm.providers.thoughts import without_thoughts
 
 # "Language" as models write it, whatever the prompt says, if they answer in another language than English.
 _LABEL = (
@@ -34,13 +35,11 @@ _HINT = re.compile(
 _RULE = re.compile(r"\s*\n[ \t]*[-*_]{3,}\Z")  # the rule that some models draw above the line
 _LISTED = re.compile(r"\s*(?:,|/|&|、|\b(?:and|und|et|y|e|en|i|и)\b|和)\s*")
 _HINT_CHARACTERS = 60
-# A leading block of thinking, if a model's server leaves it in its answer.
-_THINKING = re.compile(r"\A\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 
 
 def read_language(text: str, *, task: str = "") -> tuple[str, str | None]:
     """Returns the text without its hint line, and the language of its code; None without code or without a name."""
-    blocks = list(fenced_blocks(_THINKING.sub("", text)))
+    blocks = list(fenced_blocks(without_thoughts(text)))
     hint = _HINT.search(text)
     languages = _languages_of(hint["value"]) if hint else None
     # The last line of a block that was never closed belongs to its code.

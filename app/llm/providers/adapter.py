@@ -41,7 +41,8 @@ class ProviderRequest:
 
     `silence_seconds` is the longest wait for the next sign of life, the first one included. `thinks`: the model thinks
     first. `effort` is how much it shall think (a word of its vendor), empty for its default. `end_user` is the opaque
-    name of the tenant, empty if the provider shall not get it. `must_call_tool`: the answer is a call of one of
+    name of the tenant, empty if the provider shall not get it. `at_vendor`: it goes to the vendor's own address, which
+    keeps what it is not told not to. `must_call_tool`: the answer is a call of one of
     `tools`, not text. `cut_to_budget`: the task's budget left less than the answer may take, so `max_tokens` is what it
     left.
     """
@@ -60,6 +61,7 @@ class ProviderRequest:
     thinks: bool = False
     effort: str = ""
     end_user: str = ""
+    at_vendor: bool = False
     dialect: Dialect = FULL
     cut_to_budget: bool = False
 
@@ -82,6 +84,7 @@ class ProviderRequest:
             Feature.EFFORT: bool(self.effort),
             Feature.SUMMARY: self.thinks,
             Feature.END_USER: bool(self.end_user),
+            Feature.STORE: not self.at_vendor,
         }
         return frozenset(feature for feature, present in used.items() if present and self.dialect.has(feature))
 

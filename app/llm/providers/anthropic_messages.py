@@ -46,7 +46,12 @@ class Messages:
     """The messages endpoint. Implements `WireFormat`."""
 
     path = "/v1/messages"
-    features = frozenset(Feature) - {Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME, Feature.TOOL_CHOICE}
+    features = frozenset(Feature) - {
+        Feature.STREAM_OPTIONS,
+        Feature.TOKEN_LIMIT_NAME,
+        Feature.TOOL_CHOICE,
+        Feature.STORE,
+    }
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         system = [message.content for message in request.messages if message.role == "system"]

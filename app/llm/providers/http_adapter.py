@@ -164,8 +164,7 @@ class HttpAdapter:
         try:
             body: object = json.loads(content)
         except ValueError:
-            # A page of a proxy says nothing; a plain text may.
-            body = None if response.content_type == "text/html" else content.decode(errors="replace")
+            body = content.decode(errors="replace")
         error = read_error(body, status=status, headers=response.headers)
         key = self._connection.key.current()
         fault = refusal_fault(error, response.headers, request, secrets=(key,) if key else ())

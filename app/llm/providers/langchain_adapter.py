@@ -138,7 +138,7 @@ class LangChainAdapter:
     def _with_variables(self, fault: ProviderFault) -> ProviderFault:
         """Names the variables of the vendor in a fault that may come from them."""
         vendor = VENDORS.get(self._provider)
-        if fault.kind is not FaultKind.AUTH or vendor is None:
+        if fault.kind not in (FaultKind.AUTH, FaultKind.WRONG_ENDPOINT) or vendor is None:
             return fault
         detail = f"{fault.detail} (are {', '.join(vendor.variables)} right?)"
         return ProviderFault(fault.kind, detail, retry_after=fault.retry_after, refusal=fault.refusal)

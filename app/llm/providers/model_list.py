@@ -93,7 +93,7 @@ def _refusal(response: httpx.Response, connection: Connection) -> ProviderFault 
     try:
         body = response.json()
     except ValueError:
-        body = None
+        body = response.text if "html" in response.headers.get("Content-Type", "") else None
     key = connection.key.current()
     error = read_error(body, status=status, headers=response.headers)
     kind = FaultKind.WRONG_ENDPOINT if status < 400 else classify(error)

@@ -47,7 +47,7 @@ class ChatCompletions:
     """The chat endpoint. Implements `WireFormat`."""
 
     path = "/chat/completions"
-    features = frozenset(Feature) - {Feature.SUMMARY}
+    features = frozenset(Feature) - {Feature.SUMMARY, Feature.STORE}
 
     def to_body(self, request: ProviderRequest) -> JsonObject:
         # No temperature: reasoning models refuse it. For the same reason not `max_tokens` but its successor.

@@ -45,8 +45,9 @@ class Responses:
             "model": request.model,
             "input": [*items],
             "max_output_tokens": request.max_tokens,
-            "store": False,  # the default is true: OpenAI would keep the conversation
         }
+        if request.dialect.has(Feature.STORE):
+            body["store"] = False  # the default is true: OpenAI would keep the conversation
         if request.stream:
             body["stream"] = True
         reasoning: JsonObject = {"effort": request.effort} if request.effort else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from app.llm.providers.thoughts import is_thinking, may_begin_to_think, without_thoughts
+from app.llm.providers.thoughts import ThoughtFilter, without_thoughts
 
 # A callback per chunk, each of about one token, would cost more CPU than reading the chunk.
 COALESCE_CHARACTERS = 240
@@ -17,7 +17,8 @@ class TextCollector:
     """The text of an answer, passed to `on_text` in pieces: one every tenth of a second, or as soon as it is long.
 
     Passed text cannot be taken back: the next attempt after a failed one starts from its beginning, and only the text
-    of the Completion counts. Marked thinking at the beginning is not passed on.
+    of the Completion counts. Marked thinking at the beginning is not passed on, except if only its end is marked: that
+    shows too late.
     """
 
     def __init__(self, on_text: Callable[[str], None] | None, monotonic: Callable[[], float]) -> None:
@@ -27,7 +28,8 @@ class TextCollector:
         self._waiting: list[str] = []
         self._waiting_characters = 0
         self._passed_at = monotonic()
-        self._answering = False
+        self._thoughts = ThoughtFilter()
+        self._half = ""
 
     @property
     def begun(self) -> bool:
@@ -48,23 +50,18 @@ class TextCollector:
 
     def finish(self) -> str:
         """Passes on the rest. Returns the whole text, without marked thinking."""
-        if self._on_text is not None and self._waiting:
+        if self._on_text is not None:
             self._pass_on(self._on_text, last=True)
         return without_thoughts("".join(self._parts))
 
     def _pass_on(self, on_text: Callable[[str], None], *, last: bool = False) -> None:
-        text = "".join(self._waiting)
+        text = self._half + self._thoughts.feed("".join(self._waiting), last=last)
+        self._waiting, self._waiting_characters = [], 0
         # Its other half may come with the next piece.
-        half = text[-1:] if not last and _FIRST_HALF.match(text[-1:]) else ""
-        text = text.removesuffix(half)
-        if not self._answering:
-            if is_thinking(text) or (not last and may_begin_to_think(text)):
-                self._waiting, self._waiting_characters = [text + half], 0
-                return
-            self._answering = True
-            text = without_thoughts(text)
-        on_text(storable(text))
-        self._waiting, self._waiting_characters = [half] if half else [], 0
+        self._half = text[-1:] if not last and _FIRST_HALF.match(text[-1:]) else ""
+        text = text.removesuffix(self._half)
+        if text:
+            on_text(storable(text))
 
 
 def storable(text: str) -> str:

@@ -5,13 +5,13 @@ A body of a shape that no reader expects raises KeyError, TypeError and the like
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.llm.faults import FaultKind, InvalidOutput, ProviderFault
 from app.llm.interface import ToolCall
+from app.llm.loose_json import read_object
 from app.llm.pricing import TokenCounts
 from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, ProviderRequest
 from app.llm.providers.text_collector import TextCollector, storable
@@ -97,11 +97,9 @@ def assemble(
 
 def read_arguments(arguments: str) -> JsonObject | None:
     """Reads the arguments of a call; none at all are an empty object. Returns None if they are not a JSON object."""
-    try:
-        parsed = json.loads(arguments or "{}")
-    except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
+    whole = arguments.strip() or "{}"
+    parsed, end = read_object(whole)
+    return parsed if end == len(whole) else None
 
 
 def answered_fault(body: Mapping[str, Any], request: ProviderRequest, *, secrets: Sequence[str] = ()) -> ProviderFault:

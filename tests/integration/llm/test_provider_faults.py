@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from app.errors import (
     LLMAuthFailed,
@@ -20,7 +23,9 @@ from app.errors import (
     LLMUnavailable,
 )
 from app.llm.interface import ChatMessage, ModelRole
-from tests.integration.llm.conftest import Ask, Control
+from app.settings import LLMSettings
+from tests.integration.llm.conftest import Ask, Control, build_asked
+from tests.support.model_server import serving
 
 PROMPT = "an unmistakable prompt"
 MESSAGES = [ChatMessage("user", PROMPT)]
@@ -106,3 +111,39 @@ async def test_a_silence_between_chunks_is_a_timeout_but_a_slow_stream_is_not(as
     asked = ask("sim-drip-100", timeout=2.0)
     completion = await asked.llm.chat(MESSAGES, role=ModelRole.CONTENT)  # 30 chunks, 3 s, beyond the timeout
     assert [attempt.status for attempt in completion.attempts] == ["ok"]
+
+
+@pytest.mark.parametrize("way", ["plain", "stream"])
+async def test_a_stream_that_comes_byte_by_byte_ends_at_the_deadline(way: str) -> None:
+    sent = 0
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: ")
+        while not writer.is_closing():
+            writer.write(b" ")
+            sent += 1
+            await asyncio.sleep(0.02)
+
+    async with serving(drip) as server:
+        settings = LLMSettings(
+            peer_model="m",
+            content_model="m",
+            fallback_model="",
+            openai_base_url=server.url,
+            openai_api_key=SecretStr("sk-test"),
+        )
+        asked = build_asked(settings)
+        asked.remaining_seconds = 0.5
+        ask_in_words = asked.llm.chat if way == "stream" else asked.llm.complete
+        begun = time.monotonic()
+        with pytest.raises(LLMTimeout) as caught:
+            await ask_in_words(MESSAGES, role=ModelRole.CONTENT)
+        waited = time.monotonic() - begun
+        await asked.gateway.aclose()
+
+    # No byte was later than any limit of a silence.
+    assert sent > 5
+    assert 0.5 <= waited < settings.timeout_seconds
+    assert [attempt.status for attempt in caught.value.attempts] == ["timeout"]
+    assert asked.allowance.open == 1

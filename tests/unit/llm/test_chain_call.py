@@ -23,6 +23,7 @@ from app.errors import (
 from app.llm.chain_call import ChainCall
 from app.llm.chains import Hop
 from app.llm.faults import CONSEQUENCES, FaultKind, InvalidOutput, ProviderFault
+from app.llm.hop_request import HopRequests
 from app.llm.interface import ChatMessage, Completion, ToolCall, ToolSpec
 from app.llm.plans import PlainPlan, StructuredPlan
 from app.llm.pricing import TokenCounts
@@ -248,6 +249,20 @@ async def test_a_server_that_refuses_the_name_of_the_tenant_is_not_told_it_again
         plan = PlainPlan[City](request)
         await ChainCall(made.parts(), made.scope(), hops=(FIRST,), plan=plan, headers={}).run()
     assert [sent.end_user for sent in made.adapters[Provider.OPENAI].requests] == ["e1", "", ""]
+
+
+@pytest.mark.parametrize("elsewhere", [(Provider.OPENAI,), ()])
+async def test_only_a_server_of_ones_own_may_be_asked_without_the_word_that_it_stores_nothing(
+    elsewhere: tuple[Provider, ...],
+) -> None:
+    made = bench([refusal("Unknown parameter: 'store'.", param="store"), answer()], [answer()])
+    parts = replace(made.parts(), requests=HopRequests(made.settings, elsewhere=elsewhere))
+    request = ProviderRequest(model="", messages=(ChatMessage("user", "Hi."),), max_tokens=100)
+    call = ChainCall(parts, made.scope(), hops=(FIRST, SECOND), plan=PlainPlan[City](request), headers={})
+    completion = await call.run()
+    answered_by = "gpt-4.1-mini" if elsewhere else "claude-sonnet-5"
+    assert statuses(completion.attempts) == ["gpt-4.1-mini error", f"{answered_by} ok"]
+    assert (await made.dialects.of(FIRST.name)).has(Feature.STORE) is not bool(elsewhere)
 
 
 async def test_a_refusal_of_what_the_protocol_does_not_have_teaches_nothing() -> None:

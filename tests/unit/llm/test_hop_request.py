@@ -72,6 +72,12 @@ def test_the_tenant_is_named_to_the_vendors_themselves_and_to_no_other_server() 
     assert fit(end_user="e1", dialect=FULL.without(Feature.END_USER)).end_user == ""
 
 
+def test_a_vendor_at_its_own_address_is_always_told_to_store_nothing() -> None:
+    assert Feature.STORE not in fit().features()
+    assert Feature.STORE in fit(elsewhere=(Provider.OPENAI,)).features()
+    assert Feature.STORE not in fit(elsewhere=(Provider.OPENAI,), dialect=FULL.without(Feature.STORE)).features()
+
+
 @pytest.mark.parametrize(
     ("refused", "mode"),
     [

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
+import json
+from enum import StrEnum
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -40,6 +42,11 @@ WANTED = Choice(agent="Code", confidence=0.95)
         PLAIN.replace("[]", "null"),
         PLAIN.replace("}", ', "explanation": "It is code."}'),
         PLAIN.replace("0.95", "95").replace("}", ', "a": {"b": 1}}').replace("[]", "null"),
+        PLAIN.replace("}", ",}"),
+        PLAIN.replace('"', "'"),
+        PLAIN.replace("[]", "None").replace(", ", ", // sure\n"),
+        f"{{{PLAIN}}}",
+        f'{{"agent": "Text", ...}} is wrong, so: {PLAIN}',
     ],
 )
 def test_what_models_write_around_and_into_their_json_changes_nothing(text: str) -> None:
@@ -73,6 +80,9 @@ def test_what_is_too_long_or_not_in_a_list_is_made_to_fit(found: str, agent: str
         '{"agent": "Code", "confidence": -1}',
         '{"agent": "Code", "confidence": "high"}',
         '{"agent": "Co',
+        '{"agent": "Code" "confidence": 1}',
+        '{"agent": "Co"de", "confidence": 1}',
+        '{"agent": "Code", "confidence": 1, "alternatives": [{"agent": "Text", "confidence": 1}',
         "{" * 5000,
         "{" * 5000 + PLAIN,
     ],
@@ -80,6 +90,35 @@ def test_what_is_too_long_or_not_in_a_list_is_made_to_fit(found: str, agent: str
 def test_what_has_no_clear_meaning_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         read_json(text, Choice)
+
+
+class Kind(StrEnum):
+    CODE = "CodeAgent"
+    LONG_TEXT = "long_text"
+    ITS = "it's"
+
+
+class Named(BaseModel):
+    name: Literal["CodeAgent", "Unknown", "it's", "a-b", "ab"] = "Unknown"
+    kind: Kind = Kind.CODE
+    others: list[Literal["CodeAgent"]] = Field(default_factory=list)
+
+
+@pytest.mark.parametrize("found", ["CodeAgent", "codeagent", " CodeAgent\n", "Code Agent", "code_agent", "CODE-AGENT"])
+def test_a_name_in_another_spelling_is_that_name(found: str) -> None:
+    named = read_json(json.dumps({"name": found, "kind": found, "others": [found]}), Named)
+    assert named == Named(name="CodeAgent", kind=Kind.CODE, others=["CodeAgent"])
+
+
+def test_names_with_quotes_and_marks_are_found() -> None:
+    named = read_json('{"name": "It\'s", "kind": "Long Text"}', Named)
+    assert (named.name, named.kind) == ("it's", Kind.LONG_TEXT)
+
+
+@pytest.mark.parametrize("found", ["Code", "CodeAgents", "Agent Code", "", "A_B", "'CodeAgent'"])
+def test_a_name_that_may_be_another_one_is_refused(found: str) -> None:
+    with pytest.raises(ValidationError):
+        read_json(json.dumps({"name": found}), Named)
 
 
 def test_the_first_object_that_fits_counts_and_else_the_first_is_blamed() -> None:
@@ -102,8 +141,6 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["agent", "confidence", "alternatives", "x"]), JSON))
 def test_any_object_is_read_or_refused(value: dict[str, Any]) -> None:
-    import json
-
     try:
         choice = read_json(json.dumps(value), Choice)
     except ValidationError:

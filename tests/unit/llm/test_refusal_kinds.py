@@ -107,6 +107,21 @@ def test_status_codes_and_prose_are_told_apart(
 
 
 @pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, FaultKind.WRONG_ENDPOINT),
+        (403, FaultKind.WRONG_ENDPOINT),
+        (404, FaultKind.WRONG_ENDPOINT),
+        (429, FaultKind.RATE_LIMITED),
+        (502, FaultKind.SERVER),
+        (524, FaultKind.TIMEOUT),
+    ],
+)
+def test_a_page_in_place_of_a_refusal_is_about_the_address_not_the_key(status: int, kind: FaultKind) -> None:
+    assert classify(VendorError(status=status, is_page=True)) is kind
+
+
+@pytest.mark.parametrize(
     ("message", "never_fits"),
     [
         (TOO_LARGE, True),

@@ -70,6 +70,8 @@ ANTHROPIC = {
             VendorError(400, ("tool_use_failed",), message="No.", generation='{"a": "ö"}'),
         ),
         ("plain text", VendorError(400, message="plain text")),
+        ("<html><body>Invalid API key</body></html>", VendorError(400, is_page=True)),
+        ({"error": "<html> is not JSON"}, VendorError(400, message="<html> is not JSON")),
         (None, VendorError(400)),
         ([], VendorError(400)),
         ({"error": {"code": "a text with spaces, and long", "message": 3}}, VendorError(400)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,6 +102,19 @@ async def test_an_alternative_whose_confidence_is_bad_does_not_cost_the_decision
 async def test_alternatives_that_cannot_be_read_do_not_cost_the_decision(peer: PeerAgent, alternatives: object) -> None:
     routing = await peer.route(build_context(ScriptedLLM({**ANSWER, "alternatives": alternatives})))
     assert (routing.agent_name, routing.alternatives) == ("CodeAgent", ())
+
+
+@pytest.mark.parametrize("name", ["codeagent", "CODEAGENT", " CodeAgent ", "Code Agent", "code_agent"])
+def test_a_name_in_another_spelling_is_that_agents(name: str) -> None:
+    found = json.dumps(choice(name, 0.9, alternatives=[("content agent", 0.1)]))
+    decision = read_json(found, choice_schema(("CodeAgent", "ContentAgent")))
+    assert (decision.agent_name, decision.alternatives[0].agent_name) == ("CodeAgent", "ContentAgent")
+
+
+def test_an_alternative_in_a_broken_decision_is_not_the_decision() -> None:
+    broken = json.dumps(choice("CodeAgent", 0.9, alternatives=[("ContentAgent", 0.1)])).replace('", "agent', '" "agent')
+    with pytest.raises(ValidationError):
+        read_json(broken, choice_schema(("CodeAgent", "ContentAgent")))
 
 
 async def test_a_good_alternative_stays_beside_a_bad_one(peer: PeerAgent) -> None:

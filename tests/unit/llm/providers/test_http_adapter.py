@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from tests.support.servers import free_port
 
 PROMPT = "an unmistakable prompt"
 CHAT = SHORT_ANSWERS[Provider.OPENAI]
+NGINX = b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
+SIGN_IN = b"\xef\xbb\xbf<!-- proxy -->\n<!DOCTYPE html>\n<html lang=en><body>Your API key? Sign in</body></html>"
 STREAM = b'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 
 
@@ -101,14 +105,35 @@ async def test_a_stream_may_have_any_type_but_that_of_a_page() -> None:
         (response(b'{"detail": "Not Found"}', status="404 Not Found"), '404: "Not Found"'),
         (response(b"<html>no</html>", status="404 Not Found", kind="text/html"), "404"),
         (response(b"", status="405 Method Not Allowed"), "405"),
+        (response(NGINX, status="403 Forbidden", kind="text/html"), "403"),
+        (response(SIGN_IN, status="401 Unauthorized", kind="text/html; charset=utf-8"), "401"),
+        (response(NGINX, status="403 Forbidden", kind="application/octet-stream"), "403"),
     ],
-    ids=["page", "redirect", "no such path", "page of 404", "method"],
+    ids=["page", "redirect", "no such path", "page of 404", "method", "page of 403", "page of 401", "untyped page"],
 )
 async def test_a_wrong_address_names_its_variable(reply: bytes, said: str, stream: bool) -> None:
     fault = await fault_of(reply, stream=stream)
     assert fault.kind is FaultKind.WRONG_ENDPOINT
     assert fault.detail == f"{said} (is OPENAI_BASE_URL right?)"
     assert not fault.maybe_billed
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (b'{"error": {"message": "No."}}', "application/json"),
+        (b'{"error": {"message": "<html> is no page here"}}', "text/html"),
+        (b"Unauthorized", "text/html"),
+        (b"Unauthorized", "text/plain"),
+        (b"", "text/html"),
+    ],
+    ids=["json", "json as a page", "text as a page", "text", "nothing"],
+)
+async def test_a_refusal_that_is_no_page_is_about_the_key(reply: tuple[bytes, str], status: str) -> None:
+    body, kind = reply
+    fault = await fault_of(response(body, status=status, kind=kind))
+    assert fault.kind is FaultKind.AUTH
 
 
 async def test_a_refusal_says_why_without_quoting_the_prompt() -> None:
@@ -195,6 +220,32 @@ async def test_a_silence_is_a_timeout_and_signs_of_life_prolong_it(stream: bool)
     fault = await fault_of(stay_silent, stream=stream, silence_seconds=0.3)
     over.set()
     assert (fault.kind, fault.maybe_billed) == (FaultKind.TIMEOUT, True)
+
+
+def event_of(text: str, **choice: str) -> bytes:
+    data = json.dumps({"choices": [{"delta": {"content": text}, **choice}]}, ensure_ascii=False)
+    return f"data: {data}\n\n".encode()
+
+
+async def test_thinking_that_nobody_sees_is_a_sign_of_life() -> None:
+    async def think(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for piece in ("<think>", *["Hm. "] * 10, "</think>", "Hi"):
+            writer.write(event_of(piece))
+            await writer.drain()
+            await asyncio.sleep(0.06)  # together longer than the silence
+        writer.write(b"data: [DONE]\n\n")
+
+    assert (await ask(think, stream=True, silence_seconds=0.5)).text == "Hi"
+
+
+async def test_a_megabyte_in_one_event_is_one_answer() -> None:
+    text, received = "Snö faller.\n" * 90_000, list[str]()
+    reply = response(event_of(text, finish_reason="stop"), kind="text/event-stream")
+    async with serving(reply) as server, adapting(server.url) as adapter:
+        answer = await adapter.answer(replace(request(stream=True), on_text=received.append))
+    assert len(text) > 1_000_000
+    assert answer.text == "".join(received) == text
 
 
 async def test_nobody_listening_was_not_billed() -> None:

@@ -286,6 +286,7 @@ class AwsError(Exception):
         (Refusal(429, {"message": "Slow down"}, {"retry-after": "3"}), FaultKind.RATE_LIMITED),
         (Refusal(404, {"code": "DeploymentNotFound", "message": "No deployment"}), FaultKind.MODEL_NOT_FOUND),
         (Refusal(400, {"code": "content_filter", "message": "Filtered"}), FaultKind.REFUSED),
+        (Refusal(403, "<html><body>Forbidden</body></html>"), FaultKind.WRONG_ENDPOINT),
         (Refusal(503, None), FaultKind.SERVER),
         (GoogleError(), FaultKind.RATE_LIMITED),
         (AwsError(429, "ThrottlingException", "Too many tokens"), FaultKind.RATE_LIMITED),
@@ -471,6 +472,12 @@ async def test_a_model_that_cannot_be_built_is_a_fault_of_the_configuration(erro
 
 async def test_a_refused_key_names_the_variables_of_the_vendor() -> None:
     assert "AZURE_OPENAI_API_KEY" in (await fault_of(Refusal(401, {"message": "Access denied"}))).detail
+
+
+async def test_a_page_of_another_server_names_the_variables_of_the_vendor() -> None:
+    fault = await fault_of(Refusal(403, "<!DOCTYPE html><html><body>a sign-in page</body></html>"))
+    assert "AZURE_OPENAI_ENDPOINT" in fault.detail
+    assert "sign-in" not in fault.detail
 
 
 async def test_all_clients_are_closed_although_one_cannot_be() -> None:

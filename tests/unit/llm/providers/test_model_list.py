@@ -96,6 +96,8 @@ async def test_what_is_no_list_is_a_fault(answer: httpx.Response | Exception, ki
     [
         (httpx.Response(404, json={"detail": "Not Found"}), '404: "Not Found" (is OPENAI_BASE_URL right?)'),
         (httpx.Response(401), "401 (is OPENAI_API_KEY right?)"),
+        (httpx.Response(401, html="<html>Sign in</html>"), "401 (is OPENAI_BASE_URL right?)"),
+        (httpx.Response(403, html="<!doctype html>No"), "403 (is OPENAI_BASE_URL right?)"),
         (httpx.ConnectError("no"), "ConnectError (is OPENAI_BASE_URL right?)"),
         (httpx.ProxyError("407"), "ProxyError (is HTTPS_PROXY right?)"),
         (_untrusted(), "ConnectError: self-signed certificate (is SSL_CERT_FILE right?)"),

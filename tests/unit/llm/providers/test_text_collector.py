@@ -49,6 +49,9 @@ THOUGHT = "<think>\nThe user wants a city.\n</think>\n\n"
         (f"{THOUGHT}Oslo.", "Oslo."),
         (f"\n{THOUGHT.replace('think', 'thinking')}Oslo.", "Oslo."),
         ("<think></think>Oslo.", "Oslo."),
+        (f"{THOUGHT.upper()}Oslo.", "Oslo."),
+        (f"[THINK]{THOUGHT[8:-10]}[/THINK]\n\nOslo.", "Oslo."),
+        ("<|channel|>analysis<|message|>The user.<|end|><|channel|>final<|message|>Oslo.<|return|>", "Oslo."),
         ("<b>Oslo</b> <think>", "<b>Oslo</b> <think>"),
         ("<", "<"),
     ],
@@ -60,4 +63,4 @@ def test_marked_thinking_is_neither_told_nor_kept(text: str, answer: str, cuts: 
         collector.add(piece.decode())
         clock.advance(COALESCE_SECONDS)
     assert collector.finish() == answer
-    assert not any("The user" in piece for piece in received)
+    assert "".join(received) == answer

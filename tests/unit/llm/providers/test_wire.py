@@ -139,14 +139,20 @@ EVERYTHING = {"thinks": True, "effort": "low", "end_user": "e1", "output": SCHEM
 def test_a_feature_changes_the_body_exactly_where_the_protocol_has_it(wire: WireFormat, mode: SchemaMode) -> None:
     """`HopRequests` leaves out those that are not in the table: it changes the request itself."""
     whole = request(**EVERYTHING, schema_mode=mode)
-    for feature in (Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME):
+    for feature in (Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME, Feature.STORE):
         without = replace(whole, dialect=FULL.without(feature))
         assert (wire.to_body(whole) != wire.to_body(without)) is (feature in wire.features), feature
 
 
 @pytest.mark.parametrize("wire", FORMATS)
 def test_only_features_of_some_protocol_are_missing_in_another(wire: WireFormat) -> None:
-    sometimes = {Feature.SUMMARY, Feature.STREAM_OPTIONS, Feature.TOKEN_LIMIT_NAME, Feature.TOOL_CHOICE}
+    sometimes = {
+        Feature.SUMMARY,
+        Feature.STREAM_OPTIONS,
+        Feature.TOKEN_LIMIT_NAME,
+        Feature.TOOL_CHOICE,
+        Feature.STORE,
+    }
     assert frozenset(Feature) - wire.features <= sometimes
 
 
