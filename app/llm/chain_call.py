@@ -171,7 +171,7 @@ class ChainCall(Generic[Parsed]):
             except BudgetExceeded:
                 break  # what was paid for is worth more to its user than an error
             if isinstance(outcome, ProviderFault):
-                _log.info("continuation_failed", model=hop.name, reason=outcome.kind.value)
+                _log.info("continuation_failed", model=hop.name, **_logged(outcome))
                 break
             rest, _parsed = outcome
             answer = replace(rest, text=join(answer.text, rest.text))
@@ -282,7 +282,7 @@ class ChainCall(Generic[Parsed]):
             self._parts.metrics.llm_fallback.labels(
                 from_model=hop.model, to_model=other.model, reason=fault.kind.value
             ).inc()
-            _log.info("llm_fallback", from_model=hop.name, to_model=other.name, reason=fault.kind.value)
+            _log.info("llm_fallback", from_model=hop.name, to_model=other.name, **_logged(fault))
 
     def _to_completion(self, answer: ProviderAnswer, parsed: Parsed | None) -> Completion[Parsed]:
         return Completion(
@@ -299,6 +299,8 @@ class ChainCall(Generic[Parsed]):
         last = faults[-1]
         fatal = last.action is Action.FATAL
         error = last.consequence.error if fatal else choose_error(faults)
+        # The models before it have logged their own reasons: why the next one was asked.
+        _log.warning("llm_call_failed", error_code=error.code, model=self._hops[len(faults) - 1].name, **_logged(last))
         waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
         # Not strict: the call may end before its last hop.
         per_hop = "; ".join(f"{hop.name}: {fault}" for hop, fault in zip(self._hops, faults, strict=False))
@@ -328,6 +330,11 @@ def with_limit(fault: ProviderFault, request: ProviderRequest) -> ProviderFault:
         served_model=fault.served_model,
         text=fault.text,
     )
+
+
+def _logged(fault: ProviderFault) -> Mapping[str, str]:
+    """Builds the fields of a log line that give the reason of a fault."""
+    return {"reason": fault.kind.value, "detail": fault.outline}
 
 
 def _may_pass(fault: ProviderFault | None) -> TypeGuard[ProviderFault]:

@@ -140,8 +140,14 @@ class LangChainAdapter:
         vendor = VENDORS.get(self._provider)
         if fault.kind is not FaultKind.AUTH or vendor is None:
             return fault
-        detail = f"{fault.detail} (are {', '.join(vendor.variables)} right?)"
-        return ProviderFault(fault.kind, detail, retry_after=fault.retry_after, refusal=fault.refusal)
+        doubt = f"(are {', '.join(vendor.variables)} right?)"
+        return ProviderFault(
+            fault.kind,
+            f"{fault.detail} {doubt}",
+            outline=f"{fault.outline} {doubt}",
+            retry_after=fault.retry_after,
+            refusal=fault.refusal,
+        )
 
     async def _ask(self, model: BaseChatModel, request: ProviderRequest, answer: LangChainAnswer) -> ProviderAnswer:
         runnable = _offer_functions(_fit(model, request), request)
