@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Protocol, TypeGuard
 
+from app.domain.agent import CutOff
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import BudgetExceeded, LLMAuthFailed, LLMError
 from app.llm.chains import Hop
@@ -95,7 +96,7 @@ class ChainCall(Generic[Parsed]):
             outcome = await self._call_hop(hop, self._plan.first)
             if not isinstance(outcome, ProviderFault):
                 answer, parsed = outcome
-                return self._to_completion(await self._finish(hop, answer), parsed)
+                return self._to_completion(*await self._finish(hop, answer), parsed)
             faults.append(outcome)
             if outcome.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
                 break
@@ -160,8 +161,11 @@ class ChainCall(Generic[Parsed]):
         await dialects.learn(hop.name, FULL.without(feature))
         return request.dialect.without(feature)
 
-    async def _finish(self, hop: Hop, answer: ProviderAnswer) -> ProviderAnswer:
-        """Lets the same model go on with an answer that was cut off. What cannot be continued stays as it is."""
+    async def _finish(self, hop: Hop, answer: ProviderAnswer) -> tuple[ProviderAnswer, CutOff | None]:
+        """Lets the same model go on with an answer that was cut off.
+
+        What cannot be continued stays as it is, and the reason comes with it.
+        """
         for _ in range(self._parts.settings.max_continuations):
             following = self._plan.go_on(answer) if answer.finish is Finish.LENGTH else None
             if following is None:
@@ -169,13 +173,15 @@ class ChainCall(Generic[Parsed]):
             try:
                 outcome = await self._call_hop(hop, following)
             except BudgetExceeded:
-                break  # what was paid for is worth more to its user than an error
+                return answer, CutOff.BUDGET  # what was paid for is worth more to its user than an error
             if isinstance(outcome, ProviderFault):
                 _log.info("continuation_failed", model=hop.name, **_logged(outcome))
-                break
+                return answer, CutOff.BUDGET if outcome.cut_to_budget else CutOff.FAULT
             rest, _parsed = outcome
             answer = replace(rest, text=join(answer.text, rest.text))
-        return answer
+        if answer.finish is not Finish.LENGTH:
+            return answer, None
+        return answer, CutOff.BUDGET if answer.cut_to_budget else CutOff.LIMIT
 
     async def _may_start(self, hop: Hop, *, again: bool) -> bool:
         """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
@@ -243,7 +249,7 @@ class ChainCall(Generic[Parsed]):
             without_verdict.pop_all()
             allowance.settle(bound, meter.succeeded(attempt, answer).usage)
             await breaker.succeeded(hop.name, by=self._scope.task_id)
-            return answer, parsed
+            return replace(answer, cut_to_budget=request.cut_to_budget), parsed
 
     async def _enter_limits(self, held: AsyncExitStack, hop: Hop) -> None:
         remaining_seconds = self._scope.remaining_seconds()
@@ -284,7 +290,9 @@ class ChainCall(Generic[Parsed]):
             ).inc()
             _log.info("llm_fallback", from_model=hop.name, to_model=other.name, **_logged(fault))
 
-    def _to_completion(self, answer: ProviderAnswer, parsed: Parsed | None) -> Completion[Parsed]:
+    def _to_completion(
+        self, answer: ProviderAnswer, cut_off: CutOff | None, parsed: Parsed | None
+    ) -> Completion[Parsed]:
         return Completion(
             text=answer.text,
             served_model=answer.served_model,
@@ -292,7 +300,7 @@ class ChainCall(Generic[Parsed]):
             attempts=tuple(self.attempts),
             parsed=parsed,
             tool_calls=answer.tool_calls,
-            truncated=answer.finish is Finish.LENGTH,
+            cut_off=cut_off,
         )
 
     def _to_error(self, faults: Sequence[ProviderFault]) -> LLMError:
@@ -329,6 +337,7 @@ def with_limit(fault: ProviderFault, request: ProviderRequest) -> ProviderFault:
         tokens=fault.tokens,
         served_model=fault.served_model,
         text=fault.text,
+        cut_to_budget=True,
     )
 
 

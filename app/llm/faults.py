@@ -115,7 +115,8 @@ class ProviderFault(Exception):
     used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
     `retry_after` is the wait in seconds that the provider requested; `should_retry` is its own word on a retry, None if
     it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that may be shown to the owner of
-    the task, and `outline`, by default the same, the part that may be logged.
+    the task, and `outline`, by default the same, the part that may be logged. `cut_to_budget`: the answer was cut off
+    because a budget left no more.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class ProviderFault(Exception):
         maybe_billed: bool = False,
         text: str | None = None,
         refusal: VendorError | None = None,
+        cut_to_budget: bool = False,
     ) -> None:
         super().__init__(f"{kind.value} {detail}".strip())
         self.kind = kind
@@ -143,6 +145,7 @@ class ProviderFault(Exception):
         self.maybe_billed = maybe_billed
         self.text = text
         self.refusal = refusal
+        self.cut_to_budget = cut_to_budget
 
     @property
     def consequence(self) -> Consequence:
