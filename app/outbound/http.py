@@ -104,7 +104,7 @@ class HttpxOptions(TypedDict):
 
 
 def httpx_options(url: str) -> HttpxOptions:
-    """Builds the way to `url`. Raises ConfigurationError for a proxy, or a file of certificates, that cannot be used."""
+    """Builds the way to `url`. Raises ConfigurationError for a proxy or a file of certificates that cannot be used."""
     # Not from the environment: with a SOCKS proxy in it httpx could not even be built.
     return {"verify": build_ssl_context(), "proxy": proxy_for(url), "trust_env": False}
 

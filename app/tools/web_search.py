@@ -172,7 +172,7 @@ class WebSearch:
         except InvalidAPIKeyError as error:
             raise SearchRejected("The search provider refuses the key (401): is TAVILY_API_KEY right?") from error
         except ForbiddenError as error:
-            # 403: forbidden; 432 and 433: the limit of the plan, and that of paying as one goes. The library does not say.
+            # 403: forbidden; 432: the limit of the plan; 433: that of paying as one goes. The library hides which.
             raise SearchRejected(
                 "The search provider's plan does not allow this search, or is used up (403, 432 or 433)."
             ) from error

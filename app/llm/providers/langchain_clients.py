@@ -1,7 +1,7 @@
-"""The HTTP clients of LangChain's integrations, or the options for them: their way to the vendor is that of our own calls.
+"""The HTTP clients of LangChain's integrations, or the options for them: the way to a vendor is that of our own calls.
 
-Left alone, each integration reads the variables of proxies in its own way: it asks this machine through a proxy, and with
-a SOCKS proxy in ALL_PROXY most cannot even be built. An integration that is not in the table is left alone.
+Left alone, each integration reads the variables of proxies in its own way: it asks this machine through a proxy, and
+with a SOCKS proxy in ALL_PROXY most cannot even be built. An integration that is not in the table is left alone.
 """
 
 from __future__ import annotations
