@@ -114,9 +114,9 @@ class ProviderFault(Exception):
     `tokens` are the provider's own count, None if it gave none. `text` is the text of an answer that came and cannot be
     used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
     `retry_after` is the wait in seconds that the provider requested; `should_retry` is its own word on a retry, None if
-    it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that the owner of the task may
-    see, and `outline`, by default the same, the part that may be logged. `cut_to_budget`: the answer was cut off because
-    a budget left no more.
+    it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that the owner of the task
+    may see, and `outline`, by default the same, the part that may be logged. `cut_to_budget`: the answer was cut off
+    because a budget left no more.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, Provid
 from app.llm.providers.text_collector import TextCollector, storable
 from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import Feature
-from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, read_error
+from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, outline, read_error
 
 
 class AnswerStream(Protocol):

@@ -207,7 +207,8 @@ def test_an_agent_that_gives_no_reason_means_the_limit() -> None:
 @pytest.mark.parametrize("cut_off", CutOff)
 def test_the_reason_is_in_the_language_of_the_answer(language: str, cut_off: CutOff) -> None:
     texts = read_translations()[language]
-    output = AgentOutput(agent_name="A", content=texts.partial * 20, truncated=True, cut_off=cut_off)
+    content = f"{texts.not_searched} {texts.partial}"
+    output = AgentOutput(agent_name="A", content=content, truncated=True, cut_off=cut_off)
     reason = {
         CutOff.LIMIT: texts.cut_at_limit,
         CutOff.BUDGET: texts.cut_by_budget,

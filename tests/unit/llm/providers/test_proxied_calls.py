@@ -24,6 +24,9 @@ from app.settings import LLMSettings
 from app.telemetry.metrics import WorkerMetrics
 from tests.support.model_server import SHORT_ANSWERS, response, serving
 
+# Google's client is a subclass of aiohttp's session, which aiohttp advises against.
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+
 PASSWORD = "proxy-password"
 # The server of these tests reads heads in lower case.
 CREDENTIAL = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
