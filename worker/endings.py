@@ -52,7 +52,7 @@ def completed(run: RunContext, output: AgentOutput) -> Ending:
         raise ResultTooLarge(f"The answer is larger than {RESULT_BYTES_LIMIT} bytes, the most that is kept.")
     result = TaskResult.of(
         output.content,
-        summary=summarise(output),
+        summary=summarise(output, task=run.task.task),
         code_language=output.code_language,
         citations=output.citations,
         truncated=output.truncated,

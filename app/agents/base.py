@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NotRequired, Protocol, TypedDict, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
@@ -24,7 +24,7 @@ from langgraph.typing import StateT
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from app.domain.agent import AgentCard, AgentOutput
+from app.domain.agent import AgentCard, AgentOutput, CutOff
 from app.domain.message import Message
 from app.domain.task import Step, Task
 from app.domain.usage import NO_USAGE, ModelAttempt
@@ -150,9 +150,21 @@ class GraphAgent(Generic[StateT]):
         return cast("StateT", final)  # LangGraph declares dict[str, Any] whatever the schema of the graph is
 
 
-def mark_truncated(completion: Completion[BaseModel]) -> dict[str, bool]:
+class CutState(TypedDict):
+    """The mark of a text that was cut off, as a part of the state of a graph; `cut_off` is the value of a `CutOff`."""
+
+    truncated: NotRequired[bool]
+    cut_off: NotRequired[str]
+
+
+def mark_truncated(completion: Completion[BaseModel]) -> dict[str, bool | str]:
     """Builds the mark of a text that was cut off, for the state; empty for a whole one, which needs none."""
-    return {"truncated": True} if completion.truncated else {}
+    return {"truncated": True, "cut_off": completion.cut_off.value} if completion.cut_off is not None else {}
+
+
+def read_cut_off(state: CutState) -> CutOff:
+    """Reads the reason why a text was cut off; the limit for a mark of an older version, which has none."""
+    return CutOff(state.get("cut_off", CutOff.LIMIT))
 
 
 def hash_inputs(state: Mapping[str, Any]) -> str:

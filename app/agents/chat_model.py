@@ -67,13 +67,17 @@ class RecordedToolCall(BaseModel):
 
 
 class RecordedAnswer(BaseModel):
-    """The output of the step. A failed task keeps the newest `content` as its partial answer."""
+    """The output of the step. A failed task keeps the newest `content` as its partial answer.
+
+    `cut_off` is the value of a `CutOff`, None for a whole answer and for one that an older version recorded.
+    """
 
     id: str
     content: str
     tool_calls: list[RecordedToolCall] = []
     served_model: str
     truncated: bool
+    cut_off: str | None = None
     input_tokens: int
     output_tokens: int
 
@@ -235,13 +239,15 @@ def to_recorded(completion: Completion[BaseModel], stop: Sequence[str]) -> Recor
     # Cut here, because OpenAI's models that think and its responses endpoint take no stop sequences.
     end = min((at for at in map(completion.text.find, filter(None, stop)) if at >= 0), default=None)
     stopped = end is not None
+    cut_off = None if stopped else completion.cut_off
     return RecordedAnswer(
         id=str(uuid.uuid4()),
         content=completion.text[:end],
         # A model that stops there does not come to its calls.
         tool_calls=[] if stopped else [RecordedToolCall(**asdict(call)) for call in completion.tool_calls],
         served_model=completion.served_model,
-        truncated=completion.truncated and not stopped,
+        truncated=cut_off is not None,
+        cut_off=None if cut_off is None else cut_off.value,
         input_tokens=completion.usage.input_tokens,
         output_tokens=completion.usage.output_tokens,
     )
@@ -249,6 +255,7 @@ def to_recorded(completion: Completion[BaseModel], stop: Sequence[str]) -> Recor
 
 def to_ai_message(answer: RecordedAnswer) -> AIMessage:
     """Builds the message, the same for an answer that is found again. `finish_reason` is a word of OpenAI."""
+    reason = {} if answer.cut_off is None else {"cut_off": answer.cut_off}
     finish = "length" if answer.truncated else "tool_calls" if answer.tool_calls else "stop"
     return AIMessage(
         id=answer.id,
@@ -259,5 +266,5 @@ def to_ai_message(answer: RecordedAnswer) -> AIMessage:
             output_tokens=answer.output_tokens,
             total_tokens=answer.input_tokens + answer.output_tokens,
         ),
-        response_metadata={"model_name": answer.served_model, "finish_reason": finish},
+        response_metadata={"model_name": answer.served_model, "finish_reason": finish, **reason},
     )

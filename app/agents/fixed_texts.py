@@ -20,8 +20,9 @@ ENGLISH = "en"
 class FixedTexts(BaseModel):
     """The sentences of one language. `not_searched` has a place for one of the reasons, which follow it.
 
-    `partial` is the summary of the text that a task had written before it failed. `sources` is the heading of the list
-    of sources; `removed` stands in the place of an address that was removed.
+    `partial` is the summary of the text that a task had written before it failed. The summary of a text that does not
+    come to its end closes with one of the three that begin with `cut`. `sources` is the heading of the list of sources;
+    `removed` stands in the place of an address that was removed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,9 @@ class FixedTexts(BaseModel):
     unavailable: str
     nothing_found: str
     partial: str
+    cut_at_limit: str
+    cut_by_budget: str
+    cut_by_fault: str
     sources: str
     removed: str
 

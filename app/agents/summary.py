@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from app.domain.agent import AgentOutput
+from app.agents.fixed_texts import FixedTexts, fixed_texts_for
+from app.domain.agent import AgentOutput, CutOff
 
 SUMMARY_CHARACTERS = 280
-CUT_OFF = " [cut off at AGENT_MAX_TOKENS]"
 READ_CHARACTERS = 8_000  # of the prose: enough for a summary, however much of it is marks and addresses
 
 _FENCED = re.compile(
@@ -45,16 +45,27 @@ _SENTENCE_END = re.compile(
 )
 
 
-def summarise(output: AgentOutput) -> str:
+def summarise(output: AgentOutput, *, task: str = "") -> str:
     """Returns at most 280 characters on one line; the summary is empty only if the answer is.
 
-    That of an answer that was cut off ends with the setting that limits it.
+    That of an answer that was cut off ends with the reason, in the language of the answer, or else of the `task`.
     """
     told = _summarise(output)
     if not output.truncated:
         return told
-    room = SUMMARY_CHARACTERS - len(CUT_OFF)
-    return (told if len(told) <= room else _cut(told, room).rstrip()) + CUT_OFF
+    mark = f" [{_reason(output.cut_off, fixed_texts_for(output.content, task))}]"
+    room = SUMMARY_CHARACTERS - len(mark)
+    return (told if len(told) <= room else _cut(told, room).rstrip()) + mark
+
+
+def _reason(cut_off: CutOff, texts: FixedTexts) -> str:
+    match cut_off:
+        case CutOff.LIMIT:
+            return texts.cut_at_limit
+        case CutOff.BUDGET:
+            return texts.cut_by_budget
+        case CutOff.FAULT:
+            return texts.cut_by_fault
 
 
 def _summarise(output: AgentOutput) -> str:

@@ -39,6 +39,13 @@ def to_document(facts: ModelFacts, *, of_stack: bool) -> dict[str, Any]:
     }
 
 
+def roles_without_model(facts: ModelFacts) -> str | None:
+    """Names the roles none of whose models can be asked, with their settings; None if there is none."""
+    without = facts.roles_without_model()
+    roles = ", ".join(f"{name} ({setting_of(role)})" for role, name in ROLE_NAMES.items() if role in without)
+    return f"No model can be asked for these roles: {roles}" if roles else None
+
+
 def _provider_fields(provider: ProviderFacts) -> dict[str, Any]:
     listing = provider.listing
     return {

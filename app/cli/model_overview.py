@@ -14,9 +14,8 @@ from app.cli.embedded.stack_settings import FoundSettings, find_settings
 from app.cli.embedded.state import StateFolder
 from app.cli.failure import CommandFailed
 from app.cli.json_output import print_json
-from app.cli.model_document import ROLE_NAMES, to_document
+from app.cli.model_document import roles_without_model, to_document
 from app.errors import BrokerUnavailable
-from app.llm.chains import setting_of
 from app.llm.dialect_book import KEY_PREFIX
 from app.llm.gateway import build_gateway
 from app.llm.hop_facts import ModelFacts, read_facts
@@ -35,7 +34,7 @@ def show_models(path: Path, *, as_json: bool) -> None:
     found = find_settings(StateFolder(path.absolute()))
     process = found.settings.process.model_copy(update={"log_level": "WARNING", "otlp_endpoint": None})
     configure_logging(process, process="command", stream=sys.stderr)
-    facts = asyncio.run(_read(found.settings, process))
+    facts = asyncio.run(read_model_facts(found.settings, process))
     if as_json:
         print_json(to_document(facts, of_stack=found.of_stack))
     else:
@@ -44,10 +43,8 @@ def show_models(path: Path, *, as_json: bool) -> None:
         from app.cli.model_text import print_models
 
         print_models(open_console(), facts, title=_title(path, found))
-    without = facts.roles_without_model()
-    if without:
-        roles = ", ".join(f"{name} ({setting_of(role)})" for role, name in ROLE_NAMES.items() if role in without)
-        raise CommandFailed(f"No model can be asked for these roles: {roles}")
+    if (missing := roles_without_model(facts)) is not None:
+        raise CommandFailed(missing)
 
 
 def _title(path: Path, found: FoundSettings) -> str:
@@ -57,7 +54,8 @@ def _title(path: Path, found: FoundSettings) -> str:
     return f"Models of this environment{other}"
 
 
-async def _read(settings: Settings, process: ProcessSettings) -> ModelFacts:
+async def read_model_facts(settings: Settings, process: ProcessSettings) -> ModelFacts:
+    """Reads the facts with the settings of a worker. Raises ConfigurationError for a chain that cannot be used."""
     async with AsyncExitStack() as stack:
         redis = connect_for_commands(settings.broker.redis_url)
         stack.push_async_callback(redis.aclose)

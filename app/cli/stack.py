@@ -51,7 +51,7 @@ def up(state: Path | None, *, detach: bool, port: int | None, workers: int) -> N
 
 
 def prepare(folder: StateFolder, *, port: int | None, workers: int, alone: bool = False) -> StackPlan:
-    """Builds the plan of a stack from the settings.
+    """Builds the plan of a stack from the settings, and prints what is wrong with the models that they name.
 
     Raises StackFailed if the asked-for port is taken, ServerUnreachable if a named server does not answer,
     CommandFailed if the data in the folder need a database that is not installed. A stack that is `alone` has a free
@@ -60,6 +60,10 @@ def prepare(folder: StateFolder, *, port: int | None, workers: int, alone: bool 
     settings = load_settings()
     named = ConfiguredParts.in_settings(settings)
     folder.create()
+    if named.models:
+        from app.cli.model_problems import print_problems  # here alone: the clients take a while to import
+
+        print_problems(settings)
     if alone:
         own, port = replace(named, store=False, broker=False), next(free_ports(1))
         return build_plan(folder, own, store=_choose_store(folder), port=port, workers=workers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
@@ -15,10 +17,18 @@ class Citation(BaseModel):
     url: str
 
 
+class CutOff(StrEnum):
+    """The reason why a text does not come to its end: the limit of tokens, the budget, or a fault of a continuation."""
+
+    LIMIT = "limit"
+    BUDGET = "budget"
+    FAULT = "fault"
+
+
 class AgentOutput(BaseModel):
     """The answer of any agent. `code_language` is lower case, None if the answer is not code.
 
-    `truncated`: the text stops at the limit of tokens, and there is more that was not written.
+    `truncated`: there is more that was not written, because of `cut_off`, which otherwise says nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +38,7 @@ class AgentOutput(BaseModel):
     code_language: str | None = None
     citations: tuple[Citation, ...] = ()
     truncated: bool = False
+    cut_off: CutOff = CutOff.LIMIT
 
 
 class AgentCard(BaseModel):

@@ -173,7 +173,8 @@ class Routing(_Part):
 class TaskResult(_Part):
     """The result of a task. `summary` is a short text for lists, `raw_output` the whole answer (≤ 4 MiB).
 
-    `size_bytes` and `sha256` are those of its UTF-8. `truncated`: the model stopped at the limit of tokens.
+    `size_bytes` and `sha256` are those of its UTF-8. `truncated`: the answer does not come to its end,
+    and `summary` closes with the reason.
     """
 
     summary: str

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, Protocol, TypeGuard
 
+from app.domain.agent import CutOff
 from app.domain.usage import ModelAttempt, Usage
 from app.errors import BudgetExceeded, LLMAuthFailed, LLMError
 from app.llm.chains import Hop
@@ -95,7 +96,7 @@ class ChainCall(Generic[Parsed]):
             outcome = await self._call_hop(hop, self._plan.first)
             if not isinstance(outcome, ProviderFault):
                 answer, parsed = outcome
-                return self._to_completion(await self._finish(hop, answer), parsed)
+                return self._to_completion(*await self._finish(hop, answer), parsed)
             faults.append(outcome)
             if outcome.action is Action.FATAL or self._scope.remaining_seconds() <= 0:
                 break
@@ -160,8 +161,11 @@ class ChainCall(Generic[Parsed]):
         await dialects.learn(hop.name, FULL.without(feature))
         return request.dialect.without(feature)
 
-    async def _finish(self, hop: Hop, answer: ProviderAnswer) -> ProviderAnswer:
-        """Lets the same model go on with an answer that was cut off. What cannot be continued stays as it is."""
+    async def _finish(self, hop: Hop, answer: ProviderAnswer) -> tuple[ProviderAnswer, CutOff | None]:
+        """Lets the same model go on with an answer that was cut off.
+
+        What cannot be continued stays as it is, and the reason comes with it.
+        """
         for _ in range(self._parts.settings.max_continuations):
             following = self._plan.go_on(answer) if answer.finish is Finish.LENGTH else None
             if following is None:
@@ -169,13 +173,15 @@ class ChainCall(Generic[Parsed]):
             try:
                 outcome = await self._call_hop(hop, following)
             except BudgetExceeded:
-                break  # what was paid for is worth more to its user than an error
+                return answer, CutOff.BUDGET  # what was paid for is worth more to its user than an error
             if isinstance(outcome, ProviderFault):
-                _log.info("continuation_failed", model=hop.name, reason=outcome.kind.value)
-                break
+                _log.info("continuation_failed", model=hop.name, **_logged(outcome))
+                return answer, CutOff.BUDGET if outcome.cut_to_budget else CutOff.FAULT
             rest, _parsed = outcome
             answer = replace(rest, text=join(answer.text, rest.text))
-        return answer
+        if answer.finish is not Finish.LENGTH:
+            return answer, None
+        return answer, CutOff.BUDGET if answer.cut_to_budget else CutOff.LIMIT
 
     async def _may_start(self, hop: Hop, *, again: bool) -> bool:
         """Asks the breaker. A call that has made a try waits for the rest of a pause; a new one has the next model."""
@@ -243,7 +249,7 @@ class ChainCall(Generic[Parsed]):
             without_verdict.pop_all()
             allowance.settle(bound, meter.succeeded(attempt, answer).usage)
             await breaker.succeeded(hop.name, by=self._scope.task_id)
-            return answer, parsed
+            return replace(answer, cut_to_budget=request.cut_to_budget), parsed
 
     async def _enter_limits(self, held: AsyncExitStack, hop: Hop) -> None:
         remaining_seconds = self._scope.remaining_seconds()
@@ -282,9 +288,11 @@ class ChainCall(Generic[Parsed]):
             self._parts.metrics.llm_fallback.labels(
                 from_model=hop.model, to_model=other.model, reason=fault.kind.value
             ).inc()
-            _log.info("llm_fallback", from_model=hop.name, to_model=other.name, reason=fault.kind.value)
+            _log.info("llm_fallback", from_model=hop.name, to_model=other.name, **_logged(fault))
 
-    def _to_completion(self, answer: ProviderAnswer, parsed: Parsed | None) -> Completion[Parsed]:
+    def _to_completion(
+        self, answer: ProviderAnswer, cut_off: CutOff | None, parsed: Parsed | None
+    ) -> Completion[Parsed]:
         return Completion(
             text=answer.text,
             served_model=answer.served_model,
@@ -292,13 +300,15 @@ class ChainCall(Generic[Parsed]):
             attempts=tuple(self.attempts),
             parsed=parsed,
             tool_calls=answer.tool_calls,
-            truncated=answer.finish is Finish.LENGTH,
+            cut_off=cut_off,
         )
 
     def _to_error(self, faults: Sequence[ProviderFault]) -> LLMError:
         last = faults[-1]
         fatal = last.action is Action.FATAL
         error = last.consequence.error if fatal else choose_error(faults)
+        # The models before it have logged their own reasons: why the next one was asked.
+        _log.warning("llm_call_failed", error_code=error.code, model=self._hops[len(faults) - 1].name, **_logged(last))
         waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
         # Not strict: the call may end before its last hop.
         per_hop = "; ".join(f"{hop.name}: {fault}" for hop, fault in zip(self._hops, faults, strict=False))
@@ -327,7 +337,13 @@ def with_limit(fault: ProviderFault, request: ProviderRequest) -> ProviderFault:
         tokens=fault.tokens,
         served_model=fault.served_model,
         text=fault.text,
+        cut_to_budget=True,
     )
+
+
+def _logged(fault: ProviderFault) -> Mapping[str, str]:
+    """Builds the fields of a log line that give the reason of a fault."""
+    return {"reason": fault.kind.value, "detail": fault.outline}
 
 
 def _may_pass(fault: ProviderFault | None) -> TypeGuard[ProviderFault]:

@@ -26,6 +26,8 @@ _FIELDS = {
     ModelRole.CODE: "code_model",
 }
 
+FALLBACK_SETTING = str(LLMSettings.model_fields["fallback_model"].validation_alias)
+
 
 @dataclass(frozen=True)
 class Hop:

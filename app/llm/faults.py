@@ -1,7 +1,8 @@
 """The faults of a model call and their consequences: one table for all providers.
 
 A `ProviderFault` never leaves `app.llm`: `choose_error` turns the faults of a chain into one LLMError. Its `detail` may
-be stored and logged, so what a provider says is in it only without keys and without quotations from the prompt.
+be stored, so what a provider says is in it only without keys and without quotations from the prompt. Its `outline` is
+what may be logged: `detail` without the provider's prose, which may still have a word of the prompt or of the answer.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ class ProviderFault(Exception):
     `tokens` are the provider's own count, None if it gave none. `text` is the text of an answer that came and cannot be
     used; it was paid for. `maybe_billed`: the request was sent and its cost is unknown, so its reservation stays open.
     `retry_after` is the wait in seconds that the provider requested; `should_retry` is its own word on a retry, None if
-    it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that may be shown.
+    it gave none. `refusal` is what the provider said, in full: `detail` is the part of it that the owner of the task
+    may see, and `outline`, by default the same, the part that may be logged. `cut_to_budget`: the answer was cut off
+    because a budget left no more.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class ProviderFault(Exception):
         kind: FaultKind,
         detail: str = "",
         *,
+        outline: str | None = None,
         tokens: TokenCounts | None = None,
         served_model: str | None = None,
         retry_after: float | None = None,
@@ -128,10 +132,12 @@ class ProviderFault(Exception):
         maybe_billed: bool = False,
         text: str | None = None,
         refusal: VendorError | None = None,
+        cut_to_budget: bool = False,
     ) -> None:
         super().__init__(f"{kind.value} {detail}".strip())
         self.kind = kind
         self.detail = detail
+        self.outline = detail if outline is None else outline
         self.tokens = tokens
         self.served_model = served_model
         self.retry_after = retry_after
@@ -139,6 +145,7 @@ class ProviderFault(Exception):
         self.maybe_billed = maybe_billed
         self.text = text
         self.refusal = refusal
+        self.cut_to_budget = cut_to_budget
 
     @property
     def consequence(self) -> Consequence:
@@ -168,9 +175,18 @@ class InvalidOutput(ProviderFault):
     text: str
 
     def __init__(
-        self, *, text: str, problems: str, tokens: TokenCounts | None, served_model: str, detail: str = "schema"
+        self,
+        *,
+        text: str,
+        problems: str,
+        tokens: TokenCounts | None,
+        served_model: str,
+        detail: str = "schema",
+        outline: str | None = None,
     ) -> None:
-        super().__init__(FaultKind.INVALID, detail, tokens=tokens, served_model=served_model, text=text)
+        super().__init__(
+            FaultKind.INVALID, detail, outline=outline, tokens=tokens, served_model=served_model, text=text
+        )
         self.problems = problems
 
 

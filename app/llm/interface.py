@@ -12,6 +12,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, JsonValue
 
+from app.domain.agent import CutOff
 from app.domain.task import Budget
 from app.domain.usage import ModelAttempt, Usage
 
@@ -59,7 +60,7 @@ class ChatMessage:
 class Completion(Generic[Parsed]):
     """A usable answer. `usage` sums all attempts, failed ones too; `parsed` is set if a schema was given.
 
-    `truncated`: the text stops at the limit of tokens, and could not be continued to its end.
+    `cut_off` is the reason why the text could not be continued to its end; None if it is whole.
     """
 
     text: str
@@ -68,7 +69,12 @@ class Completion(Generic[Parsed]):
     attempts: tuple[ModelAttempt, ...]
     parsed: Parsed | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    truncated: bool = False
+    cut_off: CutOff | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Checks whether the text does not come to its end."""
+        return self.cut_off is not None
 
 
 class Allowance(Protocol):

@@ -20,6 +20,8 @@ from app.telemetry.logs import MASK, redact
 
 SHOWN_CHARACTERS = 300
 READ_CHARACTERS = 1_000
+# One word, or several with commas between them: the names of parameters. Anything else may be prose.
+_NAMES = re.compile(r"[^\s,]{1,100}(?:, [^\s,]{1,100})*")
 _MARKS = "'\"`.,:;()[]{}"
 # Shorter runs are in every sentence; longer ones are a quotation. The second limit is for languages without spaces.
 _QUOTED_WORDS = 3
@@ -149,13 +151,30 @@ def describe(error: VendorError, *, prompt: Sequence[str], secrets: Sequence[str
 
     Nothing of it is a quotation from the prompt, or one of the `secrets` that were sent.
     """
+    param = without_quotes(error.param, prompt, secrets=secrets)
+    shown = without_quotes(error.message, prompt, secrets=secrets)
+    told = _names(error, param) + (f': "{shown}"' if shown else "")
+    return f"{told} (request {error.request_id})" if error.request_id else told
+
+
+def outline(error: VendorError, *, prompt: Sequence[str], secrets: Sequence[str] = ()) -> str:
+    """Joins what explains the refusal without the vendor's prose: `400 unsupported_value param=stream (request req_1)`.
+
+    This is for logs: the prose may still have a word or two of the prompt, or of the model's answer.
+    """
+    param = without_quotes(error.param, prompt, secrets=secrets)
+    told = _names(error, param if _NAMES.fullmatch(param) else "")
+    if _NAMES.fullmatch(error.request_id):
+        told += f" (request {error.request_id})"
+    for secret in secrets:
+        told = told.replace(secret, MASK)
+    return told
+
+
+def _names(error: VendorError, param: str) -> str:
     parts = [str(error.status)] if error.status is not None else []
     parts += [code for code in error.codes if code != str(error.status)]
-    if error.param:
-        parts.append(f"param={without_quotes(error.param, prompt, secrets=secrets)}")
-    shown = without_quotes(error.message, prompt, secrets=secrets)
-    told = " ".join(parts) + (f': "{shown}"' if shown else "")
-    return f"{told} (request {error.request_id})" if error.request_id else told
+    return " ".join([*parts, f"param={param}"] if param else parts)
 
 
 def without_quotes(message: str, prompt: Sequence[str], *, secrets: Sequence[str] = ()) -> str:

@@ -1,10 +1,11 @@
 """The one place where outgoing HTTP clients are made: the same limits for every provider, and no redirects.
 
 Two libraries: models are asked with aiohttp, which takes the least CPU for a call and for a chunk of a stream. httpx,
-which tavily's package takes, is for what is asked rarely: the web search and the lists of models. A client belongs to
-the event loop that first uses it; build one per process, hand it down, close it at the end. Each library is imported in
-the function that needs it, so a process pays only for what it uses. Both read proxies and certificates from the usual
-variables (`app.outbound.proxy`, SSL_CERT_FILE, SSL_CERT_DIR).
+which tavily's package takes, is for what is asked rarely: the web search and the lists of models. The integrations of
+LangChain bring httpx, or its successor httpx2, and get the same options. A client belongs to the event loop that first
+uses it; build one per process, hand it down, close it at the end. Each library is imported in the function that needs
+it, so a process pays only for what it uses. All read proxies and certificates from the usual variables
+(`app.outbound.proxy`, SSL_CERT_FILE, SSL_CERT_DIR).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import ssl
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import certifi
 
@@ -94,6 +95,20 @@ def _watch_reuse() -> aiohttp.TraceConfig:
     return config
 
 
+class HttpxOptions(TypedDict):
+    """The way to a server, as httpx and httpx2 name it."""
+
+    verify: ssl.SSLContext
+    proxy: str | None
+    trust_env: bool
+
+
+def httpx_options(url: str) -> HttpxOptions:
+    """Builds the way to `url`. Raises ConfigurationError for a proxy or a file of certificates that cannot be used."""
+    # Not from the environment: with a SOCKS proxy in it httpx could not even be built.
+    return {"verify": build_ssl_context(), "proxy": proxy_for(url), "trust_env": False}
+
+
 def build_web_client(timeouts: HttpTimeouts, url: str) -> httpx.AsyncClient:
     """Builds a client for everything else, to be used below the address `url`."""
     import httpx
@@ -105,8 +120,6 @@ def build_web_client(timeouts: HttpTimeouts, url: str) -> httpx.AsyncClient:
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
         ),
-        verify=build_ssl_context(),
-        proxy=proxy_for(url),
-        trust_env=False,  # with a SOCKS proxy in the environment httpx could not even be built
         follow_redirects=False,
+        **httpx_options(url),
     )

@@ -6,6 +6,7 @@ shells set a SOCKS proxy there, which is not supported and must not stop anythin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -30,6 +31,15 @@ def proxy_for(url: str) -> str | None:
         )
     everything = proxies.get("all", "")
     return proxy or (everything if urlsplit(everything).scheme in _SUPPORTED else None)
+
+
+def unusable_variables() -> Sequence[str]:
+    """Names the variables with a proxy of an unsupported kind: libraries that read them on their own may fail."""
+    return [
+        f"{scheme.upper()}_PROXY"
+        for scheme, proxy in getproxies().items()
+        if scheme in ("http", "https", "all") and urlsplit(proxy).scheme not in _SUPPORTED
+    ]
 
 
 def _is_loopback(host: str) -> bool:

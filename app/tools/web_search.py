@@ -168,13 +168,16 @@ class WebSearch:
                 session_id=request_id,
             )
         except UsageLimitExceededError as error:
-            raise _RateLimited("The search provider limits the rate of searches.") from error
+            raise _RateLimited("The search provider limits the rate of searches (429).") from error
         except InvalidAPIKeyError as error:
-            raise SearchRejected("The search provider refuses the key.") from error
+            raise SearchRejected("The search provider refuses the key (401): is TAVILY_API_KEY right?") from error
         except ForbiddenError as error:
-            raise SearchRejected("The search provider's plan does not allow this search, or is used up.") from error
+            # 403: forbidden; 432: the limit of the plan; 433: that of paying as one goes. The library hides which.
+            raise SearchRejected(
+                "The search provider's plan does not allow this search, or is used up (403, 432 or 433)."
+            ) from error
         except BadRequestError as error:
-            raise SearchRejected("The search provider refuses the query.") from error
+            raise SearchRejected("The search provider refuses the query (400).") from error
         except httpx.HTTPStatusError as error:
             raise _from_status(error.response.status_code) from error
         except TavilyTimeout as error:

@@ -96,6 +96,7 @@ class Switch(Enum):
     CONTENT_FAULTS = "content-faults"
     FREE_REFUSALS = "free-refusals"
     RETRY_AFTER_CAP = "retry-after-cap"
+    ONE_PROBE = "one-probe"
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
@@ -411,6 +412,12 @@ def _retry_after_cap() -> None:
     _replace(breaker, "BreakerRules", lambda **rules: BreakerRules(**{**rules, "longest_pause_seconds": 1e9}))
 
 
+def _one_probe() -> None:
+    """Lets every call through after a pause, because the place of the probe is free again at once."""
+    _replace(breaker, "_PROBE_SECONDS", 0.0)
+    _replace(breaker, "_VERDICT_SECONDS", 0.0)
+
+
 _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.FENCING: _fencing,
     Switch.LEASE: _lease,
@@ -447,6 +454,7 @@ _OFF: Mapping[Switch, Callable[[], None]] = {
     Switch.CONTENT_FAULTS: _content_faults,
     Switch.FREE_REFUSALS: _free_refusals,
     Switch.RETRY_AFTER_CAP: _retry_after_cap,
+    Switch.ONE_PROBE: _one_probe,
 }
 
 

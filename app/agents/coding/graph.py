@@ -5,7 +5,7 @@ from __future__ import annotations
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from app.agents.base import AgentContext, GraphAgent, journaled
+from app.agents.base import AgentContext, GraphAgent, journaled, read_cut_off
 from app.agents.coding.generate import generate
 from app.agents.coding.state import CodeState
 from app.agents.history import to_turns
@@ -46,4 +46,5 @@ class CodeAgent(GraphAgent[CodeState]):
             content=final["content"],
             code_language=final.get("code_language"),
             truncated=final.get("truncated", False),
+            cut_off=read_cut_off(final),
         )

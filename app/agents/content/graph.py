@@ -10,7 +10,7 @@ from typing import Literal
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from app.agents.base import AgentContext, GraphAgent, journaled
+from app.agents.base import AgentContext, GraphAgent, journaled, read_cut_off
 from app.agents.content.citations import check_citations
 from app.agents.content.plan import plan
 from app.agents.content.search_web import search_web
@@ -73,4 +73,5 @@ class ContentAgent(GraphAgent[ContentState]):
             content=final["content"],
             citations=tuple(Citation(**citation) for citation in final["citations"]),
             truncated=final.get("truncated", False),
+            cut_off=read_cut_off(final),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
+from app.agents.base import CutState
 from app.agents.history import Turn
 
 
@@ -41,7 +42,7 @@ class CitationState(TypedDict):
     url: str
 
 
-class ContentState(TypedDict):
+class ContentState(CutState):
     """The state. `today` is the day of the task's acceptance; `content` is a draft until `check_citations` ran.
 
     `session_sources` are the pages that the answers in `history` cite; `sources` are those of this task's search. The
@@ -58,5 +59,4 @@ class ContentState(TypedDict):
     search_outcome: NotRequired[str]
     sources: NotRequired[list[Source]]
     content: NotRequired[str]
-    truncated: NotRequired[bool]
     citations: NotRequired[list[CitationState]]

@@ -128,7 +128,10 @@ class RoutingView(View):
 
 
 class ResultView(View):
-    """The answer of the agent. `truncated`: it stops at AGENT_MAX_TOKENS, and there is more that was not written."""
+    """The answer of the agent. `truncated`: there is more that was not written; `summary` closes with the reason.
+
+    The reason is AGENT_MAX_TOKENS, the budget, or a model that could not continue its answer.
+    """
 
     summary: str
     raw_output: str

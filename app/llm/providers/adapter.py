@@ -107,7 +107,7 @@ class Finish(Enum):
 class ProviderAnswer:
     """The answer of one attempt. `text` is the raw JSON if a schema was requested, in any mode.
 
-    `tokens` is None if the provider gave no count.
+    `tokens` is None if the provider gave no count. `cut_to_budget`: it could not be longer than a budget allowed.
     """
 
     text: str
@@ -115,6 +115,7 @@ class ProviderAnswer:
     served_model: str
     finish: Finish = Finish.DONE
     tool_calls: tuple[ToolCall, ...] = ()
+    cut_to_budget: bool = False
 
 
 _FINISH_FAULTS = {Finish.REFUSED: FaultKind.REFUSED, Finish.CONTEXT_OVERFLOW: FaultKind.CONTEXT_OVERFLOW}

@@ -169,12 +169,15 @@ class HttpAdapter:
         key = self._connection.key.current()
         fault = refusal_fault(error, response.headers, request, secrets=(key,) if key else ())
         if fault.kind is FaultKind.WRONG_ENDPOINT:
-            return self._wrong_endpoint(fault.detail, error)
+            return self._wrong_endpoint(fault.detail, logged=fault.outline, error=error)
         return fault
 
-    def _wrong_endpoint(self, seen: str, error: VendorError | None = None) -> ProviderFault:
-        variable = self._connection.address_variable
-        return ProviderFault(FaultKind.WRONG_ENDPOINT, f"{seen} (is {variable} right?)", refusal=error)
+    def _wrong_endpoint(
+        self, seen: str, *, logged: str | None = None, error: VendorError | None = None
+    ) -> ProviderFault:
+        doubt = f"(is {self._connection.address_variable} right?)"
+        outline = f"{seen if logged is None else logged} {doubt}"
+        return ProviderFault(FaultKind.WRONG_ENDPOINT, f"{seen} {doubt}", outline=outline, refusal=error)
 
     async def aclose(self) -> None:
         await self._session.close()

@@ -18,20 +18,24 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from pydantic import SecretStr, ValidationError
 
+from app.errors import ConfigurationError
 from app.llm.faults import FaultKind, ProviderFault
 from app.llm.hop_request import LONGEST_SILENCE_SECONDS
 from app.llm.langchain_vendors import VENDORS, split_model
 from app.llm.providers.adapter import ProviderAnswer, ProviderRequest, require_usable
+from app.llm.providers.langchain_clients import client_options
 from app.llm.providers.langchain_errors import to_fault
 from app.llm.providers.langchain_messages import LangChainAnswer, to_functions, to_langchain
 from app.llm.providers.text_collector import TextCollector
 from app.llm.providers.wire import cut_off
 from app.llm.server_dialect import Feature
 from app.llm.vendor_error import VendorError
+from app.outbound.proxy import unusable_variables
 from app.telemetry.logs import get_logger
 
 BuildModel = Callable[..., BaseChatModel]
 _log = get_logger(__name__)
+_UNBUILT = "LangChain cannot build this model"
 # Integrations name the limit of an answer differently, and some have no such field.
 _LIMIT_FIELDS = ("max_tokens", "max_output_tokens", "num_predict")
 # An integration may translate more, but only these are its caller's words.
@@ -60,10 +64,13 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def build_model(model: str, **options: Any) -> BaseChatModel:
-    """Builds a chat model with LangChain's own factory. Raises what the integration raises."""
+    """Builds a chat model with LangChain's own factory, and with our clients where its class takes them.
+
+    Raises what the integration raises, and ConfigurationError for a proxy that cannot be used.
+    """
     from langchain.chat_models import init_chat_model
 
-    built: BaseChatModel = init_chat_model(model, **options)
+    built: BaseChatModel = init_chat_model(model, **options, **client_options(options["model_provider"]))
     return built
 
 
@@ -89,6 +96,8 @@ class LangChainAdapter:
             return require_usable(await self._ask(model, request, answer))
         except ProviderFault:
             raise
+        except ImportError as error:  # some integrations build their clients at the first call
+            raise _lacking(error) from None
         except Exception as error:  # noqa: BLE001  the vendors' clients have no common base class
             fault = to_fault(error, request, secrets=_secrets(model), begun=answer.begun)
             raise self._with_variables(fault) from None
@@ -112,13 +121,15 @@ class LangChainAdapter:
         provider, model = split_model(self._provider, name)
         try:
             built = self._build_with(model, provider, _OPTIONS.get(provider, _NO_RETRIES))
+            for client in _CLIENT_FIELDS:
+                getattr(built, client, None)  # built now, because each copy of the model would build its own
         except ImportError as error:
-            package = error.name or getattr(error.__cause__, "name", None) or "its package"
-            raise self._unusable(f"{package} is not installed") from None
+            raise _lacking(error) from None
+        except ConfigurationError as error:
+            raise ProviderFault(FaultKind.WRONG_ENDPOINT, f"{_UNBUILT}: {error.message}") from None
         except Exception as error:  # noqa: BLE001  each integration has classes of its own for what it lacks
-            raise self._unusable(f"{provider} raised {type(error).__name__}") from None
-        for client in _CLIENT_FIELDS:
-            getattr(built, client, None)  # built now, because each copy of the model would build its own
+            reason = f"{_UNBUILT}: {provider} raised {type(error).__name__}"
+            raise self._with_variables(ProviderFault(FaultKind.AUTH, reason)) from None
         return built
 
     def _build_with(self, model: str, provider: str, options: Mapping[str, Any]) -> BaseChatModel:
@@ -132,16 +143,19 @@ class LangChainAdapter:
                 raise
             return self._build(model, model_provider=provider, **known)
 
-    def _unusable(self, reason: str) -> ProviderFault:
-        return self._with_variables(ProviderFault(FaultKind.AUTH, f"LangChain cannot build this model: {reason}"))
-
     def _with_variables(self, fault: ProviderFault) -> ProviderFault:
         """Names the variables of the vendor in a fault that may come from them."""
         vendor = VENDORS.get(self._provider)
         if fault.kind not in (FaultKind.AUTH, FaultKind.WRONG_ENDPOINT) or vendor is None:
             return fault
-        detail = f"{fault.detail} (are {', '.join(vendor.variables)} right?)"
-        return ProviderFault(fault.kind, detail, retry_after=fault.retry_after, refusal=fault.refusal)
+        doubt = f"(are {', '.join(vendor.variables)} right?)"
+        return ProviderFault(
+            fault.kind,
+            f"{fault.detail} {doubt}",
+            outline=f"{fault.outline} {doubt}",
+            retry_after=fault.retry_after,
+            refusal=fault.refusal,
+        )
 
     async def _ask(self, model: BaseChatModel, request: ProviderRequest, answer: LangChainAnswer) -> ProviderAnswer:
         runnable = _offer_functions(_fit(model, request), request)
@@ -155,6 +169,19 @@ class LangChainAdapter:
         if request.stream and not answer.complete and self._provider in VENDORS:
             raise cut_off(answer.tokens())  # each of these vendors gives the reason why the model stopped
         return answer.finish(text)
+
+
+def _lacking(error: ImportError) -> ProviderFault:
+    """Builds the fault of a package that is missing, or of a proxy for which one is missing. No key is to blame."""
+    package = error.name or getattr(error.__cause__, "name", None)
+    proxies = unusable_variables()
+    if package is not None:
+        reason = f"{package} is not installed"
+    elif proxies:  # httpx raises it without a name
+        reason = f"{', '.join(proxies)} is not an HTTP proxy, and no other kind is supported: unset it"
+    else:
+        reason = "a package that it needs is not installed"
+    return ProviderFault(FaultKind.WRONG_ENDPOINT, f"{_UNBUILT}: {reason}")
 
 
 async def _next(pieces: AsyncGenerator[BaseMessage], answer: LangChainAnswer) -> BaseMessage | None:

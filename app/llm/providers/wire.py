@@ -17,7 +17,7 @@ from app.llm.providers.adapter import Finish, JsonObject, ProviderAnswer, Provid
 from app.llm.providers.text_collector import TextCollector, storable
 from app.llm.refusal_kinds import classify
 from app.llm.server_dialect import Feature
-from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, read_error
+from app.llm.vendor_error import READ_CHARACTERS, VendorError, describe, outline, read_error
 
 
 class AnswerStream(Protocol):
@@ -109,18 +109,26 @@ def answered_fault(body: Mapping[str, Any], request: ProviderRequest, *, secrets
     """
     error = read_error(body)
     kind = classify(error)
-    detail = describe(error, prompt=request.texts(), secrets=secrets)
     if kind is FaultKind.INVALID:
-        return rejected_output(error, request, detail=detail)
-    billed = kind in (FaultKind.SERVER, FaultKind.TIMEOUT, FaultKind.REFUSED)
-    return ProviderFault(kind, detail, maybe_billed=billed, refusal=error)
+        return rejected_output(error, request, secrets=secrets)
+    return ProviderFault(
+        kind,
+        describe(error, prompt=request.texts(), secrets=secrets),
+        outline=outline(error, prompt=request.texts(), secrets=secrets),
+        maybe_billed=kind in (FaultKind.SERVER, FaultKind.TIMEOUT, FaultKind.REFUSED),
+        refusal=error,
+    )
 
 
-def rejected_output(error: VendorError, request: ProviderRequest, *, detail: str) -> InvalidOutput:
+def rejected_output(error: VendorError, request: ProviderRequest, *, secrets: Sequence[str]) -> InvalidOutput:
     """Builds the fault for an answer that the server itself found invalid, which was paid for and may be repaired."""
-    problems = error.message[:READ_CHARACTERS] or "It could not be parsed."
     return InvalidOutput(
-        text=error.generation, problems=problems, tokens=None, served_model=request.model, detail=detail
+        text=error.generation,
+        problems=error.message[:READ_CHARACTERS] or "It could not be parsed.",
+        tokens=None,
+        served_model=request.model,
+        detail=describe(error, prompt=request.texts(), secrets=secrets),
+        outline=outline(error, prompt=request.texts(), secrets=secrets),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -132,3 +133,32 @@ def test_without_any_key_the_variables_to_set_are_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "openai left out: set OPENAI_API_KEY anthropic left out: set ANTHROPIC_API_KEY" in words(done.stdout)
     assert done.stderr.strip() == NO_MODEL
+
+
+def start(folder: Path, simulator: str, **changed: str) -> CompletedProcess[str]:
+    """Starts a stack with stores of its own, and stops it again."""
+    settings = dict(shell(folder, simulator, **changed).settings)
+    del settings["REDIS_URL"]
+    stack = Shell(folder, settings)
+    try:
+        return stack.run("up", "--detach")
+    finally:
+        stack.ok("down")
+
+
+def test_up_names_what_is_wrong_and_starts_all_the_same(tmp_path: Path, simulator: str) -> None:
+    done = start(tmp_path, simulator, OPENAI_API_KEY="revoked-and-secret")
+
+    assert done.returncode == 0, done.stderr
+    assert "openai: the key is refused: 401 invalid_api_key" in done.stderr
+    assert "(is OPENAI_API_KEY right?)" in done.stderr
+    assert NO_MODEL in done.stderr
+    assert "Agent Orchestrator is ready" in done.stdout
+    assert "revoked" not in done.stdout + done.stderr
+
+
+def test_up_is_silent_about_models_that_can_be_asked(tmp_path: Path, simulator: str) -> None:
+    done = start(tmp_path, simulator)
+
+    assert done.returncode == 0, done.stderr
+    assert "openai" not in done.stderr

@@ -64,10 +64,15 @@ async def test_outage_is_unavailable(search: WebSearch, control: httpx.AsyncClie
         await search.search("green tea", request_id="r1")
 
 
-@pytest.mark.parametrize("fault", ["401", "403", "quota", "bad-request"])
-async def test_refusal_is_rejected(search: WebSearch, control: httpx.AsyncClient, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("401", "401.*TAVILY_API_KEY"), ("403", "403"), ("quota", "432"), ("bad-request", "400")],
+)
+async def test_refusal_is_rejected_with_its_reason(
+    search: WebSearch, control: httpx.AsyncClient, fault: str, reason: str
+) -> None:
     (await control.post("/simulator/faults", json={"provider": "tavily", "fault": fault})).raise_for_status()
-    with pytest.raises(SearchRejected):
+    with pytest.raises(SearchRejected, match=reason):
         await search.search("green tea", request_id="r1")
 
 

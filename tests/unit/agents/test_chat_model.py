@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field
 
 from app.agents.base import AgentContext, GraphAgent, journaled, run_step
 from app.agents.testing import CALL_USAGE, MemoryJournal, ScriptedLLM, build_context
-from app.domain.agent import AgentCard
+from app.domain.agent import AgentCard, CutOff
 from app.errors import LLMUnavailable
 from app.llm.interface import ChatMessage, Completion, ModelRole, ToolCall, ToolSpec
 
@@ -190,15 +190,17 @@ class CutOffLLM(ScriptedLLM):
     """A scripted model whose answers are cut off after a text and a call."""
 
     async def with_tools(self, *args: Any, **options: Any) -> Completion[BaseModel]:
-        return replace(await super().with_tools(*args, **options), tool_calls=(ADDITION,), truncated=True)
+        return replace(await super().with_tools(*args, **options), tool_calls=(ADDITION,), cut_off=CutOff.BUDGET)
 
 
 async def test_a_cut_off_answer_is_marked_unless_it_was_to_stop_before() -> None:
     model = model_of(CutOffLLM("one two", "one two")).bind_tools([add])
     cut_off = await model.ainvoke("Count.")
     assert (cut_off.response_metadata["finish_reason"], len(cut_off.tool_calls)) == ("length", 1)
+    assert cut_off.response_metadata["cut_off"] == CutOff.BUDGET
     stopped = await model.ainvoke("Count.", stop=["two"])
     assert (stopped.response_metadata["finish_reason"], stopped.tool_calls) == ("stop", [])
+    assert "cut_off" not in stopped.response_metadata
 
 
 async def test_structured_output_is_a_tool_that_must_be_called() -> None:

@@ -16,6 +16,7 @@ def test_a_translation_is_in_its_language(language: str) -> None:
     assert guess_language(" ".join(texts.model_dump().values())) == language
     assert texts.not_searched.count("{reason}") == 1
     assert texts.not_searched.startswith("**")
+    assert "AGENT_MAX_TOKENS" in texts.cut_at_limit
 
 
 def test_the_first_text_that_tells_its_language_decides() -> None:

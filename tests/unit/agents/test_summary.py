@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.agents.fixed_texts import read_translations
 from app.agents.summary import SUMMARY_CHARACTERS, summarise
-from app.domain.agent import AgentOutput, Citation
+from app.domain.agent import AgentOutput, Citation, CutOff
 
 ONE = Citation(source="one.net", title="First", url="https://one.net/a")
 TWO = Citation(source="two.net", title="Second", url="https://two.net/b?c=1")
@@ -183,8 +184,43 @@ def test_a_long_hostile_answer_is_summarised_in_time() -> None:
         summary(piece * (60_000 // len(piece)))
 
 
+REASONS = {
+    CutOff.LIMIT: "[cut off at AGENT_MAX_TOKENS]",
+    CutOff.BUDGET: "[cut off: the budget is used up]",
+    CutOff.FAULT: "[cut off: it could not be continued]",
+}
+
+
+@pytest.mark.parametrize("cut_off", CutOff)
 @pytest.mark.parametrize("content", ["A short answer that", "word " * 500])
-def test_the_summary_of_an_answer_that_was_cut_off_names_the_limit(content: str) -> None:
-    told = summarise(AgentOutput(agent_name="ContentAgent", content=content, truncated=True))
-    assert told.endswith("[cut off at AGENT_MAX_TOKENS]")
+def test_the_summary_of_an_answer_that_was_cut_off_ends_with_the_reason(content: str, cut_off: CutOff) -> None:
+    told = summarise(AgentOutput(agent_name="ContentAgent", content=content, truncated=True, cut_off=cut_off))
+    assert told.endswith(REASONS[cut_off])
     assert len(told) <= SUMMARY_CHARACTERS
+
+
+def test_an_agent_that_gives_no_reason_means_the_limit() -> None:
+    assert summarise(AgentOutput(agent_name="A", content="Once", truncated=True)).endswith(REASONS[CutOff.LIMIT])
+
+
+@pytest.mark.parametrize("language", read_translations())
+@pytest.mark.parametrize("cut_off", CutOff)
+def test_the_reason_is_in_the_language_of_the_answer(language: str, cut_off: CutOff) -> None:
+    texts = read_translations()[language]
+    content = f"{texts.not_searched} {texts.partial}"
+    output = AgentOutput(agent_name="A", content=content, truncated=True, cut_off=cut_off)
+    reason = {
+        CutOff.LIMIT: texts.cut_at_limit,
+        CutOff.BUDGET: texts.cut_by_budget,
+        CutOff.FAULT: texts.cut_by_fault,
+    }
+    told = summarise(output)
+    assert told.endswith(f" [{reason[cut_off]}]")
+    assert len(told) <= SUMMARY_CHARACTERS
+
+
+def test_the_reason_is_in_the_language_of_the_task_if_the_answer_is_code() -> None:
+    output = AgentOutput(agent_name="A", content="```python\nx = 1\n```", truncated=True, cut_off=CutOff.BUDGET)
+    assert summarise(output, task="Schreibe bitte eine Funktion, die eine Liste umdreht.").endswith(
+        "[abgebrochen: Das Budget ist aufgebraucht]"
+    )

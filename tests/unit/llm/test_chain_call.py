@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import BaseModel
 
+from app.domain.agent import CutOff
 from app.domain.task import Budget
 from app.domain.usage import AttemptStatus
 from app.errors import (
@@ -361,17 +362,29 @@ async def test_an_answer_that_stops_at_the_limit_is_continued() -> None:
 async def test_continuing_ends_at_its_maximum_or_at_a_fault_and_keeps_the_text() -> None:
     made = bench([cut("la ")])
     completion = await run(made)
-    assert completion.truncated
+    assert completion.cut_off is CutOff.LIMIT
     assert len(completion.attempts) == 1 + made.settings.max_continuations
     broken = await run(bench([cut("Once"), SERVER]))
-    assert (broken.text, broken.truncated) == ("Once", True)
+    assert (broken.text, broken.cut_off) == ("Once", CutOff.FAULT)
 
 
 async def test_a_budget_that_is_used_up_keeps_the_text_so_far() -> None:
     made = bench([cut("Once"), answer(" upon.")])
     made.allowance.affordable = 1
     completion = await run(made)
-    assert (completion.text, completion.truncated) == ("Once", True)
+    assert (completion.text, completion.cut_off) == ("Once", CutOff.BUDGET)
+
+
+async def test_a_last_continuation_that_a_budget_shortens_ends_for_the_budget() -> None:
+    made = bench([cut("Once")])
+    made.allowance.left = Budget(max_tokens=1_000)
+    assert (await run(made, max_tokens=4_000)).cut_off is CutOff.BUDGET
+
+
+async def test_a_continuation_whose_budget_goes_into_thinking_ends_for_the_budget() -> None:
+    made = bench([cut("Once"), ProviderFault(FaultKind.TRUNCATED, "finish", tokens=TokenCounts(100, 50))])
+    made.allowance.left = Budget(max_tokens=1_000)
+    assert (await run(made, max_tokens=4_000)).cut_off is CutOff.BUDGET
 
 
 async def test_thinking_that_used_up_all_tokens_is_the_next_models_turn() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.llm.vendor_error import SHOWN_CHARACTERS, VendorError, describe, read_error, without_quotes
+from app.llm.vendor_error import SHOWN_CHARACTERS, VendorError, describe, outline, read_error, without_quotes
 
 OPENAI = {"error": {"message": "No.", "type": "invalid_request_error", "param": "stream", "code": "unsupported_value"}}
 ANTHROPIC = {
@@ -169,3 +169,21 @@ def test_the_description_says_all_but_what_is_quoted_from_the_prompt() -> None:
     assert told.endswith("(request req_1)")
     assert "secret" not in told
     assert "in the first message" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (
+            VendorError(400, ("unsupported_value", "400"), "messages[0].role", "Not 'Ada' there", "req_1"),
+            "400 unsupported_value param=messages[0].role (request req_1)",
+        ),
+        (VendorError(422, (), "body.n, body.seed", "Not permitted"), "422 param=body.n, body.seed"),
+        # Neither a name nor an id, so it may be anything.
+        (VendorError(400, param="the letter to Ada", request_id="for Ada"), "400"),
+        (VendorError(401, ("my-proxy-key-12345",), request_id="my-proxy-key-12345"), "401 *** (request ***)"),
+        (VendorError(message="Ada is no city."), ""),
+    ],
+)
+def test_an_outline_has_no_word_of_the_vendors_prose(error: VendorError, logged: str) -> None:
+    assert outline(error, prompt=["A long letter to Ada."], secrets=["my-proxy-key-12345"]) == logged

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import ConfigurationError
-from app.outbound.proxy import proxy_for
+from app.outbound.proxy import proxy_for, unusable_variables
 
 PROXY = "http://user:pass@proxy.test:3128"
 
@@ -47,3 +47,11 @@ def test_a_proxy_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
         proxy_for("https://api.openai.com/v1")
+
+
+def test_only_variables_with_a_proxy_of_another_kind_are_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", "models.test")
+    assert unusable_variables() == []
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    assert unusable_variables() == ["ALL_PROXY"]

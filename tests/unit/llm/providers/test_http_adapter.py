@@ -141,6 +141,16 @@ async def test_a_refusal_says_why_without_quoting_the_prompt() -> None:
     fault = await fault_of(response(body.encode(), status="400 Bad Request", headers={"x-request-id": "req_7"}))
     assert fault.kind is FaultKind.BAD_REQUEST
     assert fault.detail == '400 invalid_value param=messages: "bad value in: …" (request req_7)'
+    assert fault.outline == "400 invalid_value param=messages (request req_7)"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_word_of_the_prompt_in_a_refusal_is_not_for_the_log(stream: bool) -> None:
+    body = b'{"error": {"message": "We do not talk of unmistakable things.", "code": "policy"}}'
+    whole, begun = response(body, status="400 No"), response(b"data: " + body + b"\n\n", kind="text/event-stream")
+    fault = await fault_of(begun if stream else whole, stream=stream)
+    assert "unmistakable" in fault.detail
+    assert fault.outline == ("policy" if stream else "400 policy")
 
 
 async def test_a_pause_that_the_server_asks_for_is_read() -> None:

@@ -455,19 +455,36 @@ def missing(package: str) -> ImportError:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "kind", "told"),
     [
-        (refused_field("region"), "own raised ValidationError"),
-        (ValueError("a-secret-key"), "own raised ValueError"),
-        (missing("langchain_own"), "langchain_own is not installed"),
+        (refused_field("region"), FaultKind.AUTH, "own raised ValidationError"),
+        (ValueError("a-secret-key"), FaultKind.AUTH, "own raised ValueError"),
+        (missing("langchain_own"), FaultKind.WRONG_ENDPOINT, "langchain_own is not installed"),
+        (ImportError("a-secret-key"), FaultKind.WRONG_ENDPOINT, "a package that it needs is not installed"),
+        (ConfigurationError("HTTPS_PROXY is not an HTTP proxy."), FaultKind.WRONG_ENDPOINT, "HTTPS_PROXY"),
     ],
 )
-async def test_a_model_that_cannot_be_built_is_a_fault_of_the_configuration(error: Exception, told: str) -> None:
+async def test_a_model_that_cannot_be_built_is_a_fault_of_the_configuration(
+    error: Exception, kind: FaultKind, told: str
+) -> None:
     adapter, _ = building(error)
     with pytest.raises(ProviderFault, match=told) as raised:
         await adapter.answer(request(model="own/large"))
-    assert raised.value.kind is FaultKind.AUTH
+    assert raised.value.kind is kind
     assert "a-secret-key" not in str(raised.value)
+
+
+@pytest.mark.parametrize("when", ["built", "asked"])
+async def test_a_proxy_that_an_integration_cannot_use_is_named_and_no_key_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:proxy-password@127.0.0.1:1080")
+    error = ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+    adapter, _ = building(error if when == "built" else FakeChatModel(pieces=[error]))
+    with pytest.raises(ProviderFault, match="ALL_PROXY is not an HTTP proxy") as raised:
+        await adapter.answer(request(model="own/large"))
+    assert raised.value.kind is FaultKind.WRONG_ENDPOINT
+    assert "proxy-password" not in str(raised.value)
 
 
 async def test_a_refused_key_names_the_variables_of_the_vendor() -> None:
