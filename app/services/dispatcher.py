@@ -19,9 +19,6 @@ from app.services.window import TicketWindow, ticket_for
 from app.telemetry.logs import get_logger
 
 REFRESH_SECONDS = 1.0
-# While limits hold back all that wait, there is a pause of nine times the counting before the next one: a tenth of the
-# time goes to it, however deep the queue.
-COUNTING_SHARE = 9
 # Workers publish every two seconds which tickets they hold. A younger ticket may be with a worker that has not yet
 # published it, and sending it again would only add a duplicate.
 LOST_AFTER_SECONDS = 5.0
@@ -50,12 +47,9 @@ class Dispatcher:
         self._backlog = Backlog(tasks)
         self._turns = Turns(policies.of)
         self._refreshed_at = float("-inf")
-        self._held_back_until = float("-inf")
 
     def record_waiting(self, tenant: str) -> None:
         """Records that a task of this tenant waits."""
-        if tenant not in self._backlog.ready:
-            self._held_back_until = float("-inf")
         self._backlog.add(Tenant(tenant))
 
     async def dispatch(self) -> bool:
@@ -66,7 +60,7 @@ class Dispatcher:
         if not self._backlog:
             return False
         room = await self._window.read_room()
-        if room > 0 and self._clock.monotonic() >= self._held_back_until:
+        if room > 0:
             # Released before they are sent: a task whose ticket is lost in between is found by `repair`. The other
             # order could give a worker a ticket that it may not claim yet.
             await self._window.send(await self._tasks.release(await self._choose(room)))
@@ -77,19 +71,14 @@ class Dispatcher:
         await self._backlog.refresh(self._turns)
         self._turns.forget_all_but(self._backlog.tenants)
         self._refreshed_at = self._clock.monotonic()
-        self._held_back_until = float("-inf")
 
     async def _choose(self, room: int) -> Sequence[WaitingTask]:
-        began = self._clock.monotonic()
         # Counting the tasks in flight costs a query, and decides nothing if a single tenant without a limit waits.
         in_flight = await self._tasks.in_flight() if self._contested() else InFlight()
-        counted = self._clock.monotonic()
         await self._backlog.read_next(self._turns, in_flight.by_tenant, room)
         ready, suspects = self._backlog.ready, self._backlog.suspects
         chosen = choose(ready, suspects, in_flight, room=room, slots=self._window.slots, turns=self._turns)
         self._backlog.drop_served()
-        if not chosen:
-            self._held_back_until = counted + (counted - began) * COUNTING_SHARE
         return chosen
 
     def _contested(self) -> bool:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.api_key import KeyLimits
-from app.domain.fairness import QUARANTINE_CRASHES, InFlight, Lane, TenantPolicy
+from app.domain.fairness import QUARANTINE_CRASHES, Lane, TenantPolicy
 from app.domain.identity import Role, Tenant
 from app.domain.task import Task
 from app.errors import BrokerUnavailable
@@ -215,40 +215,6 @@ async def test_a_tenant_at_its_limit_waits_and_others_go_on(indexed_database: Da
 
     assert await harness.dispatcher.dispatch()
     assert len(harness.queue.tickets) == 2
-
-
-async def test_what_is_in_flight_is_counted_for_a_tenth_of_the_time_while_a_limit_holds_back_all_that_wait(
-    indexed_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness = DispatcherHarness(indexed_database)
-    limits = KeyLimits(max_running=1)
-    await harness.keys.create(name="k", tenant=TENANT, role=Role.CLIENT, sha256="a" * 64, limits=limits)
-    first, second = [await harness.submit() for _ in range(2)]
-    counted: list[float] = []
-    in_flight = MongoDispatchRepository.in_flight
-
-    async def count_slowly(self: MongoDispatchRepository) -> InFlight:
-        counted.append(harness.clock.monotonic())
-        harness.clock.advance(0.02)
-        return await in_flight(self)
-
-    monkeypatch.setattr(MongoDispatchRepository, "in_flight", count_slowly)
-    for _ in range(16):
-        harness.dispatcher.record_waiting(TENANT)
-        await harness.dispatcher.dispatch()
-        harness.clock.advance(0.05)
-    assert [ticket.task_id for ticket in harness.queue.tickets] == [first.id]
-    assert len(counted) <= 6
-
-    other = await harness.submit(tenant=Tenant("other"))
-    harness.dispatcher.record_waiting("other")
-    await harness.dispatcher.dispatch()
-    assert [ticket.task_id for ticket in harness.queue.tickets] == [first.id, other.id]
-
-    await indexed_database["tasks"].update_one({"_id": first.id}, {"$set": {"status": "completed"}})
-    harness.clock.advance(0.2)
-    await harness.dispatcher.dispatch()
-    assert [ticket.task_id for ticket in harness.queue.tickets] == [first.id, other.id, second.id]
 
 
 async def test_without_workers_one_suspect_is_released_at_a_time(indexed_database: Database) -> None:
