@@ -6,7 +6,7 @@ meanwhile, and counting ends at a limit. If every count takes so long that no pa
 counts more than their age: the pauses are ten times as long again, half a minute at most. While more tasks wait than a
 count reaches, a duty of its own counts all of them from time to time, and its last figures are published.
 
-Each snapshot names the seconds for which its figures hold, until the next one has come. A reader that did not trust it
+Each snapshot names the time until which its figures hold, when the next one has come. A reader that did not trust it
 so long would count for itself, and so make a slow database slower.
 """
 
@@ -16,6 +16,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TypeVar
 
 from app.domain.identity import Tenant
@@ -96,8 +97,8 @@ class SnapshotPublisher:
         }
         pause_seconds = self._pause_seconds(counting_seconds)
         # The next counting may take as long as this one.
-        holds_seconds = round(pause_seconds + counting_seconds + MARGIN_SECONDS, 3)
-        await self._queue.publish_snapshot({**snapshot, "holds_seconds": holds_seconds})
+        holds_until = self._clock.now() + timedelta(seconds=pause_seconds + counting_seconds + MARGIN_SECONDS)
+        await self._queue.publish_snapshot({**snapshot, "holds_until": holds_until.isoformat()})
         return pause_seconds
 
     def _pause_seconds(self, counting_seconds: float) -> float:

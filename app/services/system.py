@@ -136,9 +136,13 @@ class SystemService:
         at = snapshot.get("at")
         if at is None:
             return False
+        now = self._clock.now()
+        # Of an earlier leader, if the one of now is of an earlier version: then it is over soon.
+        holds_until = snapshot.get("holds_until")
+        if holds_until is not None and now < datetime.fromisoformat(holds_until):
+            return True
         # `abs`: the leader's clock may be ahead of the clock of this process.
-        age = self._clock.now() - datetime.fromisoformat(at)
-        return abs(age.total_seconds()) < float(snapshot.get("holds_seconds", SNAPSHOT_FRESH_SECONDS))
+        return abs((now - datetime.fromisoformat(at)).total_seconds()) < SNAPSHOT_FRESH_SECONDS
 
 
 def _from_snapshot(snapshot: Mapping[str, str]) -> QueueFigures:

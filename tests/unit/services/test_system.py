@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
+
+import pytest
 
 from app.domain.fairness import InFlight
 from app.domain.identity import Tenant
@@ -66,7 +69,7 @@ class SystemHarness:
     async def queue_figures(self) -> QueueFigures | None:
         return (await self.service.metrics(None)).queue
 
-    def publish_snapshot(self, **further: float) -> None:
+    def publish_snapshot(self, **further: float | str) -> None:
         self.queue.published = {
             "waiting": 10,
             "listed": 4,
@@ -101,8 +104,9 @@ async def test_of_a_leader_that_does_not_publish_which_tasks_may_run_all_may() -
 
 async def test_a_snapshot_is_trusted_until_the_next_one_is_overdue() -> None:
     harness = SystemHarness()
-    harness.publish_snapshot(runnable=6, holds_seconds=38.5)
     published_at = harness.clock.now()
+    holds_until = published_at + timedelta(seconds=38.5)
+    harness.publish_snapshot(runnable=6, holds_until=holds_until.isoformat())
 
     harness.clock.advance(38)
     old = await harness.queue_figures()
@@ -115,9 +119,11 @@ async def test_a_snapshot_is_trusted_until_the_next_one_is_overdue() -> None:
     assert (counted.waiting, counted.runnable, counted.as_of) == (3, None, harness.clock.now())
 
 
-async def test_an_old_snapshot_of_an_earlier_version_is_not_trusted() -> None:
+@pytest.mark.parametrize("left_by_a_newer_leader", [False, True])
+async def test_an_old_snapshot_of_an_earlier_version_is_not_trusted(*, left_by_a_newer_leader: bool) -> None:
     harness = SystemHarness()
-    harness.publish_snapshot()
+    left = {"holds_until": harness.clock.now().isoformat()} if left_by_a_newer_leader else {}
+    harness.publish_snapshot(**left)
     harness.clock.advance(SNAPSHOT_FRESH_SECONDS)
 
     assert await harness.queue_figures() == QueueFigures(

@@ -29,7 +29,7 @@ def test_tasks_that_may_run_are_the_backlog(snapshot: dict[str, str], seen: tupl
 
 def test_figures_that_still_hold_for_the_api_are_stale_for_the_autoscaler() -> None:
     policy = Policy()
-    demand = demand_in({**NEW, "holds_seconds": "38.5"}, 3, [], age_seconds=policy.stale_seconds + 1)
+    demand = demand_in({**NEW, "holds_until": "2999-01-01T00:00:00+00:00"}, 3, [], age_seconds=policy.stale_seconds + 1)
 
     plan, _ = decide(demand, WorkerCount(replicas=2, slots_per_pod=4), policy, History(), now=0.0)
 
