@@ -10,14 +10,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from app.llm.interface import Parsed
-from app.llm.loose_json import read_object
+from app.llm.loose_json import ReadObject, read_object
 from app.llm.providers.thoughts import without_thoughts
 
 # More opening braces than any prose has; each may start an object, and is tried.
@@ -41,17 +41,25 @@ def read_json(text: str, schema: type[Parsed]) -> Parsed:
     return schema.model_validate_json(text.strip() or "null")
 
 
-def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """Yields the JSON objects in a text in the order of their beginnings; not those within another one."""
+def json_objects(text: str) -> Sequence[dict[str, Any]]:
+    """Lists the JSON objects in a text, not those within another one: first those without slips.
+
+    A sketch of the form, which often comes before the answer, seldom is without.
+    """
+    in_order = sorted(_find_objects(text), key=lambda found: not found.well_formed)
+    return [found.value for found in in_order if found.value is not None]
+
+
+def _find_objects(text: str) -> Iterator[ReadObject]:
+    """Yields the objects in the order of their beginnings."""
     rest = without_thoughts(text)
     at = rest.find("{")
     for _ in range(_MOST_STARTS):
         if at < 0:
             return
-        value, end = read_object(rest, at)
-        if value is not None:
-            yield value
-        at = rest.find("{", end)
+        found = read_object(rest, at)
+        yield found
+        at = rest.find("{", found.end)
 
 
 def validate_leniently(value: dict[str, Any], schema: type[Parsed]) -> Parsed:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 _DECODER = json.JSONDecoder(strict=False)
 _TOKEN = re.compile(
@@ -31,16 +31,26 @@ _ESCAPES = re.compile(r"\\.|\"", re.DOTALL)
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
 
 
-def read_object(text: str, at: int = 0) -> tuple[dict[str, Any] | None, int]:
-    """Reads the object that begins at `at`. Returns it and the place after it; None if it is none.
+class ReadObject(NamedTuple):
+    """An object, None if there is none, the place after it, and whether it has no slips.
 
     The place after a broken object is where it ends or can be read no further: objects before that are parts of it.
     """
+
+    value: dict[str, Any] | None
+    end: int
+    well_formed: bool
+
+
+def read_object(text: str, at: int = 0) -> ReadObject:
+    """Reads the object that begins at `at`."""
+    well_formed = True
     try:
         value, end = _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError):
+        well_formed = False
         value, end = _read_loosely(text, at)
-    return (value if isinstance(value, dict) else None), end
+    return ReadObject(value if isinstance(value, dict) else None, end, well_formed)
 
 
 def _read_loosely(text: str, at: int) -> tuple[Any, int]:

@@ -20,7 +20,8 @@ _HARMONY = ("<|start|>assistant<|channel|>", "<|channel|>analysis", "<|channel|>
 _CLOSING_OF = {opening: re.compile(re.escape(closing), re.I) for opening, closing in _PAIRS.items()}
 _CLOSING_OF |= dict.fromkeys(_HARMONY, _FINAL)
 _OPENING = re.compile("|".join(map(re.escape, _CLOSING_OF)), re.I)
-_CLOSING = re.compile("|".join(map(re.escape, _PAIRS.values())), re.I)
+# The marks of models whose chat templates open them. The others are more likely those of a text about prompts.
+_CLOSING = re.compile("|".join(map(re.escape, ("</think>", "</seed:think>", *_OTHER_PAIRS.values()))), re.I)
 # More characters than the longest closing mark has, or the end of a harmony message.
 _LONGEST_MARK = 256
 _LONGEST_END = 64
@@ -98,6 +99,8 @@ def _may_open(begun: str) -> bool:
 
 def _without_unopened(text: str) -> str:
     """Removes the thinking whose opening mark the server has put into the prompt."""
+    if text.lstrip().startswith("{"):
+        return text  # JSON, which may have a mark in one of its strings
     for mark in islice(_CLOSING.finditer(text), _MOST_CLOSINGS):
         before = text[: mark.start()]
         opening = mark[0].lower().replace("/", "")[:-1]  # without its end: it may have attributes
@@ -109,13 +112,11 @@ def _without_unopened(text: str) -> str:
 
 
 def _ends_thinking(before: str, text: str, after: int) -> bool:
-    """Checks whether a closing mark is where models write it: at the beginning of a line, or at the end of a sentence.
+    """Checks whether a closing mark is where models write it.
 
-    The answer follows it on the next line or at once; a mark in quotation marks, or with a comma after it, is one that
-    the text is about.
+    That is at the beginning of a line, with the answer on this or the next line, or at the end of a sentence, with the
+    answer on the next line. A mark in quotation marks, or with a comma after it, is one that the text is about.
     """
     if _LINE_END.match(text, after):
         return before.endswith(("\n", *_SENTENCE_ENDS)) or not before
-    if before.endswith(_SENTENCE_ENDS):
-        return text[after : after + 1].isalnum()
     return (before.endswith("\n") or not before) and _ANSWER.match(text, after) is not None

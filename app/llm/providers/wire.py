@@ -98,8 +98,8 @@ def assemble(
 def read_arguments(arguments: str) -> JsonObject | None:
     """Reads the arguments of a call; none at all are an empty object. Returns None if they are not a JSON object."""
     whole = arguments.strip() or "{}"
-    parsed, end = read_object(whole)
-    return parsed if end == len(whole) else None
+    read = read_object(whole)
+    return read.value if read.end == len(whole) else None
 
 
 def answered_fault(body: Mapping[str, Any], request: ProviderRequest, *, secrets: Sequence[str] = ()) -> ProviderFault:

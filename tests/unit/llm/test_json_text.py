@@ -128,6 +128,12 @@ def test_the_first_object_that_fits_counts_and_else_the_first_is_blamed() -> Non
     assert [problem["loc"] for problem in caught.value.errors()] == [("confidence",)]
 
 
+def test_an_object_without_slips_counts_before_a_sketch_of_the_form() -> None:
+    text = "The form is {agent_name: 'CodeAgent', confidence: 0.9}. My choice: "
+    chosen = '{"reasoning": "", "agent_name": "ContentAgent", "confidence": 0.8, "alternatives": []}'
+    assert [found["agent_name"] for found in json_objects(text + chosen)] == ["ContentAgent", "CodeAgent"]
+
+
 def test_an_object_within_another_one_is_not_taken_for_the_answer() -> None:
     assert list(json_objects('a {"b": {"c": 1}} {"d": 2}')) == [{"b": {"c": 1}}, {"d": 2}]
 
