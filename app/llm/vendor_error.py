@@ -32,8 +32,11 @@ _CODE_NAMES = ("code", "type", "status", "error_type", "__type")
 _PROSE_NAMES = ("message", "Message", "detail", "msg", "title", "error_description", "status_msg")
 _TYPE_HEADER = "x-amzn-errortype"
 # Not the content type: some servers send plain text under that of a page. Comments may come before the first element.
-_PAGE = re.compile(r"<(!doctype html|html|head|title|body|center|h1)\b", re.I)
-_PAGE_CHARACTERS = 500
+_PAGE = re.compile(
+    r"\ufeff?\s*(?:<!--.{0,500}?-->\s*|<\?xml[^>]{0,100}>\s*)*"
+    r"<(!doctype html|html|head|title|body|center|h1)\b",
+    re.I | re.S,
+)
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 
 
@@ -60,7 +63,7 @@ def read_error(body: object, *, status: int | None = None, headers: Mapping[str,
 
     Whatever is missing, or has another type than expected, stays empty.
     """
-    is_page = isinstance(body, str) and _PAGE.search(body[:_PAGE_CHARACTERS]) is not None
+    is_page = isinstance(body, str) and _PAGE.match(body) is not None
     outer = _first(None if is_page else body)
     top: Mapping[str, Any] = outer if isinstance(outer, dict) else {"message": outer}
     named = _first(top.get("error") or top.get("errors") or top.get("base_resp"))

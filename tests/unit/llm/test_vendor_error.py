@@ -71,6 +71,8 @@ ANTHROPIC = {
         ),
         ("plain text", VendorError(400, message="plain text")),
         ("<html><body>Invalid API key</body></html>", VendorError(400, is_page=True)),
+        ("<!-- a proxy -->\n<html>", VendorError(400, is_page=True)),
+        ("Too long: <body> has 9000 tokens", VendorError(400, message="Too long: <body> has 9000 tokens")),
         ({"error": "<html> is not JSON"}, VendorError(400, message="<html> is not JSON")),
         (None, VendorError(400)),
         ([], VendorError(400)),
