@@ -32,6 +32,8 @@ def _for_openai() -> Mapping[str, Any]:
 
 
 def _openai_clients(url: str) -> Mapping[str, Any]:
+    if os.environ.get("OPENAI_PROXY"):
+        return {}  # the integration's own variable, which it refuses beside clients
     import httpx2  # the library of OpenAI's SDK, which refuses the clients of httpx
 
     options = httpx_options(url)
@@ -58,14 +60,16 @@ def _for_google() -> Mapping[str, Any]:
 def _for_bedrock() -> Mapping[str, Any]:
     from botocore.config import Config
 
-    default = f"https://bedrock-runtime.{os.environ.get('AWS_REGION', 'us-east-1')}.amazonaws.com"
-    proxy = proxy_for(_address("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL", default=default))
+    address = _address("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL", default="")
+    if not address:
+        return {}  # botocore knows the region, and with it the host that NO_PROXY may name
+    proxy = proxy_for(address)
     return {"config": Config(proxies={"http": proxy, "https": proxy} if proxy else {})}
 
 
 def _address(*variables: str, default: str) -> str:
     found = next((value for name in variables if (value := os.environ.get(name))), default)
-    return found if "://" in found else f"http://{found}"  # OLLAMA_HOST is often a host and a port alone
+    return found if "://" in found or not found else f"http://{found}"  # OLLAMA_HOST is often a host and a port alone
 
 
 _BUILDERS: Mapping[str, Callable[[], Mapping[str, Any]]] = {

@@ -215,3 +215,11 @@ async def test_a_proxy_of_another_kind_is_named_and_no_key_is_blamed(monkeypatch
         await AZURE.ask("https://models.test", monkeypatch)
     assert refused.value.kind is FaultKind.WRONG_ENDPOINT
     assert PASSWORD not in str(refused.value)
+
+
+async def test_a_proxy_in_a_variable_of_langchain_alone_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = CALLERS["langchain:openai"]
+    async with serving(response(caller.answer)) as proxy:
+        monkeypatch.setenv("OPENAI_PROXY", proxy.url)
+        await caller.ask("http://models.test", monkeypatch)
+    assert proxy.lines[0].split()[1].startswith("http://models.test/")
