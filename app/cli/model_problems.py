@@ -23,6 +23,7 @@ from app.settings import LLMSettings, Settings
 from app.telemetry.logs import configure_logging
 
 LONGEST_SECONDS = 3.0
+LIST_SECONDS = 2.0  # for each provider, side by side: one that does not answer must not hide the others
 
 
 def print_problems(settings: Settings) -> None:
@@ -39,8 +40,9 @@ def print_problems(settings: Settings) -> None:
 def _find(settings: Settings) -> Sequence[str]:
     process = settings.process.model_copy(update={"log_level": "ERROR", "otlp_endpoint": None})
     configure_logging(process, process="command", stream=sys.stderr)
+    llm = settings.llm.model_copy(update={"timeout_seconds": LIST_SECONDS})
     try:
-        facts = asyncio.run(read_model_facts(settings, process))
+        facts = asyncio.run(read_model_facts(settings.model_copy(update={"llm": llm}), process))
     except AgentOrchestratorError as error:  # the workers cannot start either, and log it
         return [error.message]
     return list_problems(facts, settings.llm)
