@@ -35,6 +35,14 @@ main()
 """
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_reaches_commands() -> Iterator[None]:
+    """Lets commands be interrupted also if these tests run in the background, where a shell has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
