@@ -80,6 +80,7 @@ class CarefulWrites:
                     self._set_aside.add(seen["_id"])
                     _log.error("task_set_aside", task_id=seen["_id"], code=error.code)
                 else:
+                    _log.error("task_not_written", task_id=seen["_id"], code=error.code)
                     refused = error  # perhaps for good, and perhaps all documents
         if refused is not None:
             raise refused
