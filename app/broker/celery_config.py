@@ -34,8 +34,9 @@ def build_celery(broker: BrokerSettings, execution: ExecutionSettings, *, publis
         worker_disable_prefetch=True,
         task_ignore_result=True,
         worker_send_task_events=False,
-        # Nothing calls `inspect` or `control`, and a killed worker would leave its mailbox bound in Redis.
-        worker_enable_remote_control=False,
+        # Nobody controls workers this way, but the mailbox is always read: if Redis breaks while no slot is free, its
+        # connection alone shows it. Without it a worker that then failed to acknowledge fetched no ticket any more.
+        worker_enable_remote_control=True,
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
