@@ -37,7 +37,13 @@ def milliseconds(expression: Expression) -> Expression:
 
 def later(seconds: float) -> Expression:
     """Adds the seconds to the server's time."""
-    return {"$add": ["$$NOW", round(seconds * 1000)]}
+    return _from_now(round(seconds * 1000))
+
+
+def _from_now(after: Expression) -> Expression:
+    """Adds the expression's milliseconds to the server's time."""
+    # SecantusDB's server in Rust adds numbers to numbers only.
+    return {"$toDate": {"$add": [milliseconds("$$NOW"), after]}}
 
 
 def change(
@@ -91,7 +97,7 @@ def task_ended(status: str) -> dict[str, Expression]:
         "remove_at": {
             "$cond": [
                 {"$gt": [{"$ifNull": ["$ttl_seconds", None]}, None]},
-                {"$add": ["$$NOW", {"$multiply": [{"$ifNull": ["$ttl_seconds", 0]}, 1000]}]},
+                _from_now({"$multiply": [{"$ifNull": ["$ttl_seconds", 0]}, 1000]}),
                 "$$REMOVE",
             ]
         },

@@ -20,6 +20,7 @@ from app.settings import StoreSettings
 from app.storage.claims import MongoClaimRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import connect, database, ensure_indexes
+from app.storage.writes import milliseconds
 from tests.protocol.machine import ProtocolMachine
 from tests.protocol.store import LEASE_SECONDS, LOST_AFTER_SECONDS, Grant, Seen
 from tests.support.tasks import TENANT, new_task, step, task_repository, upkeep_repository
@@ -58,7 +59,7 @@ class StoredTasks:
 
     def advance(self, seconds: int) -> None:
         for field in ("lease.expires_at", "dispatched_at"):
-            older = [{"$set": {field: {"$subtract": [f"${field}", seconds * 1000]}}}]
+            older = [{"$set": {field: {"$toDate": {"$subtract": [milliseconds(f"${field}"), seconds * 1000]}}}}]
             self._do(self._change({field: {"$ne": None}}, older))
 
     async def _change(self, which: dict[str, Any], pipeline: list[dict[str, Any]]) -> None:

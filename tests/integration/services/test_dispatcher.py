@@ -20,6 +20,7 @@ from app.services.window import SMALLEST_WINDOW, TicketWindow
 from app.storage.api_keys import MongoApiKeyRepository
 from app.storage.dispatch import MongoDispatchRepository
 from app.storage.mongo import Database
+from app.storage.writes import milliseconds
 from tests.support.doubles import ManualClock, MemoryQueue, presence
 from tests.support.tasks import TENANT, new_task, task_repository
 
@@ -47,7 +48,7 @@ class DispatcherHarness:
 
     async def age_tickets(self) -> None:
         """Moves the time of every ticket a minute back."""
-        earlier = {"$subtract": ["$dispatched_at", 60_000]}
+        earlier = {"$toDate": {"$subtract": [milliseconds("$dispatched_at"), 60_000]}}
         await self.db["tasks"].update_many({"dispatched_at": {"$ne": None}}, [{"$set": {"dispatched_at": earlier}}])
 
 
