@@ -102,11 +102,11 @@ check-logs: setup ## Ship real log lines with the configuration of the server (F
 
 ##@ Measure it
 
-bench: setup ## Throughput and latency on this machine, beside bare Celery (4 minutes)
-	@$(PYTHON) -m tests.benchmarks
+bench: setup ## Throughput and latency on this machine, beside bare Celery (DATABASE=secantusd-rs or mongod; 2 minutes)
+	@$(PYTHON) -m tests.benchmarks $(if $(DATABASE),--database $(DATABASE))
 
-bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (5 minutes)
-	@$(PYTHON) -m tests.benchmarks.agent_servers
+bench-langgraph: setup $(LANGGRAPH_STAMP) ## 500 tasks and single ones, beside LangGraph's development server (DATABASE as for bench; 5 minutes)
+	@$(PYTHON) -m tests.benchmarks.agent_servers $(if $(DATABASE),--database $(DATABASE))
 
 $(LANGGRAPH_STAMP): | setup
 	@rm -rf .venv-langgraph

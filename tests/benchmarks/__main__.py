@@ -14,20 +14,22 @@ from typing import NamedTuple
 
 import psutil
 
+from app.cli.embedded.store_server import StoreServer
 from tests.benchmarks.bare_celery import QUEUE, TWO_CALLS, build_bare
 from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.load import submit_burst, submit_steadily
-from tests.benchmarks.measured_stack import MANY_SLOTS, WARM_UP_TASKS, wait_for_projections
+from tests.benchmarks.measured_stack import WARM_UP_TASKS, choose_database, running_measured_stack, wait_for_projections
 from tests.benchmarks.process import cpu_seconds, measured_cpu, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
 from tests.support.servers import Server, broker_server
-from tests.support.stack import Part, Plan, Stack, running_stack
+from tests.support.stack import Part, Stack, running_stack
 
 
 def main() -> int:
-    print(describe_hardware(), flush=True)
+    database = choose_database(__doc__)
+    print(f"{describe_hardware()}, {database.kind}", flush=True)
     baseline = _bare_celery(200)
-    print(render([*_instant(), *_two_calls(baseline), *_slow_calls()]))
+    print(render([*_instant(database), *_two_calls(database, baseline), *_slow_calls(database)]))
     return 0
 
 
@@ -53,8 +55,8 @@ def _measure_burst(stack: Stack, count: int) -> BurstCost:
     return BurstCost(worker_ms, api_ms, store_ms, load.seconds)
 
 
-def _instant() -> Iterator[Row]:
-    with running_stack(Plan(settings=MANY_SLOTS)) as stack:
+def _instant(database: StoreServer) -> Iterator[Row]:
+    with running_measured_stack(database) as stack:
         part = stack.parts["worker"]
         part.stop()
         part.module = ["tests.benchmarks.instant_worker"]
@@ -63,9 +65,9 @@ def _instant() -> Iterator[Row]:
     yield Row("worker CPU per task, model in the process", burst.worker_ms, "ms", 6.7)
 
 
-def _two_calls(baseline: tuple[float, float]) -> Iterator[Row]:
+def _two_calls(database: StoreServer, baseline: tuple[float, float]) -> Iterator[Row]:
     bare_ms, bare_seconds = baseline
-    with running_stack(Plan(settings=MANY_SLOTS)) as stack:
+    with running_measured_stack(database) as stack:
         idle = resident_megabytes(stack.parts["worker"])
         whole = sum(resident_megabytes(part) for name, part in stack.parts.items() if name != "simulator")
         stores = sum(_store_megabytes(stack))
@@ -91,8 +93,8 @@ def _store_megabytes(stack: Stack) -> Iterator[float]:
             yield psutil.Process(server.process.pid).memory_full_info().pss / 2**20
 
 
-def _slow_calls() -> Iterator[Row]:
-    with running_stack(Plan(settings=MANY_SLOTS, simulator=["--latency-ms", "1000"])) as stack:
+def _slow_calls(database: StoreServer) -> Iterator[Row]:
+    with running_measured_stack(database, simulator=["--latency-ms", "1000"]) as stack:
         asyncio.run(submit_burst(stack.api_url, 4))  # the first tasks import and connect what later ones share
         before = resident_megabytes(stack.parts["worker"])
         load, peak = _burst_with_peak(stack, 200)

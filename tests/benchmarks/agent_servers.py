@@ -28,16 +28,23 @@ from typing import Any
 import aiohttp
 import httpx
 
+from app.cli.embedded.store_server import StoreServer
 from app.domain.task import TaskStatus
 from tests.benchmarks.hardware import describe_hardware
 from tests.benchmarks.langgraph_server import Graph, LangGraphApi, missing_server, running_langgraph
 from tests.benchmarks.load import ProductApi, TaskApi, submit_burst, submit_one_by_one
-from tests.benchmarks.measured_stack import MANY_SLOTS, SLOTS, WARM_UP_TASKS, wait_for_projections
+from tests.benchmarks.measured_stack import (
+    SLOTS,
+    WARM_UP_TASKS,
+    choose_database,
+    running_measured_stack,
+    wait_for_projections,
+)
 from tests.benchmarks.process import cpu_seconds, resident_megabytes
 from tests.benchmarks.table import Row, percentile, render
 from tests.support.servers import Server
 from tests.support.simulators import running_simulator
-from tests.support.stack import NotInTime, Part, Plan, running_stack
+from tests.support.stack import NotInTime, Part
 
 BURST_TASKS, SINGLES = 500, 20
 ROUNDS = 3
@@ -78,12 +85,13 @@ RunningSystem = Callable[[], AbstractContextManager[System]]
 
 
 def main() -> int:
+    database = choose_database(__doc__)
     missing = missing_server()
     if missing is not None:
         return _fail(missing)
-    print(describe_hardware(), flush=True)
+    print(f"{describe_hardware()}, {database.kind}", flush=True)
     try:
-        figures = _measure_rounds()
+        figures = _measure_rounds(database)
     except (RuntimeError, WrongAnswers, NotInTime, aiohttp.ClientError, httpx.HTTPError, TimeoutError) as error:
         return _fail(str(error) or repr(error))
     ours = figures.pop("this system")
@@ -97,10 +105,10 @@ def _fail(reason: str) -> int:
     return 1
 
 
-def _measure_rounds() -> dict[str, list[Figures]]:
+def _measure_rounds(database: StoreServer) -> dict[str, list[Figures]]:
     """Measures every system once a round, in turns, because the speed of a shared machine changes meanwhile."""
     systems: dict[str, RunningSystem] = {
-        "this system": _running_product,
+        "this system": partial(_running_product, database),
         "LangGraph, langchain's model": partial(_running_peer, Graph.CHAT_OPENAI),
         "LangGraph, bare request": partial(_running_peer, Graph.BARE_REQUEST),
     }
@@ -116,8 +124,8 @@ def _measure_rounds() -> dict[str, list[Figures]]:
 
 
 @contextmanager
-def _running_product() -> Iterator[System]:
-    with running_stack(Plan(settings={**MANY_SLOTS, "LLM_CODE_MODEL": MODEL})) as stack:
+def _running_product(database: StoreServer) -> Iterator[System]:
+    with running_measured_stack(database, {"LLM_CODE_MODEL": MODEL}) as stack:
         parts = (part for name, part in stack.parts.items() if name != "simulator")
         processes: list[Part | Server] = [*parts, *stack.servers.values()]
         settle = partial(wait_for_projections, stack)

