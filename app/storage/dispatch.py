@@ -20,7 +20,7 @@ from app.domain.fairness import InFlight, Lane
 from app.domain.identity import TaskId, Tenant
 from app.domain.task import TaskStatus
 from app.ports import WaitingTask
-from app.storage.careful_writes import CarefulWrites, malformed
+from app.storage.careful_writes import CarefulWrites, Pipeline, malformed
 from app.storage.in_flight import count_in_flight
 from app.storage.lanes import LaneSorter, match_in_two_steps, take_back
 from app.storage.mongo import Database, server_time, store_errors, will_pass
@@ -45,8 +45,8 @@ _WAITING_FIELDS = dict.fromkeys(
 _NEEDED = ("tenant", "rev", "queued_at", "request_id")
 _NUMBERS = ("rev", "dispatch_seq", "priority", "crashes", "shared_crashes")
 _ORDERS = {
-    Lane.READY: [("priority", -1), ("queued_at", 1)],
-    Lane.QUARANTINED: [("shared_crashes", -1), ("queued_at", 1)],
+    Lane.READY: {"priority": -1, "queued_at": 1},
+    Lane.QUARANTINED: {"shared_crashes": -1, "queued_at": 1},
 }
 _QUEUED = {"status": TaskStatus.QUEUED.value}
 # Tasks that one query reads for several tenants.
@@ -88,13 +88,9 @@ class MongoDispatchRepository:
     async def _find_together(
         self, lane: Lane, tenants: Sequence[Tenant], now: datetime
     ) -> Mapping[Tenant, Sequence[WaitingTask]] | None:
-        """Reads the tasks of all these tenants by one query; None if there are too many for that.
-
-        On the embedded server a query costs as much as all tasks that wait, so that one of many tenants is cheaper.
-        """
-        order = [("tenant", 1), *_ORDERS[lane]]
-        found = self._tasks.find(_waiting_in(lane, {"$in": list(tenants)}, now), _WAITING_FIELDS).sort(order)
-        documents = await found.limit(TOGETHER + 1).to_list()
+        """Reads the tasks of all these tenants in one round trip; None if there are too many for that."""
+        order = {"tenant": 1, **_ORDERS[lane]}
+        documents = await self._read(_waiting_in(lane, {"$in": list(tenants)}, now), order, TOGETHER + 1)
         if len(documents) > TOGETHER:
             return None
         by_tenant: defaultdict[Tenant, list[WaitingTask]] = defaultdict(list)
@@ -109,12 +105,16 @@ class MongoDispatchRepository:
         passed_over = 0
         while True:
             most = limit + passed_over
-            documents = await self._tasks.find(waiting, _WAITING_FIELDS).sort(_ORDERS[lane]).limit(most).to_list()
+            documents = await self._read(waiting, _ORDERS[lane], most)
             readable = _readable(documents)
             unreadable = len(documents) - len(readable)
             if len(readable) >= limit or len(documents) < most:
                 return readable[:limit]
             passed_over = unreadable
+
+    async def _read(self, matching: Pipeline, order: Mapping[str, int], limit: int) -> list[dict[str, Any]]:
+        first: Pipeline = [{"$sort": order}, {"$limit": limit}, {"$project": _WAITING_FIELDS}]
+        return await self._tasks.aggregate([*matching, *first]).to_list()
 
     async def in_flight(self) -> InFlight:
         with store_errors("count tasks in flight"):
@@ -149,14 +149,11 @@ class MongoDispatchRepository:
             "cancel_requested_at": None,
             "due_at": {"$lte": now},
         }
-        oldest: list[dict[str, Any]] = [
-            *match_in_two_steps({**_QUEUED, "lane": Lane.DISPATCHED.value}, self._writes.without_set_aside(sent)),
-            {"$sort": {"dispatched_at": 1}},
-            {"$limit": limit},
-            {"$project": _WAITING_FIELDS},
-        ]
+        dispatched = match_in_two_steps(
+            {**_QUEUED, "lane": Lane.DISPATCHED.value}, self._writes.without_set_aside(sent)
+        )
         with store_errors("find tasks whose tickets were sent"):
-            return _readable(await self._tasks.aggregate(oldest).to_list())
+            return _readable(await self._read(dispatched, {"dispatched_at": 1}, limit))
 
     async def redispatch(self, tasks: Sequence[WaitingTask]) -> Sequence[WaitingTask]:
         token = uuid.uuid4().hex
@@ -184,10 +181,10 @@ class MongoDispatchRepository:
         return [task for task in tasks if task.task_id in changed]
 
 
-def _waiting_in(lane: Lane, tenant: object, now: datetime) -> dict[str, Any]:
+def _waiting_in(lane: Lane, tenant: object, now: datetime) -> Pipeline:
     # The lane is the range that is read, and these fields decide: version 0.1 may have written the task.
     decides = {"dispatched_at": None, "cancel_requested_at": None, "due_at": {"$lte": now}}
-    return {**_QUEUED, "lane": lane.value, "tenant": tenant, **decides}
+    return match_in_two_steps({**_QUEUED, "lane": lane.value, "tenant": tenant}, decides)
 
 
 def _dispatched() -> dict[str, Any]:
