@@ -41,7 +41,9 @@ def main() -> None:
         time.sleep(POLL_SECONDS)
     if task["status"] != "completed":
         sys.exit(f"task {task_id} ended as {task['status']}: {task['error']}")
-    print(f"task {task_id} is completed by {task['selected_agent']}, for {task['usage']['cost_usd']} USD")
+    cost = task["usage"]["cost_usd"]
+    price = "its cost is unknown" if cost is None else f"for {cost} USD"
+    print(f"task {task_id} is completed by {task['selected_agent']}, {price}")
 
 
 main()

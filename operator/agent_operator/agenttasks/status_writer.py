@@ -67,6 +67,10 @@ class StatusWriter:
 
 
 def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the merge patch that turns `before` into `after`."""
+    """Returns the merge patch that turns `before` into `after`. A patch keeps what it does not name, at every depth."""
     removed: dict[str, Any] = {name: None for name in before if name not in after}
-    return removed | {name: value for name, value in after.items() if before.get(name) != value}
+    changed = ((name, before.get(name), value) for name, value in after.items() if before.get(name) != value)
+    return removed | {
+        name: _difference(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+        for name, old, new in changed
+    }
