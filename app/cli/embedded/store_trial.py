@@ -36,18 +36,20 @@ def find_fault(server: StoreServer, folder: StateFolder) -> str | None:
     if fault is None:
         log.unlink(missing_ok=True)
         return None
-    return f"{fault}; see {log}"
+    what, why = fault
+    return f"{what} ({why}; see {log})"
 
 
-def _try_out(child: Child, url: str) -> str | None:
+def _try_out(child: Child, url: str) -> tuple[str, str] | None:
+    """Returns what the server does not do, and why; None if it works."""
     from app.cli.embedded.trial_task import find_fault_with_task  # here alone: the driver takes a while to import
 
     child.tick(startable=True)
     try:
-        if fault := _wait_until_ready(child):
-            return f"it does not start ({fault})"
-        if fault := asyncio.run(find_fault_with_task(url)):
-            return f"it cannot keep a task ({fault})"
+        if why := _wait_until_ready(child):
+            return "it does not start", why
+        if why := asyncio.run(find_fault_with_task(url)):
+            return "it cannot keep a task", why
         return None
     finally:
         child.ask_to_stop()

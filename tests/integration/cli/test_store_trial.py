@@ -57,13 +57,13 @@ def test_a_server_that_refuses_a_write_of_a_task_is_named_with_the_write(
 
     assert fault is not None
     assert fault.startswith(f"it cannot keep a task (MongoDB refused to {part}")
-    assert fault.endswith(f"; see {log}")
+    assert fault.endswith(f"; see {log})")
 
 
 def test_a_server_that_ends_is_named_with_its_exit_code_and_its_log(tmp_path: Path, state: StateFolder) -> None:
     log = state.logs / "mongod-trial.log"
 
-    assert find_fault(mongod(tmp_path, ENDS), state) == f"it does not start (exit code 1); see {log}"
+    assert find_fault(mongod(tmp_path, ENDS), state) == f"it does not start (exit code 1; see {log})"
     assert "no AVX" in log.read_text()
 
 
