@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from app.domain.fairness import Lane
 from app.domain.identity import DEFAULT_TENANT, ClaimId, RequestId, SessionId, TaskId
-from app.domain.task import NewTask, Step, TaskResult, TaskStatus
-from app.errors import StoreError, StoreUnavailable
+from app.domain.task import NewTask, Step, TaskResult
+from app.errors import AgentOrchestratorError
 from app.ports import Claim, RunUpdate
 from app.settings import StoreSettings
 from app.storage.claims import MongoClaimRepository
@@ -33,16 +33,16 @@ async def find_fault_with_task(url: str) -> str | None:
     db = database(client, settings)
     try:
         await ensure_indexes(db)
-        status = await _complete_a_task(db)
-    except (StoreError, StoreUnavailable) as error:
+        ended_well = await _complete_a_task(db)
+    except AgentOrchestratorError as error:
         return error.message
     finally:
         client.close()
-    return None if status is TaskStatus.COMPLETED else "a task could not be claimed and completed"
+    return None if ended_well else "a write of a task changed nothing there"
 
 
-async def _complete_a_task(db: Database) -> TaskStatus | None:
-    """Returns the status of the task afterwards; None if it could not be claimed."""
+async def _complete_a_task(db: Database) -> bool:
+    """Returns whether every write took effect."""
     tasks = MongoTaskRepository(db, expiry_seconds=round(LEASE_SECONDS), clock=SystemClock())
     stored = (await tasks.insert(_new_task(), dispatched=False, new_session=True)).task
     dispatch = MongoDispatchRepository(db)
@@ -52,13 +52,16 @@ async def _complete_a_task(db: Database) -> TaskStatus | None:
     claim_id = ClaimId(uuid.uuid4().hex)
     claimed = await claims.claim(stored.id, claim_id=claim_id)
     if claimed is None:
-        return None
+        return False
     claim = Claim(task_id=stored.id, claim_id=claim_id, epoch=claimed.epoch)
-    await claims.heartbeat([claim])
-    await claims.record(claim, RunUpdate(steps=[_step()]))
-    await claims.complete(claim, RunUpdate(), TaskResult(summary="trial", raw_output="trial"))
-    await MongoProjectionRepository(db, patience_seconds=LEASE_SECONDS).project([stored.id])
-    return (await tasks.get(stored.tenant, stored.id)).status
+    renewed = await claims.heartbeat([claim])
+    recorded = await claims.record(claim, RunUpdate(steps=[_step()]))
+    completed = await claims.complete(claim, RunUpdate(), TaskResult(summary="trial", raw_output="trial"))
+    projections = MongoProjectionRepository(db, patience_seconds=0)
+    await projections.project([stored.id])
+    copied = not await projections.find_stale(1)
+    ended = await tasks.has_ended(stored.tenant, stored.id)
+    return not renewed.lost and recorded and completed and copied and ended
 
 
 def _new_task() -> NewTask:

@@ -60,6 +60,17 @@ def test_a_server_that_refuses_a_write_of_a_task_is_named_with_the_write(
     assert fault.endswith(f"; see {log})")
 
 
+def test_a_server_on_which_a_claim_matches_nothing_is_named(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "still", lambda _value: {"$in": []})
+
+    fault = find_fault(embedded_store_server(), state)
+
+    assert fault is not None
+    assert fault.startswith("it cannot keep a task (a write of a task changed nothing there; see ")
+
+
 def test_a_server_that_ends_is_named_with_its_exit_code_and_its_log(tmp_path: Path, state: StateFolder) -> None:
     log = state.logs / "mongod-trial.log"
 
